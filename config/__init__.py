@@ -1,0 +1,1 @@
+"""Every knob an operator may turn."""

@@ -1,0 +1,119 @@
+"""What can go wrong, sorted by who must act next.
+
+McfdError
+├─ Transient            time          Unavailable (connect, time-out, 5xx) · RateLimited
+├─ Refused              a person      the vendor said no for good
+├─ CredentialsRefused   the operator  the vendor does not accept who we are
+├─ ContractBroken       a programmer  the vendor sent what we cannot read
+├─ StoreUnavailable     the operator  the database cannot be written or read just now
+├─ IllegalTransition · StaleReturn    a programmer · nobody, read again
+├─ WebhookRejected      the sender    BadSignature · TooLarge · Encoded
+├─ ServiceEnded         systemd       exit 1, restarted
+├─ AlreadyRunning       the operator  exit 75, another daemon holds the state directory
+└─ ConfigError          the operator  exit 78, not restarted
+
+Errors are classified once, at the edge. Their text is safe to log: it never carries a body, a token or an address.
+"""
+
+from collections.abc import Sequence
+
+
+class McfdError(Exception):
+    """The root of everything mcfd raises on purpose."""
+
+
+class Transient(McfdError):
+    """Time heals it; `retry_after` is in seconds when the vendor named one."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(Transient):
+    """No usable answer. `unclear` says that the request may have had its effect all the same."""
+
+    def __init__(self, message: str, *, unclear: bool = True, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.unclear = unclear
+
+
+class RateLimited(Transient):
+    """The vendor's limit was hit; the request had no effect."""
+
+
+class Refused(McfdError):
+    """The vendor said no, and asking again will not change it. `code` is the vendor's own word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.message = message
+
+
+class CredentialsRefused(McfdError):
+    """The vendor does not accept our credentials; the connection is parked for `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 300.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ContractBroken(McfdError):
+    """The vendor sent something we cannot read, and we do not guess. The text names the field, never its value."""
+
+
+class StoreUnavailable(McfdError):
+    """The database is full, locked or unwritable; nothing of the unit of work was kept."""
+
+
+class IllegalTransition(McfdError):
+    """An event that the return's state does not know."""
+
+
+class StaleReturn(McfdError):
+    """Somebody else saved the return first; read it again."""
+
+
+class WebhookRejected(McfdError):
+    """The request is not a delivery of Loop's; `status` is the answer, `kind` the metric label."""
+
+    status = 400
+    kind = "rejected"
+
+
+class BadSignature(WebhookRejected):
+    """The signature is missing or does not match any configured secret."""
+
+    status = 401
+    kind = "bad_signature"
+
+
+class TooLarge(WebhookRejected):
+    """The body is larger than any delivery of Loop's."""
+
+    status = 413
+    kind = "too_large"
+
+
+class Encoded(WebhookRejected):
+    """The body is compressed; unsigned bytes are never decompressed."""
+
+    status = 415
+    kind = "encoded"
+
+
+class ServiceEnded(McfdError):
+    """A service that must run for ever came to an end."""
+
+
+class AlreadyRunning(McfdError):
+    """Another daemon holds the state directory."""
+
+
+class ConfigError(McfdError):
+    """The configuration is wrong. `problems` lists all of them, each naming its path and what to do."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
