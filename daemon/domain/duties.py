@@ -1,0 +1,162 @@
+"""What is owed to a return: a pure function of the return and the hour. The same return always owes the same."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from daemon.domain.returns import Asked, LabelRequest, Return, Standing, State
+
+
+class Act(StrEnum):
+    """The kinds of things that can be owed, in the imperative."""
+
+    READ_REQUEST = "read_request"
+    MATCH_ORDER = "match_order"
+    AUTHORIZE_UNITS = "authorize_units"
+    LOOK_FOR_AUTHORIZATION = "look_for_authorization"
+    ISSUE_LABEL = "issue_label"
+    DELIVER_LABEL = "deliver_label"
+    REPORT_REFUSAL = "report_refusal"
+    WRITE_NOTES = "write_notes"
+    GRADE_LINES = "grade_lines"
+    REPORT_TRANSIT = "report_transit"
+    LOOK_FOR_INSPECTION = "look_for_inspection"
+    CONCLUDE = "conclude"
+    SETTLE = "settle"
+    READ_RETURN = "read_return"
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One thing to do now; `subject` is the label request or the fulfillment order it is about."""
+
+    act: Act
+    subject: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the outward call in `Return.begun`."""
+        return f"{self.act}:{self.subject}"
+
+
+def duty(ret: Return, now: float) -> Duty | None:
+    """What is owed at that hour; None while the return only waits."""
+    return _OWED[ret.state](ret, now)
+
+
+def _received(ret: Return, _: float) -> Duty | None:
+    for request in ret.requests:
+        if request.asked is Asked.UNREAD:
+            return Duty(Act.READ_REQUEST, request.request_id)
+    asking = {r.request_id for r in ret.open_requests()}
+    planned = [u for u in ret.units if u.standing is Standing.PLANNED and u.request_id in asking]
+    if any(not u.return_item_id for u in planned):
+        return Duty(Act.MATCH_ORDER)
+    return Duty(Act.AUTHORIZE_UNITS, planned[0].order_id) if planned else None
+
+
+def _awaiting_label(ret: Return, _: float) -> Duty | None:
+    if ret.hinted:
+        return Duty(Act.READ_RETURN)
+    known = {a.authorization_id for a in ret.authorizations}
+    for request in ret.open_requests():
+        units = [u for u in ret.units_of(request.request_id) if u.standing is Standing.AUTHORIZED]
+        if not units:
+            return Duty(Act.REPORT_REFUSAL, request.request_id)
+        if any(u.authorization_id not in known for u in units):
+            return Duty(Act.LOOK_FOR_AUTHORIZATION)
+        if request.label is None:
+            return Duty(Act.ISSUE_LABEL, request.request_id)
+    return None
+
+
+def _label_ready(ret: Return, _: float) -> Duty | None:
+    for request in ret.open_requests():
+        act = Act.DELIVER_LABEL if request.label is not None else Act.REPORT_REFUSAL
+        return Duty(act, request.request_id)
+    return None
+
+
+def _awaiting_inspection(ret: Return, now: float) -> Duty | None:
+    return _tell(ret) or _hint(ret) or _look(ret, now)
+
+
+def _inspected(ret: Return, _: float) -> Duty | None:
+    return _tell(ret) or Duty(Act.CONCLUDE)
+
+
+def _settling(ret: Return, _: float) -> Duty | None:
+    return _notes(ret) or Duty(Act.SETTLE)
+
+
+def _watched(ret: Return, now: float) -> Duty | None:
+    watch = ret.watch_at is not None and ret.watch_at <= now
+    return _tell(ret) or (Duty(Act.READ_RETURN) if watch else None) or _hint(ret) or _look(ret, now)
+
+
+def _refused(ret: Return, _: float) -> Duty | None:
+    for request in ret.open_requests():
+        return Duty(Act.REPORT_REFUSAL, request.request_id)
+    return None
+
+
+def _stuck(ret: Return, now: float) -> Duty | None:
+    if not ret.held and not ret.label_out and ret.open_requests():
+        return Duty(Act.REPORT_REFUSAL, ret.open_requests()[0].request_id)
+    return _tell(ret) or _hint(ret) or _look(ret, now)
+
+
+def _tell(ret: Return) -> Duty | None:
+    """What the portal has not been told of the parcels and units: words first, then grades and transit."""
+    if owed := _notes(ret):
+        return owed
+    if gradable_lines(ret):
+        return Duty(Act.GRADE_LINES)
+    for request in ret.requests:
+        if transit_owed(request):
+            return Duty(Act.REPORT_TRANSIT, request.request_id)
+    return None
+
+
+def _notes(ret: Return) -> Duty | None:
+    return Duty(Act.WRITE_NOTES) if ret.owed_notes() else None
+
+
+def _hint(ret: Return) -> Duty | None:
+    return Duty(Act.READ_RETURN) if ret.hinted else None
+
+
+def _look(ret: Return, now: float) -> Duty | None:
+    due = ret.look_at is not None and ret.look_at <= now
+    return Duty(Act.LOOK_FOR_INSPECTION) if due and ret.order_ids() else None
+
+
+def gradable_lines(ret: Return) -> tuple[str, ...]:
+    """Lines whose every authorized unit has a finding, and that the portal does not know of yet."""
+    waiting = {u.line_id for u in ret.authorized() if u.finding is None}
+    return tuple(
+        dict.fromkeys(u.line_id for u in ret.authorized() if u.finding and not u.graded and u.line_id not in waiting)
+    )
+
+
+def transit_owed(request: LabelRequest) -> bool:
+    """The label went further than the portal was told, and we know its id."""
+    known = request.asked is Asked.DELIVERED and request.label_id is not None
+    return known and request.transit.rank > request.reported.rank
+
+
+_OWED: Mapping[State, Callable[[Return, float], Duty | None]] = {
+    State.RECEIVED: _received,
+    State.AWAITING_LABEL: _awaiting_label,
+    State.LABEL_READY: _label_ready,
+    State.AWAITING_INSPECTION: _awaiting_inspection,
+    State.INSPECTED: _inspected,
+    State.SETTLING: _settling,
+    State.PROCESSING: _watched,
+    State.IN_REVIEW: _watched,
+    State.EXPIRED: _watched,
+    State.REFUSED: _refused,
+    State.CANCELLED: _watched,
+    State.STUCK: _stuck,
+    State.CLOSED: _watched,
+}

@@ -1,0 +1,106 @@
+"""What a reading of the fulfillment orders means for a return: findings, and what is missing by the clock."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from daemon.domain.events import (
+    Event,
+    LateFinding,
+    NothingCame,
+    UnitInspected,
+    UnitsAuthorized,
+    UnitsInspected,
+    UnitsMissing,
+)
+from daemon.domain.orders import FulfillmentOrder, ReturnItem
+from daemon.domain.returns import MISSING, Finding, Return, ReturnUnit, Standing, State
+from daemon.domain.schedule import Timings
+
+
+def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: float) -> UnitsAuthorized | None:
+    """The authorizations that have appeared since; None while any accepted unit still waits for its own."""
+    units = _read_units(ret, orders)
+    authorizations = tuple(a for order in orders for a in order.authorizations)
+    known = {a.authorization_id for a in (*authorizations, *ret.authorizations)}
+    waiting = [u for u in units if u.standing is Standing.AUTHORIZED and u.authorization_id not in known]
+    if waiting:
+        return None
+    ours = {u.authorization_id for u in units}
+    return UnitsAuthorized(
+        at=at, units=units, authorizations=tuple(a for a in authorizations if a.authorization_id in ours)
+    )
+
+
+def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings: Timings) -> Event | None:
+    """What the reading says; None when it says nothing new. `now` is when the orders were read."""
+    items = {item.return_item_id: item for order in orders for item in order.return_items}
+    read = tuple(_found(u, items.get(u.return_item_id), ret, now, timings) for u in _read_units(ret, orders))
+    if ret.state not in {State.AWAITING_INSPECTION, State.EXPIRED}:
+        changed = _changed(ret, read)
+        return LateFinding(at=now, units=changed) if changed else None
+    judged = tuple(_missing(u, read, ret, now, timings) for u in read)
+    awaited = [u for u in judged if u.standing is Standing.AUTHORIZED]
+    changed = _changed(ret, judged)
+    if ret.state is State.AWAITING_INSPECTION and _silent(ret, awaited, now, timings):
+        return NothingCame(at=now)
+    if ret.state is State.EXPIRED and not any(u.processed_at for u in judged):
+        return None
+    if all(u.finding is not None for u in awaited):
+        missing = any(u.finding and u.finding.condition == MISSING for u in awaited)
+        return UnitsMissing(at=now, units=judged) if missing else UnitsInspected(at=now, units=judged)
+    return UnitInspected(at=now, units=changed) if changed else None
+
+
+def _read_units(ret: Return, orders: Iterable[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
+    """The units as Amazon lists them: an unclear create call is recognised by our own ids."""
+    items = {item.return_item_id: item for order in orders for item in order.return_items}
+    return tuple(_listed(u, items.get(u.return_item_id)) for u in ret.units)
+
+
+def _listed(unit: ReturnUnit, item: ReturnItem | None) -> ReturnUnit:
+    if item is None or not unit.return_item_id or unit.standing is Standing.REMOVED:
+        return unit
+    return replace(unit, standing=Standing.AUTHORIZED, authorization_id=item.authorization_id or unit.authorization_id)
+
+
+def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, timings: Timings) -> ReturnUnit:
+    if item is None or not item.processed:
+        return unit
+    processed_at = item.changed_at or unit.processed_at or now
+    seen = replace(unit, processed_at=processed_at)
+    if not item.condition and now - processed_at < timings.condition_grace:
+        return seen
+    finding = Finding(
+        condition=item.condition or "", found_at=processed_at, center=item.center or "", reason=item.reason or ""
+    )
+    if unit.finding is not None and unit.finding.condition == finding.condition:
+        return seen
+    judged = unit.graded and ret.state is not State.AWAITING_INSPECTION
+    return replace(seen, finding=finding, graded=judged)
+
+
+def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: float, timings: Timings) -> ReturnUnit:
+    if unit.standing is not Standing.AUTHORIZED or unit.finding is not None or unit.processed_at is not None:
+        return unit
+    siblings = [
+        u.processed_at for u in units if u.authorization_id == unit.authorization_id and u.processed_at is not None
+    ]
+    late_sibling = siblings and now - min(siblings) >= timings.missing_sibling
+    something_came = any(u.processed_at is not None for u in units)
+    late_parcel = something_came and not siblings and _overdue(ret, now, timings)
+    if late_sibling or late_parcel:
+        return replace(unit, finding=Finding(condition=MISSING, found_at=now))
+    return unit
+
+
+def _overdue(ret: Return, now: float, timings: Timings) -> bool:
+    return ret.labelled_at is not None and now - ret.labelled_at >= timings.missing_silent
+
+
+def _silent(ret: Return, awaited: Sequence[ReturnUnit], now: float, timings: Timings) -> bool:
+    return _overdue(ret, now, timings) and not any(u.processed_at is not None for u in awaited)
+
+
+def _changed(ret: Return, units: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:
+    old = {u.key: u for u in ret.units}
+    return tuple(u for u in units if old[u.key] != u)

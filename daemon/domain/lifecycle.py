@@ -1,0 +1,178 @@
+"""The life of a return: one table of ways, and `apply`, which walks them.
+
+A state says what the return waits for. Whatever is owed in it is a function of the return (`duties`), so a restart is
+a resume: there is no "running" state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from daemon.domain import events as ev
+from daemon.domain.returns import Return, State
+from daemon.domain.transitions import after
+from daemon.errors import IllegalTransition
+
+S = State
+
+WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
+    S.RECEIVED: {
+        ev.RequestRead: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
+        ev.NotOurs: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.OrderMatched: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.REFUSED}),
+        ev.Unmatched: frozenset({S.RECEIVED, S.REFUSED}),
+        ev.UnitsAuthorized: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
+        ev.UnitsRefused: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.REFUSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.RECEIVED, S.AWAITING_INSPECTION, S.CANCELLED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.AWAITING_LABEL: {
+        ev.UnitsAuthorized: frozenset({S.AWAITING_LABEL}),
+        ev.LabelIssued: frozenset({S.AWAITING_LABEL, S.LABEL_READY}),
+        ev.RefusalReported: frozenset({S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.NotOurs: frozenset({S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.CANCELLED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.LABEL_READY: {
+        ev.LabelDelivered: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION}),
+        ev.RefusalReported: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.NotOurs: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.CANCELLED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.AWAITING_INSPECTION: {
+        ev.UnitInspected: frozenset({S.AWAITING_INSPECTION}),
+        ev.UnitsInspected: frozenset({S.INSPECTED}),
+        ev.UnitsMissing: frozenset({S.INSPECTED}),
+        ev.NothingCame: frozenset({S.EXPIRED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.AWAITING_INSPECTION}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.INSPECTED: {
+        ev.FindingsReported: frozenset({S.SETTLING}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.INSPECTED}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.SETTLING: {
+        ev.ProcessingRequested: frozenset({S.PROCESSING}),
+        ev.ReturnFlagged: frozenset({S.IN_REVIEW}),
+        ev.ReviewFound: frozenset({S.IN_REVIEW}),
+        ev.SettledElsewhere: frozenset({S.CLOSED}),
+        ev.ProcessingFailed: frozenset({S.SETTLING}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.SETTLING}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.PROCESSING: {
+        ev.ReturnProcessed: frozenset({S.CLOSED}),
+        ev.ProcessingFailed: frozenset({S.SETTLING}),
+        ev.ReviewFound: frozenset({S.IN_REVIEW}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.PROCESSING}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.IN_REVIEW: {
+        ev.LateFinding: frozenset({S.IN_REVIEW}),
+        ev.FlagLifted: frozenset({S.IN_REVIEW}),
+        ev.ReviewSettled: frozenset({S.CLOSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.IN_REVIEW}),
+        ev.GaveUp: frozenset({S.STUCK}),
+        ev.Retried: frozenset({S.SETTLING}),
+    },
+    S.EXPIRED: {
+        ev.UnitInspected: frozenset({S.AWAITING_INSPECTION}),
+        ev.UnitsInspected: frozenset({S.INSPECTED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.REFUSED: {
+        ev.RefusalReported: frozenset({S.REFUSED, S.CLOSED}),
+        ev.NotOurs: frozenset({S.REFUSED, S.CLOSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.REFUSED, S.CANCELLED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.GaveUp: frozenset({S.STUCK}),
+    },
+    S.CANCELLED: {
+        ev.LateFinding: frozenset({S.CANCELLED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+    },
+    S.STUCK: {
+        ev.Retried: frozenset(
+            {
+                S.RECEIVED,
+                S.AWAITING_LABEL,
+                S.LABEL_READY,
+                S.AWAITING_INSPECTION,
+                S.INSPECTED,
+                S.SETTLING,
+                S.PROCESSING,
+                S.IN_REVIEW,
+                S.EXPIRED,
+                S.REFUSED,
+            }
+        ),
+        ev.Resolved: frozenset({S.CLOSED}),
+        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.LateFinding: frozenset({S.STUCK}),
+        ev.RefusalReported: frozenset({S.STUCK}),
+        ev.NotOurs: frozenset({S.STUCK}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
+    },
+    S.CLOSED: {
+        ev.LateFinding: frozenset({S.CLOSED}),
+        ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
+        ev.LabelRequestCancelled: frozenset({S.CLOSED}),
+    },
+}
+
+BOOKKEEPING: frozenset[type[ev.Event]] = frozenset(
+    {ev.CallBegun, ev.CallHadNoEffect, ev.NotesWritten, ev.LinesGraded, ev.TransitReported, ev.ReturnRead}
+)
+"""Events that are welcome in every state and move none."""
+
+UNASKED: frozenset[type[ev.Event]] = frozenset(
+    {
+        ev.CallBegun,
+        ev.LabelRequestedAgain,
+        ev.LabelRequestCancelled,
+        ev.ProcessingFailed,
+        ev.NotesWritten,
+        ev.ReturnRead,
+    }
+)
+"""Events that are no answer to a call that was begun: an unclear call stays unclear."""
+
+
+def allows(state: State, event: type[ev.Event]) -> bool:
+    """Whether a return in that state may hear of that event."""
+    return event in BOOKKEEPING or event in WAYS[state]
+
+
+def apply(ret: Return, event: ev.Event) -> Return:
+    """The return after the event. Raises IllegalTransition for an event its state does not know."""
+    kind = type(event)
+    if not allows(ret.state, kind):
+        raise IllegalTransition(f"{ret.ref}: {kind.__name__} cannot happen to a return that is {ret.state}")
+    changed = after(event, ret)
+    if changed.state not in WAYS[ret.state].get(kind, {ret.state}):
+        raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
+    if kind not in UNASKED:
+        changed = replace(changed, begun="", attempts=0, stumbles=0)
+    if changed.state is not ret.state:
+        changed = replace(changed, readbacks=0, deadline_at=None)
+    return replace(changed, changed_at=event.at)

@@ -1,0 +1,230 @@
+"""Which fulfillment order, which shipment, which unit."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
+from daemon.domain.portal import PortalLine, PortalReturn
+from daemon.domain.returns import Asked, Return, ReturnUnit, Standing, return_item_id
+
+AMBIGUOUS_CODES = frozenset({"DuplicateRequest", "NoReturnableQuantity"})
+"""Refusals that may mean "you have asked already"."""
+
+SkuMap = Mapping[str, str | Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What the portal calls the order, in all its names."""
+
+    provider_order_id: str
+    order_name: str
+    order_number: str
+    prefix: str = ""
+
+
+def candidates(templates: Sequence[str], facts: OrderFacts) -> tuple[str, ...]:
+    """The order ids to try, in order, each once; a template whose value is unknown is left out."""
+    values = {
+        "provider_order_id": facts.provider_order_id,
+        "order_name": facts.order_name,
+        "order_name_bare": facts.order_name.lstrip("#"),
+        "order_number": facts.order_number,
+        "prefix": facts.prefix,
+    }
+    tried: dict[str, None] = {}
+    for template in templates:
+        named = [name for name in values if "{" + name + "}" in template and name != "prefix"]
+        if all(values[name] for name in named):
+            tried[template.format_map(values)] = None
+    return tuple(order_id for order_id in tried if order_id)
+
+
+def explode(line: PortalLine, sku_map: SkuMap) -> tuple[str, ...]:
+    """The network's SKUs of the units that one line stands for: itself, another name, or a bundle's content."""
+    mapped = sku_map.get(line.sku, line.sku)
+    if isinstance(mapped, str):
+        return (mapped,)
+    return tuple(sku for sku, quantity in mapped.items() for _ in range(quantity))
+
+
+def requested_lines(details: PortalReturn, ret: Return, request_id: str, skus: Sequence[str]) -> tuple[str, ...]:
+    """The lines that a label request covers: its products as a multiset of SKUs, lines nobody asked for first.
+
+    A request that names no SKU covers every line that no other open request covers.
+    """
+    taken = {u.line_id for u in ret.units if u.request_id not in {"", request_id} and _still_asked(ret, u)}
+    free = sorted(details.lines, key=lambda line: line.line_id in taken)
+    wanted = Counter(sku for sku in skus if sku)
+    if not wanted:
+        return tuple(line.line_id for line in free if line.line_id not in taken)
+    covered = []
+    for line in free:
+        if wanted[line.sku] > 0:
+            wanted[line.sku] -= 1
+            covered.append(line.line_id)
+    return tuple(line.line_id for line in details.lines if line.line_id in covered)
+
+
+def _still_asked(ret: Return, unit: ReturnUnit) -> bool:
+    request = ret.request(unit.request_id)
+    return request is not None and request.asked in {Asked.UNREAD, Asked.OPEN}
+
+
+def list_units(
+    ret: Return, details: PortalReturn, request_id: str, lines: Iterable[str], sku_map: SkuMap
+) -> tuple[ReturnUnit, ...]:
+    """The units of a label request. What Amazon has accepted already stays as it is and changes hands."""
+    known = {u.key: u for u in ret.units}
+    wanted = set(lines)
+    units = []
+    for line in details.lines:
+        if line.line_id not in wanted:
+            continue
+        for part, sku in enumerate(explode(line, sku_map), start=1):
+            old = known.get((line.line_id, part))
+            if old is not None and old.standing is Standing.AUTHORIZED:
+                units.append(replace(old, request_id=request_id))
+            else:
+                units.append(_new_unit(line, part, sku, request_id))
+    return tuple(units)
+
+
+def _new_unit(line: PortalLine, part: int, sku: str, request_id: str) -> ReturnUnit:
+    return ReturnUnit(
+        line_id=line.line_id,
+        part=part,
+        portal_sku=line.sku,
+        sku=sku,
+        price_cents=line.price_cents,
+        reason=line.reason,
+        parent_reason=line.parent_reason,
+        request_id=request_id,
+    )
+
+
+def covers(orders: Iterable[FulfillmentOrder], units: Iterable[ReturnUnit]) -> bool:
+    """Together the orders know every SKU of the units."""
+    known = {item.sku for order in orders for item in order.items}
+    return all(unit.sku in known for unit in units)
+
+
+def useful(order: FulfillmentOrder, units: Iterable[ReturnUnit]) -> bool:
+    """The order knows at least one SKU of the units."""
+    return any(item.sku == unit.sku for item in order.items for unit in units)
+
+
+def allocate(
+    ret: Return, units: Sequence[ReturnUnit], orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUnit]
+) -> tuple[ReturnUnit, ...]:
+    """Assign each unit to a shipped unit of its SKU, oldest shipment first; never above what was shipped.
+
+    `promised` are units of other returns that were assigned but that Amazon may not list yet. A return item of the
+    same derived id is ours from an earlier life. What finds no place stays unassigned (`return_item_id` is empty).
+    """
+    slots = _free_slots(orders, promised)
+    ours = {item.return_item_id: (order, item) for order in orders for item in order.return_items}
+    placed = []
+    for unit in units:
+        item_id = return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part)
+        if item_id in ours:
+            order, item = ours[item_id]
+            placed.append(_place(unit, order.order_id, item.order_item_id, item.shipment_id, item_id))
+            continue
+        slot = next((s for s in slots if s.sku == unit.sku), None)
+        if slot is None:
+            placed.append(unit)
+            continue
+        slots.remove(slot)
+        placed.append(_place(unit, slot.order_id, slot.item_id, slot.shipment_id, item_id))
+    return tuple(placed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One shipped unit that may still come back."""
+
+    order_id: str
+    item_id: str
+    shipment_id: str
+    sku: str
+
+
+def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUnit]) -> list[_Slot]:
+    listed = {item.return_item_id for order in orders for item in order.return_items}
+    taken = Counter((o.order_id, i.order_item_id, i.shipment_id) for o in orders for i in o.return_items)
+    taken.update((u.order_id, u.order_item_id, u.shipment_id) for u in promised if u.return_item_id not in listed)
+    slots: list[_Slot] = []
+    for order in orders:
+        for shipment in sorted((s for s in order.shipments if s.shipped), key=lambda s: s.shipped_at or 0.0):
+            for item in shipment.items:
+                free = item.quantity - taken[order.order_id, item.item_id, shipment.shipment_id]
+                slot = _Slot(order.order_id, item.item_id, shipment.shipment_id, item.sku)
+                slots.extend([slot] * max(0, free))
+    return slots
+
+
+def _place(unit: ReturnUnit, order_id: str, item_id: str, shipment_id: str, our_id: str) -> ReturnUnit:
+    return replace(
+        unit, order_id=order_id, order_item_id=item_id, shipment_id=shipment_id, return_item_id=our_id, problem=""
+    )
+
+
+def not_returnable(units: Iterable[ReturnUnit], problem: str) -> tuple[ReturnUnit, ...]:
+    """Units that are not coming back, and why."""
+    return tuple(replace(u, standing=Standing.NOT_RETURNABLE, problem=problem) for u in units)
+
+
+def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[ReturnUnit, ...]:
+    """Units that Amazon lists under our ids, authorized as it says; the others are left out."""
+    listed = {item.return_item_id: item for item in items}
+    return tuple(
+        replace(
+            unit,
+            standing=Standing.AUTHORIZED,
+            authorization_id=listed[unit.return_item_id].authorization_id or unit.authorization_id,
+            order_item_id=listed[unit.return_item_id].order_item_id,
+            shipment_id=listed[unit.return_item_id].shipment_id,
+        )
+        for unit in units
+        if unit.return_item_id in listed
+    )
+
+
+def judge_answer(
+    units: Sequence[ReturnUnit], answer: CreateAnswer
+) -> tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]]:
+    """Sort the units of a create call into accepted, refused, and doubtful (refused as if asked before, or unnamed)."""
+    accepted = adopt(units, answer.return_items)
+    taken = {u.key for u in accepted}
+    invalid = {item.return_item_id: item for item in answer.invalid_items}
+    refused: list[ReturnUnit] = []
+    doubtful: list[ReturnUnit] = []
+    for unit in units:
+        if unit.key in taken:
+            continue
+        item = invalid.get(unit.return_item_id)
+        if item is None or item.code in AMBIGUOUS_CODES:
+            doubtful.append(replace(unit, problem=item.code if item else "Amazon did not mention the unit"))
+        else:
+            refused.append(*not_returnable([unit], f"{item.code}: {item.description}".strip(": ")))
+    return accepted, tuple(refused), tuple(doubtful)
+
+
+def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], default: str, allowed: Sequence[str]) -> str:
+    """Amazon's code for the shopper's words: (parent, reason), reason, parent, default; then what the SKU allows.
+
+    `mapping` is keyed by folded (parent, reason); an empty half matches any. Unknown permissions allow everything.
+    """
+    parent, reason = fold(unit.parent_reason), fold(unit.reason)
+    keys = [(parent, reason), ("", reason), (parent, "")]
+    wanted = next((mapping[key] for key in keys if key != ("", "") and key in mapping), default)
+    if not allowed or wanted in allowed:
+        return wanted
+    return default if default in allowed else allowed[0]
+
+
+def fold(text: str) -> str:
+    """Text as reasons are compared: without case and outer or double blanks."""
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,110 @@
+"""What the network (Amazon) says of one fulfillment order, reduced to what returns need. No addresses of shoppers."""
+
+from dataclasses import dataclass
+
+SELLABLE = "Sellable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderItem:
+    """One line of a fulfillment order."""
+
+    item_id: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShippedItem:
+    """So many units of one order line in one shipment."""
+
+    item_id: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipment:
+    """One outbound shipment; `shipped` is False while it waits and when it was cancelled."""
+
+    shipment_id: str
+    shipped: bool
+    shipped_at: float | None
+    items: tuple[ShippedItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnItem:
+    """One unit that Amazon expects back or has looked at (`processed`); `condition` is Amazon's own word."""
+
+    return_item_id: str
+    order_item_id: str
+    shipment_id: str
+    processed: bool
+    changed_at: float | None = None
+    authorization_id: str | None = None
+    condition: str | None = None
+    reason: str | None = None
+    center: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostalAddress:
+    """A place: a fulfillment center, or (read when needed, never stored) a shopper's."""
+
+    name: str
+    line1: str
+    line2: str = ""
+    line3: str = ""
+    city: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country_code: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnAuthorization:
+    """Amazon's permission: one parcel, where it goes, and the page with its RMA."""
+
+    authorization_id: str
+    rma_id: str
+    page_url: str
+    center: str
+    ship_to: PostalAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FulfillmentOrder:
+    """One fulfillment order as read at one instant."""
+
+    order_id: str
+    displayable_order_id: str
+    status: str
+    items: tuple[OrderItem, ...] = ()
+    shipments: tuple[Shipment, ...] = ()
+    return_items: tuple[ReturnItem, ...] = ()
+    authorizations: tuple[ReturnAuthorization, ...] = ()
+
+    @property
+    def still_shipping(self) -> bool:
+        """More of it may ship yet."""
+        return self.status.casefold() in {"new", "received", "planning", "processing"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvalidItem:
+    """A unit that Amazon will not take back, with Amazon's code and words."""
+
+    return_item_id: str
+    code: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateAnswer:
+    """What `createFulfillmentReturn` answered: accepted and refused units side by side."""
+
+    return_items: tuple[ReturnItem, ...] = ()
+    invalid_items: tuple[InvalidItem, ...] = ()
+    authorizations: tuple[ReturnAuthorization, ...] = ()

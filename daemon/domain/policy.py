@@ -1,0 +1,49 @@
+"""One shop's choices, as the rules need them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daemon.domain.matching import SkuMap
+from daemon.domain.orders import ReturnAuthorization
+from daemon.domain.returns import Label, LabelSourceName, Transit
+from daemon.domain.verdict import VerdictPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShopPolicy:
+    """What a merchant decided for one shop. Reasons are keyed by folded (parent, reason); empty matches any."""
+
+    destinations: frozenset[str] = frozenset()
+    only_returns: frozenset[str] = frozenset()
+    order_id_templates: tuple[str, ...] = ("{provider_order_id}",)
+    order_id_prefix: str = ""
+    sku_map: SkuMap = field(default_factory=dict)
+    hold_unmatched: bool = True
+    reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    default_reason: str = "CR-UNWANTED_ITEM"
+    report_transit: str = "all"
+    verdict: VerdictPolicy = field(default_factory=VerdictPolicy)
+    label_source: LabelSourceName = LabelSourceName.RMA_PAGE
+    rma_carrier: str = "Amazon"
+    rma_rate_cents: int = 0
+
+    def not_ours(self, return_id: str, destination_id: str) -> str:
+        """Why a return is none of our business; empty when it is."""
+        if self.only_returns and return_id not in self.only_returns:
+            return "not on the pilot list"
+        if self.destinations and destination_id not in self.destinations:
+            return "goes to another destination"
+        return ""
+
+    def reports(self, transit: Transit) -> bool:
+        """Whether the portal is told of that progress."""
+        return self.report_transit == "all" or (self.report_transit == "delivered" and transit is Transit.DELIVERED)
+
+    def page_label(self, authorization: ReturnAuthorization) -> Label:
+        """The label that is Amazon's own page: no postage, and the RMA stands for the tracking number."""
+        return Label(
+            url=authorization.page_url,
+            carrier=self.rma_carrier,
+            tracking_number=authorization.rma_id,
+            rate_cents=self.rma_rate_cents,
+        )

@@ -1,0 +1,133 @@
+"""What the portal (Loop) says of a return and of a label request, reduced to what the daemon decides on."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from daemon.domain.orders import PostalAddress
+
+
+class PortalState(StrEnum):
+    """The portal's state of a return; a word we do not know reads as UNKNOWN and means "wait"."""
+
+    OPEN = "open"
+    REVIEW = "review"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class RequestStatus(StrEnum):
+    """The portal's status of a label request."""
+
+    ISSUED = "issued"
+    CANCELLED = "cancelled"
+    FULFILLED = "fulfilled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalLine:
+    """One line of a return: one unit, for the portal's lines carry no quantity. Grades are the portal's own words."""
+
+    line_id: str
+    sku: str
+    price_cents: int = 0
+    reason: str = ""
+    parent_reason: str = ""
+    grade: str = ""
+    disposition: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalReturn:
+    """The truth about a return, as its details say."""
+
+    return_id: str
+    state: PortalState
+    lines: tuple[PortalLine, ...]
+    order_name: str = ""
+    order_number: str = ""
+    provider_order_id: str = ""
+    destination_id: str = ""
+    has_exchange: bool = False
+    was_processed: bool = False
+    label_urls: tuple[str, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to decide in the portal."""
+        return self.was_processed or self.state in {PortalState.CLOSED, PortalState.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """Size in inches, weight in grams; None is what the portal left out."""
+
+    length_in: float | None = None
+    width_in: float | None = None
+    height_in: float | None = None
+    weight_g: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalLabelRequest:
+    """The truth about a label request. The shopper's address is used and forgotten, so it stays out of `repr`."""
+
+    request_id: str
+    return_id: str
+    status: RequestStatus
+    skus: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    origin_country: str = ""
+    origin: PostalAddress | None = field(default=None, repr=False)
+    parcel: Parcel = field(default_factory=Parcel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """What is written to the portal for one line: category, its title there, disposition, and a sentence."""
+
+    line_id: str
+    grade: str
+    title: str
+    disposition: str
+    description: str
+    inspected_at: float
+
+
+# ---- what a delivery (or a poll) says; a hint except for the first two
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestIssued:
+    """The portal asks for a label."""
+
+    return_id: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCancelled:
+    """The portal withdrew a label request."""
+
+    return_id: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnChanged:
+    """Something changed; the state is what the portal said at that moment."""
+
+    return_id: str
+    state: PortalState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingTrouble:
+    """The portal could not process a return; the message is short and printable."""
+
+    return_id: str
+    message: str
+
+
+Message = RequestIssued | RequestCancelled | ReturnChanged | ProcessingTrouble

@@ -1,0 +1,273 @@
+"""The return and its parts: plain values. What may happen to them is in `lifecycle`."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from daemon.domain.orders import ReturnAuthorization
+
+ID_LIMIT = 80  # createFulfillmentReturn, sellerReturnItemId
+NOTE_LIMIT = 250
+
+
+class State(StrEnum):
+    """What a return is waiting for."""
+
+    RECEIVED = "received"
+    AWAITING_LABEL = "awaiting_label"
+    LABEL_READY = "label_ready"
+    AWAITING_INSPECTION = "awaiting_inspection"
+    INSPECTED = "inspected"
+    SETTLING = "settling"
+    PROCESSING = "processing"
+    IN_REVIEW = "in_review"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    STUCK = "stuck"
+    CLOSED = "closed"
+
+
+class LabelSourceName(StrEnum):
+    """Who makes the label of a label request."""
+
+    RMA_PAGE = "rma_page"
+    AMAZON_SHIPPING = "amazon_shipping"
+
+
+class Asked(StrEnum):
+    """How far a label request has come."""
+
+    UNREAD = "unread"  # heard of, not yet read
+    OPEN = "open"
+    DELIVERED = "delivered"
+    REFUSED = "refused"  # a label request error was posted
+    CANCELLED = "cancelled"
+    NOT_OURS = "not_ours"
+
+
+class Standing(StrEnum):
+    """Where one unit stands with Amazon."""
+
+    PLANNED = "planned"  # not asked yet, or the answer is not stored
+    AUTHORIZED = "authorized"
+    NOT_RETURNABLE = "not_returnable"
+    REMOVED = "removed"  # edited out of the return in the portal
+
+
+class Settlement(StrEnum):
+    """What the findings ask for in the portal."""
+
+    PROCESS = "process"
+    FLAG = "flag"
+    REMOVE = "remove"
+    NOTHING = "nothing"
+
+
+class Transit(StrEnum):
+    """A label's progress in the portal's words, in the order in which it may only advance."""
+
+    NEW = "new"
+    PRE_TRANSIT = "pre_transit"
+    IN_TRANSIT = "in_transit"
+    OUT_FOR_DELIVERY = "out_for_delivery"
+    DELIVERED = "delivered"
+
+    @property
+    def rank(self) -> int:
+        """Position on the way; a status of lower rank is never reported after a higher one."""
+        return list(Transit).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What the portal is told: a link to print, and what the carrier calls it."""
+
+    url: str
+    carrier: str
+    tracking_number: str
+    rate_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRequest:
+    """One label request of a return. `label_id` is the portal's, and unknown after an answer that never came."""
+
+    request_id: str
+    asked: Asked = Asked.UNREAD
+    source: LabelSourceName = LabelSourceName.RMA_PAGE
+    label: Label | None = None
+    label_id: str | None = None
+    transit: Transit = Transit.NEW
+    reported: Transit = Transit.NEW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the fulfillment center found, or did not: `condition` is Amazon's word, MISSING, or empty when absent."""
+
+    condition: str
+    found_at: float
+    center: str = ""
+    reason: str = ""
+
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnUnit:
+    """One physical unit. `part` counts the units that one line of a bundle explodes to."""
+
+    line_id: str
+    part: int = 1
+    portal_sku: str
+    sku: str
+    price_cents: int = 0
+    reason: str = ""
+    parent_reason: str = ""
+    request_id: str = ""
+    standing: Standing = Standing.PLANNED
+    problem: str = ""
+    order_id: str = ""
+    order_item_id: str = ""
+    shipment_id: str = ""
+    return_item_id: str = ""
+    reason_code: str = ""
+    authorization_id: str = ""
+    finding: Finding | None = None
+    processed_at: float | None = None
+    graded: bool = False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Identity within its return."""
+        return self.line_id, self.part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A line for the portal's timeline. `key` says what it is about; one note per key."""
+
+    key: str
+    text: str
+    written: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """One shopper's return, followed to its end.
+
+    `due_at` is when a service must wake for it, `look_at` when Amazon is to be read again, `watch_at` when the portal
+    is; `begun` names an outward call whose answer was never stored.
+    """
+
+    shop: str
+    return_id: str
+    created_at: float
+    state: State = State.RECEIVED
+    version: int = 0
+    changed_at: float = 0.0
+    due_at: float | None = None
+    look_at: float | None = None
+    watch_at: float | None = None
+    deadline_at: float | None = None
+    attempts: int = 0
+    stumbles: int = 0
+    readbacks: int = 0
+    begun: str = ""
+    hinted: bool = False
+    held: bool = False
+    resume_state: State | None = None
+    problem: str = ""
+    order_name: str = ""
+    order_number: str = ""
+    provider_order_id: str = ""
+    has_exchange: bool = False
+    settlement: Settlement = Settlement.NOTHING
+    processing_failed: bool = False
+    flagged: bool = False
+    labelled_at: float | None = None
+    closed_at: float | None = None
+    requests: tuple[LabelRequest, ...] = ()
+    units: tuple[ReturnUnit, ...] = ()
+    authorizations: tuple[ReturnAuthorization, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """How people and logs name it."""
+        return f"{self.shop}/{self.return_id}"
+
+    def request(self, request_id: str) -> LabelRequest | None:
+        """The label request of that id."""
+        return next((r for r in self.requests if r.request_id == request_id), None)
+
+    def open_requests(self) -> tuple[LabelRequest, ...]:
+        """Requests that still wait for a label."""
+        return tuple(r for r in self.requests if r.asked is Asked.OPEN)
+
+    def units_of(self, request_id: str) -> tuple[ReturnUnit, ...]:
+        """The units that a label request covers."""
+        return tuple(u for u in self.units if u.request_id == request_id)
+
+    def authorized(self) -> tuple[ReturnUnit, ...]:
+        """The units Amazon expects back."""
+        return tuple(u for u in self.units if u.standing is Standing.AUTHORIZED)
+
+    def order_ids(self) -> tuple[str, ...]:
+        """The fulfillment orders that hold its units, each once, in the order of the units."""
+        return tuple(dict.fromkeys(u.order_id for u in self.units if u.order_id))
+
+    def owed_notes(self) -> tuple[Note, ...]:
+        """Notes not yet written."""
+        return tuple(n for n in self.notes if not n.written)
+
+    @property
+    def label_out(self) -> bool:
+        """At least one label is in the shopper's hands."""
+        return any(r.asked is Asked.DELIVERED for r in self.requests)
+
+
+def merge_units(old: Iterable[ReturnUnit], new: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:
+    """The units with the changed ones put in their places; unknown ones follow at the end."""
+    units = {unit.key: unit for unit in old}
+    units.update({unit.key: unit for unit in new})
+    return tuple(units.values())
+
+
+def merge_authorizations(
+    old: Iterable[ReturnAuthorization], new: Iterable[ReturnAuthorization]
+) -> tuple[ReturnAuthorization, ...]:
+    """The authorizations, the newer reading of each winning."""
+    return tuple({a.authorization_id: a for a in (*old, *new)}.values())
+
+
+def change_request(ret: Return, request_id: str, **changes: object) -> Return:
+    """The return with one label request changed."""
+    requests = tuple(
+        replace(r, **changes) if r.request_id == request_id else r  # type: ignore[arg-type]
+        for r in ret.requests
+    )
+    return replace(ret, requests=requests)
+
+
+def return_item_id(shop: str, return_id: str, line_id: str, part: int) -> str:
+    """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters."""
+    plain = f"mcfd-{shop}-{return_id}-{line_id}-{part}"
+    if len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
+        return plain
+    return "mcfd-" + hashlib.sha256(plain.encode()).hexdigest()[:40]
+
+
+def note_marker(ret: Return, key: str) -> str:
+    """A short stable mark that opens a note, by which it is found again in the portal's list."""
+    digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()
+    return f"[mcfd {digest[:8]}]"
+
+
+def note_text(ret: Return, note: Note) -> str:
+    """The whole note, marker first, within the portal's limit (by code point)."""
+    text = f"{note_marker(ret, note.key)} {note.text}"
+    return text if len(text) <= NOTE_LIMIT else text[: NOTE_LIMIT - 1] + "…"

@@ -1,0 +1,143 @@
+"""When to look again, and when to give up. All arithmetic, no clock."""
+
+from dataclasses import dataclass, replace
+
+from daemon.domain.duties import Act, duty
+from daemon.domain.returns import Asked, Return, State, Transit
+
+HOUR = 3600.0
+DAY = 86400.0
+RETRY_FIRST = 1.0
+RETRY_MOST = 60.0
+LATENESS_FORGIVEN = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """The operator's clocks, in seconds."""
+
+    label_poll_first: float = 2.0
+    label_poll_max: float = 30.0
+    label_poll_late: float = 5 * 60.0
+    label_deadline: float = 24 * HOUR
+    unmatched_deadline: float = HOUR
+    inspection_idle: float = 12 * HOUR
+    inspection_moving: float = 6 * HOUR
+    inspection_arrived: float = HOUR
+    missing_sibling: float = 7 * DAY
+    missing_delivered: float = 14 * DAY
+    missing_in_transit: float = 30 * DAY
+    missing_lost: float = 7 * DAY
+    missing_silent: float = 45 * DAY
+    condition_grace: float = 24 * HOUR
+    late_look: float = 7 * DAY
+    late_watch: float = 90 * DAY
+    outcome_watch: float = 10 * 60.0
+
+
+def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Return:
+    """The return with its clocks set: deadlines when it enters a state, and the instant to wake for it."""
+    if old is None or old.state is not new.state:
+        new = _enter(new, now, timings)
+    if new.watch_at is not None and new.watch_at <= now:
+        new = replace(new, watch_at=now + (_watch(new.state, timings) or 0.0))
+    if new.look_at is None and new.state in _LOOKED_AFTER and owes_look(new, now, timings):
+        new = replace(new, look_at=now + look_delay(new, timings))
+    return replace(new, due_at=_due(old, new, now, timings))
+
+
+def _enter(ret: Return, now: float, timings: Timings) -> Return:
+    """The clocks of a state start when it is entered."""
+    deadline = {
+        State.RECEIVED: timings.unmatched_deadline,
+        State.AWAITING_LABEL: timings.label_deadline,
+        State.LABEL_READY: timings.label_deadline,
+        State.REFUSED: timings.label_deadline,
+    }.get(ret.state)
+    watch = _watch(ret.state, timings)
+    return replace(
+        ret,
+        deadline_at=None if deadline is None else now + deadline,
+        watch_at=None if watch is None else now + watch,
+        look_at=None,
+    )
+
+
+def _watch(state: State, timings: Timings) -> float | None:
+    """How often the portal is read while it, or a person there, has the next move."""
+    return {State.PROCESSING: timings.outcome_watch, State.IN_REVIEW: timings.inspection_idle}.get(state)
+
+
+_LOOKED_AFTER = frozenset(
+    {State.AWAITING_INSPECTION, State.IN_REVIEW, State.EXPIRED, State.CANCELLED, State.STUCK, State.CLOSED}
+)
+
+
+def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float | None:
+    """Now while something is owed, else the next clock that runs. A fresh authorization is given a moment."""
+    owed = duty(ret, now)
+    if owed is not None:
+        fresh = owed.act is Act.LOOK_FOR_AUTHORIZATION and (old is None or old.state is not ret.state)
+        return now + timings.label_poll_first if fresh else now
+    clocks = [at for at in (ret.look_at, ret.watch_at) if at is not None]
+    return min(clocks) if clocks else None
+
+
+def owes_look(ret: Return, now: float, timings: Timings) -> bool:
+    """Amazon is looked at until every unit has been processed for a while, or the late watch has run out."""
+    if not ret.authorized():
+        return False
+    if ret.state is State.AWAITING_INSPECTION:
+        return True
+    if now - (ret.closed_at or ret.changed_at) > timings.late_watch:
+        return False
+    return any(u.processed_at is None or now - u.processed_at < timings.late_look for u in ret.authorized())
+
+
+def look_delay(ret: Return, timings: Timings) -> float:
+    """How long until Amazon is read again, by how near an inspection is."""
+    if ret.state is not State.AWAITING_INSPECTION:
+        return timings.late_look
+    if all(u.finding is not None for u in ret.authorized()):
+        return 0.0
+    processed = [u.processed_at for u in ret.authorized() if u.processed_at is not None]
+    transit = max((r.transit.rank for r in ret.requests if r.asked is Asked.DELIVERED), default=0)
+    if processed or transit == Transit.DELIVERED.rank:
+        return timings.inspection_arrived
+    return timings.inspection_moving if transit >= Transit.IN_TRANSIT.rank else timings.inspection_idle
+
+
+def poll_delay(waited: float, pending: int, rate: float, timings: Timings) -> float:
+    """How long until the authorization of one pending return is looked for again.
+
+    All pending returns share one bucket of `rate` calls a second, so each asks as often as its share allows: at the
+    first interval while few wait, never further apart than the longest. After the first hour hope is small.
+    """
+    if waited >= HOUR:
+        return timings.label_poll_late
+    return min(timings.label_poll_max, max(timings.label_poll_first, pending / rate))
+
+
+def retry_delay(stumbles: int, jitter: float) -> float:
+    """Exponential back-off with full jitter (`jitter` in 0..1), capped: a vendor that comes back is found soon."""
+    ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(stumbles, 10))
+    return max(RETRY_FIRST / 2, ceiling * jitter)
+
+
+def forgive_failure(ret: Return, retry_at: float) -> Return:
+    """While nobody answers, the deadline moves along: only a look that was answered counts as waiting."""
+    if ret.deadline_at is None or ret.due_at is None:
+        return ret
+    return replace(ret, deadline_at=ret.deadline_at + max(0.0, retry_at - ret.due_at))
+
+
+def forgive_lateness(ret: Return, now: float) -> Return:
+    """We were down or busy when the look was due: that time does not count either."""
+    if ret.deadline_at is None or ret.due_at is None or now - ret.due_at <= LATENESS_FORGIVEN:
+        return ret
+    return replace(ret, deadline_at=ret.deadline_at + (now - ret.due_at), due_at=now)
+
+
+def past_deadline(ret: Return, now: float) -> bool:
+    """The wait of this state has been long enough."""
+    return ret.deadline_at is not None and now >= ret.deadline_at

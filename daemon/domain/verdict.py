@@ -1,0 +1,173 @@
+"""Findings become a verdict: which units are discrepant, how lines are graded, what the portal is asked to do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from daemon.domain.events import FindingsReported
+from daemon.domain.matching import fold, not_returnable
+from daemon.domain.orders import SELLABLE
+from daemon.domain.portal import Grade, PortalReturn, PortalState
+from daemon.domain.returns import MISSING, Return, ReturnUnit, Settlement, Standing, merge_units
+from daemon.domain.wording import condition_words, verdict_words
+
+
+NOT_RETURNABLE = "not_returnable"
+"""What a unit that never came back is called in the operator's rules."""
+
+
+class Treatment(StrEnum):
+    """What a finding counts as."""
+
+    PROCESS = "process"
+    FLAG = "flag"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """An exception to the table of conditions; patterns are shell globs, `max_value_cents` bounds the line's price."""
+
+    then: Treatment
+    sku: str = "*"
+    reason: str = "*"
+    condition: str = "*"
+    max_value_cents: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradeEntry:
+    """How one condition is written to the portal."""
+
+    grade: str
+    title: str
+    disposition: str
+
+
+GRADES: Mapping[str, GradeEntry] = {
+    SELLABLE: GradeEntry(grade="grade_a", title="Grade A", disposition="back_to_stock"),
+    "CustomerDamaged": GradeEntry(grade="grade_d", title="Grade D", disposition="resale_hold"),
+    "Defective": GradeEntry(grade="grade_d", title="Grade D", disposition="resale_hold"),
+    "CarrierDamaged": GradeEntry(grade="grade_c", title="Grade C", disposition="resale_hold"),
+    "FulfillerDamaged": GradeEntry(grade="grade_c", title="Grade C", disposition="resale_hold"),
+    MISSING: GradeEntry(grade="missing", title="Missing", disposition="missing"),
+}
+UNKNOWN_GRADE = GradeEntry(grade="grade_d", title="Grade D", disposition="resale_hold")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictPolicy:
+    """The operator's judgement."""
+
+    conditions: Mapping[str, Treatment] = field(default_factory=lambda: {SELLABLE: Treatment.PROCESS})
+    missing: Treatment = Treatment.FLAG
+    not_returnable: Treatment = Treatment.FLAG
+    absent: Treatment = Treatment.FLAG
+    rules: Sequence[Rule] = ()
+    grades: Mapping[str, GradeEntry] = field(default_factory=lambda: GRADES)
+    auto_process: bool = False
+
+
+def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:
+    """What one unit counts as; a condition nobody listed is never guessed clean."""
+    if unit.standing is Standing.REMOVED:
+        return Treatment.IGNORE
+    back = unit.standing is Standing.AUTHORIZED and unit.finding is not None
+    condition = unit.finding.condition if back and unit.finding else NOT_RETURNABLE
+    for rule in policy.rules:
+        if _applies(rule, unit, condition):
+            return rule.then
+    special = {MISSING: policy.missing, NOT_RETURNABLE: policy.not_returnable, "": policy.absent}
+    return special.get(condition) or policy.conditions.get(condition, Treatment.FLAG)
+
+
+def _applies(rule: Rule, unit: ReturnUnit, condition: str) -> bool:
+    cheap = rule.max_value_cents is None or unit.price_cents <= rule.max_value_cents
+    return (
+        cheap
+        and any(fnmatchcase(sku, rule.sku) for sku in (unit.sku, unit.portal_sku))
+        and any(fnmatchcase(fold(text), fold(rule.reason)) for text in (unit.reason, unit.parent_reason))
+        and fnmatchcase(condition, rule.condition)
+    )
+
+
+def grades(ret: Return, line_ids: Iterable[str], policy: VerdictPolicy) -> tuple[Grade, ...]:
+    """What the portal is told of each line: its worst unit. A unit whose condition Amazon never gave is not graded."""
+    written = []
+    for line_id in line_ids:
+        found = [u for u in ret.units if u.line_id == line_id and u.finding is not None and u.finding.condition]
+        if not found:
+            continue
+        worst = max(found, key=lambda u: (treat(u, policy) is Treatment.FLAG, _entry(u, policy).grade))
+        written.append(_grade(worst, _entry(worst, policy)))
+    return tuple(written)
+
+
+def _entry(unit: ReturnUnit, policy: VerdictPolicy) -> GradeEntry:
+    condition = unit.finding.condition if unit.finding else ""
+    return policy.grades.get(condition, UNKNOWN_GRADE)
+
+
+def _grade(unit: ReturnUnit, entry: GradeEntry) -> Grade:
+    assert unit.finding is not None  # noqa: S101 - chosen among units that have one
+    return Grade(
+        line_id=unit.line_id,
+        grade=entry.grade,
+        title=entry.title,
+        disposition=entry.disposition,
+        description=f"Amazon: {unit.finding.condition if unit.finding.condition != MISSING else 'not received'}",
+        inspected_at=unit.finding.found_at,
+    )
+
+
+def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: float) -> FindingsReported:
+    """The verdict on a return of which everything is known, and what is to be done in the portal."""
+    units = merge_units(ret.units, _edited(ret, details))
+    discrepant = [u for u in units if treat(u, policy) is Treatment.FLAG]
+    settlement = _settlement(replace(ret, units=units), details, discrepant, policy)
+    return FindingsReported(
+        at=at,
+        units=units,
+        settlement=settlement,
+        summary=verdict_words(settlement, discrepant, portal_says=details.state.value),
+    )
+
+
+def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:
+    """Lines that left the return leave the verdict; lines that joined it were never authorized."""
+    now = {line.line_id for line in details.lines}
+    known = {u.line_id for u in ret.units}
+    removed = tuple(replace(u, standing=Standing.REMOVED) for u in ret.units if u.line_id not in now)
+    added = (
+        ReturnUnit(line_id=line.line_id, portal_sku=line.sku, sku=line.sku, price_cents=line.price_cents)
+        for line in details.lines
+        if line.line_id not in known
+    )
+    return (*removed, *not_returnable(added, "added to the return without a label request"))
+
+
+def _settlement(
+    ret: Return, details: PortalReturn, discrepant: Sequence[ReturnUnit], policy: VerdictPolicy
+) -> Settlement:
+    if details.settled or details.state is PortalState.REVIEW:
+        return Settlement.NOTHING
+    if ret.processing_failed:
+        return Settlement.FLAG
+    if not discrepant:
+        return Settlement.PROCESS
+    bad_lines = {u.line_id for u in discrepant}
+    some_clean = any(u.line_id not in bad_lines for u in ret.units if u.standing is not Standing.REMOVED)
+    removable = policy.auto_process and details.has_exchange and some_clean
+    return Settlement.REMOVE if removable else Settlement.FLAG
+
+
+def processing_record(ret: Return) -> dict[str, str]:
+    """What the portal keeps beside a processed return: Amazon's ids and conditions, nothing about the shopper."""
+    found = [f"{u.sku}: {condition_words(u.finding)}" for u in ret.units if u.finding is not None]
+    return {
+        "processed_by": "mcfd",
+        "amazon_order": ", ".join(ret.order_ids()),
+        "amazon_rma": ", ".join(a.rma_id for a in ret.authorizations),
+        "amazon_condition": "; ".join(found),
+    }

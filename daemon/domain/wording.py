@@ -1,0 +1,81 @@
+"""The words that merchants read: notes on the portal's timeline and reasons of refusals."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from daemon.domain.orders import ReturnAuthorization
+from daemon.domain.returns import MISSING, Finding, Label, ReturnUnit, Settlement, Standing
+
+_CONDITIONS = {
+    "Sellable": "sellable",
+    "": "condition not given",
+    MISSING: "never arrived",
+    "Defective": "defective",
+    "CustomerDamaged": "damaged by the customer",
+    "CarrierDamaged": "damaged by the carrier",
+    "FulfillerDamaged": "damaged at Amazon",
+}
+
+
+def condition_words(finding: Finding) -> str:
+    """A condition as people say it; a word we do not know is passed on as Amazon's own."""
+    return _CONDITIONS.get(finding.condition, finding.condition)
+
+
+def count_skus(units: Iterable[ReturnUnit]) -> str:
+    """`2 x SOCK, 1 x CAP`, in the order of the units."""
+    counted = Counter(unit.sku for unit in units)
+    return ", ".join(f"{count} x {sku}" for sku, count in counted.items())
+
+
+def authorized_words(units: Sequence[ReturnUnit], authorizations: Sequence[ReturnAuthorization]) -> str:
+    """The note about a return created in Amazon."""
+    rmas = ", ".join(a.rma_id for a in authorizations) or "to follow"
+    refused = [u for u in units if u.standing is Standing.NOT_RETURNABLE]
+    accepted = [u for u in units if u.standing is Standing.AUTHORIZED]
+    words = f"Return created in Amazon: {count_skus(accepted)}. RMA {rmas}."
+    return f"{words} Not returnable: {count_skus(refused)}." if refused else words
+
+
+def delivered_words(label: Label) -> str:
+    """The note about a label that the shopper can print."""
+    return f"Label delivered: {label.carrier}, tracking {label.tracking_number}."
+
+
+def inspected_words(unit: ReturnUnit) -> str:
+    """The note about one inspected (or missing) unit."""
+    if unit.finding is None or unit.finding.condition == MISSING:
+        return f"Missing: {unit.sku} has not arrived at Amazon in time."
+    where = f" at {unit.finding.center}" if unit.finding.center else ""
+    why = f" Amazon's reason: {unit.finding.reason}." if unit.finding.reason else ""
+    return f"Amazon inspected {unit.sku}{where}: {condition_words(unit.finding)}.{why}"
+
+
+def discrepancy_words(unit: ReturnUnit) -> str:
+    """One discrepant unit in the verdict."""
+    if unit.standing is Standing.NOT_RETURNABLE:
+        return f"{unit.portal_sku} not returnable"
+    return f"{unit.sku} {condition_words(unit.finding)}" if unit.finding else f"{unit.sku} not inspected"
+
+
+def verdict_words(settlement: Settlement, discrepant: Sequence[ReturnUnit], *, portal_says: str) -> str:
+    """The note about the verdict and what is done about it."""
+    if discrepant:
+        found = "Discrepancy: " + "; ".join(dict.fromkeys(discrepancy_words(unit) for unit in discrepant))
+    else:
+        found = "No discrepancy: all units arrived as they should"
+    done = {
+        Settlement.PROCESS: "Processing the return.",
+        Settlement.FLAG: "Sent to Needs Review.",
+        Settlement.REMOVE: "These items are removed, the rest is processed.",
+        Settlement.NOTHING: f"Nothing was done: the return is {portal_says} in Loop.",
+    }[settlement]
+    if len(found) > 180:  # the note's limit minus its marker and what is done
+        found = found[:179] + "…"
+    return f"{found}. {done}"
+
+
+def stuck_words(problem: str, *, label_out: bool) -> str:
+    """The note about a return that cannot go on alone."""
+    what = "The inspection could not be followed" if label_out else "No label could be made"
+    return f"{what}: {problem}. Somebody has to look at it."
