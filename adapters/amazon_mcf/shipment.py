@@ -1,0 +1,158 @@
+"""A return parcel at Amazon Shipping: plain values, and the choice of how its label is printed. PURE."""
+
+from dataclasses import dataclass, field
+
+from daemon.domain.orders import PostalAddress
+from daemon.errors import Refused
+
+LABEL = "LABEL"
+
+# Codes of Refused that a caller acts on. Amazon's own words for the first two are not documented.
+TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105 - a code, not a token
+IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+NO_PRINTABLE_LABEL = "NO_PRINTABLE_LABEL"
+ADDITIONAL_INPUTS = "REQUIRES_ADDITIONAL_INPUTS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelItem:
+    """Units of one SKU in the parcel; `weight_g` is the weight of one."""
+
+    sku: str
+    quantity: int
+    weight_g: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateRequest:
+    """One parcel from a shopper to a fulfillment center. Inches and grams; `reference` is our own name for it."""
+
+    ship_from: PostalAddress = field(repr=False)
+    ship_to: PostalAddress
+    rma_id: str
+    length_in: float
+    width_in: float
+    height_in: float
+    weight_g: float
+    insured_value_cents: int
+    currency: str = "USD"
+    items: tuple[ParcelItem, ...]
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintOption:
+    """One advertised way to print. `kinds` are the documents to be had, `mandatory` those that must be asked for."""
+
+    dpis: tuple[int, ...] = ()
+    layouts: tuple[str, ...] = ()
+    joining: tuple[bool, ...] = ()
+    kinds: tuple[str, ...] = ()
+    mandatory: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentOffer:
+    """One advertised format and size, with the ways to print it."""
+
+    format: str
+    width: float
+    length: float
+    unit: str
+    options: tuple[PrintOption, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChoice:
+    """The one document specification that is bought."""
+
+    format: str
+    width: float
+    length: float
+    unit: str
+    dpi: int | None
+    layout: str | None
+    joined: bool
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """One service on offer. `charge_cents` is in hundredths of `currency`."""
+
+    rate_id: str
+    carrier_id: str
+    carrier_name: str
+    service_id: str
+    service_name: str
+    charge_cents: int
+    currency: str
+    documents: tuple[DocumentOffer, ...]
+    requires_additional_inputs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ineligible:
+    """A service that does not take the parcel, and Amazon's codes for why."""
+
+    service_id: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What getRates offers; to be bought within ten minutes, by its token."""
+
+    request_token: str = field(repr=False)
+    rates: tuple[Rate, ...]
+    ineligible: tuple[Ineligible, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One printable document, decoded from base64."""
+
+    kind: str
+    format: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """A bought shipment. Documents that are not made yet are missing from the list, and so may be the tracking id."""
+
+    shipment_id: str
+    tracking_id: str | None
+    documents: tuple[Document, ...]
+
+
+def choose_document(rate: Rate, preferred: str = "PDF") -> DocumentChoice:
+    """Choose how the label is printed: the preferred format, else PDF, else PNG, as advertised by the rate.
+
+    Raises Refused (NO_PRINTABLE_LABEL) when there is none of these, since shoppers own no ZPL printer, and
+    (ADDITIONAL_INPUTS) when the service wants to know more than we can tell.
+    """
+    if rate.requires_additional_inputs:
+        raise Refused(ADDITIONAL_INPUTS, "the service wants inputs that nobody can give")
+    for wanted in dict.fromkeys((preferred, "PDF", "PNG")):
+        for offer in rate.documents:
+            for option in offer.options:
+                if offer.format == wanted and LABEL in option.kinds:
+                    return _choice(offer, option)
+    raise Refused(NO_PRINTABLE_LABEL, "the service offers no label as PDF or PNG")
+
+
+def _choice(offer: DocumentOffer, option: PrintOption) -> DocumentChoice:
+    """Take the finest print up to 300 dpi, the plainest layout, and separate files where they are allowed."""
+    dpis = [dpi for dpi in option.dpis if dpi <= 300] or option.dpis
+    layouts = [layout for layout in option.layouts if layout == "DEFAULT"] or option.layouts
+    return DocumentChoice(
+        format=offer.format,
+        width=offer.width,
+        length=offer.length,
+        unit=offer.unit,
+        dpi=max(dpis, default=None),
+        layout=next(iter(layouts), None),
+        joined=bool(option.joining) and False not in option.joining,
+        kinds=tuple(dict.fromkeys((LABEL, *option.mandatory))),
+    )

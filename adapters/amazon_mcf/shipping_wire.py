@@ -1,0 +1,244 @@
+"""Amazon Shipping v2, as far as a return label needs it: bytes to values and back. PURE.
+
+That `RETURNS` with channel `EXTERNAL` is sold from a shopper to a fulfillment center is documented nowhere.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Collection
+from urllib.parse import quote as percent_encode
+
+from adapters.amazon_mcf.envelope import Answer, read
+from adapters.amazon_mcf.reading import Node
+from adapters.amazon_mcf.shipment import (
+    IDEMPOTENCY_CONFLICT,
+    TOKEN_EXPIRED,
+    Document,
+    DocumentChoice,
+    DocumentOffer,
+    Ineligible,
+    PrintOption,
+    Purchase,
+    Quote,
+    Rate,
+    RateRequest,
+)
+from daemon.domain.orders import PostalAddress
+from daemon.errors import Refused
+
+BASE = "/shipping/v2"
+RATES_PATH = f"{BASE}/shipments/rates"
+PURCHASE_PATH = f"{BASE}/shipments"
+GET_RATES = "getRates"
+PURCHASE = "purchaseShipment"
+GET_DOCUMENTS = "getShipmentDocuments"
+CANCEL = "cancelShipment"
+
+SAYS_EXPIRED = re.compile(r"token(has|is|was)?(already)?expired|expired(request)?token")
+SAYS_CONFLICT = re.compile(r"idempoten")
+SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
+
+NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
+
+
+def documents_path(shipment_id: str, reference: str, label_format: str, dpi: int | None) -> str:
+    """Return the path of a parcel's documents."""
+    query = f"packageClientReferenceId={_encode(reference)}&format={_encode(label_format)}"
+    if dpi is not None:
+        query += f"&dpi={dpi}"
+    return f"{PURCHASE_PATH}/{_encode(shipment_id)}/documents?{query}"
+
+
+def cancel_path(shipment_id: str) -> str:
+    """Return the path that cancels a shipment."""
+    return f"{PURCHASE_PATH}/{_encode(shipment_id)}/cancel"
+
+
+def encode_rates(request: RateRequest) -> bytes:
+    """Write the body of getRates, with addresses cut to Amazon's limits."""
+    body = {
+        "shipmentType": "RETURNS",
+        "channelDetails": {"channelType": "EXTERNAL"},
+        "shipFrom": _address(request.ship_from),
+        "shipTo": _address(request.ship_to) | {"companyName": f"RMA {request.rma_id}"},
+        "packages": [_package(request)],
+    }
+    return json.dumps(body).encode()
+
+
+def decode_quote(status: int, body: bytes, private: Collection[str]) -> Quote:
+    """Read the offers. `private` are the shopper's texts that were sent; a refusal is told without them."""
+    payload = _payload(read(GET_RATES, status, body), private)
+    return Quote(
+        request_token=payload.text("requestToken"),
+        rates=tuple(_rate(node) for node in payload.children("rates")),
+        ineligible=tuple(
+            Ineligible(
+                service_id=node.text("serviceId"),
+                codes=tuple(reason.text("code") for reason in node.children("ineligibilityReasons")),
+            )
+            for node in payload.children("ineligibleRates")
+        ),
+    )
+
+
+def private_texts(request: RateRequest) -> tuple[str, ...]:
+    """Return the texts of a rate request that say who the shopper is and where they live."""
+    shopper = request.ship_from
+    lines = (shopper.name, shopper.line1, shopper.line2, shopper.line3)
+    return (*lines, shopper.city, shopper.postal_code, shopper.phone)
+
+
+def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice) -> bytes:
+    """Write the body of purchaseShipment: the same bytes for the same choice, so that a repeat is a repeat."""
+    specification: dict[str, object] = {
+        "format": document.format,
+        "size": {"width": document.width, "length": document.length, "unit": document.unit},
+        "needFileJoining": document.joined,
+        "requestedDocumentTypes": list(document.kinds),
+    }
+    if document.dpi is not None:
+        specification["dpi"] = document.dpi
+    if document.layout is not None:
+        specification["pageLayout"] = document.layout
+    body = {"requestToken": request_token, "rateId": rate_id, "requestedDocumentSpecification": specification}
+    return json.dumps(body, sort_keys=True).encode()
+
+
+def decode_purchase(status: int, body: bytes) -> Purchase:
+    """Read what was bought; Refused with TOKEN_EXPIRED or IDEMPOTENCY_CONFLICT is the caller's to settle."""
+    payload = _payload(read(PURCHASE, status, body))
+    return _purchase(payload, payload.children("packageDocumentDetails"))
+
+
+def decode_documents(status: int, body: bytes) -> Purchase:
+    """Read the documents of a bought shipment."""
+    payload = _payload(read(GET_DOCUMENTS, status, body))
+    detail = payload.optional_child("packageDocumentDetail")
+    return _purchase(payload, (detail,) if detail else ())
+
+
+def decode_cancelled(status: int, body: bytes) -> None:
+    """Read the answer to a cancellation: an object that may be quite empty, or that it was cancelled before."""
+    answer = read(CANCEL, status, body)
+    if answer.failed and not answer.said(SAYS_CANCELLED):
+        raise answer.failure()
+
+
+def _encode(text: str) -> str:
+    return percent_encode(text, safe="")
+
+
+def _package(request: RateRequest) -> dict[str, object]:
+    return {
+        "packageClientReferenceId": request.reference,
+        "dimensions": {
+            "length": request.length_in,
+            "width": request.width_in,
+            "height": request.height_in,
+            "unit": "INCH",
+        },
+        "weight": _grams(request.weight_g),
+        "insuredValue": {"value": request.insured_value_cents / 100, "unit": request.currency},
+        "items": [
+            {"quantity": item.quantity, "itemIdentifier": item.sku, "weight": _grams(item.weight_g)}
+            for item in request.items
+        ],
+    }
+
+
+def _grams(weight: float) -> dict[str, object]:
+    return {"value": weight, "unit": "GRAM"}
+
+
+def _address(place: PostalAddress) -> dict[str, str]:
+    """Write an address; optional members must not be empty, and a sender must have a name."""
+    optional = {
+        "addressLine2": _cut(place.line2, LINE_LIMIT),
+        "addressLine3": _cut(place.line3, LINE_LIMIT),
+        "phoneNumber": _cut(place.phone, PHONE_LIMIT),
+    }
+    required = {
+        "name": _cut(place.name, NAME_LIMIT) or "Customer",
+        "addressLine1": _cut(place.line1, LINE_LIMIT),
+        "city": place.city,
+        "stateOrRegion": place.region,
+        "postalCode": place.postal_code,
+        "countryCode": place.country_code,
+    }
+    return required | {name: text for name, text in optional.items() if text}
+
+
+def _cut(text: str, limit: int) -> str:
+    return " ".join(text.split())[:limit].rstrip()
+
+
+def _payload(answer: Answer, private: Collection[str] = ()) -> Node:
+    """Return the payload; what a caller must recognise is refused with a code of ours."""
+    if answer.failed and answer.said(SAYS_EXPIRED):
+        raise Refused(TOKEN_EXPIRED, answer.words(private))
+    if answer.failed and (answer.status == 409 or answer.said(SAYS_CONFLICT)):
+        raise Refused(IDEMPOTENCY_CONFLICT, answer.words(private))
+    return answer.accept(private)
+
+
+def _rate(node: Node) -> Rate:
+    charge = node.child("totalCharge")
+    return Rate(
+        rate_id=node.text("rateId"),
+        carrier_id=node.text("carrierId"),
+        carrier_name=node.optional_text("carrierName") or "",
+        service_id=node.text("serviceId"),
+        service_name=node.optional_text("serviceName") or "",
+        charge_cents=charge.cents("value"),
+        currency=charge.text("unit"),
+        documents=tuple(_offer(offer) for offer in node.children("supportedDocumentSpecifications")),
+        requires_additional_inputs=node.flag("requiresAdditionalInputs"),
+    )
+
+
+def _offer(node: Node) -> DocumentOffer:
+    size = node.child("size")
+    return DocumentOffer(
+        format=node.text("format"),
+        width=float(size.number("width")),
+        length=float(size.number("length")),
+        unit=size.text("unit"),
+        options=tuple(_option(option) for option in node.children("printOptions")),
+    )
+
+
+def _option(node: Node) -> PrintOption:
+    details = node.children("supportedDocumentDetails")
+    return PrintOption(
+        dpis=tuple(d for d in node.values("supportedDPIs") if isinstance(d, int) and not isinstance(d, bool)),
+        layouts=tuple(v for v in node.values("supportedPageLayouts") if isinstance(v, str)),
+        joining=tuple(v for v in node.values("supportedFileJoiningOptions") if isinstance(v, bool)),
+        kinds=tuple(detail.text("name") for detail in details),
+        mandatory=tuple(detail.text("name") for detail in details if detail.flag("isMandatory")),
+    )
+
+
+def _purchase(payload: Node, parcels: tuple[Node, ...]) -> Purchase:
+    tracking_ids = (parcel.optional_text("trackingId") for parcel in parcels)
+    return Purchase(
+        shipment_id=payload.text("shipmentId"),
+        tracking_id=next(filter(None, tracking_ids), None),
+        documents=tuple(
+            _document(node)
+            for parcel in parcels
+            for node in parcel.children("packageDocuments")
+            if node.optional_text("contents")
+        ),
+    )
+
+
+def _document(node: Node) -> Document:
+    contents = "".join(node.text("contents").split())
+    try:
+        content = base64.b64decode(contents, validate=True)
+    except (binascii.Error, ValueError):
+        raise node.broken("contents", "is not base64") from None
+    return Document(kind=node.text("type"), format=node.text("format"), content=content)

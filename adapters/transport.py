@@ -1,0 +1,206 @@
+"""One HTTP call becomes bytes or a classified error: bounded in time and size, never sent twice, never redirected."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+import yarl
+from multidict import CIMultiDictProxy
+
+from daemon.errors import ContractBroken, McfdError, RateLimited, Unavailable
+
+MAX_BODY = 8 * 1024 * 1024
+MAX_RETRY_AFTER = 3600.0
+CONNECT_TIMEOUT = 10.0
+REQUEST_IDS = ("x-amzn-RequestId", "x-request-id", "cf-ray")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to be read by a wire: any status but 3xx, 408, 429 and 5xx. Its repr shows neither headers nor body."""
+
+    status: int
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return a header's first value, whatever the case of its name."""
+        return self.headers.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call, for metrics and debug logs.
+
+    `outcome`: ok (2xx), refused (another readable status), rate_limited, unavailable, broken or abandoned.
+    """
+
+    vendor: str
+    operation: str
+    outcome: str
+    seconds: float
+    status: int | None = None
+    request_id: str | None = None
+
+
+def open_session(user_agent: str, *, connections: int = 200) -> aiohttp.ClientSession:
+    """Open a session fit for Transport; needs a running event loop, and the caller closes it.
+
+    `connections` bounds the sockets in use; a call that waits for one may time out with nothing sent.
+    """
+    session = aiohttp.ClientSession(
+        # A pooled connection that the server has just closed would make the next write fail unclearly, though no
+        # healthy server saw it. Servers keep idle connections for a minute or so: ours are dropped well before.
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=15),
+        headers={"User-Agent": user_agent},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        raise_for_status=False,
+    )
+    # aiohttp sends GET, PUT and DELETE again by itself when the peer drops the connection, and has no public switch.
+    # A createFulfillmentReturn (PUT) sent twice unnoticed would break the promise that each is sent knowingly.
+    session._retry_connection = False
+    return session
+
+
+class Transport:
+    """Calls one vendor. Errors name vendor, operation and kind; never a query, a header or a body."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, *, vendor: str, timeout: float, on_call: Callable[[Call], None]
+    ) -> None:
+        if session._retry_connection:
+            raise ValueError("this session resends by itself; use open_session()")
+        self._session = session
+        self._vendor = vendor
+        self._on_call = on_call
+        connect = min(CONNECT_TIMEOUT, timeout / 2)  # shorter than the whole, so that a time-out tells which it was
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect, sock_read=timeout)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        operation: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Send one request, once. `url` is already percent-encoded and goes out as it is.
+
+        Raises RateLimited (429), Unavailable (no answer, 408, 5xx) or ContractBroken (3xx, over 8 MiB).
+        """
+        attempt = _Attempt(f"{self._vendor} {operation}", asyncio.get_running_loop().time())
+        outcome = "abandoned"  # cancelled, or a bug of ours
+        try:
+            reply = await self._exchange(method, url, headers, body, attempt)
+            outcome = "ok" if reply.status < 300 else "refused"
+        except (aiohttp.ClientError, OSError) as failure:  # TimeoutError is an OSError
+            error = _classify(attempt.label, failure)
+            outcome = _outcome(error)
+        except McfdError as unusable:
+            outcome = _outcome(unusable)
+            raise
+        else:
+            return reply
+        finally:
+            self._report(operation, outcome, attempt)
+        # Raised out here so that it carries no cause: aiohttp's own texts spell out the URL.
+        raise error
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None, attempt: "_Attempt"
+    ) -> Reply:
+        target = yarl.URL(url, encoded=True)
+        async with self._session.request(
+            method, target, headers=headers, data=body, allow_redirects=False, timeout=self._timeout
+        ) as response:
+            attempt.status = response.status
+            attempt.request_id = _request_id(response.headers)
+            _reject_unusable(attempt.label, response)
+            return Reply(response.status, response.headers, await _read_bounded(attempt.label, response))
+
+    def _report(self, operation: str, outcome: str, attempt: "_Attempt") -> None:
+        seconds = asyncio.get_running_loop().time() - attempt.started
+        self._on_call(Call(self._vendor, operation, outcome, seconds, attempt.status, attempt.request_id))
+
+
+@dataclass(slots=True)
+class _Attempt:
+    label: str
+    started: float
+    status: int | None = None
+    request_id: str | None = None
+
+
+# aiohttp's exceptions, the first match decides: kind, and whether the request may have had its effect.
+_FAILURES: tuple[tuple[type[Exception], str, bool], ...] = (
+    (aiohttp.ClientConnectorDNSError, "the host name does not resolve", False),
+    (aiohttp.ClientSSLError, "no trusted TLS connection", False),
+    (aiohttp.ClientConnectorError, "cannot connect", False),
+    (aiohttp.ConnectionTimeoutError, "timed out while connecting", False),
+    (TimeoutError, "timed out while waiting for the answer", True),
+    (aiohttp.ClientPayloadError, "the answer was cut short or garbled", True),
+    (aiohttp.ClientResponseError, "the answer was not HTTP", True),
+)
+
+
+def _classify(label: str, failure: Exception) -> McfdError:
+    if isinstance(failure, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return ContractBroken(f"{label}: the URL is not one that can be called")
+    for kind, text, unclear in _FAILURES:
+        if isinstance(failure, kind):
+            return Unavailable(f"{label}: {text}", unclear=unclear)
+    return Unavailable(f"{label}: the connection was lost")
+
+
+def _outcome(error: McfdError) -> str:
+    match error:
+        case RateLimited():
+            return "rate_limited"
+        case Unavailable():
+            return "unavailable"
+        case _:
+            return "broken"
+
+
+def _reject_unusable(label: str, response: aiohttp.ClientResponse) -> None:
+    """Sort out the statuses that are no answer of the application, before reading any of the body."""
+    status = response.status
+    if status == 429:
+        raise RateLimited(f"{label}: rate limited (429)", retry_after=_retry_after(response.headers))
+    if status == 408 or status >= 500:
+        raise Unavailable(f"{label}: status {status}", retry_after=_retry_after(response.headers))
+    if 300 <= status < 400:
+        raise ContractBroken(f"{label}: unexpected redirect (status {status})")
+
+
+async def _read_bounded(label: str, response: aiohttp.ClientResponse) -> bytes:
+    """Read the body, counting bytes after decompression."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise ContractBroken(f"{label}: the answer is larger than {MAX_BODY} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After in seconds, at most an hour; a date is taken relative to the server's own clock."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        wait = (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (ValueError, TypeError):  # unreadable, absent, or one of them without a time zone
+        return None
+    return min(max(wait, 0.0), MAX_RETRY_AFTER)
+
+
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    found = next((headers[name] for name in REQUEST_IDS if name in headers), None)
+    return found if found and found.isprintable() and len(found) <= 128 else None

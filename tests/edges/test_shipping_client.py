@@ -1,0 +1,150 @@
+"""The label shop's client against a real server."""
+
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.amazon_mcf import shipment, shipping_wire
+from adapters.amazon_mcf.shipping import AmazonShipping
+from daemon.domain.orders import PostalAddress
+from daemon.domain.returns import Transit
+from daemon.errors import RateLimited, Refused, Unavailable
+from daemon.ports import Lane
+from tests.amazon_server import DROP, USER_AGENT, bench
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
+BUSINESS = "AmazonShipping_US"
+PARCEL = shipment.RateRequest(
+    ship_from=PostalAddress(name="Rowan Pike", line1="18 Larch Row", city="Boise", country_code="US"),
+    ship_to=PostalAddress(name="Returns Department", line1="1 Dock Road", city="Reno", country_code="US"),
+    rma_id="DxRMA1",
+    length_in=12.0,
+    width_in=9.0,
+    height_in=4.0,
+    weight_g=500.0,
+    insured_value_cents=1999,
+    items=(shipment.ParcelItem(sku="SHIRT-M", quantity=1, weight_g=500.0),),
+    reference="RMAEXAMPLE000001-1",
+)
+
+
+def sample(name):
+    """Read a recorded answer."""
+    return (SAMPLES / name).read_bytes()
+
+
+@asynccontextmanager
+async def shop(*answers):
+    """Open a shop against a server that gives these answers."""
+
+    def make(transport, tokens, limits, url):
+        return AmazonShipping(transport, tokens, limits, endpoint=url, business_id=BUSINESS, user_agent=USER_AGENT)
+
+    async with bench(make, *answers) as opened:
+        yield opened
+
+
+async def test_label_is_quoted_bought_fetched_tracked_and_voided():
+    """The five calls go to their places, each naming the shipping business."""
+    names = ("rates.json", "purchase.json", "documents.json", "tracking.json", "cancelled.json")
+    async with shop(*[(200, sample(name)) for name in names]) as s:
+        quote = await s.client.rates(PARCEL)
+        rate = quote.rates[0]
+        body = shipping_wire.encode_purchase(quote.request_token, rate.rate_id, shipment.choose_document(rate))
+        bought = await s.client.purchase(body, "key-1")
+        printed = await s.client.documents(bought.shipment_id, PARCEL.reference, "PDF", 300)
+        tracking = await s.client.tracking(bought.tracking_id, rate.carrier_id)
+        await s.client.cancel(bought.shipment_id)
+        query = "packageClientReferenceId=RMAEXAMPLE000001-1&format=PDF&dpi=300"
+        assert printed == bought
+        assert tracking.transit is Transit.DELIVERED
+        assert [(asked.method, asked.target) for asked in s.server.asked] == [
+            ("POST", "/shipping/v2/shipments/rates"),
+            ("POST", "/shipping/v2/shipments"),
+            ("GET", f"/shipping/v2/shipments/87852211788104/documents?{query}"),
+            ("GET", "/shipping/v2/tracking?trackingId=TBA0000000001&carrierId=AMZN_US"),
+            ("PUT", "/shipping/v2/shipments/87852211788104/cancel"),
+        ]
+        assert [asked.headers["x-amzn-shipping-business-id"] for asked in s.server.asked] == [BUSINESS] * 5
+        assert [asked.headers.get("x-amzn-IdempotencyKey") for asked in s.server.asked] == [None, "key-1", *[None] * 3]
+        assert s.limits.turns == [
+            ("getRates", Lane.SHOPPER),
+            ("purchaseShipment", Lane.SHOPPER),
+            ("getShipmentDocuments", Lane.SHOPPER),
+            ("getTracking", Lane.BACKGROUND),
+            ("cancelShipment", Lane.BACKGROUND),
+        ]
+
+
+async def test_gets_have_no_body():
+    """A GET of Shipping carries neither a body nor Content-Length."""
+    async with shop((200, sample("tracking.json"))) as s:
+        await s.client.tracking("T", "C")
+        assert not {"Content-Length", "Content-Type"} & set(s.server.asked[0].headers)
+
+
+async def test_unclear_purchase_is_not_repeated_here():
+    """The server sees one purchase; the caller repeats the same bytes with the same key when it is ready to."""
+    async with shop(DROP, (200, sample("purchase.json"))) as s:
+        with pytest.raises(Unavailable) as unavailable:
+            await s.client.purchase(b'{"rateId": "r"}', "key-1")
+        assert unavailable.value.unclear
+        assert len(s.server.asked) == 1
+        await s.client.purchase(b'{"rateId": "r"}', "key-1")
+        first, second = s.server.asked
+        assert (first.body, first.headers["x-amzn-IdempotencyKey"]) == (
+            second.body,
+            second.headers["x-amzn-IdempotencyKey"],
+        )
+
+
+async def test_fresh_token_keeps_the_idempotency_key():
+    """The repeat after a 403 is the same purchase."""
+    async with shop((403, b'{"message": "Forbidden"}'), (200, sample("purchase.json"))) as s:
+        await s.client.purchase(b"{}", "key-1")
+        assert [asked.headers["x-amzn-IdempotencyKey"] for asked in s.server.asked] == ["key-1", "key-1"]
+        assert [asked.headers["x-amz-access-token"] for asked in s.server.asked] == ["token-1", "token-2"]
+
+
+async def test_missing_role_is_refused():
+    """Without the Shipping role Amazon answers 403 to everything: this API is refused, not the credentials."""
+    async with shop(*[(403, b'{"message": "Forbidden"}')] * 2) as s:
+        with pytest.raises(Refused) as refused:
+            await s.client.rates(PARCEL)
+        assert refused.value.code == "Unauthorized"
+
+
+async def test_expired_quote_is_told_by_its_code():
+    """A purchase that came too late can be told from one that is refused for good."""
+    async with shop((400, sample("token_expired.json"))) as s:
+        with pytest.raises(Refused) as refused:
+            await s.client.purchase(b"{}", "key-1")
+        assert refused.value.code == shipment.TOKEN_EXPIRED
+
+
+async def test_refused_rates_do_not_repeat_the_shopper():
+    """An error text never shows whose parcel it was."""
+    body = json.dumps({"errors": [{"code": "InvalidRequest", "message": "No coverage at 18 LARCH ROW, Boise"}]})
+    async with shop((400, body.encode())) as s:
+        with pytest.raises(Refused) as refused:
+            await s.client.rates(PARCEL)
+        assert refused.value.message == "No coverage at […], […]"
+
+
+async def test_voiding_twice_is_voiding():
+    """A label that is void already is no error."""
+    gone = b'{"errors": [{"code": "InvalidRequest", "message": "Shipment is already cancelled"}]}'
+    async with shop((400, gone)) as s:
+        await s.client.cancel("S1")
+        assert len(s.server.asked) == 1
+
+
+async def test_429_pauses_shipping_operations_one_by_one():
+    """A limited getTracking leaves getRates alone."""
+    async with shop((429, b"")) as s:
+        with pytest.raises(RateLimited):
+            await s.client.tracking("T", "C")
+        assert s.limits.pauses == ["getTracking"]
+        assert s.limits.levels()["getRates"] > 1

@@ -1,0 +1,580 @@
+"""Amazon Shipping on the wire: the parcel that is offered, the label that is bought, where it is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.amazon_mcf import shipment, shipping_wire, tracking_wire
+from daemon.domain.orders import PostalAddress
+from daemon.domain.returns import Transit
+from daemon.errors import ContractBroken, Refused, Transient
+from tests import swagger
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
+SHOPPER = PostalAddress(
+    name="Rowan Pike",
+    line1="18 Larch Row",
+    line2="Flat 3",
+    city="Boise",
+    region="ID",
+    postal_code="83702",
+    country_code="US",
+    phone="208-555-0143",
+)
+CENTER = PostalAddress(
+    name="Returns Department", line1="1 Dock Road", city="Reno", region="NV", postal_code="89506", country_code="US"
+)
+PARCEL = shipment.RateRequest(
+    ship_from=SHOPPER,
+    ship_to=CENTER,
+    rma_id="DxRMA1",
+    length_in=12.0,
+    width_in=9.0,
+    height_in=4.5,
+    weight_g=500.0,
+    insured_value_cents=1999,
+    items=(shipment.ParcelItem(sku="SHIRT-M", quantity=2, weight_g=250.0),),
+    reference="RMAEXAMPLE000001-1",
+)
+
+
+def outcome(decode, status, body):
+    """Return the text of the error that an answer is to a decoder, or nothing when it is a value."""
+    try:
+        decode(status, body)
+    except (Refused, ContractBroken, Transient) as error:
+        return str(error)
+    return ""
+
+
+# Nothing here is timed: the machine that runs it may be busy.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def sample(name):
+    """Read a recorded answer."""
+    return (SAMPLES / name).read_bytes()
+
+
+def answer(payload):
+    """Wrap a payload into its envelope."""
+    return json.dumps({"payload": payload}).encode()
+
+
+def errors(code="InvalidRequest", message="", details=""):
+    """Write a list of one error."""
+    return json.dumps({"errors": [{"code": code, "message": message, "details": details}]}).encode()
+
+
+def quote_with(**changes):
+    """The sample's first rate, with members replaced, as the only one."""
+    payload = json.loads(sample("rates.json"))["payload"]
+    rate = {name: value for name, value in (payload["rates"][0] | changes).items() if value is not ...}
+    return answer(payload | {"rates": [rate]})
+
+
+def offers(*options, label_format="PDF"):
+    """Advertise a format with its ways to print."""
+    return [{"format": label_format, "size": {"width": 4, "length": 6, "unit": "INCH"}, "printOptions": list(options)}]
+
+
+def option(**changes):
+    """Build a way to print a label."""
+    details = [{"name": "LABEL", "isMandatory": True}]
+    return {"supportedDPIs": [], "supportedPageLayouts": [], "supportedDocumentDetails": details} | changes
+
+
+def rate_with(*documents, **changes):
+    """Read a rate that advertises these documents."""
+    return shipping_wire.decode_quote(
+        200, quote_with(supportedDocumentSpecifications=list(documents), **changes), ()
+    ).rates[0]
+
+
+# ---- asking for rates
+
+
+def test_rate_request_is_a_return_through_an_external_channel():
+    """The parcel goes from the shopper to the center, with its RMA on the address."""
+    body = json.loads(shipping_wire.encode_rates(PARCEL))
+    assert body["shipmentType"] == "RETURNS"
+    assert body["channelDetails"] == {"channelType": "EXTERNAL"}
+    assert body["shipFrom"] == {
+        "name": "Rowan Pike",
+        "addressLine1": "18 Larch Row",
+        "addressLine2": "Flat 3",
+        "city": "Boise",
+        "stateOrRegion": "ID",
+        "postalCode": "83702",
+        "countryCode": "US",
+        "phoneNumber": "208-555-0143",
+    }
+    assert body["shipTo"]["companyName"] == "RMA DxRMA1"
+    assert body["packages"] == [
+        {
+            "packageClientReferenceId": "RMAEXAMPLE000001-1",
+            "dimensions": {"length": 12.0, "width": 9.0, "height": 4.5, "unit": "INCH"},
+            "weight": {"value": 500.0, "unit": "GRAM"},
+            "insuredValue": {"value": 19.99, "unit": "USD"},
+            "items": [{"quantity": 2, "itemIdentifier": "SHIRT-M", "weight": {"value": 250.0, "unit": "GRAM"}}],
+        }
+    ]
+
+
+def test_addresses_are_cut_by_code_point():
+    """Long names, lines and numbers are cut to Amazon's limits without breaking a character."""
+    long = replace(SHOPPER, name="Ä" * 70, line1="1\n " + "é" * 80, line2="b" * 61, line3="c" * 99, phone="1" * 30)
+    sent = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=long)))["shipFrom"]
+    assert sent["name"] == "Ä" * 50
+    assert sent["addressLine1"] == "1 " + "é" * 58
+    assert [len(sent[name]) for name in ("addressLine2", "addressLine3", "phoneNumber")] == [60, 60, 20]
+
+
+def test_empty_optional_members_are_left_out():
+    """Amazon refuses empty optional lines, and wants a name where the portal knows none."""
+    bare = PostalAddress(
+        name=" ", line1="18 Larch Row", city="Boise", region="ID", postal_code="83702", country_code="US"
+    )
+    sent = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=bare)))["shipFrom"]
+    assert set(sent) == {"name", "addressLine1", "city", "stateOrRegion", "postalCode", "countryCode"}
+    assert sent["name"] == "Customer"
+
+
+long_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
+
+
+@untimed
+@given(name=long_text, line=long_text.filter(str.strip), phone=long_text, cents=st.integers(0, 10**7))
+def test_every_rate_request_fits_the_model(name, line, phone, cents):
+    """Whatever the portal says of a shopper, the body is one that Amazon's model allows."""
+    place = replace(SHOPPER, name=name, line1=line, line2=name, line3=phone, phone=phone)
+    body = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=place, insured_value_cents=cents)))
+    assert swagger.problems(swagger.SHIPPING, "GetRatesRequest", body) == []
+
+
+def test_shopper_stays_out_of_reprs():
+    """A rate request in a traceback or a log shows no shopper."""
+    assert "Rowan" not in repr(PARCEL)
+    assert "Larch" not in repr(PARCEL)
+
+
+# ---- the offers
+
+
+def test_quote_is_read_whole():
+    """A quote has its token, its rates in cents, and what does not take the parcel."""
+    quote = shipping_wire.decode_quote(200, sample("rates.json"), ())
+    first, second = quote.rates
+    assert quote.request_token == "token-6DCCEDD3"
+    assert (first.rate_id, first.carrier_id, first.carrier_name) == ("rate-1", "AMZN_US", "Amazon Shipping")
+    assert (first.service_id, first.service_name) == ("std-us-swa-mfn", "Amazon Shipping 1")
+    assert (first.charge_cents, first.currency, first.requires_additional_inputs) == (745, "USD", False)
+    assert (second.charge_cents, second.requires_additional_inputs) == (600, True)
+    assert quote.ineligible == (
+        shipment.Ineligible(service_id="sda-us-swa-mfn", codes=("NO_COVERAGE", "WEIGHT_RESTRICTIONS")),
+    )
+
+
+def test_quote_without_rates_is_empty():
+    """No offer is an answer."""
+    quote = shipping_wire.decode_quote(200, answer({"requestToken": "t"}), ())
+    assert (quote.rates, quote.ineligible) == ((), ())
+
+
+@pytest.mark.parametrize(("value", "cents"), [(7, 700), (7.455, 746), ("2.00000", 200), (0, 0), (19.99, 1999)])
+def test_charges_are_cents(value, cents):
+    """A charge is exact to the cent, also where Amazon writes it as text."""
+    body = quote_with(totalCharge={"value": value, "unit": "USD"})
+    assert shipping_wire.decode_quote(200, body, ()).rates[0].charge_cents == cents
+
+
+@pytest.mark.parametrize("value", [-1, True, None, "free", "sNaN", "Infinity", 10**9, [7]])
+def test_charge_that_is_none_breaks_the_contract(value):
+    """A charge that is no amount is not guessed."""
+    with pytest.raises(ContractBroken, match=r"rates\[0\].totalCharge.value is not an amount"):
+        shipping_wire.decode_quote(200, quote_with(totalCharge={"value": value, "unit": "USD"}), ())
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("rateId", ...),
+        ("carrierId", ...),
+        ("serviceId", ""),
+        ("totalCharge", ...),
+        ("requiresAdditionalInputs", "no"),
+        ("supportedDocumentSpecifications", [{"format": "PDF"}]),
+        ("supportedDocumentSpecifications", offers(option(supportedDocumentDetails=[{"name": "LABEL"}]))),
+        ("supportedDocumentSpecifications", offers(option(supportedDPIs=300))),
+    ],
+)
+def test_rate_needs_what_is_bought_by(member, value):
+    """A rate that cannot be bought knowingly breaks the contract."""
+    with pytest.raises(ContractBroken):
+        shipping_wire.decode_quote(200, quote_with(**{member: value}), ())
+
+
+def test_refused_rates_never_repeat_the_shopper():
+    """Amazon's details are passed on, without any word of the shopper's that they repeat."""
+    body = errors(
+        message="Invalid address for ROWAN PIKE",
+        details="addressLine1 '18 Larch Row' unknown in Boise 83702, call 208-555-0143 or pike@example.net",
+    )
+    with pytest.raises(Refused) as refused:
+        shipping_wire.decode_quote(400, body, shipping_wire.private_texts(PARCEL))
+    said = refused.value.message
+    assert said.startswith("Invalid address for […] (addressLine1 '[…]' unknown in […] […], call […] or […]")
+    for word in ("rowan", "pike", "larch", "boise", "83702", "555"):
+        assert word not in said.casefold()
+
+
+def test_refused_rates_keep_details_without_private_words():
+    """Details that repeat nothing help whoever must act."""
+    body = errors(
+        message="Request is missing or has invalid parameters", details="ChannelDetails object cannot be null"
+    )
+    with pytest.raises(Refused, match=r"parameters \(ChannelDetails object cannot be null\)"):
+        shipping_wire.decode_quote(400, body, shipping_wire.private_texts(PARCEL))
+
+
+def test_no_private_word_means_nothing_to_blot_out():
+    """A shopper of whom only short or empty texts are known changes nothing in the message."""
+    with pytest.raises(Refused, match=r"^InvalidRequest: It is so \(indeed\)$"):
+        shipping_wire.decode_quote(400, errors(message="It is so", details="indeed"), ("", "so"))
+
+
+# ---- the choice of the document
+
+
+def test_pdf_label_is_preferred():
+    """Of ZPL, PNG and PDF the PDF is bought, in the first way in which it is advertised."""
+    rate = shipping_wire.decode_quote(200, sample("rates.json"), ()).rates[0]
+    assert shipment.choose_document(rate) == shipment.DocumentChoice(
+        format="PDF", width=4.0, length=6.0, unit="INCH", dpi=None, layout="DEFAULT", joined=False, kinds=("LABEL",)
+    )
+
+
+def test_preferred_format_can_be_another():
+    """An operator may want PNG; its finest advertised resolution is taken."""
+    rate = shipping_wire.decode_quote(200, sample("rates.json"), ()).rates[0]
+    choice = shipment.choose_document(rate, "PNG")
+    assert (choice.format, choice.dpi) == ("PNG", 300)
+
+
+def test_png_will_do_without_pdf():
+    """A rate that prints PNG only is bought as PNG, for it can be laid on a page."""
+    assert shipment.choose_document(rate_with(*offers(option(), label_format="PNG"))).format == "PNG"
+
+
+def test_only_zpl_is_refused():
+    """Shoppers own no ZPL printer."""
+    with pytest.raises(Refused) as refused:
+        shipment.choose_document(rate_with(*offers(option(), label_format="ZPL")))
+    assert refused.value.code == shipment.NO_PRINTABLE_LABEL
+
+
+def test_pdf_that_holds_no_label_is_passed_over():
+    """A print option without a label is no way to print a label."""
+    slip = option(supportedDocumentDetails=[{"name": "PACKSLIP", "isMandatory": False}])
+    png = offers(option(), label_format="PNG")
+    assert shipment.choose_document(rate_with(*offers(slip), *png)).format == "PNG"
+
+
+def test_additional_inputs_are_refused():
+    """A service that asks for more than we know is not bought."""
+    with pytest.raises(Refused) as refused:
+        shipment.choose_document(rate_with(*offers(option()), requiresAdditionalInputs=True))
+    assert refused.value.code == shipment.ADDITIONAL_INPUTS
+
+
+@pytest.mark.parametrize(
+    ("changes", "dpi", "layout", "joined", "kinds"),
+    [
+        ({}, None, None, False, ("LABEL",)),
+        ({"supportedDPIs": [600, 203, True, "300"]}, 203, None, False, ("LABEL",)),
+        ({"supportedDPIs": [600]}, 600, None, False, ("LABEL",)),
+        ({"supportedPageLayouts": ["RIGHT", "LEFT", 3]}, None, "RIGHT", False, ("LABEL",)),
+        ({"supportedFileJoiningOptions": [True]}, None, None, True, ("LABEL",)),
+        (
+            {
+                "supportedDocumentDetails": [
+                    {"name": "RECEIPT", "isMandatory": True},
+                    {"name": "LABEL", "isMandatory": False},
+                    {"name": "PACKSLIP", "isMandatory": False},
+                ]
+            },
+            None,
+            None,
+            False,
+            ("LABEL", "RECEIPT"),
+        ),
+    ],
+)
+def test_choice_keeps_to_what_is_advertised(changes, dpi, layout, joined, kinds):
+    """Resolution, layout and joining come from the rate; mandatory documents are asked for with the label."""
+    choice = shipment.choose_document(rate_with(*offers(option(**changes))))
+    assert (choice.dpi, choice.layout, choice.joined, choice.kinds) == (dpi, layout, joined, kinds)
+
+
+def test_purchase_body_says_what_was_chosen():
+    """The body names token, rate and document, and is the same for the same choice."""
+    rate = shipping_wire.decode_quote(200, sample("rates.json"), ()).rates[0]
+    for choice in (shipment.choose_document(rate), shipment.choose_document(rate, "PNG")):
+        raw = shipping_wire.encode_purchase("token-6DCCEDD3", rate.rate_id, choice)
+        assert raw == shipping_wire.encode_purchase("token-6DCCEDD3", rate.rate_id, replace(choice))
+        body = json.loads(raw)
+        assert swagger.problems(swagger.SHIPPING, "PurchaseShipmentRequest", body) == []
+    assert (body["requestToken"], body["rateId"]) == ("token-6DCCEDD3", "rate-1")
+    assert body["requestedDocumentSpecification"] == {
+        "format": "PNG",
+        "size": {"width": 4.0, "length": 6.0, "unit": "INCH"},
+        "needFileJoining": False,
+        "requestedDocumentTypes": ["LABEL"],
+        "dpi": 300,
+        "pageLayout": "DEFAULT",
+    }
+
+
+def test_purchase_body_leaves_out_what_was_not_chosen():
+    """No resolution and no layout are sent where none was advertised."""
+    choice = shipment.choose_document(rate_with(*offers(option())))
+    specification = json.loads(shipping_wire.encode_purchase("t", "r", choice))["requestedDocumentSpecification"]
+    assert not {"dpi", "pageLayout"} & set(specification)
+
+
+# ---- the purchase
+
+
+@pytest.mark.parametrize(
+    ("decode", "name"),
+    [(shipping_wire.decode_purchase, "purchase.json"), (shipping_wire.decode_documents, "documents.json")],
+)
+def test_bought_label_is_decoded(decode, name):
+    """Shipment, tracking id and the bytes of the label come out of either answer."""
+    bought = decode(200, sample(name))
+    assert (bought.shipment_id, bought.tracking_id) == ("87852211788104", "TBA0000000001")
+    assert [(d.kind, d.format, d.content[:5]) for d in bought.documents] == [("LABEL", "PDF", b"%PDF-")]
+    assert "%PDF" not in repr(bought)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        None,
+        [],
+        [{"packageDocuments": None, "trackingId": None}],
+        [{"packageDocuments": [{"type": "LABEL", "format": "PDF", "contents": ""}]}],
+    ],
+)
+def test_documents_may_come_later(details):
+    """A purchase without documents or tracking id is a purchase all the same."""
+    bought = shipping_wire.decode_purchase(200, answer({"shipmentId": "S1", "packageDocumentDetails": details}))
+    assert (bought.tracking_id, bought.documents) == (None, ())
+    assert shipping_wire.decode_documents(200, answer({"shipmentId": "S1"})).documents == ()
+
+
+def test_numeric_tracking_id_is_text():
+    """Amazon's own example prints the tracking id as a number."""
+    details = [{"trackingId": 1578648261977, "packageDocuments": []}]
+    bought = shipping_wire.decode_purchase(200, answer({"shipmentId": "S1", "packageDocumentDetails": details}))
+    assert bought.tracking_id == "1578648261977"
+
+
+@pytest.mark.parametrize("contents", ["%%%", "YWJ", "ÄÖÜ="])
+def test_label_that_is_not_base64_breaks_the_contract(contents):
+    """A damaged label is never given to a shopper."""
+    document = {"type": "LABEL", "format": "PDF", "contents": contents}
+    body = answer({"shipmentId": "S1", "packageDocumentDetail": {"packageDocuments": [document]}})
+    with pytest.raises(ContractBroken, match="contents is not base64"):
+        shipping_wire.decode_documents(200, body)
+
+
+def test_purchase_needs_its_shipment_id():
+    """Without the id a label could not be voided."""
+    with pytest.raises(ContractBroken, match="shipmentId is absent"):
+        shipping_wire.decode_purchase(200, answer({"packageDocumentDetails": []}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, sample("token_expired.json"), shipment.TOKEN_EXPIRED),
+        (400, errors("TOKEN_EXPIRED"), shipment.TOKEN_EXPIRED),
+        (400, errors("RequestTokenExpired"), shipment.TOKEN_EXPIRED),
+        (400, errors(message="Expired request token"), shipment.TOKEN_EXPIRED),
+        (200, errors(message="Request token is expired"), shipment.TOKEN_EXPIRED),
+        (409, errors("Conflict"), shipment.IDEMPOTENCY_CONFLICT),
+        (400, errors(message="IdempotencyKey was used with another body"), shipment.IDEMPOTENCY_CONFLICT),
+        (400, errors("InvalidRequest", "RateId cannot be null"), "InvalidRequest"),
+        (404, errors("NotFound"), "NotFound"),
+        (400, errors(message="token|expired"), "InvalidRequest"),
+        (413, b'{"message": "too large"}', "HTTP413"),
+    ],
+)
+def test_refusals_that_must_be_recognised_have_a_code_of_their_own(status, body, code):
+    """An expired token and a reused key are told from other refusals, however Amazon words them."""
+    with pytest.raises(Refused) as refused:
+        shipping_wire.decode_purchase(status, body)
+    assert refused.value.code == code
+
+
+# ---- voiding
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, sample("cancelled.json")),
+        (200, b"{}"),
+        (400, errors(message="The shipment has already been cancelled.")),
+        (400, errors("SHIPMENT_ALREADY_CANCELED")),
+        (409, errors(message="Shipment was cancelled already")),
+    ],
+)
+def test_voided_label_is_voided(status, body):
+    """A label that was voided before counts as voided."""
+    assert shipping_wire.decode_cancelled(status, body) is None
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_label_that_cannot_be_voided_is_refused(status):
+    """Any other answer with errors says that the label still stands."""
+    with pytest.raises(Refused, match="InvalidRequest: It was picked up"):
+        shipping_wire.decode_cancelled(status, errors(message="It was picked up."))
+
+
+# ---- paths
+
+
+def test_paths_are_encoded():
+    """Ids travel percent-encoded."""
+    assert shipping_wire.cancel_path("a/b") == "/shipping/v2/shipments/a%2Fb/cancel"
+    assert (
+        shipping_wire.documents_path("a b", "r&1", "PDF", None)
+        == "/shipping/v2/shipments/a%20b/documents?packageClientReferenceId=r%261&format=PDF"
+    )
+    assert shipping_wire.documents_path("s", "r", "PNG", 300).endswith("&format=PNG&dpi=300")
+    assert tracking_wire.tracking_path("T+1", "A/B") == "/shipping/v2/tracking?trackingId=T%2B1&carrierId=A%2FB"
+
+
+# ---- tracking
+
+
+def test_tracking_is_read():
+    """A delivered parcel has its last scan and its delivery; "null" is no other leg."""
+    assert tracking_wire.decode_tracking(200, sample("tracking.json")) == tracking_wire.Tracking(
+        status="Delivered",
+        known=True,
+        transit=Transit.DELIVERED,
+        lost=False,
+        last_scan_at=1788784200.5,
+        delivered_at=1788784200.5,
+        alternate_leg=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "transit", "lost"),
+    [
+        ("PreTransit", True, Transit.PRE_TRANSIT, False),
+        ("InTransit", True, Transit.IN_TRANSIT, False),
+        ("OutForDelivery", True, Transit.OUT_FOR_DELIVERY, False),
+        ("DeliveryAttempted", True, Transit.OUT_FOR_DELIVERY, False),
+        ("DELIVERED", True, Transit.DELIVERED, False),
+        ("Lost", True, None, True),
+        ("Rejected", True, None, False),
+        ("Undeliverable", True, None, False),
+        ("PickupCancelled", True, None, False),
+        ("AwaitingCustomerPickup", True, None, False),
+        ("Beamed", False, None, False),
+    ],
+)
+def test_status_is_mapped_or_left_alone(status, known, transit, lost):
+    """Only what the portal has a word for is reported; a new word is marked as unknown."""
+    read = tracking_wire.decode_tracking(200, answer({"summary": {"status": status}}))
+    assert (read.status, read.known, read.transit, read.lost) == (status, known, transit, lost)
+
+
+def test_tracking_without_summary_says_nothing():
+    """A parcel that Amazon says nothing of has no status and no scan."""
+    read = tracking_wire.decode_tracking(200, answer({"alternateLegTrackingId": "T2"}))
+    assert (read.status, read.known, read.transit, read.last_scan_at) == ("", False, None, None)
+    assert (read.delivered_at, read.alternate_leg) == (None, "T2")
+
+
+@pytest.mark.parametrize(
+    ("code", "scanned"),
+    [("ReadyForReceive", False), ("PickupCancelled", False), ("Lost", False), ("PickupDone", True), ("Beamed", True)],
+)
+def test_scan_needs_hands(code, scanned):
+    """A label that is only ready was not scanned; an event that nobody knows counts as a scan."""
+    event = {"eventCode": code, "eventTime": "2026-09-05T07:00:00Z"}
+    read = tracking_wire.decode_tracking(200, answer({"eventHistory": [event]}))
+    assert read.last_scan_at == (1788591600.0 if scanned else None)
+
+
+@pytest.mark.parametrize("event", [{"eventCode": "Delivered"}, {"eventTime": "2026-09-05T07:00:00Z"}])
+def test_event_needs_code_and_time(event):
+    """An event without its code or its time is unreadable."""
+    with pytest.raises(ContractBroken):
+        tracking_wire.decode_tracking(200, answer({"eventHistory": [event]}))
+
+
+# ---- whatever comes
+
+
+@pytest.mark.parametrize(
+    ("name", "definition"),
+    [
+        ("rates.json", "GetRatesResponse"),
+        ("purchase.json", "PurchaseShipmentResponse"),
+        ("documents.json", "GetShipmentDocumentsResponse"),
+        ("cancelled.json", "CancelShipmentResponse"),
+        ("tracking.json", "GetTrackingResponse"),
+        ("token_expired.json", "ErrorList"),
+    ],
+)
+def test_samples_are_what_amazon_documents(name, definition):
+    """Every sample fits Amazon's own model."""
+    assert swagger.problems(swagger.SHIPPING, definition, json.loads(sample(name))) == []
+
+
+NAMES = st.sampled_from(
+    [
+        *("payload", "errors", "code", "message", "requestToken", "rates", "ineligibleRates", "rateId", "totalCharge"),
+        *("value", "unit", "shipmentId", "packageDocumentDetails", "packageDocumentDetail", "packageDocuments"),
+        *("contents", "type", "format", "trackingId", "summary", "status", "eventHistory", "eventCode", "eventTime"),
+        *("supportedDocumentSpecifications", "printOptions", "size", "supportedDPIs", "supportedDocumentDetails"),
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["YWJj", "2026-09-02"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=6),
+    max_leaves=25,
+)
+DECODERS = [
+    lambda status, body: shipping_wire.decode_quote(status, body, ("Rowan Pike",)),
+    shipping_wire.decode_purchase,
+    shipping_wire.decode_documents,
+    shipping_wire.decode_cancelled,
+    tracking_wire.decode_tracking,
+]
+
+
+@untimed
+@given(body=JSON.map(lambda value: json.dumps(value).encode()) | st.binary(), status=st.sampled_from([200, 400, 404]))
+def test_no_answer_crashes_a_decoder(body, status):
+    """Whatever Amazon sends is a value or one of our own errors, with a text that can be logged."""
+    for decode in DECODERS:
+        assert outcome(decode, status, body).isprintable()
+
+
+@untimed
+@given(changes=st.dictionaries(NAMES, JSON, max_size=4))
+def test_no_rate_crashes_the_decoder(changes):
+    """A rate with members replaced by anything is a value or a broken contract."""
+    assert outcome(DECODERS[0], 200, quote_with(**changes)).isprintable()
