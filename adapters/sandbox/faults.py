@@ -1,0 +1,66 @@
+"""What goes wrong, on purpose: chosen by vendor and operation, by count or by seeded chance."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+FaultKind = Literal["status", "empty", "contradiction", "delay", "hang", "drop", "lose", "duplicate", "reorder"]
+HTTP_KINDS = frozenset({"status", "empty", "contradiction", "delay", "hang", "drop"})
+WEBHOOK_KINDS = frozenset({"lose", "duplicate", "delay", "reorder"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that goes wrong.
+
+    `vendor` is `lwa`, `amazon`, `shipping`, `loop` or `webhook` (what Loop sends; `operation` is then the trigger).
+    `status`: an answer with that status and an HTML body. `empty`: 200 without a body. `contradiction`: 200 with an
+    error inside. `delay`: `seconds` of silence, then the answer. `hang`: silence for `seconds` (0: until the sandbox
+    stops), then the connection drops. `drop`: the connection drops. `lose`, `duplicate`, `delay`, `reorder` (held back
+    until the next delivery went out, `seconds` at most) are for webhooks.
+    `after_effect`: the request has its effect before it goes wrong. `count`: how often; None for ever.
+    """
+
+    vendor: str
+    kind: FaultKind
+    operation: str = "*"
+    status: int = 503
+    seconds: float = 0.0
+    probability: float = 1.0
+    count: int | None = None
+    after_effect: bool = False
+
+    def __post_init__(self) -> None:
+        allowed = WEBHOOK_KINDS if self.vendor == "webhook" else HTTP_KINDS
+        if self.vendor not in {"lwa", "amazon", "shipping", "loop", "webhook"}:
+            raise ValueError(f"there is no vendor {self.vendor!r}; lwa, amazon, shipping, loop or webhook")
+        if self.kind not in allowed:
+            raise ValueError(f"{self.vendor} has no fault {self.kind!r}; one of {', '.join(sorted(allowed))}")
+        if not 0 <= self.probability <= 1:
+            raise ValueError("a probability lies between 0 and 1")
+
+    def covers(self, vendor: str, operation: str) -> bool:
+        """Say whether this request may go wrong this way."""
+        return self.vendor == vendor and self.operation in {"*", operation}
+
+
+class FaultProfile:
+    """The faults in force; the first that covers a request, and that chance picks, is its fault."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self._faults: list[tuple[Fault, int | None]] = []
+
+    def replace(self, faults: Iterable[Fault]) -> None:
+        """Put other faults into force; none at all for an empty list."""
+        self._faults = [(fault, fault.count) for fault in faults]
+
+    def pick(self, vendor: str, operation: str) -> Fault | None:
+        """Choose the fault of one request, and count it."""
+        for index, (fault, left) in enumerate(self._faults):
+            if left == 0 or not fault.covers(vendor, operation) or self._random.random() >= fault.probability:
+                continue
+            self._faults[index] = (fault, None if left is None else left - 1)
+            return fault
+        return None

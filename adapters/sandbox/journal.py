@@ -1,0 +1,38 @@
+"""What was asked of the vendors, in order of arrival, and what they would complain about."""
+
+from dataclasses import dataclass, field
+
+from daemon.ports import Clock
+
+
+@dataclass
+class Call:
+    """One request; `status` is 0 while it is under way and when the connection was dropped."""
+
+    vendor: str
+    operation: str
+    method: str
+    path: str
+    at: float
+    status: int = 0
+    fault: str | None = None
+
+
+@dataclass
+class Journal:
+    """Holds paths and statuses, never a header, a query or a body."""
+
+    clock: Clock
+    calls: list[Call] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def open(self, vendor: str, operation: str, method: str, path: str) -> Call:
+        """Note the arrival of a request."""
+        call = Call(vendor, operation, method, path, self.clock.now())
+        self.calls.append(call)
+        return call
+
+    def warn(self, sentence: str) -> None:
+        """Note something that works but that a vendor's page forbids; each sentence once."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)

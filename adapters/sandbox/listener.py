@@ -1,0 +1,143 @@
+"""One port: routes of one or more stand-ins, each request journaled and, if so ordered, spoilt."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from adapters.sandbox.faults import Fault, FaultProfile
+from adapters.sandbox.journal import Journal
+from adapters.sandbox.refusals import VendorError
+from daemon.ports import Clock
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+BROKEN_PAGE = "<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of a vendor."""
+
+    method: str
+    path: str
+    operation: str
+    handle: Handler
+
+
+class Vendor(Protocol):
+    """A stand-in's HTTP side."""
+
+    name: str
+
+    def routes(self) -> Sequence[Route]:
+        """List what it answers."""
+
+    def admit(self, request: web.Request, operation: str) -> None:
+        """Raise VendorError when the caller may not ask this, or not so often."""
+
+    def headers(self, operation: str, status: int) -> Mapping[str, str]:
+        """Name the headers that every answer of that kind carries."""
+
+    def contradiction(self) -> VendorError:
+        """Build an answer that says 200 outside and no inside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What all listeners of a sandbox share; `stopping` interrupts everything that waits."""
+
+    clock: Clock
+    journal: Journal
+    faults: FaultProfile
+    stopping: asyncio.Event
+
+
+def answer_of(refusal: VendorError) -> web.Response:
+    """Turn a refusal into its answer."""
+    return web.json_response(refusal.body, status=refusal.status)
+
+
+async def read_json(request: web.Request, refusal: VendorError) -> object:
+    """Read a JSON body; raise the given refusal when it is none."""
+    try:
+        return json.loads(await request.read())
+    except ValueError as error:
+        raise refusal from error
+
+
+async def perform(vendor: Vendor, route: Route, request: web.Request) -> web.Response:
+    """Answer as the vendor would on a good day."""
+    try:
+        vendor.admit(request, route.operation)
+        return await route.handle(request)
+    except VendorError as refusal:
+        return answer_of(refusal)
+
+
+def spoilt(vendor: Vendor, fault: Fault) -> web.Response:
+    """Build the answer that a broken vendor gives instead of its own."""
+    if fault.kind == "contradiction":
+        return answer_of(vendor.contradiction())
+    if fault.kind == "empty":
+        return web.Response(status=200)
+    return web.Response(status=fault.status, text=BROKEN_PAGE.format(status=fault.status), content_type="text/html")
+
+
+class Listener:
+    """Serves vendors on one port; the first route that fits answers."""
+
+    def __init__(self, house: House, vendors: Sequence[Vendor], *, host: str, port: int) -> None:
+        self._house = house
+        self._host = host
+        self._port = port
+        app = web.Application(client_max_size=4 * 2**20)
+        for vendor in vendors:
+            for route in vendor.routes():
+                app.router.add_route(route.method, route.path, self._watched(vendor, route))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+
+    async def start(self) -> str:
+        """Bind, and return the base URL."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        return f"http://{self._host}:{port}"
+
+    async def close(self) -> None:
+        """Stop serving."""
+        await self._runner.cleanup()
+
+    def _watched(self, vendor: Vendor, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            call = self._house.journal.open(vendor.name, route.operation, request.method, request.rel_url.raw_path)
+            fault = self._house.faults.pick(vendor.name, route.operation)
+            call.fault = fault.kind if fault else None
+            response = await self._respond(vendor, route, request, fault)
+            if response is None:
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response(status=500)
+            call.status = response.status
+            response.headers.update(vendor.headers(route.operation, response.status))
+            return response
+
+        return handle
+
+    async def _respond(
+        self, vendor: Vendor, route: Route, request: web.Request, fault: Fault | None
+    ) -> web.Response | None:
+        """None means: no answer, the connection drops."""
+        if fault is None:
+            return await perform(vendor, route, request)
+        if fault.kind == "delay":
+            await self._house.clock.wait(self._house.stopping, fault.seconds)
+            return await perform(vendor, route, request)
+        if fault.after_effect:
+            await perform(vendor, route, request)
+        if fault.kind == "hang":
+            await self._house.clock.wait(self._house.stopping, fault.seconds or None)
+        return None if fault.kind in {"hang", "drop"} else spoilt(vendor, fault)

@@ -1,0 +1,184 @@
+"""What Loop holds of a return: lines without a quantity, exchanges, label requests, labels, notes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from adapters.sandbox.refusals import ControlError, Json
+
+ORIGIN: Json = {
+    "name": "Rowan Pike",
+    "company": None,
+    "address1": "18 Larch Row",
+    "address2": None,
+    "city": "Boise",
+    "state": "Idaho",
+    "region": "ID",
+    "zip": "83702",
+    "country": "United States",
+    "country_code": "US",
+    "phone": "12085550142",
+}
+WAREHOUSE: Json = {
+    "name": "Amazon MCF Returns",
+    "company": "Acme Goods",
+    "address1": "900 Depot Ave",
+    "address2": "Bay 3",
+    "city": "Reno",
+    "state": "Nevada",
+    "region": "NV",
+    "zip": "89506",
+    "country": "United States",
+    "country_code": "US",
+    "phone": "17755550199",
+}
+PARCEL: Json = {"height": 4, "width": 9.5, "length": 12, "weight": 410.5}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnLine:
+    """What a shopper sends back; `quantity` units become as many line items.
+
+    `price` is the decimal price of one unit. `outcome` is `refund`, `credit` or `exchange`; None takes the return's.
+    `exchange_sku` names the article wanted instead, which makes the outcome an exchange.
+    """
+
+    sku: str
+    price: str = "18.00"
+    quantity: int = 1
+    reason: str = "No longer needed"
+    parent_reason: str | None = None
+    comment: str = "N/A"
+    title: str | None = None
+    outcome: str | None = None
+    exchange_sku: str | None = None
+    exchange_in_stock: bool = True
+    provider_line_item_id: int | None = None
+
+
+@dataclass
+class LineItem:
+    """One unit in Loop. `resolution` decides what may be removed; the API shows only `outcome: default`."""
+
+    line_item_id: int
+    provider_line_item_id: int
+    sku: str
+    title: str
+    price: Decimal
+    reason: str
+    parent_reason: str | None
+    comment: str
+    resolution: str
+    condition: Json | None = None
+    disposition: Json | None = None
+    grades: int = 0
+    assessments: int = 0
+
+
+@dataclass
+class Exchange:
+    """An article that the shopper gets instead; `line_item_id` is known to Loop's inside only."""
+
+    exchange_id: int
+    line_item_id: int
+    sku: str
+    price: Decimal
+    in_stock: bool
+
+
+@dataclass
+class Label:
+    """A label that a provider delivered."""
+
+    label_id: int
+    request_id: int
+    carrier: str
+    tracking_number: str
+    tracking_url: str | None
+    label_url: str | None
+    qrcode_url: str | None
+    rate: Json
+    line_item_ids: list[int]
+    created_at: float
+    updated_at: float
+    status: str = "new"
+
+
+@dataclass
+class LabelRequest:
+    """Loop asks a provider for a label that covers some lines."""
+
+    request_id: int
+    return_id: int
+    line_item_ids: list[int]
+    created_at: float
+    status: str = "issued"
+    errors: list[Json] = field(default_factory=list)
+    products: list[Json] = field(default_factory=list)
+
+
+@dataclass
+class LoopReturn:
+    """A shopper's return. `plan` says how its processing will end: close, fail, bounce or lose."""
+
+    return_id: int
+    order_name: str
+    order_number: str
+    provider_order_id: str
+    destination_id: int | None
+    customer: str
+    origin: Json
+    parcel: Json
+    created_at: float
+    updated_at: float
+    lines: list[LineItem] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    notes: list[Json] = field(default_factory=list)
+    timeline: list[str] = field(default_factory=list)
+    state: str = "open"
+    flagged: bool = False
+    edited_at: float | None = None
+    processed_at: float | None = None
+    paid_before_inspection: bool = False
+    plan: str = "close"
+    plan_message: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, what: str) -> None:
+        """Remember that something was asked once more."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def line(self, line_item_id: int) -> LineItem | None:
+        """Find a line."""
+        return next((line for line in self.lines if line.line_item_id == line_item_id), None)
+
+    @property
+    def outcome(self) -> str:
+        """Name the return's outcome as Loop does: its parts joined by a plus sign."""
+        parts = {line.resolution for line in self.lines}
+        order = ("credit", "refund") if "exchange" not in parts else ("exchange", "refund", "credit")
+        return "+".join(part for part in order if part in parts) or "refund"
+
+    @property
+    def worth(self) -> Decimal:
+        """Sum up what comes back."""
+        return sum((line.price for line in self.lines), Decimal(0))
+
+    @property
+    def exchanged(self) -> Decimal:
+        """Sum up what goes out instead."""
+        return sum((exchange.price for exchange in self.exchanges), Decimal(0))
+
+
+def line_from(given: ReturnLine | Mapping[str, Any]) -> ReturnLine:
+    """Accept a line as an object or as its JSON; ControlError when it makes no sense."""
+    try:
+        line = given if isinstance(given, ReturnLine) else ReturnLine(**given)
+        fine = Decimal(line.price).is_finite() and line.quantity >= 1
+    except (TypeError, ArithmeticError) as error:
+        raise ControlError(f"a line has an unknown key or a price that is no number: {error}") from error
+    if not fine:
+        raise ControlError("a line has a finite price and a quantity of one or more")
+    return line

@@ -1,0 +1,65 @@
+"""How a sandbox is set up. Durations are seconds."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxOptions:
+    """The two vendors' settings; port 0 takes any free port.
+
+    `label_after`: until an authorization shows; 0 puts it into the answer of the create call.
+    `documents_after`: until a bought label's PDF shows. `process_after`: how long `process` stays queued.
+    `retry_unit`: wait before the first webhook retry; it doubles each time.
+    `time_factor`: shortens what the vendors document (token lives, the 10 minutes of a rate, Retry-After).
+    `bad_reason`: whether an unsuitable reason code refuses the whole request or its item.
+    `idempotency`: whether a purchase key alone, or only with the same body, finds the first shipment again.
+    `notes_shape`, `api_scopes`, `allow_flagged`, `auto_process`: how this Loop shop is set up.
+    """
+
+    host: str = "127.0.0.1"
+    amazon_port: int = 0
+    loop_port: int = 0
+    control_port: int = 0
+    seed: int = 0
+
+    client_id: str = "amzn1.application-oa2-client.sandbox"
+    client_secret: str = "amzn1.oa2-cs.v1.sandbox"  # noqa: S105 - opens nothing but this sandbox
+    refresh_token: str = "Atzr|sandbox-refresh"  # noqa: S105 - opens nothing but this sandbox
+    application_id: str = "amzn1.sp.solution.sandbox"
+    selling_partner_id: str = "ASANDBOX0SELLER"
+    redirect_uri: str | None = None
+    marketplace_id: str = "ATVPDKIKX0DER"
+    return_service_id: str = "RS01-SANDBOX00000001"
+    shipping_business_id: str = "AmazonShipping_US"
+
+    loop_api_key: str = "sandbox-loop-key"
+    webhook_secret: str = "sandbox-webhook-secret"  # noqa: S105 - opens nothing but this sandbox
+    webhook_url: str | None = None
+    shop_id: int = 4410
+    destination_id: int = 6021
+
+    label_after: float = 0.0
+    documents_after: float = 0.0
+    process_after: float = 0.0
+    retry_unit: float = 10.0
+    webhook_timeout: float = 10.0
+    time_factor: float = 1.0
+
+    enforce_limits: bool = True
+    list_page_size: int = 50
+    bad_reason: Literal["request", "item"] = "request"
+    idempotency: Literal["key", "key_and_body"] = "key"
+    notes_shape: Literal["object", "array"] = "object"
+    api_scopes: frozenset[str] = frozenset(
+        {
+            "returns",
+            "developer_tools",
+            "destinations:read",
+            "label_requests:read",
+            "label_requests:write",
+            "labels:write",
+        }
+    )
+    allow_flagged: bool = False
+    auto_process: Literal["never", "in_transit", "delivered"] = "never"

@@ -1,0 +1,177 @@
+"""Amazon and Loop on localhost, in one object."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self
+
+from adapters.sandbox.amazon_http import AmazonDoor, FulfillmentVendor
+from adapters.sandbox.amazon_stage import AmazonStage
+from adapters.sandbox.background import Background
+from adapters.sandbox.control import ControlVendor
+from adapters.sandbox.faults import FaultProfile
+from adapters.sandbox.journal import Journal
+from adapters.sandbox.listener import House, Listener, Vendor
+from adapters.sandbox.loop_actions import ReturnActions
+from adapters.sandbox.loop_grading import GradingDesk
+from adapters.sandbox.loop_http import LoopRooms, LoopVendor
+from adapters.sandbox.loop_labels import LabelDesk
+from adapters.sandbox.loop_listing import ReturnReader
+from adapters.sandbox.loop_shop import LoopShop
+from adapters.sandbox.loop_stage import LoopStage
+from adapters.sandbox.lwa import LoginWithAmazon, LwaVendor
+from adapters.sandbox.mcf_network import FulfillmentNetwork
+from adapters.sandbox.mcf_returns import ReturnsDesk
+from adapters.sandbox.options import SandboxOptions
+from adapters.sandbox.refusals import Json
+from adapters.sandbox.shipping_desk import ShippingDesk
+from adapters.sandbox.shipping_http import ShippingVendor
+from adapters.sandbox.snapshot import amazon_snapshot, loop_snapshot
+from adapters.sandbox.webhooks import Courier, Subscriptions
+from daemon.ports import Clock
+
+
+class Sandbox(AmazonStage, LoopStage):
+    """Both vendors and the control API, from `async with` to its end. All times come from `clock`."""
+
+    def __init__(self, options: SandboxOptions, clock: Clock) -> None:
+        self.options = options
+        self.faults = FaultProfile(options.seed)
+        self.subscriptions = Subscriptions(options.shop_id)
+        self.lwa = LoginWithAmazon(options, clock)
+        self.network = FulfillmentNetwork(options, clock)
+        self.shipping = ShippingDesk(options, clock)
+        self.shop = LoopShop(options, clock, self._emit)
+        self._claims = {}
+        self._clock = clock
+        self._journal = Journal(clock)
+        self._background = Background()
+        self._stopping = asyncio.Event()
+        self._house = House(clock=clock, journal=self._journal, faults=self.faults, stopping=self._stopping)
+        self._courier = Courier(options, self._house)
+        self.actions = ReturnActions(self.shop, options, clock, self._background, self._stopping)
+        self._reader = ReturnReader(self.shop, clock)
+        self._grading = GradingDesk(self.shop)
+        self._exits = AsyncExitStack()
+        self._amazon_url = self._loop_url = self._control_url = ""
+        self.set_webhook_url(options.webhook_url)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            exits.push_async_callback(self._courier.close)
+            exits.push_async_callback(self._background.close)
+            self._amazon_url = await self._listen(exits, self._amazon_vendors(), self.options.amazon_port)
+            loop_url = await self._listen(exits, [self._loop_vendor()], self.options.loop_port)
+            control_url = await self._listen(exits, [ControlVendor(self)], self.options.control_port)
+            exits.callback(self._stopping.set)
+            self._control_url = f"{control_url}/control"
+            self._loop_url = f"{loop_url}/api"
+            self.network.base_url = self._amazon_url
+            self._reader.base_url = self._loop_url
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.aclose()
+
+    @property
+    def amazon_url(self) -> str:
+        """Where the Selling Partner API answers."""
+        return self._amazon_url
+
+    @property
+    def lwa_url(self) -> str:
+        """The whole URL of the token endpoint."""
+        return f"{self._amazon_url}/auth/o2/token"
+
+    @property
+    def consent_url(self) -> str:
+        """The whole URL of the page where a seller agrees; this one agrees at once."""
+        return f"{self._amazon_url}/apps/authorize/consent"
+
+    @property
+    def loop_url(self) -> str:
+        """Where the Loop API answers; ends in /api."""
+        return self._loop_url
+
+    @property
+    def control_url(self) -> str:
+        """Where the control API answers; ends in /control."""
+        return self._control_url
+
+    def snapshot(self) -> Json:
+        """Show everything both vendors hold."""
+        return {
+            "amazon": amazon_snapshot(self.network, self.shipping) | {"warnings": list(self._journal.warnings)},
+            "loop": loop_snapshot(self.shop)
+            | {
+                "webhooks": self.subscriptions.list_all()["webhooks"],
+                "deliveries": [asdict(attempt) for attempt in self._courier.attempts],
+                "new_categories": [list(pair) for pair in self._grading.new_categories],
+            },
+        }
+
+    def calls(self) -> list[Json]:
+        """List the vendors' requests in order of arrival: vendor, operation, method, path, at, status, fault."""
+        return [asdict(call) for call in self._journal.calls if call.vendor != "control"]
+
+    async def idle(self, seconds: float = 5.0) -> bool:
+        """Wait until no delivery, retry or processing is under way; False when `seconds` were not enough."""
+        end = self._clock.monotonic() + seconds
+        while self._background.busy and self._clock.monotonic() < end:
+            await self._clock.wait(self._stopping, 0.005)
+        return not self._background.busy
+
+    def _emit(self, topic: str, trigger: str, payload: Json) -> None:
+        """Send an event to its subscribers; one with another topic gets an empty payload, as Loop's do."""
+        for row in self.subscriptions.listening(trigger):
+            fitting = payload if row.topic == topic else {}
+            self._background.start(self._courier.deliver(row.url, trigger, fitting))
+
+    async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
+        listener = Listener(self._house, vendors, host=self.options.host, port=port)
+        exits.push_async_callback(listener.close)
+        return await listener.start()
+
+    def _amazon_vendors(self) -> list[Vendor]:
+        door = AmazonDoor(self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits)
+        desk = ReturnsDesk(self.network, self.options, self._clock)
+        shipping = ShippingVendor(self.shipping, door, self.options)
+        return [LwaVendor(self.lwa, self.options), shipping, FulfillmentVendor(self.network, desk, door)]
+
+    def _loop_vendor(self) -> LoopVendor:
+        rooms = LoopRooms(
+            reader=self._reader,
+            labels=LabelDesk(self.shop, self.actions, self.options, self._clock),
+            actions=self.actions,
+            grading=self._grading,
+            subscriptions=self.subscriptions,
+            destinations=_destinations(self.options.destination_id),
+        )
+        return LoopVendor(rooms, self.options, self._clock)
+
+
+def _destinations(amazon_id: int) -> list[Json]:
+    address = {
+        "address1": "900 Depot Ave",
+        "address2": "Bay 3",
+        "city": "Reno",
+        "state": "Nevada",
+        "zip": "89506",
+        "country": "United States",
+        "country_code": "US",
+    }
+    return [
+        {
+            "id": amazon_id + n,
+            "type": "warehouse",
+            "name": name,
+            "enabled": True,
+            "provider_location_id": 88_110_022 + n,
+            "address": address,
+        }
+        for n, name in enumerate(("Amazon MCF", "Own warehouse"))
+    ]

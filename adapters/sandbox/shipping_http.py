@@ -1,0 +1,74 @@
+"""Shipping v2 over HTTP."""
+
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from adapters.sandbox.amazon_http import AmazonDoor
+from adapters.sandbox.listener import Route, read_json
+from adapters.sandbox.options import SandboxOptions
+from adapters.sandbox.refusals import VendorError, amazon_error, invalid_input
+from adapters.sandbox.shipping_desk import ShippingDesk
+
+BASE = "/shipping/v2"
+BUSINESSES = frozenset(
+    f"AmazonShipping_{name}" for name in ("US", "IN", "UK", "UAE", "SA", "EG", "IT", "ES", "FR", "JP")
+)
+DEFAULT_BUSINESS = "AmazonShipping_UK"
+
+
+class ShippingVendor:
+    """The five operations that a label needs. An account is enrolled with one Amazon Shipping business."""
+
+    name = "shipping"
+
+    def __init__(self, desk: ShippingDesk, door: AmazonDoor, options: SandboxOptions) -> None:
+        self._desk = desk
+        self._door = door
+        self._options = options
+
+    def routes(self) -> Sequence[Route]:
+        """List what it answers."""
+        return (
+            Route("POST", f"{BASE}/shipments/rates", "getRates", self._rates),
+            Route("POST", f"{BASE}/shipments", "purchaseShipment", self._purchase),
+            Route("GET", f"{BASE}/shipments/{{shipment_id}}/documents", "getShipmentDocuments", self._documents),
+            Route("PUT", f"{BASE}/shipments/{{shipment_id}}/cancel", "cancelShipment", self._cancel),
+            Route("GET", f"{BASE}/tracking", "getTracking", self._tracking),
+        )
+
+    def admit(self, request: web.Request, operation: str) -> None:
+        """Refuse another business than the account's; without the header Amazon assumes the British one."""
+        self._door.admit(request, operation, rate=80.0, burst=100)
+        business = request.headers.get("x-amzn-shipping-business-id", DEFAULT_BUSINESS)
+        if business not in BUSINESSES:
+            raise invalid_input("x-amzn-shipping-business-id is not valid.")
+        if business != self._options.shipping_business_id:
+            raise amazon_error(403, "Unauthorized", f"The account is not enrolled in {business}.")
+
+    def headers(self, operation: str, status: int) -> Mapping[str, str]:
+        """Name the door's headers."""
+        return self._door.headers(operation, status)
+
+    def contradiction(self) -> VendorError:
+        """Build a 200 that carries an error."""
+        return amazon_error(200, "InternalFailure", "We encountered an internal error. Please try again.")
+
+    async def _rates(self, request: web.Request) -> web.Response:
+        body = await read_json(request, invalid_input("The request body is not valid JSON."))
+        return web.json_response({"payload": self._desk.rates(body)})
+
+    async def _purchase(self, request: web.Request) -> web.Response:
+        body = await read_json(request, invalid_input("The request body is not valid JSON."))
+        return web.json_response({"payload": self._desk.purchase(body, request.headers.get("x-amzn-IdempotencyKey"))})
+
+    async def _documents(self, request: web.Request) -> web.Response:
+        payload = self._desk.documents(request.match_info["shipment_id"], request.query)
+        return web.json_response({"payload": payload})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        return web.json_response({"payload": self._desk.cancel(request.match_info["shipment_id"])})
+
+    async def _tracking(self, request: web.Request) -> web.Response:
+        payload = self._desk.tracking(request.query.get("trackingId"), request.query.get("carrierId"))
+        return web.json_response({"payload": payload})

@@ -1,0 +1,29 @@
+"""The spellings of time that the vendors use. Times are Unix seconds."""
+
+from datetime import UTC, datetime
+
+
+def amazon_time(at: float) -> str:
+    """Spell a time as Amazon does, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def loop_list_time(at: float) -> str:
+    """Spell a time as Loop's list does, with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def loop_webhook_time(at: float) -> str:
+    """Spell a time as Loop's webhooks do."""
+    return amazon_time(at)
+
+
+def loop_detail_time(at: float) -> str:
+    """Spell a time as Loop's details do: no zone."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def parse_time(text: str) -> float:
+    """Read any ISO 8601 spelling, or Loop's zoneless one; ValueError when it is neither."""
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
