@@ -1,0 +1,1 @@
+"""Returns in one SQLite file: one writer, group commit, one unit of work per change."""

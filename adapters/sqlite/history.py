@@ -1,0 +1,40 @@
+"""What the history keeps of an event: ids and decisions. Texts for people, links and addresses stay out."""
+
+import json
+
+from daemon.domain.events import Event
+from daemon.domain.returns import LabelRequest, ReturnUnit
+
+_AS_THEY_ARE = (
+    "request_id",
+    "label_id",
+    "line_ids",
+    "keys",
+    "key",
+    "note_key",
+    "transit",
+    "settlement",
+    "problem",
+    "why",
+    "how",
+    "by",
+    "hold",
+    "quiet",
+)
+
+
+def describe(event: Event) -> str:
+    """A compact JSON object; units read `line/part: condition`, or their standing while nothing was found."""
+    detail = {name: value for name in _AS_THEY_ARE if (value := getattr(event, name, None)) not in {None, "", False}}
+    request = getattr(event, "request", None)
+    if isinstance(request, LabelRequest):
+        detail["request_id"] = request.request_id
+    if units := getattr(event, "units", ()):
+        detail["units"] = {f"{unit.line_id}/{unit.part}": _word(unit) for unit in units}
+    if authorizations := getattr(event, "authorizations", ()):
+        detail["authorizations"] = [a.authorization_id for a in authorizations]
+    return json.dumps(detail, separators=(",", ":"), ensure_ascii=False) if detail else ""
+
+
+def _word(unit: ReturnUnit) -> str:
+    return str(unit.finding.condition or "no condition") if unit.finding is not None else unit.standing.value

@@ -1,0 +1,111 @@
+"""Values and their rows: each dataclass field is a column of its name, an optional part is a group of columns."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from operator import attrgetter
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
+
+from daemon.domain.orders import ReturnAuthorization
+from daemon.domain.returns import LabelRequest, Note, Return, ReturnUnit
+
+V = TypeVar("V")
+Row = tuple[Any, ...]
+
+
+class Shape(Generic[V]):
+    """How the values of one dataclass lie in columns: first the plain fields, then the optional parts.
+
+    A part's columns are all NULL when it is absent; its first field is therefore never None.
+    """
+
+    def __init__(self, kind: type[V], *, without: Iterable[str] = ()) -> None:
+        left_out = set(without)
+        hints = {f.name: get_type_hints(kind)[f.name] for f in fields(kind) if f.name not in left_out}  # type: ignore[arg-type]
+        types = {name: _without_none(hint) for name, hint in hints.items()}
+        self._kind = kind
+        self._parts: dict[str, Shape[Any]] = {name: Shape(t) for name, t in types.items() if is_dataclass(t)}
+        self._names = tuple(name for name in types if name not in self._parts)
+        self._makers = {n: t for n, t in types.items() if t is bool or issubclass(t, StrEnum)}
+        self._plain: Callable[[V], Row] = attrgetter(*self._names)
+        self.columns: tuple[str, ...] = (
+            *self._names,
+            *(f"{name}_{column}" for name, part in self._parts.items() for column in part.columns),
+        )
+
+    def to_row(self, value: V) -> Row:
+        """The columns of a value. Enums and booleans go as they are: sqlite3 takes them for text and integers."""
+        row = self._plain(value)
+        for name, part in self._parts.items():
+            inner = getattr(value, name)
+            row += (None,) * len(part.columns) if inner is None else part.to_row(inner)
+        return row
+
+    def from_row(self, row: Row, **others: object) -> V:
+        """The value of a row; `others` are the fields that are not in it."""
+        values = dict(zip(self._names, row, strict=False))
+        for name, make in self._makers.items():
+            if values[name] is not None:
+                values[name] = make(values[name])
+        start = len(self._names)
+        for name, part in self._parts.items():
+            group = row[start : start + len(part.columns)]
+            values[name] = None if group[0] is None else part.from_row(group)
+            start += len(part.columns)
+        return self._kind(**values, **others)
+
+
+def _without_none(hint: Any) -> type[Any]:  # noqa: ANN401 - a type hint is any object
+    kind: type[Any] = next((kind for kind in get_args(hint) if kind is not NoneType), hint)
+    return kind
+
+
+class PartTable(Generic[V]):
+    """The rows of one kind of part of a return, kept in step with the parts one by one."""
+
+    def __init__(self, name: str, attribute: str, kind: type[V], key: Sequence[str], *, owners: str = "") -> None:
+        self.attribute = attribute
+        self.shape = Shape(kind)
+        self._owners = ("return_ref", *owners.split())
+        columns = ("position", *self.shape.columns)
+        self._key_at = tuple(columns.index(column) for column in key)
+        inserted = (*self._owners, *columns)
+        where = " AND ".join(f"{column} = ?" for column in ("return_ref", *key))
+        # Names of our own tables and columns: nothing from outside is ever part of a statement.
+        self._select = f"SELECT {', '.join(columns)} FROM {name} WHERE return_ref = ? ORDER BY position"  # noqa: S608
+        self._insert = f"INSERT INTO {name} ({', '.join(inserted)}) VALUES ({', '.join('?' * len(inserted))})"  # noqa: S608
+        self._update = f"UPDATE {name} SET {', '.join(f'{c} = ?' for c in columns)} WHERE {where}"  # noqa: S608
+        self._delete = f"DELETE FROM {name} WHERE {where}"  # noqa: S608
+
+    def load(self, connection: sqlite3.Connection, return_ref: int) -> tuple[V, ...]:
+        """The parts of a return, in their order."""
+        return tuple(self.shape.from_row(row[1:]) for row in connection.execute(self._select, (return_ref,)))
+
+    def store(self, connection: sqlite3.Connection, owner: Mapping[str, object], parts: Iterable[V]) -> None:
+        """Write what differs from what is stored. Two parts of one key break the table's primary key."""
+        return_ref = owner["return_ref"]
+        stored = {self._key(row): row for row in connection.execute(self._select, (return_ref,))}
+        for position, part in enumerate(parts):
+            row = (position, *self.shape.to_row(part))
+            key = self._key(row)
+            known = stored.pop(key, None)
+            if known is None:
+                connection.execute(self._insert, (*(owner[name] for name in self._owners), *row))
+            elif known != row:
+                connection.execute(self._update, (*row, return_ref, *key))
+        for key in stored:
+            connection.execute(self._delete, (return_ref, *key))
+
+    def _key(self, row: Row) -> Row:
+        return tuple(row[at] for at in self._key_at)
+
+
+PARTS: tuple[PartTable[Any], ...] = (
+    PartTable("label_requests", "requests", LabelRequest, ["request_id"], owners="shop"),
+    PartTable("return_units", "units", ReturnUnit, ["line_id", "part"]),
+    PartTable("authorizations", "authorizations", ReturnAuthorization, ["authorization_id"]),
+    PartTable("notes", "notes", Note, ["key"]),
+)
+RETURN: Shape[Return] = Shape(Return, without=[table.attribute for table in PARTS])

@@ -1,0 +1,148 @@
+"""Opening a database file: is it ours, is it sound, is it of this version? If not, it stays as it is."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote
+
+from adapters.sqlite.writer import checkpoint, unavailable
+from daemon.errors import ConfigError, StoreUnavailable
+
+APPLICATION_ID = 0x6D636664  # "mcfd"
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+CHECKED_WHOLE = 16 * 1024 * 1024  # bytes; a larger file would delay the start
+
+RESTORE = "restore a backup, or move the file away to start empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema; `number` is the version it leads to."""
+
+    number: int
+    sql: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """The numbered files beside this module, in order and without gaps."""
+    folder = resources.files("adapters.sqlite") / "migrations"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(Migration(int(f.name[:4]), f.read_text(encoding="utf-8")) for f in files)
+
+
+def make_ready(path: Path, connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
+    """Check the database, set the connection up and migrate. Raises ConfigError or StoreUnavailable."""
+    try:
+        _check_content(path, connection, len(steps))
+        _configure(path, connection)
+        migrate(connection, steps)
+        connection.execute("PRAGMA foreign_keys = ON")  # not while tables are rebuilt
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
+    """Take the missing steps, each wholly or not at all, and bring each into the database file at once."""
+    for step in steps[_pragma(connection, "user_version") :]:
+        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step.number};"
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{step.sql}\n{marks}\nCOMMIT;")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        checkpoint(connection)
+
+
+def check_place(path: Path, latest: int) -> None:
+    """Look at the file from outside, and create it when it is missing, for its owner's eyes only."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise ConfigError([f"SQLite {sqlite3.sqlite_version} is too old: mcfd needs 3.37 or newer"])
+    directory = path.parent
+    if not directory.is_dir():
+        raise ConfigError([f"{directory}: no such directory: create it, owned by the user that runs mcfd, mode 0700"])
+    if not _writable(directory, os.W_OK | os.X_OK):
+        raise ConfigError([f"{directory}: cannot be written: SQLite needs to create files beside {path.name}"])
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        _check_file(path, latest)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be created: {error.strerror}"]) from error
+
+
+def _writable(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _check_file(path: Path, latest: int) -> None:
+    """Read the header without a lock and without the log, so that a foreign or newer file is not touched at all."""
+    if not path.is_file():
+        raise ConfigError([f"{path}: is not a file: store.path must name the database file"])
+    if not _writable(path, os.R_OK | os.W_OK):
+        raise ConfigError([f"{path}: cannot be written: give the file to the user that runs mcfd, mode 0600"])
+    header = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
+    try:
+        _check_marks(path, header, latest)
+    except sqlite3.Error as error:
+        # Without the log any other finding may be wrong: a checkpoint that a crash interrupted looks like damage.
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+            raise _explain(path, error) from error
+    finally:
+        header.close()
+
+
+def _check_marks(path: Path, connection: sqlite3.Connection, latest: int) -> None:
+    owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    if owner not in {0, APPLICATION_ID} or (owner == 0 and version):
+        raise ConfigError([f"{path}: belongs to another program: give store.path a file of mcfd's own"])
+    if version > latest:
+        hint = "install the mcfd that wrote it, or restore a backup of before the upgrade"
+        raise ConfigError([f"{path}: has schema {version}, this mcfd knows up to {latest}: {hint}"])
+
+
+def _check_content(path: Path, connection: sqlite3.Connection, latest: int) -> None:
+    _check_marks(path, connection, latest)
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and _pragma(connection, "application_id") == 0:
+        raise ConfigError([f"{path}: belongs to another program: give store.path a file of mcfd's own"])
+    if path.stat().st_size <= CHECKED_WHOLE:
+        finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if finding != "ok":
+            raise ConfigError([f"{path}: is damaged ({finding}): {RESTORE}"])
+
+
+def _configure(path: Path, connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table exists
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise ConfigError([f"{path}: cannot have a write-ahead log here: use a local disk"])
+    for setting in (
+        "synchronous = FULL",
+        "wal_autocheckpoint = 1000",
+        "journal_size_limit = 67108864",
+        "secure_delete = ON",
+        "trusted_schema = OFF",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _explain(path: Path, error: sqlite3.Error) -> Exception:
+    """Damage and permissions are the operator's, a busy or full disk passes, all else is a mistake of ours."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return ConfigError([f"{path}: is not a database: check store.path, or {RESTORE}"])
+    if code == sqlite3.SQLITE_CORRUPT:
+        return ConfigError([f"{path}: is damaged ({error}): {RESTORE}"])
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return ConfigError([f"{path}: cannot be opened for writing ({error}): check its owner and mode"])
+    return StoreUnavailable(f"{path}: {error}") if unavailable(error) else error

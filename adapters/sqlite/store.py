@@ -1,0 +1,97 @@
+"""Returns in SQLite: the ReturnStore port, and what operating it needs."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from adapters.sqlite.backup import copy_database
+from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
+from adapters.sqlite.unit_of_work import SqliteUnitOfWork
+from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer
+from daemon.ports import UnitOfWork
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 2.0
+CACHED_STATEMENTS = 256
+
+sqlite_version = sqlite3.sqlite_version
+
+
+def keeps_commits(version: tuple[int, ...]) -> bool:
+    """False for a SQLite that can lose a commit when two connections write or checkpoint at the same instant.
+
+    https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and carried back to 3.50.7 and 3.44.6.
+    """
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+sqlite_fixed = keeps_commits(sqlite3.sqlite_version_info)
+
+
+class SqliteStore:
+    """Implements ReturnStore. Made by `open_store`; must be closed, or its thread keeps the process alive."""
+
+    def __init__(self, path: Path, writer: Writer) -> None:
+        self.path = path
+        self._writer = writer
+
+    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work` in a transaction of its own, and return after the commit. Raises StoreUnavailable."""
+        return await self._writer.write(lambda connection: work(SqliteUnitOfWork(connection)))
+
+    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work`, which only reads. Raises StoreUnavailable."""
+        return await self._writer.read(lambda connection: work(SqliteUnitOfWork(connection)))
+
+    async def alive(self) -> None:
+        """Return once the writer has come round; raises StoreUnavailable when it cannot."""
+        await self._writer.read(lambda connection: connection.execute("PRAGMA user_version").fetchone())
+
+    async def backup(self, target: Path) -> None:
+        """Write a copy beside the running store, which is not held up. Raises StoreUnavailable."""
+        stop = threading.Event()
+        try:
+            await asyncio.to_thread(copy_database, self.path, target, stop)
+        finally:
+            stop.set()
+
+    async def close(self) -> None:
+        """Finish what waits and close; harmless when repeated."""
+        await self._writer.close()
+
+
+async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migration] | None = None) -> SqliteStore:
+    """Open, create or migrate the database. Raises ConfigError when the file is not for us, or StoreUnavailable.
+
+    `inline` does without a thread: every unit runs at once on the caller's loop, the same way at every repetition.
+    """
+    steps = migrations() if steps is None else steps
+    check_place(path, len(steps))
+    engine = await _connect(path, inline=inline)
+    try:
+        await engine.run(partial(_ready, path, steps))
+    except BaseException:
+        await engine.close()
+        raise
+    return SqliteStore(path, Writer(engine))
+
+
+def _ready(path: Path, steps: Sequence[Migration], connection: sqlite3.Connection) -> None:
+    make_ready(path, connection, steps)
+
+
+async def _connect(path: Path, *, inline: bool) -> Engine:
+    if inline:
+        return InlineEngine(
+            sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=CACHED_STATEMENTS)
+        )
+    return ThreadEngine(
+        await aiosqlite.connect(path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=CACHED_STATEMENTS)
+    )

@@ -1,0 +1,215 @@
+"""The statements: what may be done to the stored returns inside one transaction."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from operator import attrgetter
+
+from adapters.sqlite.history import describe
+from adapters.sqlite.rows import PARTS, RETURN, Row
+from daemon.domain.events import Event
+from daemon.domain.returns import Return, ReturnUnit, State
+from daemon.errors import StaleReturn
+from daemon.ports import DeadLetter, Delivery, EventRow, OrderHead
+
+_UNITS = next(table.shape for table in PARTS if table.attribute == "units")
+_CHANGING = tuple(c for c in RETURN.columns if c not in {"shop", "return_id", "version"})
+_CLOCKS = (
+    "due_at",
+    "look_at",
+    "watch_at",
+    "deadline_at",
+    "attempts",
+    "stumbles",
+    "readbacks",
+    "hinted",
+    "held",
+    "problem",
+)
+_GUARD = "version = version + 1 WHERE return_id = ? AND shop = ? AND version = ? RETURNING id"
+
+
+def _guarded_update(columns: Sequence[str]) -> str:
+    return f"UPDATE returns SET {', '.join(f'{column} = ?' for column in columns)}, {_GUARD}"  # noqa: S608 - our names
+
+
+# Every name in these statements is our own.
+_FIND = f"SELECT id, {', '.join(RETURN.columns)} FROM returns WHERE return_id = ? AND shop = ?"  # noqa: S608
+_LOAD = f"SELECT id, {', '.join(RETURN.columns)} FROM returns WHERE id = ?"  # noqa: S608
+_ADD = (
+    f"INSERT INTO returns ({', '.join(RETURN.columns)}) VALUES ({', '.join('?' * len(RETURN.columns))}) "  # noqa: S608
+    "ON CONFLICT (return_id, shop) DO NOTHING RETURNING id"
+)
+_SAVE = _guarded_update(_CHANGING)
+_DEFER = _guarded_update(_CLOCKS)
+_PROMISED = (
+    f"SELECT {', '.join(_UNITS.columns)} FROM return_units "  # noqa: S608
+    "WHERE order_id IN (SELECT value FROM json_each(?)) AND order_id <> '' AND standing IN ('planned', 'authorized') "
+    "AND return_ref <> coalesce((SELECT id FROM returns WHERE return_id = ? AND shop = ?), 0) "
+    "ORDER BY return_ref, position"
+)
+_changing = attrgetter(*_CHANGING)
+_clocks = attrgetter(*_CLOCKS)
+
+
+@cache
+def merged(columns: str, condition: str, states: int) -> str:
+    """One seek in the index per state, merged by `due_at`: as many rows are touched as are wanted."""
+    arm = f"SELECT due_at, id, {columns} FROM returns WHERE state = ? AND {condition}"  # noqa: S608 - our names
+    return " UNION ALL ".join([arm] * states) + " ORDER BY 1, 2 LIMIT ?"
+
+
+class SqliteUnitOfWork:
+    """Implements the UnitOfWork port on an open connection. A broken invariant raises sqlite3.IntegrityError."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    # ---- one return
+
+    def get(self, shop: str, return_id: str) -> Return | None:
+        """The return as it is stored."""
+        rows = self._rows(_FIND, return_id, shop)
+        return self._assemble(rows[0]) if rows else None
+
+    def add(self, ret: Return) -> Return:
+        """Store a new return as version 1. Raises StaleReturn when it is stored already."""
+        ret = replace(ret, version=1)
+        rows = self._rows(_ADD, *RETURN.to_row(ret))
+        if not rows:
+            raise StaleReturn(f"{ret.ref} is stored already")
+        self._store_parts(rows[0][0], ret)
+        return ret
+
+    def save(self, ret: Return, event: Event, before: State) -> Return:
+        """Store everything that changed, one version up, and the event's row. Raises StaleReturn."""
+        return_ref = self._guarded(_SAVE, _changing(ret), ret)
+        self._store_parts(return_ref, ret)
+        version = ret.version + 1
+        row = (return_ref, version, event.at, type(event).__name__, before, ret.state, describe(event))
+        self._connection.execute("INSERT INTO return_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        return replace(ret, version=version)
+
+    def defer(self, ret: Return) -> Return:
+        """Store clocks, counters, hint, hold and problem, one version up; nothing else. Raises StaleReturn."""
+        self._guarded(_DEFER, _clocks(ret), ret)
+        return replace(ret, version=ret.version + 1)
+
+    def history(self, shop: str, return_id: str) -> Sequence[EventRow]:
+        """Everything that happened to a return, oldest first."""
+        rows = self._rows(
+            "SELECT e.at, e.event, e.before, e.after, e.detail "
+            "FROM returns r JOIN return_events e ON e.return_ref = r.id "
+            "WHERE r.return_id = ? AND r.shop = ? ORDER BY e.version",
+            return_id,
+            shop,
+        )
+        return [EventRow(at=at, event=event, before=b, after=a, detail=detail) for at, event, b, a, detail in rows]
+
+    # ---- many returns
+
+    def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of what is due, longest due first, the older return first among equals."""
+        if not states:
+            return []
+        sql = merged("shop, return_id", "due_at <= ?", len(states))
+        parameters = [value for state in states for value in (state, now)]
+        return [(shop, return_id) for _, _, shop, return_id in self._rows(sql, *parameters, limit)]
+
+    def next_due(self, states: Sequence[State]) -> float | None:
+        """When the next return of these states is due; it may have been due for long."""
+        if not states:
+            return None
+        rows = self._rows(merged("state", "due_at IS NOT NULL", len(states)), *states, 1)
+        return rows[0][0] if rows else None
+
+    def listing(self, states: Sequence[State], limit: int) -> Sequence[Return]:
+        """Returns of these states, longest due first, and those that are never due at the end."""
+        found: list[Row] = []
+        for condition in ("due_at IS NOT NULL", "due_at IS NULL") if states else ():
+            found += self._rows(merged("state", condition, len(states)), *states, limit - len(found))
+        return [self._assemble(self._rows(_LOAD, row[1])[0]) for row in found]
+
+    def counts(self) -> Mapping[str, int]:
+        """Returns by state, without the states that nothing is in. Reads the whole index."""
+        return dict(self._rows("SELECT state, count(*) FROM returns GROUP BY state"))
+
+    def find(self, return_id: str) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of the returns of that id, by shop."""
+        return self._rows("SELECT shop, return_id FROM returns WHERE return_id = ? ORDER BY shop", return_id)
+
+    def on_order(self, order_id: str) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of every return that has units on a fulfillment order, oldest return first."""
+        return self._rows(
+            "SELECT shop, return_id FROM returns WHERE id IN "
+            "(SELECT return_ref FROM return_units WHERE order_id = ? AND order_id <> '') ORDER BY id",
+            order_id,
+        )
+
+    def promised(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[ReturnUnit]:
+        """Planned and authorized units of other returns on these orders, oldest return first."""
+        rows = self._rows(_PROMISED, json.dumps(list(order_ids)), return_id, shop)
+        return [_UNITS.from_row(row) for row in rows]
+
+    # ---- around the returns
+
+    def record_delivery(self, delivery: Delivery) -> bool:
+        """Keep a delivery's row; False when the same bytes were recorded for the shop before."""
+        sql = "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        d = delivery
+        return self._change(sql, d.shop, d.digest, d.topic, d.trigger, d.subject, d.return_id, d.received_at) == 1
+
+    def keep_dead_letter(self, letter: DeadLetter) -> bool:
+        """Keep an unreadable delivery; False when it is kept already."""
+        sql = (
+            "INSERT INTO dead_letters (shop, digest, reason, sealed, received_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING"
+        )
+        return self._change(sql, letter.shop, letter.digest, letter.reason, letter.sealed, letter.received_at) == 1
+
+    def orders_named(self, displayable_order_id: str) -> Sequence[str]:
+        """Fulfillment order ids that go by a displayable id, in alphabetical order."""
+        sql = "SELECT order_id FROM order_index WHERE displayable_order_id = ? ORDER BY order_id"
+        return [order_id for (order_id,) in self._rows(sql, displayable_order_id)]
+
+    def index_orders(self, heads: Sequence[OrderHead]) -> None:
+        """Remember ids of fulfillment orders; what is known already is no matter."""
+        sql = "INSERT INTO order_index VALUES (?, ?) ON CONFLICT DO NOTHING"
+        self._connection.executemany(sql, [(head.displayable_order_id, head.order_id) for head in heads])
+
+    def mark(self, name: str) -> str | None:
+        """A remembered value."""
+        rows = self._rows("SELECT value FROM marks WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def set_mark(self, name: str, value: str) -> None:
+        """Remember a value in place of the one before."""
+        self._change(
+            "INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value
+        )
+
+    # ---- the connection
+
+    def _rows(self, sql: str, *parameters: object) -> list[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def _change(self, sql: str, *parameters: object) -> int:
+        return self._connection.execute(sql, parameters).rowcount
+
+    def _assemble(self, row: Row) -> Return:
+        parts = {table.attribute: table.load(self._connection, row[0]) for table in PARTS}
+        return RETURN.from_row(row[1:], **parts)
+
+    def _guarded(self, sql: str, values: Row, ret: Return) -> int:
+        rows = self._rows(sql, *values, ret.return_id, ret.shop, ret.version)
+        if not rows:
+            raise StaleReturn(f"{ret.ref} is not stored as version {ret.version}")
+        return_ref: int = rows[0][0]
+        return return_ref
+
+    def _store_parts(self, return_ref: int, ret: Return) -> None:
+        owner = {"return_ref": return_ref, "shop": ret.shop}
+        for table in PARTS:
+            table.store(self._connection, owner, getattr(ret, table.attribute))

@@ -1,0 +1,518 @@
+"""What every ReturnStore must do. A store's own test module gives the fixture `store` and inherits the class."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from daemon.domain import events as ev
+from daemon.domain.orders import PostalAddress, ReturnAuthorization
+from daemon.domain.returns import (
+    Asked,
+    Finding,
+    Label,
+    LabelRequest,
+    LabelSourceName,
+    Note,
+    Return,
+    ReturnUnit,
+    Settlement,
+    Standing,
+    State,
+    Transit,
+)
+from daemon.errors import StaleReturn
+from daemon.ports import DeadLetter, Delivery, OrderHead, ReturnStore, UnitOfWork
+
+WAITING = (State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY)
+
+
+def make_return(return_id: str = "r1", **changes: Any) -> Return:
+    """A new return without parts."""
+    return replace(Return(shop="acme", return_id=return_id, created_at=1000.0, due_at=1000.0), **changes)
+
+
+def make_unit(line_id: str = "l1", **changes: Any) -> ReturnUnit:
+    """A planned unit that is assigned to an order."""
+    unit = ReturnUnit(line_id=line_id, portal_sku="CAP-P", sku="CAP", order_id="o1", return_item_id=f"item-{line_id}")
+    return replace(unit, **changes)
+
+
+def make_full_return(return_id: str = "r1") -> Return:
+    """A return with something in every field, texts with blanks, quotes and letters of other scripts among them."""
+    label = Label(url="https://x.test/1.pdf", carrier="UPS", tracking_number="1Z'; --", rate_cents=799)
+    address = PostalAddress(name="Amazon", line1="1 Dock", city="Łódź", postal_code="90-001", country_code="PL")
+    return Return(
+        shop="acme",
+        return_id=return_id,
+        created_at=1000.125,
+        state=State.STUCK,
+        changed_at=1001.5,
+        due_at=1002.25,
+        look_at=1003.0,
+        watch_at=1004.0,
+        deadline_at=1005.0,
+        attempts=1,
+        stumbles=2,
+        readbacks=3,
+        begun="authorize_units:o1",
+        hinted=True,
+        held=True,
+        resume_state=State.SETTLING,
+        problem='Amazon said "no" \N{PACKAGE}',
+        order_name="#1001",
+        order_number="1001",
+        provider_order_id="55",
+        has_exchange=True,
+        settlement=Settlement.FLAG,
+        processing_failed=True,
+        flagged=True,
+        labelled_at=1006.0,
+        closed_at=1007.0,
+        requests=(
+            LabelRequest(
+                request_id=f"{return_id}-q2",
+                asked=Asked.DELIVERED,
+                source=LabelSourceName.AMAZON_SHIPPING,
+                label=label,
+                label_id="lab-1",
+                transit=Transit.DELIVERED,
+                reported=Transit.IN_TRANSIT,
+            ),
+            LabelRequest(request_id=f"{return_id}-q1"),
+        ),
+        units=(
+            make_unit("l2", part=2, finding=Finding(condition="", found_at=5.5), processed_at=6.0, graded=True),
+            make_unit("l2", part=1, return_item_id="item-l2-1", standing=Standing.AUTHORIZED, price_cents=1250),
+            make_unit("l1", standing=Standing.NOT_RETURNABLE, problem="NoReturnableQuantity", reason="zu groß"),
+        ),
+        authorizations=(
+            ReturnAuthorization(authorization_id="a2", rma_id="R2", page_url="https://x.test/2", center="POZ1"),
+            ReturnAuthorization(authorization_id="a1", rma_id="R1", page_url="", center="", ship_to=address),
+        ),
+        notes=(Note(key="z", text="first", written=True), Note(key="a", text="")),
+    )
+
+
+def make_delivery(**changes: Any) -> Delivery:
+    """A verified delivery."""
+    delivery = Delivery(
+        shop="acme",
+        topic="label.request",
+        trigger="issued",
+        subject="q1",
+        return_id="r1",
+        digest="d1",
+        received_at=1.0,
+    )
+    return replace(delivery, **changes)
+
+
+async def add(store: ReturnStore, *returns: Return) -> list[Return]:
+    """Store returns, each in a unit of its own."""
+    return [await store.transact(lambda uow, ret=ret: uow.add(ret)) for ret in returns]
+
+
+async def get(store: ReturnStore, return_id: str = "r1", shop: str = "acme") -> Return | None:
+    """Read one return."""
+    return await store.read(lambda uow: uow.get(shop, return_id))
+
+
+def saving(ret: Return, event: ev.Event, before: State = State.RECEIVED) -> Callable[[UnitOfWork], Return]:
+    """The unit of work that saves."""
+    return lambda uow: uow.save(ret, event, before)
+
+
+class OneReturn:
+    async def test_a_new_return_reads_back_as_it_was_written(self, store: ReturnStore):
+        """A new return is stored as version 1 and reads back with every field and the order of its parts."""
+        (added,) = await add(store, make_full_return())
+
+        assert added == replace(make_full_return(), version=1)
+        assert await get(store) == added
+
+    async def test_an_unknown_return_is_none(self, store: ReturnStore):
+        """A return that is not stored is None, also when another shop has one of that id."""
+        await add(store, make_return())
+
+        assert await get(store, "r2") is None
+        assert await get(store, shop="other") is None
+
+    async def test_a_return_is_added_once(self, store: ReturnStore):
+        """Adding a return that is stored already raises StaleReturn and leaves the stored one alone."""
+        (first,) = await add(store, make_full_return())
+
+        with pytest.raises(StaleReturn):
+            await add(store, make_return(problem="second"))
+
+        assert await get(store) == first
+
+    async def test_shops_do_not_mix(self, store: ReturnStore):
+        """Two shops may use the same ids for returns, label requests and lines."""
+        request = LabelRequest(request_id="q1")
+        mine = make_return(requests=(request,), units=(make_unit(return_item_id="item-a"),))
+        theirs = replace(mine, shop="other", units=(make_unit(return_item_id="item-b"),))
+
+        await add(store, mine, theirs)
+
+        assert await get(store) == replace(mine, version=1)
+        assert await get(store, shop="other") == replace(theirs, version=1)
+        assert await store.read(lambda uow: uow.find("r1")) == [("acme", "r1"), ("other", "r1")]
+
+    async def test_a_label_request_opens_one_return(self, store: ReturnStore):
+        """A second return with the same label request of the same shop is not stored at all."""
+        await add(store, make_return(requests=(LabelRequest(request_id="q1"),)))
+
+        with pytest.raises(Exception, match="label_requests"):
+            await add(store, make_return("r2", requests=(LabelRequest(request_id="q1"),)))
+
+        assert await get(store, "r2") is None
+
+    async def test_two_parts_of_one_key_are_refused(self, store: ReturnStore):
+        """A return with two notes of one key is a mistake, and never stored with one of them."""
+        (added,) = await add(store, make_return(notes=(Note(key="k", text="one"),)))
+        doubled = replace(added, notes=(*added.notes, Note(key="k", text="two")))
+
+        with pytest.raises(Exception, match="notes"):
+            await store.transact(saving(doubled, ev.ReturnRead(at=2.0)))
+
+        assert await get(store) == added
+
+    async def test_a_unit_comes_back_once(self, store: ReturnStore):
+        """Two returns cannot expect the same return item on the same order, unless one of them was refused."""
+        refused = make_unit(standing=Standing.NOT_RETURNABLE)
+        await add(store, make_return(units=(make_unit(),)), make_return("r2", units=(refused,)))
+
+        with pytest.raises(Exception, match="return_units"):
+            await add(store, make_return("r3", units=(make_unit(standing=Standing.AUTHORIZED),)))
+
+    async def test_a_save_replaces_everything(self, store: ReturnStore):
+        """A saved return reads back exactly, parts that changed, moved, came and went included."""
+        (old,) = await add(store, make_full_return())
+        new = replace(
+            old,
+            state=State.SETTLING,
+            resume_state=None,
+            problem="",
+            look_at=None,
+            requests=(*old.requests[::-1], LabelRequest(request_id="r1-q3")),
+            units=(make_unit("l9"), *(replace(u, finding=None) for u in old.units[:2])),
+            authorizations=(replace(old.authorizations[0], ship_to=old.authorizations[1].ship_to),),
+            notes=(Note(key="new", text="n"), replace(old.notes[1], written=True)),
+        )
+
+        saved = await store.transact(saving(new, ev.Retried(at=9.0, by="operator"), old.state))
+
+        assert saved == replace(new, version=2)
+        assert await get(store) == saved
+
+    async def test_a_save_writes_history(self, store: ReturnStore):
+        """Each save adds one row: when, what, from where, to where, with ids; adding and deferring add none."""
+        (ret,) = await add(store, make_return())
+        ret = await store.transact(saving(replace(ret, state=State.STUCK), ev.GaveUp(at=5.0, problem="no order")))
+        ret = await store.transact(lambda uow: uow.defer(replace(ret, due_at=7.0)))
+        await store.transact(saving(replace(ret, state=State.CLOSED), ev.Resolved(at=8.0, by="ann"), State.STUCK))
+
+        rows = await store.read(lambda uow: uow.history("acme", "r1"))
+
+        assert [(r.at, r.event, r.before, r.after) for r in rows] == [
+            (5.0, "GaveUp", "received", "stuck"),
+            (8.0, "Resolved", "stuck", "closed"),
+        ]
+        assert "no order" in rows[0].detail
+        assert "ann" in rows[1].detail
+        assert await store.read(lambda uow: uow.history("acme", "r2")) == []
+
+    async def test_history_keeps_no_links_addresses_or_texts(self, store: ReturnStore):
+        """The history of a return knows ids and conditions, never a label's link, an address or a note's text."""
+        (ret,) = await add(store, make_full_return())
+        secret = Label(url="https://secret.test", carrier="c", tracking_number="t")
+        for event in (
+            ev.LabelIssued(at=1.0, request_id="q7", label=secret),
+            ev.UnitsAuthorized(at=2.0, units=ret.units, authorizations=ret.authorizations),
+            ev.ReturnRead(at=3.0, note_key="k", note="secret words"),
+            ev.FindingsReported(at=4.0, units=ret.units, settlement=Settlement.FLAG, summary="secret sum"),
+            ev.LabelRequestedAgain(at=5.0, request=LabelRequest(request_id="q8", label=secret)),
+        ):
+            ret = await store.transact(saving(ret, event))
+
+        rows = await store.read(lambda uow: uow.history("acme", "r1"))
+        text = "".join(row.detail for row in rows)
+
+        assert len(rows) == 5
+        assert all(word in text for word in ("q7", "q8", "a1", "l2", "flag"))
+        assert not any(word in text for word in ("secret", "Dock", "Łódź", "https"))
+
+    async def test_a_stale_save_keeps_nothing(self, store: ReturnStore):
+        """Who saves a version that is no longer stored gets StaleReturn; the return and its history stay."""
+        (old,) = await add(store, make_full_return())
+        newer = await store.transact(saving(replace(old, problem="winner"), ev.ReturnRead(at=1.0)))
+
+        for late in (old, replace(old, version=9)):
+            with pytest.raises(StaleReturn):
+                await store.transact(saving(replace(late, problem="loser", notes=()), ev.ReturnRead(at=2.0)))
+            with pytest.raises(StaleReturn):
+                await store.transact(lambda uow, late=late: uow.defer(replace(late, due_at=1.0)))
+
+        assert await get(store) == newer
+        assert len(await store.read(lambda uow: uow.history("acme", "r1"))) == 1
+
+    async def test_what_was_never_added_cannot_be_saved(self, store: ReturnStore):
+        """Saving or deferring an unknown return raises StaleReturn."""
+        with pytest.raises(StaleReturn):
+            await store.transact(saving(make_return(version=1), ev.ReturnRead(at=1.0)))
+        with pytest.raises(StaleReturn):
+            await store.transact(lambda uow: uow.defer(make_return(version=1)))
+
+    async def test_of_two_racing_saves_one_wins(self, store: ReturnStore):
+        """Of many saves of one version exactly one is stored."""
+        (ret,) = await add(store, make_return())
+        racers = [store.transact(saving(replace(ret, problem=str(n)), ev.ReturnRead(at=float(n)))) for n in range(20)]
+
+        results = await asyncio.gather(*racers, return_exceptions=True)
+
+        winners = [r for r in results if isinstance(r, Return)]
+        assert [type(r) for r in results].count(StaleReturn) == 19
+        assert [await get(store)] == winners
+
+    async def test_defer_stores_clocks_and_counters_alone(self, store: ReturnStore):
+        """Deferring moves clocks, counters, hint, hold and problem, one version up, and nothing else."""
+        (old,) = await add(store, make_full_return())
+        clocks: dict[str, Any] = {
+            "due_at": None,
+            "look_at": 11.0,
+            "watch_at": 12.0,
+            "deadline_at": 13.0,
+            "attempts": 4,
+            "stumbles": 5,
+            "readbacks": 6,
+            "hinted": False,
+            "held": False,
+            "problem": "later",
+        }
+
+        deferred = await store.transact(lambda uow: uow.defer(replace(old, **clocks)))
+
+        assert deferred == replace(old, **clocks, version=2)
+        assert await get(store) == deferred
+
+
+class ManyReturns:
+    async def test_the_longest_due_come_first(self, store: ReturnStore):
+        """Due are the returns of the asked states whose time has come, longest due first, up to the limit."""
+        await add(
+            store,
+            make_return("late", due_at=10.0),
+            make_return("later", due_at=20.0, state=State.LABEL_READY),
+            make_return("now", due_at=30.0),
+            make_return("future", due_at=30.5),
+            make_return("elsewhere", due_at=5.0, state=State.IN_REVIEW),
+            make_return("never", due_at=None),
+            make_return("longest", due_at=1.0, state=State.AWAITING_LABEL),
+        )
+
+        def due(limit: int, *states: State) -> Callable[[UnitOfWork], list[str]]:
+            return lambda uow: [return_id for _, return_id in uow.due(states, 30.0, limit)]
+
+        assert await store.read(due(9, *WAITING)) == ["longest", "late", "later", "now"]
+        assert await store.read(due(2, *WAITING)) == ["longest", "late"]
+        assert await store.read(due(9, State.IN_REVIEW)) == ["elsewhere"]
+        assert await store.read(due(9)) == []
+
+    async def test_due_names_the_shop(self, store: ReturnStore):
+        """What is due is named by shop and return id; among equals the older return comes first."""
+        await add(store, make_return(), make_return(shop="b"), make_return(shop="a"))
+
+        assert await store.read(lambda uow: list(uow.due(WAITING, 1000.0, 9))) == [
+            ("acme", "r1"),
+            ("b", "r1"),
+            ("a", "r1"),
+        ]
+
+    async def test_next_due_is_the_earliest_clock(self, store: ReturnStore):
+        """The next wake-up is the earliest `due_at` of the asked states; without one there is none."""
+        await add(
+            store,
+            make_return("a", due_at=20.0),
+            make_return("b", due_at=10.0, state=State.LABEL_READY),
+            make_return("c", due_at=None),
+            make_return("d", due_at=5.0, state=State.CLOSED),
+        )
+
+        assert await store.read(lambda uow: uow.next_due(WAITING)) == 10.0
+        assert await store.read(lambda uow: uow.next_due([State.STUCK])) is None
+        assert await store.read(lambda uow: uow.next_due([])) is None
+
+    async def test_a_listing_is_ordered_by_due_time(self, store: ReturnStore):
+        """A listing holds whole returns of the asked states, longest due first, never due last, up to the limit."""
+        full = replace(make_full_return("full"), state=State.RECEIVED, due_at=15.0)
+        added = await add(
+            store,
+            make_return("never", due_at=None),
+            make_return("b", due_at=20.0, state=State.LABEL_READY),
+            full,
+            make_return("elsewhere", due_at=1.0, state=State.CLOSED),
+        )
+
+        assert await store.read(lambda uow: list(uow.listing(WAITING, 9))) == [added[2], added[1], added[0]]
+        assert await store.read(lambda uow: list(uow.listing(WAITING, 1))) == [added[2]]
+        assert await store.read(lambda uow: list(uow.listing([], 9))) == []
+
+    async def test_counts_follow_the_states(self, store: ReturnStore):
+        """Returns are counted by state; a state that nothing is in is left out."""
+        first, *_ = await add(store, make_return("a"), make_return("b"), make_return("c", state=State.CLOSED))
+        await store.transact(saving(replace(first, state=State.STUCK), ev.GaveUp(at=1.0, problem="p")))
+
+        counts = await store.read(lambda uow: dict(uow.counts()))
+
+        assert counts == {"received": 1, "closed": 1, "stuck": 1}
+
+    async def test_returns_are_found_by_their_order(self, store: ReturnStore):
+        """Every return with a unit on a fulfillment order is found by it, once, whatever became of the unit."""
+        two = (make_unit("l1"), make_unit("l2", standing=Standing.REMOVED))
+        await add(
+            store,
+            make_return("a", units=two),
+            make_return("b", units=(make_unit("l3", standing=Standing.NOT_RETURNABLE), make_unit("l4", order_id="o2"))),
+            make_return("c", units=(make_unit("l5", order_id="", return_item_id=""),)),
+        )
+
+        assert await store.read(lambda uow: list(uow.on_order("o1"))) == [("acme", "a"), ("acme", "b")]
+        assert await store.read(lambda uow: list(uow.on_order("o2"))) == [("acme", "b")]
+        assert await store.read(lambda uow: list(uow.on_order(""))) == []
+
+    async def test_promised_units_are_those_of_others(self, store: ReturnStore):
+        """Promised are the planned and authorized units of other returns on the asked orders."""
+        mine = make_unit("mine")
+        planned = make_unit("planned")
+        authorized = make_unit("authorized", order_id="o2", standing=Standing.AUTHORIZED)
+        await add(
+            store,
+            make_return("a", units=(mine,)),
+            make_return("b", units=(planned, make_unit("refused", standing=Standing.NOT_RETURNABLE))),
+            make_return("c", units=(authorized, make_unit("gone", standing=Standing.REMOVED))),
+            make_return("d", units=(make_unit("far", order_id="o3"), make_unit("free", order_id=""))),
+        )
+
+        def promised(*orders: str, return_id: str = "a") -> Callable[[UnitOfWork], list[ReturnUnit]]:
+            return lambda uow: list(uow.promised(orders, "acme", return_id))
+
+        assert await store.read(promised("o1", "o2")) == [planned, authorized]
+        assert await store.read(promised("o1")) == [planned]
+        assert await store.read(promised("o1", return_id="new")) == [mine, planned]
+        assert await store.read(promised()) == []
+
+    async def test_a_return_is_found_by_its_id_alone(self, store: ReturnStore):
+        """A return id is looked up over all shops."""
+        await add(store, make_return("x", shop="b"), make_return("x", shop="a"), make_return("y"))
+
+        assert list(await store.read(lambda uow: uow.find("x"))) == [("a", "x"), ("b", "x")]
+        assert list(await store.read(lambda uow: uow.find("z"))) == []
+
+
+class AroundReturns:
+    async def test_a_delivery_is_recorded_once(self, store: ReturnStore):
+        """The same bytes are recorded once per shop."""
+
+        def record(**changes: Any) -> Callable[[UnitOfWork], bool]:
+            return lambda uow: uow.record_delivery(make_delivery(**changes))
+
+        assert await store.transact(record())
+        assert not await store.transact(record(received_at=99.0))
+        assert await store.transact(record(shop="other"))
+        assert await store.transact(record(digest="d2"))
+
+    async def test_a_dead_letter_is_kept_once(self, store: ReturnStore):
+        """An unreadable delivery is kept once per shop, any bytes."""
+        letter = DeadLetter(shop="acme", digest="d", reason="not JSON", sealed=bytes(range(256)), received_at=1.0)
+
+        assert await store.transact(lambda uow: uow.keep_dead_letter(letter))
+        assert not await store.transact(lambda uow: uow.keep_dead_letter(letter))
+        assert await store.transact(lambda uow: uow.keep_dead_letter(replace(letter, shop="other")))
+
+    async def test_orders_are_found_by_their_displayable_id(self, store: ReturnStore):
+        """One displayable id may name several fulfillment orders; telling of them again changes nothing."""
+        heads = [OrderHead(order_id=o, displayable_order_id=d) for o, d in (("b", "#1"), ("a", "#1"), ("c", "#2"))]
+
+        for _ in range(2):
+            await store.transact(lambda uow: uow.index_orders(heads))
+        await store.transact(lambda uow: uow.index_orders([]))
+
+        assert list(await store.read(lambda uow: uow.orders_named("#1"))) == ["a", "b"]
+        assert list(await store.read(lambda uow: uow.orders_named("#9"))) == []
+
+    async def test_marks_are_replaced(self, store: ReturnStore):
+        """A mark is None until it is set, and then the last value."""
+        assert await store.read(lambda uow: uow.mark("poll")) is None
+        for value in ("1", "", "2"):
+            await store.transact(lambda uow, value=value: uow.set_mark("poll", value))
+            assert await store.read(lambda uow: uow.mark("poll")) == value
+
+
+class Units:
+    async def test_a_failing_unit_leaves_nothing(self, store: ReturnStore):
+        """A unit that raises after its changes changes nothing, and its caller gets the very error."""
+
+        def fail(uow: UnitOfWork) -> None:
+            uow.add(make_full_return())
+            uow.set_mark("m", "1")
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            await store.transact(fail)
+
+        assert await get(store) is None
+        assert await store.read(lambda uow: uow.mark("m")) is None
+
+    async def test_a_failing_unit_does_not_touch_its_neighbours(self, store: ReturnStore):
+        """Units that arrive together stand and fall alone."""
+
+        def work(n: int) -> Callable[[UnitOfWork], int]:
+            def run(uow: UnitOfWork) -> int:
+                uow.add(make_return(f"r{n}"))
+                if n % 3 == 0:
+                    raise ValueError(n)
+                return n
+
+            return run
+
+        results = await asyncio.gather(*(store.transact(work(n)) for n in range(30)), return_exceptions=True)
+
+        assert [r for r in results if isinstance(r, int)] == [n for n in range(30) if n % 3]
+        assert sum(isinstance(r, ValueError) for r in results) == 10
+        assert await store.read(lambda uow: dict(uow.counts())) == {"received": 20}
+
+    async def test_a_unit_sees_its_own_changes(self, store: ReturnStore):
+        """What a unit has written it also reads, before anybody else does."""
+
+        def work(uow: UnitOfWork) -> Return | None:
+            added = uow.add(make_full_return())
+            uow.save(replace(added, problem="changed"), ev.ReturnRead(at=1.0), added.state)
+            return uow.get("acme", "r1")
+
+        seen = await store.transact(work)
+
+        assert seen == replace(make_full_return(), problem="changed", version=2)
+
+    async def test_a_read_sees_what_was_asked_for_before(self, store: ReturnStore):
+        """A read that is asked for after a unit sees the unit's changes, also when neither was waited for."""
+        before, _, after = await asyncio.gather(get(store), add(store, make_return()), get(store))
+
+        assert before is None
+        assert after == make_return(version=1)
+
+    async def test_a_failing_read_fails_its_caller(self, store: ReturnStore):
+        """The error of a read goes to its caller."""
+        with pytest.raises(ZeroDivisionError):
+            await store.read(lambda _: 1 // 0)
+
+    async def test_a_unit_may_stop_iterating(self, store: ReturnStore):
+        """Even StopIteration, which futures cannot carry, reaches the caller as an error."""
+        with pytest.raises(RuntimeError):
+            await store.transact(lambda _: next(iter(())))
+
+
+class ReturnStoreConformance(OneReturn, ManyReturns, AroundReturns, Units):
+    """All of it."""

@@ -1,0 +1,18 @@
+"""SqliteStore is a ReturnStore, with its thread and without."""
+
+import pytest
+
+from adapters.sqlite.store import open_store
+from tests.services.store_conformance import ReturnStoreConformance
+
+
+@pytest.fixture(params=[False, True], ids=["thread", "inline"])
+async def store(request, tmp_path):
+    """A store of each kind, closed at the end."""
+    opened = await open_store(tmp_path / "mcfd.db", inline=request.param)
+    yield opened
+    await opened.close()
+
+
+class TestSqliteStore(ReturnStoreConformance):
+    pass
