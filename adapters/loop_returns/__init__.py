@@ -1,0 +1,1 @@
+"""Everything that knows how Loop Returns speaks: the wires are pure, the client calls, the webhooks listen."""

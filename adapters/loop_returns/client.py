@@ -1,0 +1,200 @@
+"""Loop Returns as the ReturnsPortal port, and what the operator's commands ask of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from adapters.loop_returns import wire_errors, wire_labels, wire_returns, wire_setup, wire_writes
+from adapters.loop_returns.connection import ApiKey, LoopConnection, Operation, Scope
+from adapters.loop_returns.wire_setup import Destination, Subscription
+from adapters.rate_limit import LoopLimits
+from adapters.transport import Transport
+from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
+from daemon.domain.returns import Label, Transit
+from daemon.ports import Clock, IssuedRequest, Lane
+
+MAX_PAGES = 1000
+
+LABEL_REQUEST = Operation("label_request", "GET", Scope.READ_LABEL_REQUESTS, Lane.SHOPPER)
+ISSUED_REQUESTS = Operation("issued_requests", "GET", Scope.READ_LABEL_REQUESTS)
+PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS)
+REPORT_REFUSAL = Operation("report_refusal", "POST", Scope.WRITE_LABEL_REQUESTS, Lane.SHOPPER)
+DELIVER_LABEL = Operation("deliver_label", "POST", Scope.LABELS, Lane.SHOPPER)
+REPORT_TRANSIT = Operation("report_transit", "PUT", Scope.LABELS)
+UPDATED_RETURNS = Operation("updated_returns", "GET", Scope.RETURNS)
+DETAILS = Operation("details", "GET", Scope.RETURNS)
+NOTES = Operation("notes", "GET", Scope.RETURNS)
+WRITE_NOTE = Operation("write_note", "POST", Scope.RETURNS)
+GRADE = Operation("grade", "POST", Scope.RETURNS)
+ASSESS = Operation("assess", "POST", Scope.RETURNS)
+FLAG = Operation("flag", "POST", Scope.RETURNS)
+PROCESS = Operation("process", "POST", Scope.RETURNS)
+REMOVE = Operation("remove", "POST", Scope.RETURNS)
+DESTINATIONS = Operation("destinations", "GET", Scope.DESTINATIONS)
+WEBHOOKS = Operation("webhooks", "GET", Scope.DEVELOPER_TOOLS)
+CREATE_WEBHOOK = Operation("create_webhook", "POST", Scope.DEVELOPER_TOOLS)
+ACTIVATE_WEBHOOK = Operation("activate_webhook", "PUT", Scope.DEVELOPER_TOOLS)
+
+
+class LoopPortal:
+    """Implements ReturnsPortal for one shop. `api_url` ends before the version, `processor` signs the grades.
+
+    After a 401 the credential is parked: CredentialsRefused comes at once, one call in five minutes tries again.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        limits: LoopLimits,
+        *,
+        clock: Clock,
+        api_url: str,
+        api_version: str,
+        api_key: str | Callable[[], str],
+        user_agent: str,
+        processor: str,
+    ) -> None:
+        self._api_version = api_version
+        self._processor = processor
+        self._loop = LoopConnection(
+            transport,
+            limits,
+            clock,
+            base_url=f"{api_url.rstrip('/')}/{wire_writes.segment(api_version)}",
+            credential=ApiKey(api_key),
+            user_agent=user_agent,
+        )
+
+    @property
+    def parked_until(self) -> float | None:
+        """When a refused credential is tried again, in Unix seconds; None while Loop accepts it."""
+        return self._loop.parking.until
+
+    @property
+    def parked_scopes(self) -> tuple[str, ...]:
+        """What is parked: scopes in Loop's words, "" for the whole key."""
+        return self._loop.parking.parked
+
+    async def label_request(self, request_id: str) -> PortalLabelRequest:
+        """Read one label request."""
+        value = await self._ask(LABEL_REQUEST, wire_writes.label_request_path(request_id))
+        return wire_labels.read_label_request(value, request_id)
+
+    async def issued_requests(self) -> Sequence[IssuedRequest]:
+        """Page through the issued label requests until a page is short or brings nothing new."""
+        limit = wire_writes.PAGE_SIZE
+        requests: dict[str, IssuedRequest] = {}
+        for number in range(MAX_PAGES):
+            known = len(requests)
+            value = await self._ask(ISSUED_REQUESTS, wire_writes.issued_path(limit, number * limit))
+            page = wire_labels.read_request_page(value)
+            requests |= {request.request_id: request for request in page.requests}
+            if page.size < limit or len(requests) == known:
+                break
+        return list(requests.values())
+
+    async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
+        """Page through the returns of a state that changed between two Unix times."""
+        ids: dict[str, None] = {}
+        for window in wire_writes.windows(since, until):
+            ids |= dict.fromkeys(await self._updated_within(state, *window))
+        return list(ids)
+
+    async def details(self, return_id: str, lane: Lane) -> PortalReturn:
+        """Read one return; raises Refused with NOT_FOUND when Loop does not know it."""
+        reply = await self._loop.call(DETAILS, wire_writes.details_path(return_id), lane=lane)
+        value = wire_errors.found(DETAILS.label, reply.status, reply.body)
+        return wire_returns.read_return(value, return_id)
+
+    async def deliver_label(self, request_id: str, label: Label) -> str:
+        """Post the label and return its id, which no later call will tell."""
+        reply = await self._loop.call(DELIVER_LABEL, "/labels", wire_writes.label_body(request_id, label))
+        value = wire_errors.answer(DELIVER_LABEL.label, reply.status, reply.body)
+        return wire_labels.read_label_id(value, reply.header("Location"))
+
+    async def report_refusal(self, request_id: str, message: str) -> None:
+        """Post a label request error; the request stays issued."""
+        path = f"{wire_writes.label_request_path(request_id)}/errors"
+        await self._write(REPORT_REFUSAL, path, wire_writes.error_body(message))
+
+    async def report_transit(self, label_id: str, transit: Transit) -> None:
+        """Set a label's status."""
+        await self._write(REPORT_TRANSIT, wire_writes.label_path(label_id), wire_writes.transit_body(transit))
+
+    async def notes(self, return_id: str) -> Sequence[str]:
+        """Read the texts on the timeline."""
+        reply = await self._loop.call(NOTES, wire_writes.return_path(return_id, "notes"))
+        return wire_returns.read_notes(wire_errors.listed_or_none(NOTES.label, reply.status, reply.body))
+
+    async def write_note(self, return_id: str, text: str) -> None:
+        """Add one line to the timeline."""
+        await self._write(WRITE_NOTE, wire_writes.return_path(return_id, "note"), wire_writes.note_body(text))
+
+    async def grade(self, grades: Sequence[Grade]) -> None:
+        """Write conditions, twenty lines in a call."""
+        for body in wire_writes.grade_bodies(grades, self._api_version, self._processor):
+            await self._write(GRADE, "/dispositioning/grade", body)
+
+    async def assess(self, grades: Sequence[Grade]) -> None:
+        """Write dispositions, twenty lines in a call."""
+        for body in wire_writes.assess_bodies(grades, self._processor):
+            await self._write(ASSESS, "/dispositioning/assess", body)
+
+    async def flag(self, return_id: str) -> None:
+        """Put the return into Needs Review."""
+        await self._act(FLAG, wire_writes.return_path(return_id, "flag"))
+
+    async def process(self, return_id: str, record: Mapping[str, str]) -> None:
+        """Queue the return's outcome."""
+        await self._act(PROCESS, wire_writes.return_path(return_id, "process"), wire_writes.record_body(record))
+
+    async def remove(self, return_id: str, line_ids: Sequence[str]) -> None:
+        """Remove lines and process the rest."""
+        await self._act(REMOVE, wire_writes.remove_path(return_id, line_ids))
+
+    async def destinations(self) -> Sequence[Destination]:
+        """Read where the shop's returns may go."""
+        return wire_setup.read_destinations(await self._ask(DESTINATIONS, "/destinations"))
+
+    async def webhooks(self) -> Sequence[Subscription]:
+        """Read the shop's webhook subscriptions, those of others included."""
+        return wire_setup.read_subscriptions(await self._ask(WEBHOOKS, "/webhooks"))
+
+    async def create_webhook(self, topic: str, trigger: str, url: str) -> Subscription:
+        """Subscribe to one trigger. Not idempotent: look at `webhooks` first."""
+        body = wire_writes.subscription_body(topic, trigger, url)
+        return wire_setup.read_subscription(await self._ask(CREATE_WEBHOOK, "/webhooks", body))
+
+    async def activate_webhook(self, subscription: Subscription) -> None:
+        """Make an inactive subscription active again."""
+        body = wire_writes.subscription_body(subscription.topic, subscription.trigger, subscription.url)
+        await self._write(ACTIVATE_WEBHOOK, wire_writes.webhook_path(subscription.webhook_id), body)
+
+    async def probe(self) -> None:
+        """Make a call that any good key may make, even while the credential is parked; succeeding lifts that."""
+        reply = await self._loop.call(PROBE, wire_writes.issued_path(1, 0), parked=True)
+        wire_errors.answer(PROBE.label, reply.status, reply.body)
+
+    async def _updated_within(self, state: PortalState, since: float, until: float) -> list[str]:
+        ids: list[str] = []
+        cursor = ""
+        seen = {cursor}
+        for _ in range(MAX_PAGES):
+            value = await self._ask(UPDATED_RETURNS, wire_writes.updated_path(state, since, until, cursor))
+            page = wire_returns.read_return_page(value)
+            ids += page.return_ids
+            cursor = page.cursor
+            if cursor in seen:  # "" on the last page
+                break
+            seen.add(cursor)
+        return ids
+
+    async def _ask(self, operation: Operation, path: str, body: bytes | None = None) -> object:
+        reply = await self._loop.call(operation, path, body)
+        return wire_errors.answer(operation.label, reply.status, reply.body)
+
+    async def _write(self, operation: Operation, path: str, body: bytes) -> None:
+        reply = await self._loop.call(operation, path, body)
+        wire_errors.accepted(operation.label, reply.status, reply.body)
+
+    async def _act(self, operation: Operation, path: str, body: bytes | None = None) -> None:
+        reply = await self._loop.call(operation, path, body)
+        wire_errors.done(operation.label, reply.status, reply.body)

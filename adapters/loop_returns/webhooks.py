@@ -1,0 +1,89 @@
+"""Deliveries of Loop: judged by their signature, read, and handed on before they are acknowledged."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from adapters.loop_returns.wire_webhooks import (
+    LabelRequestCancelled,
+    LabelRequestIssued,
+    ProcessingFailed,
+    ReturnChanged,
+    WebhookDelivery,
+    decode_delivery,
+    digest,
+    verify,
+)
+from daemon.domain.portal import Message, ProcessingTrouble, RequestCancelled, RequestIssued
+from daemon.domain.portal import ReturnChanged as ReturnNews
+from daemon.errors import ContractBroken, Transient, WebhookRejected
+from daemon.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+NO_SECRET_RETRY_AFTER = 300.0  # Loop gives a delivery up when asked to wait for more than half an hour
+
+Secrets = Callable[[str], Sequence[bytes] | None]
+"""The webhook secrets of a shop, newest first; empty while it has none, None for a shop that is not ours."""
+
+Intake = Callable[[str, WebhookDelivery, str, float], Awaitable[bool]]
+"""Takes (shop, delivery, digest, Unix seconds) and returns after the commit; False when it was taken before."""
+
+DeadLetters = Callable[[str, bytes, str], Awaitable[None]]
+"""Keeps (shop, body, reason) and returns after the commit."""
+
+
+def message_of(delivery: WebhookDelivery) -> Message | None:
+    """What a delivery says to the daemon; None when it asks for nothing."""
+    match delivery:
+        case LabelRequestIssued():
+            return RequestIssued(return_id=delivery.return_id, request_id=delivery.request_id)
+        case LabelRequestCancelled():
+            return RequestCancelled(return_id=delivery.return_id, request_id=delivery.request_id)
+        case ReturnChanged():
+            return ReturnNews(return_id=delivery.return_id, state=delivery.state)
+        case ProcessingFailed():
+            return ProcessingTrouble(return_id=delivery.return_id, message=delivery.message)
+        case _:
+            return None
+
+
+class UnknownShop(WebhookRejected):
+    """No shop of that name is configured."""
+
+    status = 404
+    kind = "unknown_shop"
+
+
+class LoopWebhooks:
+    """Receives deliveries for the public listener."""
+
+    def __init__(self, *, secrets: Secrets, intake: Intake, dead_letters: DeadLetters, clock: Clock) -> None:
+        self._secrets = secrets
+        self._intake = intake
+        self._dead_letters = dead_letters
+        self._clock = clock
+
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
+        """Return once the delivery is durable: `verified`, `duplicate`, or `unreadable` when it is a dead letter.
+
+        Raises UnknownShop, BadSignature, Transient while the shop has no secret, and what the two callables raise.
+        """
+        secrets = self._secrets(shop)
+        if secrets is None:
+            raise UnknownShop("no such shop")
+        if not secrets:
+            raise Transient("the shop has no webhook secret yet", retry_after=NO_SECRET_RETRY_AFTER)
+        if verify(body, signature, secrets) == "canonical":
+            log.info("webhook.signed_canonically", shop=shop)
+        return await self._keep(shop, body)
+
+    async def _keep(self, shop: str, body: bytes) -> str:
+        try:
+            delivery = decode_delivery(body)
+        except ContractBroken as error:
+            await self._dead_letters(shop, body, str(error))
+            log.error("webhook.unreadable", shop=shop, reason=str(error))  # noqa: TRY400 - handled, and the text says all
+            return "unreadable"
+        fresh = await self._intake(shop, delivery, digest(delivery, body), self._clock.now())
+        return "verified" if fresh else "duplicate"

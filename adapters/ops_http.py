@@ -1,0 +1,85 @@
+"""The listener on localhost: what Prometheus scrapes, what probes ask, and the operator's verbs behind a token."""
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+
+from daemon.errors import McfdError
+
+log = structlog.get_logger(__name__)
+
+Verb = Callable[[Mapping[str, object]], Awaitable[object]]
+Probe = Callable[[], Awaitable[Mapping[str, str]]]
+"""Answers what is wrong, by name; empty when all is well."""
+
+MAX_BODY = 64 * 1024
+
+
+class OpsListener:
+    """Serves operators on this machine. `verbs` are called with the JSON object that was posted."""
+
+    def __init__(
+        self, *, render: Callable[[], bytes], health: Probe, ready: Probe, verbs: Mapping[str, Verb], token: str
+    ) -> None:
+        self._render = render
+        self._health = health
+        self._ready = ready
+        self._verbs = verbs
+        self._token = token.encode()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Bind; raises OSError when the port is taken."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", lambda _: self._probe(self._health))
+        app.router.add_get("/readyz", lambda _: self._probe(self._ready))
+        app.router.add_post("/api/{verb}", self._call)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, shutdown_timeout=1.0).start()
+
+    @property
+    def port(self) -> int:
+        """The port that is bound."""
+        assert self._runner is not None  # noqa: S101 - asked after start
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close at once; operators ask again."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._render(), headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
+
+    async def _probe(self, probe: Probe) -> web.Response:
+        problems = await probe()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        return web.json_response({"ok": not problems, "problems": dict(problems)}, status=status)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self._token):
+            return _error(HTTPStatus.UNAUTHORIZED, "the ops token is missing or wrong")
+        verb = self._verbs.get(request.match_info["verb"])
+        if verb is None:
+            return _error(HTTPStatus.NOT_FOUND, "no such verb")
+        try:
+            arguments = json.loads(await request.read() or b"{}")
+        except ValueError:
+            return _error(HTTPStatus.BAD_REQUEST, "the body is not JSON")
+        if not isinstance(arguments, dict):
+            return _error(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+        try:
+            return web.json_response(await verb(arguments))
+        except McfdError as error:
+            return _error(HTTPStatus.CONFLICT, str(error))
+
+
+def _error(status: HTTPStatus, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)

@@ -1,0 +1,46 @@
+"""Encryption at rest: AES-256-GCM under the newest of the operator's keys; older keys still open what they sealed."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from daemon.errors import McfdError
+
+KEY_MARK = 4
+NONCE = 12
+
+
+class SealBroken(McfdError):
+    """A sealed value cannot be opened: no configured key fits, or it was changed."""
+
+
+class Vault:
+    """Implements the SecretBox port. A sealed value is the key's mark, the nonce, and the ciphertext."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Take the 32-byte keys, newest first."""
+        self._keys = {_mark(key): AESGCM(key) for key in keys}
+        self._newest = _mark(keys[0])
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Encrypt under the newest key, bound to its purpose."""
+        nonce = os.urandom(NONCE)
+        return self._newest + nonce + self._keys[self._newest].encrypt(nonce, plain, purpose.encode())
+
+    def unseal(self, sealed: bytes, purpose: str) -> bytes:
+        """Decrypt with the key that sealed it. Raises SealBroken."""
+        mark, nonce, text = sealed[:KEY_MARK], sealed[KEY_MARK : KEY_MARK + NONCE], sealed[KEY_MARK + NONCE :]
+        key = self._keys.get(mark)
+        if key is None:
+            raise SealBroken("no key in vault_keys fits a sealed value; put back the key that was removed")
+        try:
+            return key.decrypt(nonce, text, purpose.encode())
+        except InvalidTag as error:
+            raise SealBroken("a sealed value was changed or belongs to another place") from error
+
+
+def _mark(key: bytes) -> bytes:
+    return hashlib.sha256(b"mcfd vault key" + key).digest()[:KEY_MARK]

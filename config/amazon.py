@@ -1,0 +1,251 @@
+"""The `amazon` section: one seller account, how it is reached, and where labels come from."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, StrictInt, model_validator
+
+from config.fields import Amount, Contradiction, Count, PageUrl, Section, Url, check_printable, printable
+from config.secret_files import Secrets
+
+Region = Literal["na", "eu", "fe"]
+LabelSource = Literal["amazon_shipping", "rma_page"]
+
+LWA_URL = "https://api.amazon.com/auth/o2/token"  # one for all regions
+
+SP_API_URLS: Mapping[Region, str] = {  # https://developer-docs.amazon.com/sp-api/docs/sp-api-endpoints
+    "na": "https://sellingpartnerapi-na.amazon.com",
+    "eu": "https://sellingpartnerapi-eu.amazon.com",
+    "fe": "https://sellingpartnerapi-fe.amazon.com",
+}
+
+MARKETPLACES: Mapping[str, tuple[str, Region]] = {  # https://developer-docs.amazon.com/sp-api/docs/marketplace-ids
+    "ATVPDKIKX0DER": ("US", "na"),
+    "A2EUQ1WTGCTBG2": ("CA", "na"),
+    "A1AM78C64UM0Y8": ("MX", "na"),
+    "A2Q3Y263D00KWC": ("BR", "na"),
+    "A1F83G8C2ARO7P": ("UK", "eu"),
+    "A1PA6795UKMFR9": ("DE", "eu"),
+    "A13V1IB3VIYZZH": ("FR", "eu"),
+    "APJ6JRA9NG5V4": ("IT", "eu"),
+    "A1RKKUPIHCS9HS": ("ES", "eu"),
+    "A1805IZSGTT6HS": ("NL", "eu"),
+    "A2NODRKZP88ZB9": ("SE", "eu"),
+    "AMEN7PMS3EDWL": ("BE", "eu"),
+    "A1C3SOZRARQ6R3": ("PL", "eu"),
+    "A33AVAJ2PDY3EV": ("TR", "eu"),
+    "A2VIGQ35RCS4UG": ("AE", "eu"),
+    "A17E79C6D8DWNP": ("SA", "eu"),
+    "ARBP9OOSHTCHU": ("EG", "eu"),
+    "A21TJRUUN4KGV": ("IN", "eu"),
+    "AE08WJ6YKNBMC": ("ZA", "eu"),
+    "A28R8C7NBKEWEA": ("IE", "eu"),
+    "A1VC38T7YXB528": ("JP", "fe"),
+    "A39IBJ37TRP1C6": ("AU", "fe"),
+    "A19VAU5U5O7RUS": ("SG", "fe"),
+}
+
+# https://developer-docs.amazon.com/sp-api/docs/seller-central-urls
+_REGION_CONSENT_HOSTS: Mapping[Region, str] = {
+    "na": "sellercentral.amazon.com",
+    "eu": "sellercentral-europe.amazon.com",
+    "fe": "sellercentral.amazon.co.jp",
+}
+_CONSENT_HOSTS = {
+    "CA": "sellercentral.amazon.ca",
+    "MX": "sellercentral.amazon.com.mx",
+    "BR": "sellercentral.amazon.com.br",
+    "AU": "sellercentral.amazon.com.au",
+    "SG": "sellercentral.amazon.sg",
+}
+
+Operation = Literal[
+    "createFulfillmentReturn",
+    "getFulfillmentOrder",
+    "listAllFulfillmentOrders",
+    "listReturnReasonCodes",
+    "getPackageTrackingDetails",
+    "getRates",
+    "purchaseShipment",
+    "getShipmentDocuments",
+    "cancelShipment",
+    "getTracking",
+]
+"""The operations of SP-API that mcfd calls, by Amazon's names."""
+
+
+def _not_something_else(*, others: Mapping[str, str]) -> AfterValidator:
+    def check(value: str) -> str:
+        for start, what in others.items():
+            if value.startswith(start):
+                raise ValueError(f"is {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+_A_CLIENT_SECRET = "a client secret and never a key; write it into the file amazon_client_secret"  # noqa: S105 -- a sentence
+_ClientId = Annotated[
+    str,
+    printable(256, blanks=False),
+    _not_something_else(
+        others={
+            "amzn1.oa2-cs.": _A_CLIENT_SECRET,
+            "amzn1.sp.solution": "an application id; write it as application_id, and here the LWA client id",
+        }
+    ),
+]
+_ApplicationId = Annotated[
+    str,
+    printable(256, blanks=False),
+    _not_something_else(
+        others={
+            "amzn1.oa2-cs.": _A_CLIENT_SECRET,
+            "amzn1.application-oa2-client": "an LWA client id; write it as client_id, and here amzn1.sp.solution…",
+        }
+    ),
+]
+_ReturnServiceId = Annotated[
+    SecretStr, AfterValidator(lambda value: SecretStr(check_printable(value.get_secret_value(), 128)))
+]
+
+
+class Parcel(Section):
+    """The parcel that is assumed when Loop's label request leaves its size or weight out."""
+
+    length_in: Amount = 12.0
+    """Inches. Default 12: with 9 x 4 the common small shipping carton."""
+
+    width_in: Amount = 9.0
+    """Inches. Default 9."""
+
+    height_in: Amount = 4.0
+    """Inches. Default 4."""
+
+    weight_g: Amount = 500.0
+    """Grams. Default 500: one garment and its carton."""
+
+
+class Shipping(Section):
+    """Labels bought from Amazon Shipping with the Return Service ID."""
+
+    business_id: Literal[
+        "AmazonShipping_US",
+        "AmazonShipping_IN",
+        "AmazonShipping_UK",
+        "AmazonShipping_UAE",
+        "AmazonShipping_SA",
+        "AmazonShipping_EG",
+        "AmazonShipping_IT",
+        "AmazonShipping_ES",
+        "AmazonShipping_FR",
+        "AmazonShipping_JP",
+    ] = "AmazonShipping_US"
+    """Amazon Shipping's business. Default the United States; Amazon's own default is the United Kingdom."""
+
+    label_format: Literal["PDF", "PNG"] = "PDF"
+    """Format of the bought label. Default PDF: shoppers print it as it is."""
+
+    default_parcel: Parcel = Parcel()
+    """Stands in for what Loop leaves out, value by value."""
+
+
+class RmaPage(Section):
+    """Labels that are Amazon's RMA page: no postage."""
+
+    carrier: Annotated[str, printable(32)] = "Amazon"
+    """Carrier name for Loop, at most 32 characters (Loop's limit). Default Amazon: it is Amazon's page."""
+
+    rate_cents: Annotated[StrictInt, Field(ge=0)] = 0
+    """What the label costs, in cents. Default 0: no postage is bought."""
+
+
+class Limit(Section):
+    """An operation's usage plan: tokens per second, and how many can be saved up."""
+
+    rate: Amount
+    """Calls per second."""
+
+    burst: Count
+    """Calls at once after a quiet time."""
+
+
+class Amazon(Section):
+    """One seller account at Amazon."""
+
+    region: Region = "na"
+    """SP-API region. Default na: Amazon's labels are for the United States today."""
+
+    marketplace_id: Annotated[str, printable(32, blanks=False)] = "ATVPDKIKX0DER"
+    """Marketplace of the seller account. Default the United States."""
+
+    client_id: _ClientId
+    """LWA client id of the application. No default: it is yours."""
+
+    application_id: _ApplicationId | None = None
+    """`amzn1.sp.solution…`. Default none: only `mcfd authorize amazon` needs it."""
+
+    return_service_id: _ReturnServiceId | None = None
+    """The Return Service ID that Amazon gave the merchant, 1 to 128 printable ASCII characters. Default none."""
+
+    on_service_not_offered: Literal["hold", "rma_page"] = "hold"
+    """When Amazon does not offer that service for a parcel. Default hold: a label without postage surprises people."""
+
+    label_source: Literal["auto", "amazon_shipping", "rma_page"] = "auto"
+    """Where labels come from. Default auto: amazon_shipping when there is a Return Service ID, else rma_page."""
+
+    endpoint: Url | None = None
+    """Overrides the regional SP-API URL (the sandbox, a proxy). Default none."""
+
+    lwa_endpoint: Url | None = None
+    """Overrides the URL that trades tokens. Default none."""
+
+    consent_url: PageUrl | None = None
+    """Overrides the marketplace's consent page; `?version=beta` for a draft application. Default none."""
+
+    shipping: Shipping = Shipping()
+    """How labels are bought."""
+
+    rma_page: RmaPage = RmaPage()
+    """What Loop is told about labels without postage."""
+
+    limits: Mapping[Operation, Limit] = {}
+    """Usage plans that differ from Amazon's published ones. Default none: those are what every seller has."""
+
+    @model_validator(mode="after")
+    def _marketplace_is_in_region(self) -> "Amazon":
+        country, region = MARKETPLACES.get(self.marketplace_id, ("", self.region))
+        if region != self.region:
+            raise Contradiction(("region", f"the marketplace of {country} is not in {self.region}; write {region}"))
+        return self
+
+    @property
+    def country(self) -> str:
+        """The marketplace's country as Amazon abbreviates it, or "" when it is not in Amazon's table."""
+        return MARKETPLACES.get(self.marketplace_id, ("", self.region))[0]
+
+    @property
+    def sp_api_url(self) -> str:
+        """The base URL of SP-API in use."""
+        return self.endpoint or SP_API_URLS[self.region]
+
+    @property
+    def lwa_url(self) -> str:
+        """The URL in use that trades codes and refresh tokens for access tokens."""
+        return self.lwa_endpoint or LWA_URL
+
+    @property
+    def consent_page(self) -> str:
+        """The page in use where a seller authorizes the application; it may already carry a query."""
+        host = _CONSENT_HOSTS.get(self.country, _REGION_CONSENT_HOSTS[self.region])
+        return self.consent_url or f"https://{host}/apps/authorize/consent"
+
+    def return_service_id_in_use(self, secrets: Secrets) -> SecretStr | None:
+        """The Return Service ID, from the secret file or from the configuration."""
+        return secrets.amazon_return_service_id or self.return_service_id
+
+    def label_source_in_use(self, secrets: Secrets) -> LabelSource:
+        """What `auto` comes to."""
+        if self.label_source == "auto":
+            return "amazon_shipping" if self.return_service_id_in_use(secrets) else "rma_page"
+        return self.label_source

@@ -1,0 +1,89 @@
+"""What only shows when the whole configuration is at hand: contradictions, and what is legal but worth a word."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from urllib.parse import urlsplit
+
+from config.durations import DAY, format_duration
+from config.fields import LOCAL_HOSTS
+from config.model import Settings
+from config.secret_files import Secrets
+from config.shop import CONDITIONS, DEFAULT_GRADES, Shop
+from config.yaml_file import Document, Location
+
+LOOP_EXPIRY = 28 * DAY  # a return whose label is not in transit by then expires in Loop
+
+_NOT_AMAZONS = ("*", "missing", "not_returnable")  # what a rule's condition may be besides
+
+_Note = tuple[Location, str]
+
+
+def contradictions(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
+    """Where the file and the secret files do not go together."""
+    return [document.at(*problem) for problem in _contradictions(settings, secrets)]
+
+
+def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
+    """What is legal, and probably not meant."""
+    found = [*_about_hosts(settings), *_about_amazon(settings, secrets), *_about_retention(settings)]
+    for name, shop in settings.shops.items():
+        found += [(("shops", name, *location), message) for location, message in _about_shop(shop)]
+    return [document.at(*warning) for warning in found]
+
+
+def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    amazon, from_file = settings.amazon, secrets.amazon_return_service_id
+    if amazon.return_service_id and from_file and amazon.return_service_id != from_file:
+        yield ("amazon", "return_service_id"), "differs from the secret file amazon_return_service_id; keep one of them"
+    if amazon.label_source == "amazon_shipping" and not amazon.return_service_id_in_use(secrets):
+        yield (
+            ("amazon", "label_source"),
+            "needs a Return Service ID; write it into the secret file amazon_return_service_id, or write auto",
+        )
+
+
+def _about_hosts(settings: Settings) -> Iterator[_Note]:
+    host = urlsplit(settings.public_url).hostname or ""
+    if host.endswith(".example.com"):
+        yield ("public_url",), "is the example's; write the host that Loop can reach"
+    elif host in LOCAL_HOSTS:
+        yield ("public_url",), "is this machine alone; Loop and shoppers cannot reach it"
+    if not settings.listen.ops.is_local:
+        yield ("listen", "ops"), "can be reached from other machines without encryption; write 127.0.0.1:9108"
+
+
+def _about_amazon(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    amazon = settings.amazon
+    if amazon.client_id.endswith(".example"):
+        yield ("amazon", "client_id"), "is the example's; write the LWA client id of your application"
+    if not amazon.country:
+        yield ("amazon", "marketplace_id"), "is not in Amazon's table of marketplaces; check it for a slip"
+    elif amazon.country != "US":
+        what = f"is {amazon.country}, but labels are for the US only today; expect refusals"
+        yield ("amazon", "marketplace_id"), what
+    if amazon.label_source == "auto" and amazon.label_source_in_use(secrets) == "rma_page":
+        what = "no Return Service ID, so labels carry no postage; write rma_page if that is meant"
+        yield ("amazon", "label_source"), what
+
+
+def _about_retention(settings: Settings) -> Iterator[_Note]:
+    if settings.retention.labels < LOOP_EXPIRY:
+        kept = format_duration(settings.retention.labels)
+        yield ("retention", "labels"), f"a shopper may want to print a label for 28 days, not {kept}; write 28d or more"
+
+
+def _about_shop(shop: Shop) -> Iterator[_Note]:
+    uses_prefix = any("{prefix}" in template for template in shop.order_id_templates)
+    if uses_prefix and not shop.order_id_prefix:
+        yield ("order_id_templates",), "{prefix} stands for nothing; set order_id_prefix or take it out"
+    if shop.order_id_prefix and not uses_prefix:
+        yield ("order_id_prefix",), "no template uses it; write {prefix} into one or take it out"
+    named: list[tuple[Location, str]] = [(("verdict", "conditions", name), name) for name in shop.verdict.conditions]
+    named += [(("grades", name), name) for name in shop.grades if name not in DEFAULT_GRADES]
+    for index, rule in enumerate(shop.verdict.rules):
+        named.append((("verdict", "rules", index, "condition"), rule.condition))
+    for location, condition in named:
+        if condition not in {*CONDITIONS, *_NOT_AMAZONS}:
+            close = get_close_matches(condition, CONDITIONS, n=1)
+            advice = f"did you mean {close[0]}?" if close else f"known are {', '.join(CONDITIONS)}"
+            yield location, f"is no condition known of Amazon; {advice}"

@@ -1,0 +1,194 @@
+"""Every knob of the configuration file, by section; the others are in `amazon` and `shop`."""
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from config.amazon import Amazon
+from config.durations import DAY, HOUR, MINUTE, SECOND, Duration, format_duration
+from config.fields import Address, Contradiction, Count, ListenAddress, Section, Url
+from config.shop import Shop
+
+
+def shop_name(name: str) -> str:
+    """The name, when it can stand in a URL and in a file name; ValueError otherwise."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name, re.ASCII):
+        raise ValueError("is not a shop name; write a-z, 0-9 and -, at most 32 characters, none of them - at the start")
+    return name
+
+
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute() or value.name in {"", ".."}:
+        raise ValueError("is not an absolute path of a file; write one like /var/lib/mcfd/mcfd.db")
+    return value
+
+
+def _path(value: object) -> object:
+    return Path(value) if isinstance(value, str) and "\0" not in value else value
+
+
+class Listen(Section):
+    """The two listeners, host:port. Port 0 lets the system choose."""
+
+    public: ListenAddress = Address("0.0.0.0", 8080)  # noqa: S104 -- this one is meant to be reached
+    """Webhooks, hosted labels, OAuth callback. Default all interfaces: TLS is in front of it, maybe on another host."""
+
+    ops: ListenAddress = Address("127.0.0.1", 9108)
+    """Metrics, health and the operator API. Default this machine only: it can change returns."""
+
+    @model_validator(mode="after")
+    def _two_addresses(self) -> "Listen":
+        if self.public == self.ops and self.public.port:
+            raise Contradiction(("ops", "is the same address as public; give it a port of its own"))
+        return self
+
+
+class Store(Section):
+    """The database."""
+
+    path: Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)] = Path("/var/lib/mcfd/mcfd.db")
+    """SQLite file, an absolute path. Default: the state directory that mcfd.service makes. Not on a network disk."""
+
+
+class Timings(Section):
+    """How often mcfd looks, and when it gives up. All are durations: 500ms, 2s, 5m, 12h, 7d."""
+
+    label_request_poll: Duration = 3 * MINUTE
+    """Between two looks for label requests whose webhook was lost. Default 3m: a shopper waits, 480 calls a day."""
+
+    return_poll: Duration = 5 * MINUTE
+    """Between two looks for changed returns whose webhook was lost. Default 5m: nobody waits at a screen."""
+
+    label_poll_first: Duration = 2 * SECOND
+    """From authorization to the first look for the label. Default 2s: Amazon mostly answers at once."""
+
+    label_poll_max: Duration = 30 * SECOND
+    """Longest gap between looks in the first hour. Default 30s: a shopper may still be waiting."""
+
+    label_poll_late: Duration = 5 * MINUTE
+    """Gap between looks after the first hour. Default 5m: the shopper has gone, the budget is for others."""
+
+    label_deadline: Duration = 24 * HOUR
+    """Without a label after this time the return is stuck. Default 24h: longer than any outage of Amazon's so far."""
+
+    unmatched_deadline: Duration = 1 * HOUR
+    """How long an order is looked for. Default 1h: new orders reach Amazon within minutes."""
+
+    inspection_idle: Duration = 12 * HOUR
+    """Between looks while the label is out and unscanned. Default 12h: nothing can have happened."""
+
+    inspection_moving: Duration = 6 * HOUR
+    """Between looks while the parcel travels. Default 6h: a parcel travels for days."""
+
+    inspection_arrived: Duration = 1 * HOUR
+    """Between looks once the parcel has arrived. Default 1h: inspection takes up to three days, refunds wait for it."""
+
+    missing_sibling: Duration = 7 * DAY
+    """A unit whose siblings were inspected this long ago is missing. Default 7d: a parcel is opened once."""
+
+    missing_delivered: Duration = 14 * DAY
+    """A parcel delivered this long ago and not inspected is missing. Default 14d: four times the usual inspection."""
+
+    missing_in_transit: Duration = 30 * DAY
+    """A parcel last scanned this long ago is missing. Default 30d: carriers call a parcel lost before that."""
+
+    missing_lost: Duration = 7 * DAY
+    """A parcel that the carrier called lost this long ago is missing. Default 7d: some turn up within days."""
+
+    missing_silent: Duration = 45 * DAY
+    """A label never scanned for this long will not come. Default 45d: the shopper's 28 days in Loop, and a margin."""
+
+    condition_grace: Duration = 24 * HOUR
+    """How long an inspected unit may lack its condition. Default 24h: Amazon may write it later."""
+
+    late_watch: Duration = 90 * DAY
+    """How long units are still looked for after the end. Default 90d: stragglers arrive for weeks."""
+
+    outcome_watch: Duration = 10 * MINUTE
+    """How long Loop may take to show what it was asked for. Default 10m: its processing is queued."""
+
+    stop_grace: Duration = 20 * SECOND
+    """What steps in hand get when mcfd stops. Default 20s: below the unit's TimeoutStopSec."""
+
+    http_timeout: Duration = 30 * SECOND
+    """Longest one call to a vendor may take. Default 30s: gateways give up before that."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Timings":
+        names = ("label_poll_first", "label_poll_max", "label_poll_late", "label_deadline")
+        problems = []
+        for shorter, longer in pairwise(names):
+            low, high = getattr(self, shorter), getattr(self, longer)
+            if low > high:
+                limit = format_duration(high)
+                problems.append((shorter, f"is longer than {longer} ({limit}); write at most {limit}"))
+        if problems:
+            raise Contradiction(*problems)
+        return self
+
+
+class Retention(Section):
+    """How long things are kept. All are durations."""
+
+    dead_letters: Duration = 30 * DAY
+    """Deliveries that could not be read, encrypted. Default 30d: time to repair and replay; they may name people."""
+
+    labels: Duration = 30 * DAY
+    """Hosted labels, encrypted. Default 30d: a return expires in Loop after 28 days; labels show addresses."""
+
+    closed_returns: Duration = 400 * DAY
+    """Returns after their end. Default 400d: a year's accounts and a margin; they hold ids, no addresses."""
+
+
+class Log(Section):
+    """The log, on standard error."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto | json | console. Default auto: console on a terminal, else JSON."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important level that is written. Default info: one or two lines per step of a return."""
+
+
+class Settings(Section):
+    """The whole configuration file."""
+
+    public_url: Url
+    """How Loop and shoppers reach the public listener. No default: it is your host."""
+
+    listen: Listen = Listen()
+    """The two listeners."""
+
+    store: Store = Store()
+    """The database."""
+
+    amazon: Amazon
+    """The seller account."""
+
+    shops: Annotated[Mapping[Annotated[str, AfterValidator(shop_name)], Shop], Field(min_length=1)]
+    """One or more Loop shops by name: a-z, 0-9 and -, at most 32 characters, as in /webhooks/loop/acme."""
+
+    timings: Timings = Timings()
+    """How often, how long."""
+
+    attempts: Count = 8
+    """Failures of ours, or unreadable answers, before a return is stuck. Default 8: with back-off, some hours."""
+
+    retention: Retention = Retention()
+    """How long things are kept."""
+
+    log: Log = Log()
+    """The log."""
+
+    @model_validator(mode="after")
+    def _watched_returns_are_kept(self) -> "Settings":
+        watch, kept = self.timings.late_watch, self.retention.closed_returns
+        if kept < watch:
+            limit = format_duration(watch)
+            message = f"is shorter than timings.late_watch ({limit}); write at least {limit}"
+            raise Contradiction(("retention.closed_returns", message))
+        return self

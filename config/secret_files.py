@@ -1,0 +1,200 @@
+"""Secrets are files, one per secret, in a directory of their own. No message of this module shows any of their text."""
+
+import base64
+import binascii
+import stat
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from config.fields import check_printable
+
+SYSTEMD_PREFIX = "mcfd_"  # LoadCredential=mcfd:/etc/mcfd/secrets puts it before each file's name
+LARGEST = 64 * 1024
+SHORT_TOKEN = 16
+
+_ABSENT = {  # what to do, or what it means, when the file is not there
+    "amazon_client_secret": "write the LWA client secret of the application into it",
+    "amazon_refresh_token": "Amazon is not asked anything until `mcfd authorize amazon` is done",
+    "loop_api_key": "write the API key of this Loop shop into it",
+    "loop_webhook_secrets": "this shop is only polled; write the secret that Loop shows beside its webhooks into it",
+    "vault_keys": "run `mcfd keygen` and write what it prints into it",
+    "ops_token": "write a long random text into it, such as `openssl rand -hex 32` prints",
+}
+
+
+class Secrets(BaseModel):
+    """What the secret files hold. Lists are newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    amazon_client_secrets: tuple[SecretStr, ...]
+    amazon_refresh_token: SecretStr | None = None
+    amazon_return_service_id: SecretStr | None = None
+    loop_api_keys: Mapping[str, SecretStr]
+    """By shop."""
+    loop_webhook_secrets: Mapping[str, tuple[SecretStr, ...]]
+    """By shop; an empty tuple means that the shop is only polled."""
+    vault_keys: tuple[SecretStr, ...]
+    """URL-safe base64 of 32 bytes each."""
+    ops_token: SecretStr
+
+    @property
+    def vault_key_bytes(self) -> tuple[bytes, ...]:
+        """The vault's keys, 32 bytes each."""
+        return tuple(base64.urlsafe_b64decode(key.get_secret_value()) for key in self.vault_keys)
+
+    def values(self) -> tuple[str, ...]:
+        """Every secret as plain text, for the log's redactor."""
+        optional = (self.amazon_refresh_token, self.amazon_return_service_id)
+        webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
+        known = (*self.amazon_client_secrets, *self.loop_api_keys.values(), *webhook_secrets, *self.vault_keys)
+        return tuple(secret.get_secret_value() for secret in (*known, self.ops_token, *filter(None, optional)))
+
+
+class SecretDirectory:
+    """Reads a directory of secret files; `problems` and `warnings` collect what is wrong with it."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self._directory = directory
+        self._files: dict[str, list[Path]] = {}
+
+    def read(self, shops: Sequence[str]) -> Secrets | None:
+        """Everything, for these shops; None when there are problems."""
+        if not self._list():
+            return None
+        found: dict[str, object] = {
+            "amazon_client_secrets": self._lines("amazon_client_secret"),
+            "amazon_refresh_token": self._line("amazon_refresh_token", needed=False),
+            "amazon_return_service_id": self._line("amazon_return_service_id", needed=False, blanks=True, longest=128),
+            "loop_api_keys": {shop: self._line(f"loop_api_key.{shop}") for shop in shops},
+            "loop_webhook_secrets": {shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in shops},
+            "vault_keys": self._vault_keys(),
+            "ops_token": self._line("ops_token"),
+        }
+        self._report_unknown(shops)
+        if self.problems:
+            return None
+        secrets = Secrets.model_validate(found)
+        self._compare(secrets)
+        return None if self.problems else secrets
+
+    def _list(self) -> bool:
+        if self._directory is None:
+            return self._problem("is not named; give --secrets DIR, or let systemd load it with LoadCredential")
+        try:
+            entries = sorted(self._directory.iterdir())
+        except NotADirectoryError:
+            return self._problem(f"{self._directory} is not a directory; name the one that holds the secret files")
+        except FileNotFoundError:
+            return self._problem(f"{self._directory} does not exist; name the one that holds the secret files")
+        except OSError as error:
+            return self._problem(f"{self._directory} cannot be listed ({error.strerror}); let mcfd's user read it")
+        for entry in entries:
+            if not entry.name.startswith("."):  # Kubernetes keeps its bookkeeping under such names
+                self._files.setdefault(entry.name.removeprefix(SYSTEMD_PREFIX), []).append(entry)
+        return True
+
+    def _problem(self, message: str) -> bool:
+        self.problems.append(f"secrets directory: {message}")
+        return False
+
+    def _wrong(self, name: str, message: str) -> None:
+        self.problems.append(f"secret {name}: {message}")
+
+    def _lines(self, name: str, *, needed: bool = True, blanks: bool = False, longest: int = 4096) -> tuple[str, ...]:
+        """The lines of a secret file that are not blank, trimmed; none when it is absent or wrong, which is noted."""
+        if name not in self._files:
+            self._note_absent(name, needed=needed)
+            return ()
+        texts = {path: self._text(name, path) for path in self._files[name]}
+        contents = {_lines_in(text) for text in texts.values() if text is not None}
+        if None in texts.values():
+            return ()
+        if len(contents) > 1:
+            self._wrong(name, f"differs from the file {SYSTEMD_PREFIX}{name} beside it; remove one of them")
+            return ()
+        lines = next(iter(contents), ())
+        if not lines:
+            self._wrong(name, "is empty; write the secret into it or remove the file")
+        return lines if self._are_printable(name, lines, blanks=blanks, longest=longest) else ()
+
+    def _line(self, name: str, *, needed: bool = True, blanks: bool = False, longest: int = 4096) -> str | None:
+        lines = self._lines(name, needed=needed, blanks=blanks, longest=longest)
+        if len(lines) > 1:
+            self._wrong(name, f"holds {len(lines)} lines; leave only the one in use")
+        return lines[0] if lines else None
+
+    def _note_absent(self, name: str, *, needed: bool) -> None:
+        advice = _ABSENT.get(name.partition(".")[0])
+        if needed:
+            self._wrong(name, f"is not in {self._directory}; {advice}")
+        elif advice:
+            self.warnings.append(f"secret {name}: is not in {self._directory}; {advice}")
+
+    def _text(self, name: str, path: Path) -> str | None:
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+                self._wrong(name, f"is not a file of at most {LARGEST // 1024} KiB; put the secret into a plain file")
+                return None
+            text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            self._wrong(name, f"cannot be read ({error.strerror}); let mcfd's user read {path}")
+            return None
+        except UnicodeDecodeError:
+            self._wrong(name, "is not UTF-8 text; write it again as plain text")
+            return None
+        if status.st_mode & stat.S_IRWXO:
+            self.warnings.append(f"secret {name}: every user of this machine may read it; run chmod o= {path}")
+        return text
+
+    def _are_printable(self, name: str, lines: Sequence[str], *, blanks: bool, longest: int) -> bool:
+        for number, line in enumerate(lines, start=1):
+            try:
+                check_printable(line, longest, blanks=blanks)
+            except ValueError as error:
+                self._wrong(name, f"line {number} {error}")
+                return False
+        return True
+
+    def _vault_keys(self) -> tuple[str, ...]:
+        keys = []
+        for number, line in enumerate(self._lines("vault_keys"), start=1):
+            try:
+                key = base64.b64decode(line.translate(_STANDARD) + "=" * (-len(line) % 4), validate=True)
+            except (binascii.Error, ValueError):
+                key = b""
+            if len(key) != 32:
+                self._wrong("vault_keys", f"line {number} is not a key of 32 bytes in base64; run `mcfd keygen`")
+            keys.append(base64.urlsafe_b64encode(key).decode())
+        return tuple(keys)
+
+    def _report_unknown(self, shops: Sequence[str]) -> None:
+        per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
+        known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
+        known += per_shop
+        for name in sorted(self._files.keys() - set(known)):
+            close = get_close_matches(name, known, n=1)
+            advice = f"did you mean {close[0]}?" if close else "remove it"
+            self.warnings.append(f"secret {name}: is not a secret that mcfd knows; {advice}")
+
+    def _compare(self, secrets: Secrets) -> None:
+        owners: dict[str, str] = {}
+        for shop, key in secrets.loop_api_keys.items():
+            owner = owners.setdefault(key.get_secret_value(), shop)
+            if owner != shop:
+                self._wrong(f"loop_api_key.{shop}", f"is the key of {owner}, too; each shop has a key of its own")
+        if len(secrets.ops_token) < SHORT_TOKEN:
+            self.warnings.append(f"secret ops_token: is shorter than {SHORT_TOKEN} characters; {_ABSENT['ops_token']}")
+
+
+def _lines_in(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+_STANDARD = str.maketrans("-_", "+/")

@@ -1,0 +1,269 @@
+"""The section of one shop: how Loop is reached, which returns are ours, and what findings lead to."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from string import Formatter
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from config.fields import Contradiction, Flag, LoopId, Section, Url, printable
+
+Action = Literal["process", "flag", "ignore"]
+Grade = Literal["grade_a", "grade_b", "grade_c", "grade_d", "incorrect_item", "missing", "junk"]
+Disposition = Literal["back_to_stock", "resale_hold", "recycle", "donate", "missing"]
+
+CONDITIONS = ("Sellable", "Defective", "CustomerDamaged", "CarrierDamaged", "FulfillerDamaged")
+"""Amazon's words for what the inspector found; others may come."""
+
+PLACEHOLDERS = ("provider_order_id", "order_name", "order_name_bare", "order_number", "prefix")
+
+_GRADE_TITLES: Mapping[str, str] = {
+    "grade_a": "Grade A",
+    "grade_b": "Grade B",
+    "grade_c": "Grade C",
+    "grade_d": "Grade D",
+    "incorrect_item": "Incorrect item",
+    "missing": "Missing",
+    "junk": "Junk",
+}
+
+
+def _built_in_title(grade: Mapping[str, object]) -> str:
+    return _GRADE_TITLES.get(str(grade.get("grade")), "")
+
+
+def _parse_template(template: str) -> str:
+    known = "; write any of " + " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    try:
+        parts = [(name, spec, cast) for _, name, spec, cast in Formatter().parse(template) if name is not None]
+    except ValueError:
+        raise ValueError(f"has an unpaired brace{known}") from None
+    if not parts:
+        raise ValueError(f"names no part of the order, so every return would match one order{known}")
+    for name, spec, cast in parts:
+        if name not in PLACEHOLDERS or spec or cast:
+            raise ValueError(f"has an unknown placeholder {{{name[:20]}}}{known}")
+    if {name for name, _, _ in parts} == {"prefix"}:
+        raise ValueError("is only the prefix, so every return would match one order; add {order_name} or another")
+    return template
+
+
+def _parse_bundle(value: object) -> Mapping[str, int]:
+    if isinstance(value, str) and value.strip():
+        return {value.strip(): 1}
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("is not an Amazon SKU; write one in quotes, or {SKU: quantity} for a bundle")
+    for sku, quantity in value.items():
+        if not isinstance(sku, str) or not sku.strip():
+            raise ValueError("holds a SKU that is not text; write it in quotes")
+        if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity < 1:
+            raise ValueError(f"{sku[:40]} has no whole quantity above 0; write {{{sku[:40]}: 1}}")
+    return {sku.strip(): quantity for sku, quantity in value.items()}
+
+
+def _parse_price(value: object) -> Decimal:
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,2})?", text, re.ASCII):
+        raise ValueError('is not a price in quotes; write it like "20.00"')
+    return Decimal(text)
+
+
+def _over(defaults: Mapping[str, object]) -> BeforeValidator:
+    """What is written replaces the default of that key; the other defaults stay."""
+    return BeforeValidator(lambda value: {**defaults, **value} if isinstance(value, Mapping) else value)
+
+
+_Text = Annotated[str, printable(200)]
+_Code = Annotated[str, printable(100, blanks=False)]
+_Template = Annotated[str, Field(max_length=200), AfterValidator(_parse_template)]
+_Bundle = Annotated[Mapping[str, int], BeforeValidator(_parse_bundle)]
+
+
+class Reason(Section):
+    """One line of the reason map. Texts are compared trimmed and without case."""
+
+    parent: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Loop's parent reason. Default none: any parent."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Loop's reason. Default none: any reason under `parent`."""
+
+    code: _Code
+    """Amazon's reason code."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is looked up by: (parent, reason), folded, "" for any."""
+        return (self.parent or "").strip().casefold(), (self.reason or "").strip().casefold()
+
+
+class Reasons(Section):
+    """Loop's return reasons in Amazon's codes: (parent, reason), then reason, then parent, then the default."""
+
+    default: _Code = "CR-UNWANTED_ITEM"
+    """Amazon's code for everything else. Default CR-UNWANTED_ITEM: blames neither Amazon nor the article."""
+
+    map: tuple[Reason, ...] = ()
+    """The exceptions. Default none."""
+
+    @model_validator(mode="after")
+    def _each_line_says_something_new(self) -> "Reasons":
+        seen: dict[tuple[str, str], int] = {}
+        problems = []
+        for index, line in enumerate(self.map):
+            if line.key == ("", ""):
+                problems.append((f"map[{index}]", "names neither parent nor reason; add one, or set default"))
+            elif line.key in seen:
+                problems.append((f"map[{index}]", f"repeats map[{seen[line.key]}]; keep one of them"))
+            seen.setdefault(line.key, index)
+        if problems:
+            raise Contradiction(*problems)
+        return self
+
+
+class Exchanges(Section):
+    """Returns that contain an exchange."""
+
+    auto_process: Flag = False
+    """Remove discrepant items and let Loop process the rest. Default false: a person decides."""
+
+
+class Rule(Section):
+    """An exception to `conditions`; the first rule that fits decides."""
+
+    sku: _Text = "*"
+    """Pattern of Loop's SKU with * and ?. Default *: every SKU."""
+
+    reason: _Text = "*"
+    """Pattern of Loop's return reason, without case. Default *: every reason."""
+
+    condition: _Text
+    """Amazon's condition, `missing`, `not_returnable`, or *."""
+
+    max_value: Annotated[Decimal, BeforeValidator(_parse_price)] | None = None
+    """Highest price of the line, in the shop's currency, as text like "20.00". Default none: every price."""
+
+    then: Action
+    """process | flag | ignore."""
+
+    @property
+    def max_value_cents(self) -> int | None:
+        """`max_value` in cents."""
+        return None if self.max_value is None else int(self.max_value * 100)
+
+
+DEFAULT_VERDICTS: Mapping[str, Action] = {
+    "Sellable": "process",
+    "Defective": "flag",
+    "CustomerDamaged": "flag",
+    "CarrierDamaged": "flag",
+    "FulfillerDamaged": "flag",
+}
+
+
+class Verdict(Section):
+    """What each finding does to the return. A condition that is not listed counts as `flag`."""
+
+    conditions: Annotated[Mapping[str, Action], _over(DEFAULT_VERDICTS)] = DEFAULT_VERDICTS
+    """Per Amazon condition: process | flag | ignore. Default: only Sellable is processed without a person."""
+
+    missing: Action = "flag"
+    """A unit that never came. Default flag: a person decides whether the shopper is paid."""
+
+    not_returnable: Action = "flag"
+    """A line Amazon refused or that was added later. Default flag: process would pay for it."""
+
+    condition_absent: Literal["review", "clean"] = "review"
+    """Inspected, but no condition was given within `timings.condition_grace`. Default review: never guess clean."""
+
+    rules: tuple[Rule, ...] = ()
+    """Exceptions by SKU, reason and value. Default none."""
+
+
+class ConditionGrade(Section):
+    """What Loop's grading shows for one condition."""
+
+    grade: Grade
+    """Loop's grade."""
+
+    title: Annotated[str, printable(100)] = Field(default_factory=_built_in_title)
+    """Loop's name of the grade, at most 100 characters. Default: the built-in one; any other makes a new category."""
+
+    disposition: Disposition
+    """What becomes of the unit."""
+
+
+DEFAULT_GRADES: Mapping[str, ConditionGrade] = {
+    "Sellable": ConditionGrade(grade="grade_a", disposition="back_to_stock"),
+    "Defective": ConditionGrade(grade="grade_d", disposition="resale_hold"),
+    "CustomerDamaged": ConditionGrade(grade="grade_d", disposition="resale_hold"),
+    "CarrierDamaged": ConditionGrade(grade="grade_c", disposition="resale_hold"),
+    "FulfillerDamaged": ConditionGrade(grade="grade_c", disposition="resale_hold"),
+    "missing": ConditionGrade(grade="missing", disposition="missing"),
+}
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", value, re.ASCII):
+        raise ValueError("is not an e-mail address; write one like mcfd@example.com")
+    return value
+
+
+class Shop(Section):
+    """One Loop shop. Its name is the last part of its webhook URL."""
+
+    api_url: Url = "https://api.loopreturns.com/api"
+    """Loop's API without the version. Default: Loop's only host."""
+
+    api_version: Literal["2026-07", "2026-10"] = "2026-10"
+    """Version of Loop's API. Default 2026-10: the stable one."""
+
+    destinations: tuple[LoopId, ...] = ()
+    """Loop destination ids that mean Amazon. Default empty: every label request."""
+
+    order_id_templates: Annotated[tuple[_Template, ...], Field(min_length=1)] = (
+        "{provider_order_id}",
+        "{order_name}",
+        "{order_name_bare}",
+        "{order_number}",
+    )
+    """How an order of the shop is called at Amazon, tried in this order. Default: what common MCF connectors write."""
+
+    sku_map: Mapping[str, _Bundle] = {}
+    """Loop SKU: Amazon SKU, or {SKU: quantity} for a bundle; read as {SKU: quantity}. Default empty: the same SKU."""
+
+    order_id_prefix: Annotated[str, Field(max_length=40)] = ""
+    """What {prefix} stands for. Default empty: most connectors write none."""
+
+    on_unmatched: Literal["auto", "refuse", "hold"] = "auto"
+    """A request without an order at Amazon. Default auto: refuse when destinations are set, else hold."""
+
+    only_returns: tuple[LoopId, ...] = ()
+    """A pilot: only these Loop return ids. Default empty: all."""
+
+    reasons: Reasons = Reasons()
+    """Loop's reasons in Amazon's codes."""
+
+    report_transit: Literal["all", "delivered", "never"] = "all"
+    """Which carrier progress Loop hears of. Default all: without any, Loop expires a return after 28 days."""
+
+    grade_processor: Annotated[str, printable(100), AfterValidator(_email)] = "mcfd@example.com"
+    """`return_processor` of grades, an e-mail address of at most 100 characters. Default: a harmless one."""
+
+    exchanges: Exchanges = Exchanges()
+    """Returns that contain an exchange."""
+
+    verdict: Verdict = Verdict()
+    """What findings lead to."""
+
+    grades: Annotated[Mapping[str, ConditionGrade], _over(DEFAULT_GRADES)] = DEFAULT_GRADES
+    """Grade and disposition per condition, and for `missing`. Default: damaged and defective units are held."""
+
+    @property
+    def unmatched(self) -> Literal["refuse", "hold"]:
+        """What `on_unmatched` comes to."""
+        if self.on_unmatched == "auto":
+            return "refuse" if self.destinations else "hold"
+        return self.on_unmatched

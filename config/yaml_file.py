@@ -1,0 +1,140 @@
+"""Reads the configuration file: plain values, the line of each path, and what is wrong with it as YAML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+Location = Sequence[str | int]
+
+_LONGEST_STEP = 60
+_EXAMPLE = "start from config.example.yaml"
+_JARGON = {  # what PyYAML says, and what it means; the first that is found in its text counts
+    "'\\t'": "a tab cannot indent; use blanks",
+    "mapping values are not allowed": "a colon where none can be; check the indentation, or quote the text",
+    "could not find expected ':'": "a key without a colon; write key: value",
+    "but found another document": "a second document starts here; remove the --- line",
+    "<block end>": "this line does not fit the ones above; check the indentation",
+    "expected ',' or": "a bracket, brace or comma is out of place; close each that is open",
+    "while scanning a quoted": "a quote is not closed; close it, or quote the whole text",
+    "undefined alias": "an alias without an anchor; quote a text that starts with *",
+    "could not determine a constructor": "a tag that has no meaning here; quote a text that starts with !",
+    "unhashable": "a key that is itself a list or mapping; write a text",
+    "cannot start any token": "a character that cannot start a value; put the text in quotes",
+}
+
+
+@dataclass
+class Document:
+    """The file's content. `data` is None when it could not be read; then `problems` say why."""
+
+    data: object = None
+    problems: list[str] = field(default_factory=list)
+    _lines: dict[str, int] = field(default_factory=dict)
+
+    def line_of(self, location: Location) -> int | None:
+        """The line of that place, or of the nearest thing around it; counted from 1."""
+        around = (location[:length] for length in range(len(location), 0, -1))
+        return next((self._lines[path] for part in around if (path := format_path(part)) in self._lines), None)
+
+    def at(self, location: Location, message: str) -> str:
+        """`path: message (line 12)`, on one line."""
+        line = self.line_of(location)
+        where = f"{format_path(location)}: " if location else "config file: "
+        return where + " ".join(message.split()) + (f" (line {line})" if line else "")
+
+    def survey(self, node: Node) -> None:
+        """Note the line of every path below `node`; a key that is there twice is a problem."""
+        self._walk(node, (), set())
+
+    def _walk(self, node: Node, location: tuple[str | int, ...], seen: set[int]) -> None:
+        if id(node) in seen:  # an alias: shared, or within itself
+            return
+        seen.add(id(node))
+        if isinstance(node, MappingNode):
+            self._walk_mapping(node, location, seen)
+        elif isinstance(node, SequenceNode):
+            for index, item in enumerate(node.value):
+                self._lines[format_path((*location, index))] = item.start_mark.line + 1
+                self._walk(item, (*location, index), seen)
+
+    def _walk_mapping(self, node: MappingNode, location: tuple[str | int, ...], seen: set[int]) -> None:
+        firsts: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                continue
+            here, line = (*location, key.value), key.start_mark.line + 1
+            if key.value in firsts:
+                self.problems.append(f"{format_path(here)}: repeats line {firsts[key.value]}; keep one (line {line})")
+                continue
+            firsts[key.value] = line
+            self._lines[format_path(here)] = line
+            self._walk(value, here, seen)
+
+
+def format_path(location: Location) -> str:
+    """`shops.acme.reasons.map[2].code`."""
+    path = ""
+    for step in location:
+        text = f"[{step}]" if isinstance(step, int) else f".{_short(step)}"
+        path += text
+    return path.removeprefix(".")
+
+
+def _short(step: str) -> str:
+    text = " ".join(step.split())
+    return text if len(text) <= _LONGEST_STEP else text[:_LONGEST_STEP] + "…"
+
+
+def read_document(path: Path) -> Document:
+    """The file's content; never raises."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return _unreadable(f"{path} does not exist; name the file with --config")
+    except IsADirectoryError:
+        return _unreadable(f"{path} is a directory; name the file in it with --config")
+    except OSError as error:
+        return _unreadable(f"{path} cannot be read ({error.strerror}); let mcfd's user read it")
+    except UnicodeDecodeError:
+        return _unreadable(f"{path} is not UTF-8 text; save it as UTF-8")
+    return parse_document(text)
+
+
+def parse_document(text: str) -> Document:
+    """The same for a text that is at hand; never raises."""
+    document = Document()
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            document.survey(node)
+            document.data = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        document.problems.append(_explain(error))
+    except ValueError:
+        document.problems.append("config file: holds a number or date that does not exist; put the text in quotes")
+    except RecursionError:
+        document.problems.append(f"config file: is nested too deeply; {_EXAMPLE}")
+    if not document.problems and not isinstance(document.data, Mapping):
+        document.problems.append(f"config file: {'does not hold keys' if document.data else 'is empty'}; {_EXAMPLE}")
+    if not isinstance(document.data, Mapping):
+        document.data = None
+    return document
+
+
+def _unreadable(message: str) -> Document:
+    return Document(problems=[f"config file: {message}"])
+
+
+def _explain(error: yaml.YAMLError) -> str:
+    """In plain words, without the piece of the file that PyYAML would show."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "config file: holds a character that YAML does not allow; retype the text, or put it in quotes"
+    said = f"{error.context} {error.problem}"
+    meaning = next((meaning for jargon, meaning in _JARGON.items() if jargon in said), "is not YAML; quote the text")
+    mark = error.problem_mark or error.context_mark
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return f"config file: {meaning}{where}"

@@ -1,0 +1,230 @@
+"""A label request becomes units that Amazon expects back."""
+
+import asyncio
+from dataclasses import replace
+
+from daemon.acts.desk import Decision, Desk, NotYet, Outcome
+from daemon.domain import events as ev
+from daemon.domain.duties import Duty
+from daemon.domain.inspection import authorization_found
+from daemon.domain.matching import (
+    OrderFacts,
+    adopt,
+    allocate,
+    candidates,
+    covers,
+    judge_answer,
+    list_units,
+    not_returnable,
+    reason_code,
+    requested_lines,
+    useful,
+)
+from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
+from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
+from daemon.domain.returns import Asked, LabelRequest, Return, ReturnUnit, Standing
+from daemon.domain.schedule import past_deadline, poll_delay
+from daemon.errors import Refused
+from daemon.ports import Lane, UnitOfWork
+
+READ_BACK_AFTER = (5.0, 60.0)
+"""Seconds before each reading back of a create call that Amazon says was made before."""
+
+HOME = frozenset({"", "US"})
+
+
+async def read_request(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+    """Read the truth behind a label request and list the units that it covers."""
+    request, details = await asyncio.gather(
+        desk.portal.label_request(duty.subject), desk.portal.details(ret.return_id, Lane.SHOPPER)
+    )
+    now = desk.clock.now()
+    if over := _already_over(request, details, now):
+        return over
+    if why := desk.policy.not_ours(ret.return_id, details.destination_id):
+        return ev.NotOurs(at=now, request_id=request.request_id, why=why)
+    if request.origin_country not in HOME:
+        why = f"the parcel starts in {request.origin_country}; Amazon takes returns from the United States only"
+        return ev.Unmatched(at=now, why=why, hold=False)
+    lines = requested_lines(details, ret, request.request_id, request.skus)
+    units = list_units(ret, details, request.request_id, lines, desk.policy.sku_map)
+    if not units:
+        return _unmatched(ret, desk, "the label request names no line of the return")
+    return ev.RequestRead(
+        at=now,
+        request=LabelRequest(request_id=request.request_id, asked=Asked.OPEN, source=desk.policy.label_source),
+        units=units,
+        order_name=details.order_name,
+        order_number=details.order_number,
+        provider_order_id=details.provider_order_id,
+        has_exchange=details.has_exchange,
+    )
+
+
+def _already_over(request: PortalLabelRequest, details: PortalReturn, now: float) -> ev.Event | None:
+    if request.status is RequestStatus.CANCELLED:
+        return ev.LabelRequestCancelled(at=now, request_id=request.request_id)
+    if request.status is RequestStatus.FULFILLED:
+        return ev.NotOurs(at=now, request_id=request.request_id, why="somebody else delivered a label")
+    if details.state is PortalState.CANCELLED:
+        return ev.LabelRequestCancelled(at=now)
+    return ev.ClosedInLoop(at=now) if details.settled else None
+
+
+def _unmatched(ret: Return, desk: Desk, why: str) -> Outcome:
+    """Keep trying until the deadline; then refuse, or hold: the request may belong to another provider."""
+    if not past_deadline(ret, desk.clock.now()):
+        return NotYet(delay=min(300.0, max(1.0, desk.timings.unmatched_deadline / 12)))
+    if ret.held:
+        return NotYet(delay=desk.timings.unmatched_deadline)
+    return ev.Unmatched(at=desk.clock.now(), why=why, hold=desk.policy.hold_unmatched)
+
+
+async def match_order(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+    """Find the fulfillment orders that hold the units, and give each unit its place in a shipment."""
+    units = _unassigned(ret)
+    orders, tried = await _search(ret, units, desk)
+    if not covers(orders, units):
+        return _unmatched(ret, desk, "no fulfillment order holds the units; tried " + (", ".join(tried) or "nothing"))
+    codes = {}
+    for unit in units:
+        allowed = await desk.reasons.allowed(unit.sku)
+        codes[unit.key] = reason_code(unit, desk.policy.reasons, desk.policy.default_reason, allowed)
+    units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
+    return _assign(units, orders, desk)
+
+
+def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
+    asking = {r.request_id for r in ret.open_requests()}
+    return tuple(
+        u for u in ret.units if u.standing is Standing.PLANNED and not u.return_item_id and u.request_id in asking
+    )
+
+
+async def _search(ret: Return, units: tuple[ReturnUnit, ...], desk: Desk) -> tuple[list[FulfillmentOrder], list[str]]:
+    """Try what an operator linked, then the templates, then the index of displayable ids."""
+    orders: list[FulfillmentOrder] = []
+    tried: list[str] = []
+    linked = await desk.store.read(lambda uow: uow.mark(link_mark(ret.shop, ret.return_id)))
+    facts = OrderFacts(
+        provider_order_id=ret.provider_order_id,
+        order_name=ret.order_name,
+        order_number=ret.order_number,
+        prefix=desk.policy.order_id_prefix,
+    )
+    named = candidates(desk.policy.order_id_templates, facts)
+    for order_id in dict.fromkeys([*(linked or "").split("\n"), *named]):
+        if order_id and await _try(order_id, orders, tried, units, desk):
+            return orders, tried
+    await desk.refresh_index()
+    names = {name for name in (ret.order_name, ret.order_name.lstrip("#"), ret.provider_order_id) if name}
+    found = await desk.store.read(lambda uow: [order_id for name in names for order_id in uow.orders_named(name)])
+    for order_id in sorted(set(found) - set(tried)):
+        if await _try(order_id, orders, tried, units, desk):
+            break
+    return orders, tried
+
+
+def link_mark(shop: str, return_id: str) -> str:
+    """Where an operator's link of a return to fulfillment orders is remembered."""
+    return f"link/{shop}/{return_id}"
+
+
+async def _try(
+    order_id: str, orders: list[FulfillmentOrder], tried: list[str], units: tuple[ReturnUnit, ...], desk: Desk
+) -> bool:
+    """Read one candidate; True when the orders found so far cover all units. A refused id is an answer, too."""
+    tried.append(order_id)
+    try:
+        order = await desk.network.order(order_id, Lane.SHOPPER)
+    except Refused:
+        return False
+    if order is None or not useful(order, units):
+        return False
+    orders.append(order)
+    return covers(orders, units)
+
+
+def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], desk: Desk) -> Decision:
+    """Allocation reads what other returns were promised, so it is made in the transaction that saves it."""
+    now = desk.clock.now()
+
+    def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
+        promised = uow.promised([order.order_id for order in orders], ret.shop, ret.return_id)
+        placed = allocate(ret, units, orders, promised)
+        homeless = [u for u in placed if not u.return_item_id]
+        if homeless and any(order.still_shipping for order in orders) and not past_deadline(ret, now):
+            return NotYet(delay=min(300.0, max(1.0, desk.timings.unmatched_deadline / 12)))
+        lost = not_returnable(homeless, "no shipped unit of it is left to return")
+        return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost))
+
+    return decide
+
+
+async def authorize_units(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
+    """Create the return in Amazon. An earlier call of unknown end is read back first; only the rest is asked again."""
+    order_id = duty.subject
+    units = tuple(u for u in ret.units if u.order_id == order_id and u.standing is Standing.PLANNED and _asked(ret, u))
+    async with desk.locks.of(order_id):
+        adopted: tuple[ReturnUnit, ...] = ()
+        authorizations: tuple[ReturnAuthorization, ...] = ()
+        if resumed or ret.readbacks:
+            order = await desk.network.order(order_id, Lane.SHOPPER)
+            if order is not None:
+                adopted, authorizations = adopt(units, order.return_items), order.authorizations
+        rest = tuple(u for u in units if u.key not in {a.key for a in adopted})
+        accepted, doubtful = adopted, rest
+        refused: tuple[ReturnUnit, ...] = ()
+        if rest and not ret.readbacks:
+            try:
+                answer = await desk.network.create_return(order_id, rest)
+            except Refused as error:
+                return ev.UnitsRefused(at=desk.clock.now(), units=(*adopted, *not_returnable(rest, str(error))))
+            new, refused, doubtful = judge_answer(rest, answer)
+            accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
+    return _authorization(ret, (accepted, refused, doubtful), authorizations, desk.clock.now())
+
+
+def _asked(ret: Return, unit: ReturnUnit) -> bool:
+    request = ret.request(unit.request_id)
+    return request is not None and request.asked is Asked.OPEN
+
+
+def _authorization(
+    ret: Return,
+    judged: tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]],
+    authorizations: tuple[ReturnAuthorization, ...],
+    now: float,
+) -> Outcome:
+    """What is clear is saved at once; what Amazon says it was asked before is read back, then counts as refused."""
+    accepted, refused, doubtful = judged
+    ours = {u.authorization_id for u in accepted}
+    authorizations = tuple(a for a in authorizations if a.authorization_id in ours)
+    if doubtful and ret.readbacks >= len(READ_BACK_AFTER):
+        refused, doubtful = (*refused, *not_returnable(doubtful, _doubt(doubtful))), ()
+    if accepted:
+        return ev.UnitsAuthorized(at=now, units=(*accepted, *refused), authorizations=authorizations)
+    if refused:
+        return ev.UnitsRefused(at=now, units=refused)
+    return NotYet(delay=READ_BACK_AFTER[ret.readbacks], readbacks=ret.readbacks + 1)
+
+
+def _doubt(units: tuple[ReturnUnit, ...]) -> str:
+    return units[0].problem or "Amazon says the unit was asked for before, but does not list it"
+
+
+async def look_for_authorization(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+    """See whether Amazon has made the authorization by now."""
+    orders = []
+    for order_id in ret.order_ids():
+        order = await desk.network.order(order_id, Lane.SHOPPER)
+        if order is not None:
+            orders.append(order)
+    now = desk.clock.now()
+    found = authorization_found(ret, orders, now)
+    if found is not None:
+        return found
+    if past_deadline(ret, now):
+        return ev.GaveUp(at=now, problem="Amazon has not made a return authorization in time")
+    waited = desk.timings.label_deadline - ((ret.deadline_at or now) - now)
+    return NotYet(delay=poll_delay(waited, desk.pending(), desk.look_rate, desk.timings))

@@ -1,0 +1,99 @@
+"""Findings become an outcome in the portal, and the outcome is watched until somebody closed the return."""
+
+from daemon.acts.desk import Desk, NotYet, Outcome
+from daemon.domain import events as ev
+from daemon.domain.duties import Duty
+from daemon.domain.portal import PortalReturn, PortalState
+from daemon.domain.returns import Return, Settlement, State
+from daemon.domain.transitions import LABEL_HALF
+from daemon.domain.verdict import conclude, processing_record
+from daemon.errors import Refused
+from daemon.ports import Lane
+
+
+async def make_verdict(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+    """Read the return as it stands now and judge it."""
+    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    if details.state is PortalState.UNKNOWN:
+        return NotYet(delay=desk.timings.outcome_watch)
+    return conclude(ret, details, desk.policy.verdict, desk.clock.now())
+
+
+async def settle(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:
+    """Do what the verdict asks for, unless the portal shows that it is done or no longer wanted."""
+    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    now = desk.clock.now()
+    if details.settled:
+        return ev.SettledElsewhere(at=now, how=details.state.value)
+    if details.state is PortalState.REVIEW or ret.settlement is Settlement.NOTHING:
+        return ev.ReviewFound(at=now)
+    if details.state is PortalState.UNKNOWN:
+        return NotYet(delay=desk.timings.outcome_watch)
+    if ret.settlement is Settlement.FLAG or ret.processing_failed:
+        return await _flag(ret, desk)
+    return await _process(ret, desk, resumed)
+
+
+async def _flag(ret: Return, desk: Desk) -> Outcome:
+    try:
+        await desk.portal.flag(ret.return_id)
+    except Refused:
+        details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+        if details.state is not PortalState.REVIEW:
+            raise
+    return ev.ReturnFlagged(at=desk.clock.now())
+
+
+async def _process(ret: Return, desk: Desk, resumed: bool) -> Outcome:
+    """After an unclear answer the portal is given `outcome_watch` to show an effect before it is asked again."""
+    now = desk.clock.now()
+    if resumed:
+        left = ret.changed_at + desk.timings.outcome_watch - now
+        return NotYet(delay=left) if left > 0 else ev.CallHadNoEffect(at=now)
+    try:
+        await desk.portal.process(ret.return_id, processing_record(ret))
+    except Refused as error:
+        return ev.ProcessingFailed(at=now, message=error.message or error.code)
+    return ev.ProcessingRequested(at=now)
+
+
+async def read_return(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+    """Read the truth behind a hint, or look after an outcome."""
+    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    now = desk.clock.now()
+    event = _meaning(ret, details, now)
+    if isinstance(event, ev.ReturnRead) and event.note:
+        desk.metrics.trouble("processed_before_inspection")
+    return event
+
+
+def _meaning(ret: Return, details: PortalReturn, now: float) -> ev.Event:
+    """What the portal's state says to a return of ours in its state."""
+    if ret.state is State.PROCESSING and details.state is PortalState.REVIEW:
+        return ev.ReviewFound(at=now)
+    if ret.state is State.IN_REVIEW and ret.flagged and details.state is PortalState.OPEN:
+        return ev.FlagLifted(at=now)
+    return _ending(ret, details, now) if details.settled else ev.ReturnRead(at=now)
+
+
+def _ending(ret: Return, details: PortalReturn, now: float) -> ev.Event:
+    if ret.state is State.PROCESSING:
+        return ev.ReturnProcessed(at=now)
+    if ret.state is State.IN_REVIEW:
+        return ev.ReviewSettled(at=now, how=details.state.value)
+    if ret.state in LABEL_HALF or ret.state is State.STUCK:
+        cancelled = details.state is PortalState.CANCELLED
+        return ev.LabelRequestCancelled(at=now) if cancelled else ev.ClosedInLoop(at=now)
+    if ret.state is State.AWAITING_INSPECTION:
+        return _settled_early(details, now)
+    return ev.ClosedInLoop(at=now) if ret.state is State.EXPIRED else ev.ReturnRead(at=now)
+
+
+def _settled_early(details: PortalReturn, now: float) -> ev.Event:
+    if details.state is PortalState.CANCELLED:
+        return ev.LabelRequestCancelled(at=now)
+    words = (
+        "Processed before Amazon inspected it. To wait for the inspection, turn off automatic processing in the "
+        "return policy. The inspection is still noted here."
+    )
+    return ev.ReturnRead(at=now, note_key="processed-early", note=words)

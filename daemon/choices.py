@@ -1,0 +1,65 @@
+"""The operator's settings as the plain values that rules and adapters take."""
+
+from config.model import Settings
+from config.secret_files import Secrets
+from config.shop import Shop
+from daemon.domain.policy import ShopPolicy
+from daemon.domain.returns import LabelSourceName
+from daemon.domain.schedule import Timings
+from daemon.domain.verdict import GradeEntry, Rule, Treatment, VerdictPolicy
+
+_TIMINGS = (
+    "label_poll_first label_poll_max label_poll_late label_deadline unmatched_deadline inspection_idle inspection_moving "
+    "inspection_arrived missing_sibling missing_delivered missing_in_transit missing_lost missing_silent condition_grace "
+    "late_watch outcome_watch"
+).split()
+
+
+def timings(settings: Settings) -> Timings:
+    """The clocks of the rules."""
+    return Timings(**{name: getattr(settings.timings, name) for name in _TIMINGS})
+
+
+def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
+    """One shop's choices."""
+    shop = settings.shops[name]
+    return ShopPolicy(
+        destinations=frozenset(shop.destinations),
+        only_returns=frozenset(shop.only_returns),
+        order_id_templates=tuple(shop.order_id_templates),
+        order_id_prefix=shop.order_id_prefix,
+        sku_map=shop.sku_map,
+        hold_unmatched=shop.unmatched == "hold",
+        reasons={reason.key: reason.code for reason in shop.reasons.map},
+        default_reason=shop.reasons.default,
+        report_transit=shop.report_transit,
+        verdict=_verdict(shop),
+        label_source=LabelSourceName(settings.amazon.label_source_in_use(secrets)),
+        rma_carrier=settings.amazon.rma_page.carrier,
+        rma_rate_cents=settings.amazon.rma_page.rate_cents,
+    )
+
+
+def _verdict(shop: Shop) -> VerdictPolicy:
+    verdict = shop.verdict
+    return VerdictPolicy(
+        conditions={condition: Treatment(then) for condition, then in verdict.conditions.items()},
+        missing=Treatment(verdict.missing),
+        not_returnable=Treatment(verdict.not_returnable),
+        absent=Treatment.PROCESS if verdict.condition_absent == "clean" else Treatment.FLAG,
+        rules=tuple(
+            Rule(
+                then=Treatment(rule.then),
+                sku=rule.sku,
+                reason=rule.reason,
+                condition=rule.condition,
+                max_value_cents=rule.max_value_cents,
+            )
+            for rule in verdict.rules
+        ),
+        grades={
+            condition: GradeEntry(grade=grade.grade, title=grade.title, disposition=grade.disposition)
+            for condition, grade in shop.grades.items()
+        },
+        auto_process=shop.exchanges.auto_process,
+    )

@@ -1,0 +1,149 @@
+"""Walks due returns: picks the rows to wake for, and steps each in a task of its own until it has to wait.
+
+Rows with a due time are the queue; a task lives only while its return is due or will be within `patience`. A round
+looks one second ahead and the task waits for the exact instant, so a round a second is enough for exact times.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+
+import structlog
+
+from daemon.domain.returns import Return, State
+from daemon.errors import StoreUnavailable
+from daemon.ports import Clock, Metrics, ReturnStore
+from daemon.supervisor import Crew
+from daemon.workflow import Workflow
+
+log = structlog.get_logger(__name__)
+
+ROUND = 1.0
+STORE_PAUSE = 1.0
+
+Ref = tuple[str, str]
+
+
+class InHand:
+    """Which returns are being walked, by whom of several walkers: no return is stepped by two at once."""
+
+    def __init__(self) -> None:
+        self._refs: dict[Ref, asyncio.Event] = {}
+
+    def __contains__(self, ref: Ref) -> bool:
+        return ref in self._refs
+
+    def take(self, ref: Ref) -> asyncio.Event:
+        """Claim a return; the event is set when somebody wants it looked at now."""
+        return self._refs.setdefault(ref, asyncio.Event())
+
+    def leave(self, ref: Ref) -> None:
+        """Give a return back."""
+        self._refs.pop(ref, None)
+
+    def poke(self, ref: Ref) -> None:
+        """Interrupt the walk's wait, if the return is being walked."""
+        if ref in self._refs:
+            self._refs[ref].set()
+
+    def poke_all(self) -> None:
+        """Interrupt every wait: the daemon stops."""
+        for poke in self._refs.values():
+            poke.set()
+
+
+class Walker:
+    """A service over some states. `patience` is how long a task waits in place for its return, in seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        states: Sequence[State],
+        *,
+        workflow: Workflow,
+        store: ReturnStore,
+        clock: Clock,
+        metrics: Metrics,
+        in_hand: InHand,
+        beat: Callable[[], None],
+        limit: int,
+        patience: float,
+        grace: float,
+    ) -> None:
+        self.name = name
+        self.wake = asyncio.Event()
+        self.walking = 0
+        self._states = tuple(states)
+        self._workflow = workflow
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._in_hand = in_hand
+        self._beat = beat
+        self._limit = limit
+        self._patience = patience
+        self._grace = grace
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go round until `stop` is set, then let the steps in hand finish."""
+        crew = Crew(self.name, self._limit + 1, clock=self._clock, on_failure=self._failed)
+        async with crew:
+            crew.start(self.name, lambda: self._hear(stop))
+            while not stop.is_set():
+                self.wake.clear()
+                await self._round(crew, stop)
+                self._beat()
+                await self._clock.wait(self.wake, ROUND)
+            await crew.drain(self._grace)
+
+    async def _hear(self, stop: asyncio.Event) -> None:
+        """Stopping interrupts every wait."""
+        await self._clock.wait(stop, None)
+        self.wake.set()
+        self._in_hand.poke_all()
+
+    async def _round(self, crew: Crew, stop: asyncio.Event) -> None:
+        now = self._clock.now()
+        try:
+            refs = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", service=self.name, error=str(error))
+            return
+        for ref in refs:
+            if ref in self._in_hand:
+                self._in_hand.poke(ref)
+            elif crew.room:
+                poke = self._in_hand.take(ref)
+                crew.start(ref, lambda ref=ref, poke=poke: self._walk(ref, poke, stop))  # type: ignore[misc]
+        self.walking = self._limit - crew.room
+
+    async def _walk(self, ref: Ref, poke: asyncio.Event, stop: asyncio.Event) -> None:
+        try:
+            ret = await self._store.read(lambda uow: uow.get(*ref))
+            self._metrics.service_round(self.name, max(0.0, self._clock.now() - (ret.due_at or 0.0)) if ret else 0.0)
+            while ret is not None and not stop.is_set() and self._stays(ret):
+                if await self._wait(ret, poke, stop):
+                    ret = await self._store.read(lambda uow: uow.get(*ref))
+                else:
+                    ret = await self._workflow.step(ret)
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", ref="/".join(ref), error=str(error))
+            await self._clock.wait(stop, STORE_PAUSE)
+        finally:
+            self._in_hand.leave(ref)
+            self.wake.set()
+
+    def _stays(self, ret: Return) -> bool:
+        """The walk goes on while something is due soon, even into states of another walker."""
+        return ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
+
+    async def _wait(self, ret: Return, poke: asyncio.Event, stop: asyncio.Event) -> bool:
+        """Wait for the due time; True when the return may have changed meanwhile and must be read again."""
+        delay = (ret.due_at or 0.0) - self._clock.now()
+        if delay <= 0:
+            return False
+        poke.clear()
+        return await self._clock.wait(poke, delay) or stop.is_set()
+
+    def _failed(self, key: Hashable, error: BaseException) -> None:
+        self._metrics.trouble("bug")
+        log.error("walk.crashed", ref=str(key), error=type(error).__name__, exc_info=error)

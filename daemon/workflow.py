@@ -1,0 +1,208 @@
+"""One step of one return: perform its duty, apply the event, save.
+
+The effect comes first and the guarded save second, so a crash between the two repeats the effect; each performer makes
+that harmless. For the calls in `ONCE` the intention is saved before the call: found again after a crash, it tells the
+performer to look first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from daemon.acts.authorizing import authorize_units, look_for_authorization, match_order, read_request
+from daemon.acts.desk import Desk, NotYet, Outcome, Performer
+from daemon.acts.labelling import deliver_label, issue_label, report_refusal
+from daemon.acts.looking import read_orders
+from daemon.acts.settling import make_verdict, read_return, settle
+from daemon.acts.telling import grade_lines, report_transit, write_notes
+from daemon.domain import events as ev
+from daemon.domain.duties import Act, Duty, duty, gradable_lines
+from daemon.domain.inspection import inspect
+from daemon.domain.lifecycle import allows
+from daemon.domain.orders import FulfillmentOrder
+from daemon.domain.returns import Return
+from daemon.domain.schedule import forgive_failure, forgive_lateness, retry_delay
+from daemon.errors import (
+    CredentialsRefused,
+    McfdError,
+    Refused,
+    StaleReturn,
+    StoreUnavailable,
+    Transient,
+    Unavailable,
+)
+from daemon.ports import UnitOfWork
+from daemon.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+PERFORMERS: Mapping[Act, Performer] = {
+    Act.READ_REQUEST: read_request,
+    Act.MATCH_ORDER: match_order,
+    Act.AUTHORIZE_UNITS: authorize_units,
+    Act.LOOK_FOR_AUTHORIZATION: look_for_authorization,
+    Act.ISSUE_LABEL: issue_label,
+    Act.DELIVER_LABEL: deliver_label,
+    Act.REPORT_REFUSAL: report_refusal,
+    Act.WRITE_NOTES: write_notes,
+    Act.GRADE_LINES: grade_lines,
+    Act.REPORT_TRANSIT: report_transit,
+    Act.CONCLUDE: make_verdict,
+    Act.SETTLE: settle,
+    Act.READ_RETURN: read_return,
+}
+
+ONCE = frozenset({Act.AUTHORIZE_UNITS, Act.DELIVER_LABEL, Act.GRADE_LINES, Act.SETTLE})
+"""Calls whose intention is saved before they are made."""
+
+PARKED_FOR = 3600.0
+"""Seconds until a return of a shop without a desk is looked at again."""
+
+
+class Workflow:
+    """Steps returns. One desk per shop; a shop without a desk was removed from the configuration."""
+
+    def __init__(
+        self, desks: Mapping[str, Desk], recorder: Recorder, *, attempts: int, jitter: Callable[[], float]
+    ) -> None:
+        self._desks = desks
+        self._recorder = recorder
+        self._attempts = attempts
+        self._jitter = jitter
+
+    async def step(self, ret: Return) -> Return:
+        """Perform what is owed now and return the return as it is stored afterwards. Raises only StoreUnavailable."""
+        desk = self._desks.get(ret.shop)
+        if desk is None:
+            return await self._park(ret)
+        owed = duty(ret, desk.clock.now())
+        if owed is None:
+            return await self._recorder.rest(ret)
+        try:
+            return await self._perform(ret, owed, desk)
+        except StoreUnavailable:
+            raise
+        except StaleReturn:
+            return await self._recorder.fresh(ret)
+        except Exception as error:  # noqa: BLE001 - a bug in one step must not stop its neighbours
+            return await self._failed(ret, owed, error, desk)
+
+    async def _failed(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
+        """Every way a step can fail, sorted by who must act next."""
+        resumed = ret.begun == owed.key
+        now = await self._recorder.fresh(ret) if owed.act in ONCE else ret
+        match error:
+            case Transient() | CredentialsRefused():
+                return await self._postpone(now, owed, error, desk, resumed=resumed)
+            case Refused():
+                return await self._refused(now, owed, error, desk)
+            case _:
+                return await self._stumble(now, owed, error, desk)
+
+    async def _perform(self, ret: Return, owed: Duty, desk: Desk) -> Return:
+        if owed.act is Act.LOOK_FOR_INSPECTION:
+            return await self._look(ret, desk)
+        resumed = ret.begun == owed.key
+        if owed.act in ONCE and not resumed:
+            ret = await self._recorder.begin(ret, ev.CallBegun(at=desk.clock.now(), key=owed.key))
+        outcome: Outcome = await PERFORMERS[owed.act](ret, owed, desk, resumed)
+        if not isinstance(outcome, NotYet):
+            result = await self._recorder.record(ret, outcome)
+            if not isinstance(result, NotYet):
+                desk.metrics.step(owed.act, "done")
+                return result
+            outcome = result
+        desk.metrics.step(owed.act, "not_yet")
+        now = desk.clock.now()
+        waiting = replace(
+            forgive_lateness(ret, now),
+            due_at=now + outcome.delay,
+            readbacks=outcome.readbacks or ret.readbacks,
+            stumbles=0,
+            attempts=0,
+        )
+        return await self._recorder.defer(waiting)
+
+    async def _look(self, ret: Return, desk: Desk) -> Return:
+        """Read the orders once, for this return and for all others whose units are on them."""
+        orders = await read_orders(ret, desk)
+        now = desk.clock.now()
+        read = {order.order_id for order in orders}
+        for sibling in await desk.store.read(lambda uow: _siblings(uow, ret, read)):
+            await self._judge(sibling, orders, now, desk)
+        return await self._judge(ret, orders, now, desk)
+
+    async def _judge(self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, desk: Desk) -> Return:
+        event = inspect(ret, orders, now, desk.timings)
+        desk.metrics.step(Act.LOOK_FOR_INSPECTION, "not_yet" if event is None else "done")
+        if event is None:
+            return await self._recorder.rest(ret, looked=True)
+        result = await self._recorder.record(ret, event, looked=True)
+        return ret if isinstance(result, NotYet) else result
+
+    async def _park(self, ret: Return) -> Return:
+        return await self._recorder.defer(replace(ret, due_at=(ret.due_at or 0.0) + PARKED_FOR))
+
+    async def _postpone(
+        self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk, *, resumed: bool
+    ) -> Return:
+        """A vendor that answers nobody costs no attempt and no waiting time."""
+        desk.metrics.step(owed.act, type(error).__name__)
+        delay = error.retry_after or retry_delay(ret.stumbles, self._jitter())
+        log.info("step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1))
+        retry_at = desk.clock.now() + delay
+        no_effect = not isinstance(error, Unavailable) or not error.unclear
+        one_call = owed.act is not Act.GRADE_LINES  # two calls, of which the first may have had its effect
+        begun = "" if no_effect and one_call and not resumed else ret.begun
+        waiting = replace(forgive_failure(ret, retry_at), due_at=retry_at, stumbles=ret.stumbles + 1, begun=begun)
+        return await self._recorder.defer(waiting)
+
+    async def _refused(self, ret: Return, owed: Duty, error: Refused, desk: Desk) -> Return:
+        """The vendor said no for good. What only informs is let go; everything else needs a person."""
+        if owed.act is Act.READ_REQUEST:  # the portal's list may run ahead of its details
+            return await self._stumble(ret, owed, error, desk)
+        desk.metrics.step(owed.act, "refused")
+        log.warning("step.refused", ref=ret.ref, act=owed.act, code=error.code)
+        now = desk.clock.now()
+        let_go: dict[Act, ev.Event] = {
+            Act.WRITE_NOTES: ev.NotesWritten(at=now, keys=tuple(note.key for note in ret.owed_notes())),
+            Act.GRADE_LINES: ev.LinesGraded(at=now, line_ids=gradable_lines(ret)),
+            Act.REPORT_REFUSAL: ev.RefusalReported(at=now, request_id=owed.subject),
+        }
+        request = ret.request(owed.subject)
+        if owed.act is Act.REPORT_TRANSIT and request is not None:
+            let_go[Act.REPORT_TRANSIT] = ev.TransitReported(at=now, request_id=owed.subject, transit=request.transit)
+        if owed.act in let_go:
+            desk.metrics.trouble(f"{owed.act}_refused")
+        return await self._give_up(ret, let_go.get(owed.act), str(error), desk)
+
+    async def _stumble(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
+        """An unreadable answer or a bug of ours costs one attempt."""
+        desk.metrics.step(owed.act, type(error).__name__)
+        if isinstance(error, McfdError):
+            log.warning("step.failed", ref=ret.ref, act=owed.act, error=str(error), attempt=ret.attempts + 1)
+        else:
+            desk.metrics.trouble("bug")
+            log.error("step.crashed", ref=ret.ref, act=owed.act, attempt=ret.attempts + 1, exc_info=error)
+        if ret.attempts + 1 >= self._attempts:
+            problem = str(error) if isinstance(error, McfdError) else f"an error in mcfd ({type(error).__name__})"
+            return await self._give_up(ret, None, problem, desk)
+        retry_at = desk.clock.now() + retry_delay(ret.attempts, self._jitter())
+        return await self._recorder.defer(replace(ret, due_at=retry_at, attempts=ret.attempts + 1))
+
+    async def _give_up(self, ret: Return, let_go: ev.Event | None, problem: str, desk: Desk) -> Return:
+        event = let_go or ev.GaveUp(at=desk.clock.now(), problem=problem)
+        if allows(ret.state, type(event)):
+            result = await self._recorder.record(ret, event)
+            return ret if isinstance(result, NotYet) else result
+        # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
+        later = desk.clock.now() + desk.timings.late_look
+        return await self._recorder.defer(replace(ret, due_at=later, look_at=None, attempts=0))
+
+
+def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
+    """Other returns that wait for a look and have units on these orders alone."""
+    refs = dict.fromkeys(ref for order_id in read for ref in uow.on_order(order_id))
+    found = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
+    return [r for r in found if r is not None and r.look_at is not None and set(r.order_ids()) <= read]
