@@ -18,6 +18,7 @@ _NOT_TEXT = "is a key that is not text; put it in quotes"
 _MEANINGS = {  # by pydantic's error type; {…} are its own limits
     "missing": "is missing; add it",
     "string_type": "is not text; put it in quotes",
+    "string_unicode": "is not text; put it in quotes",
     "bool_type": "is not true or false; write one of them",
     "int_type": "is not a whole number; write one like 8",
     "float_type": "is not a number; write one like 2.5",

@@ -3,6 +3,7 @@
 import asyncio
 import platform
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -14,12 +15,14 @@ from adapters.public_http import PublicListener
 from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import SqliteStore, open_store, sqlite_fixed, sqlite_version
 from adapters.systemd import Notifier, Watchdog
+from adapters.vault import Vault
 from config.load import Loaded
 from daemon import __version__
 from daemon.acts.desk import Desk
 from daemon.choices import timings
 from daemon.domain.returns import State
 from daemon.errors import McfdError
+from daemon.hosting import LabelHosting
 from daemon.intake import Intake
 from daemon.listeners import open_ops, open_public
 from daemon.operator import Operator
@@ -55,6 +58,7 @@ WALKERS = (
 )
 """Services by name: the states they own, how many returns each walks at once, how long a walk waits in place (s)."""
 
+DAILY = 86400.0
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
@@ -87,14 +91,16 @@ class App:
             counts = await store.read(lambda uow: uow.counts())
             self._metrics.stock(counts)
             vendors = await connect(stack, self._loaded, self._clock, self._metrics)
-            at_desks = desks(vendors, self._loaded, store, self._clock, self._metrics, self._pending)
+            vault = Vault(self._loaded.secrets.vault_key_bytes)
+            hosting = self._hosting(store, vault)
+            at_desks = desks(vendors, self._loaded, store, self._clock, self._metrics, hosting, vault, self._pending)
             intake = Intake(store, self._clock, self._timings, self._metrics, self._wake)
             services = self._services(store, at_desks, vendors, intake)
             operator = Operator(store, self._clock, self._timings, at_desks, self._wake)
             ready = partial(self._ready, store, vendors)
             ops = await open_ops(self._loaded, operator, self._metrics, health=self._health, ready=ready)
             stack.push_async_callback(_closing, "ops listener", ops.stop)
-            public = await open_public(self._loaded, intake, self._clock, self._metrics)
+            public = await open_public(self._loaded, intake, hosting, vault, self._clock, self._metrics)
             self.public_port, self.ops_port = public.port, ops.port
             services["public listener"] = partial(self._front_door, public)
             self._notifier.ready()
@@ -103,6 +109,16 @@ class App:
             if opened is not None:
                 await opened()
             await supervise(services, stop, clock=self._clock, grace=self._settings.timings.stop_grace)
+
+    def _hosting(self, store: SqliteStore, vault: Vault) -> LabelHosting:
+        return LabelHosting(
+            store,
+            vault,
+            self._clock,
+            public_url=self._settings.public_url,
+            retention=self._settings.retention.labels,
+            new_token=partial(secrets.token_urlsafe, 32),
+        )
 
     def _echo(self) -> None:
         """What runs here, for whoever reads the log later."""
@@ -140,6 +156,7 @@ class App:
             "label_request_poll", seconds.label_request_poll, polls.label_requests
         )
         services["return_poll"] = self._periodic("return_poll", seconds.return_poll, polls.returns)
+        services["retention"] = self._periodic("retention", DAILY, partial(self._drop_old, store))
         if self._watchdog is not None:
             services["watchdog"] = Watchdog(
                 self._notifier,
@@ -193,6 +210,11 @@ class App:
             )
 
         return run
+
+    async def _drop_old(self, store: SqliteStore) -> None:
+        dropped = await store.transact(lambda uow: uow.drop_documents(self._clock.now()))
+        if dropped:
+            log.info("labels.dropped", count=dropped)
 
     def _failed_round(self, _: str, error: Exception) -> None:
         self._metrics.trouble("poll_failed" if isinstance(error, McfdError) else "bug")

@@ -8,16 +8,18 @@ from adapters.loop_returns.wire_webhooks import WebhookDelivery
 from adapters.metrics import PrometheusMetrics
 from adapters.ops_http import OpsListener
 from adapters.public_http import PublicListener
-from adapters.vault import Vault
 from config.load import Loaded
+from daemon.hosting import LabelHosting
 from daemon.intake import Intake
 from daemon.operator import Operator
-from daemon.ports import Clock, DeadLetter, Delivery
+from daemon.ports import Clock, DeadLetter, Delivery, SecretBox
 
 Probe = Callable[[], Awaitable[Mapping[str, str]]]
 
 
-async def open_public(loaded: Loaded, intake: Intake, clock: Clock, metrics: PrometheusMetrics) -> PublicListener:
+async def open_public(
+    loaded: Loaded, intake: Intake, hosting: LabelHosting, box: SecretBox, clock: Clock, metrics: PrometheusMetrics
+) -> PublicListener:
     """The listener that the internet reaches. Raises OSError when its port is taken."""
 
     def answered(shop: str, outcome: str, seconds: float) -> None:
@@ -25,8 +27,8 @@ async def open_public(loaded: Loaded, intake: Intake, clock: Clock, metrics: Pro
         metrics.webhook_answered(seconds)
 
     listener = PublicListener(
-        receiver=_receiver(loaded, intake, clock),
-        labels=_NoLabels(),
+        receiver=_receiver(loaded, intake, box, clock),
+        labels=hosting,
         shops=frozenset(loaded.settings.shops),
         clock=clock,
         on_webhook=answered,
@@ -45,8 +47,7 @@ async def open_ops(
     return listener
 
 
-def _receiver(loaded: Loaded, intake: Intake, clock: Clock) -> LoopWebhooks:
-    vault = Vault(loaded.secrets.vault_key_bytes)
+def _receiver(loaded: Loaded, intake: Intake, box: SecretBox, clock: Clock) -> LoopWebhooks:
     webhook_secrets = loaded.secrets.loop_webhook_secrets
 
     async def take(shop: str, delivery: WebhookDelivery, digest: str, now: float) -> bool:
@@ -62,7 +63,7 @@ def _receiver(loaded: Loaded, intake: Intake, clock: Clock) -> LoopWebhooks:
         return await intake.deliver(row, message_of(delivery))
 
     async def bury(shop: str, body: bytes, reason: str) -> None:
-        sealed = vault.seal(body, f"dead letter of {shop}")
+        sealed = box.seal(body, f"dead letter of {shop}")
         digest = hashlib.sha256(body).hexdigest()
         await intake.keep_dead_letter(
             DeadLetter(shop=shop, digest=digest, reason=reason, sealed=sealed, received_at=clock.now())
@@ -73,10 +74,3 @@ def _receiver(loaded: Loaded, intake: Intake, clock: Clock) -> LoopWebhooks:
         return None if secrets is None else [secret.get_secret_value().encode() for secret in secrets]
 
     return LoopWebhooks(secrets=secrets_of, intake=take, dead_letters=bury, clock=clock)
-
-
-class _NoLabels:
-    """Nothing is hosted while every label is a page of Amazon's."""
-
-    async def open(self, _: str) -> bytes | None:
-        return None

@@ -9,7 +9,9 @@ from typing import Protocol, TypeVar
 from daemon.domain.events import Event
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
+from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
 from daemon.domain.returns import Label, Return, ReturnUnit, State, Transit
+from daemon.domain.slips import SlipParcel
 
 T = TypeVar("T")
 
@@ -126,6 +128,35 @@ class FulfillmentNetwork(Protocol):
         """Ask Amazon to take the units back, each under its `return_item_id`. Not idempotent."""
 
 
+# ---- labels
+
+
+class LabelSource(Protocol):
+    """Where labels are bought. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
+
+    async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
+        """Ask for the rate of the configured service."""
+
+    async def buy(self, body: bytes, key: str) -> BoughtPostage | OfferExpired:
+        """Send a saved purchase request; the same body and key are the same purchase however often they are sent."""
+
+    async def document(self, shipment_id: str, reference: str, label_format: str) -> bytes | None:
+        """The label to print; None while it is not there."""
+
+    async def void(self, shipment_id: str) -> None:
+        """Give a label back; one that was given back already is no error."""
+
+    async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
+        """What the carrier says of a parcel."""
+
+
+class LabelPrinter(Protocol):
+    """Makes the document that a shopper prints."""
+
+    def render(self, parcels: Sequence[SlipParcel], *, order_name: str) -> bytes:
+        """Label pages and return slips of all parcels in one PDF."""
+
+
 # ---- the store
 
 
@@ -177,7 +208,7 @@ class UnitOfWork(Protocol):
         """Store a change with its event row; raises StaleReturn when the stored version is another."""
 
     def defer(self, ret: Return) -> Return:
-        """Store clocks and counters only (no event); raises StaleReturn like `save`."""
+        """Store clocks, counters, `begun`, `hinted`, `held` and `problem` only (no event); raises StaleReturn."""
 
     def record_delivery(self, delivery: Delivery) -> bool:
         """Keep a delivery's row; False when the same one was recorded before."""
@@ -214,6 +245,18 @@ class UnitOfWork(Protocol):
 
     def index_orders(self, heads: Sequence[OrderHead]) -> None:
         """Remember ids of fulfillment orders."""
+
+    def keep_document(self, name: str, sealed: bytes, expires_at: float) -> None:
+        """Keep an encrypted document under its name, in place of the one before."""
+
+    def document(self, name: str) -> bytes | None:
+        """An encrypted document; empty when its retention is over, None when there never was one."""
+
+    def drop_documents(self, now: float) -> int:
+        """Forget the contents of documents whose retention is over; how many there were."""
+
+    def lendable(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[tuple[Return, ReturnUnit]]:
+        """Units of cancelled returns on these orders that Amazon still expects and nobody has seen."""
 
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""

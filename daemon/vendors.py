@@ -1,7 +1,8 @@
 """The part of the composition root that opens the connections to both vendors."""
 
+import asyncio
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ import structlog
 
 from adapters.amazon_mcf.auth import AccessTokens
 from adapters.amazon_mcf.client import McfNetwork
+from adapters.amazon_mcf.postage import ReturnServicePostage
+from adapters.amazon_mcf.shipping import AmazonShipping
+from adapters.label_document import PdfPrinter
 from adapters.loop_returns.client import LoopPortal
 from adapters.metrics import PrometheusMetrics
 from adapters.rate_limit import AmazonLimits, LoopLimits
@@ -18,8 +22,11 @@ from config.load import Loaded
 from daemon import __version__
 from daemon.acts.desk import Desk, OrderLocks, ReasonCatalogue
 from daemon.choices import shop_policy, timings
+from daemon.domain.portal import ParcelSize
+from daemon.domain.slips import SlipParcel
+from daemon.hosting import LabelHosting
 from daemon.polls import OrderIndex
-from daemon.ports import Clock, ReturnsPortal, ReturnStore
+from daemon.ports import Clock, ReturnsPortal, ReturnStore, SecretBox
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +41,7 @@ class Vendors:
     tokens: AccessTokens
     network: McfNetwork
     portals: Mapping[str, LoopPortal]
+    postage: ReturnServicePostage | None
 
 
 async def connect(stack: AsyncExitStack, loaded: Loaded, clock: Clock, metrics: PrometheusMetrics) -> Vendors:
@@ -57,7 +65,29 @@ async def connect(stack: AsyncExitStack, loaded: Loaded, clock: Clock, metrics: 
         user_agent=USER_AGENT,
     )
     portals = {name: _portal(name, transport("loop"), loaded, clock) for name in loaded.settings.shops}
-    return Vendors(tokens=tokens, network=network, portals=portals)
+    postage = _postage(transport("amazon"), tokens, buckets, loaded)
+    return Vendors(tokens=tokens, network=network, portals=portals, postage=postage)
+
+
+def _postage(
+    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, loaded: Loaded
+) -> ReturnServicePostage | None:
+    """Where labels are bought; None while the merchant has no Return Service ID."""
+    amazon = loaded.settings.amazon
+    service_id = amazon.return_service_id_in_use(loaded.secrets)
+    if service_id is None:
+        return None
+    shipping = AmazonShipping(
+        transport,
+        tokens,
+        buckets,
+        endpoint=amazon.sp_api_url,
+        business_id=amazon.shipping.business_id,
+        user_agent=USER_AGENT,
+    )
+    return ReturnServicePostage(
+        shipping, service_id=service_id.get_secret_value(), label_format=amazon.shipping.label_format
+    )
 
 
 def _transport(session: aiohttp.ClientSession, vendor: str, loaded: Loaded, metrics: PrometheusMetrics) -> Transport:
@@ -100,11 +130,18 @@ def desks(
     store: ReturnStore,
     clock: Clock,
     metrics: PrometheusMetrics,
+    hosting: LabelHosting,
+    box: SecretBox,
     pending: Callable[[], int],
 ) -> dict[str, Desk]:
     """A desk per shop; what belongs to the seller's account is shared."""
     index = OrderIndex(vendors.network, store, clock)
     reasons, locks = ReasonCatalogue(vendors.network, clock), OrderLocks()
+
+    parcel = loaded.settings.amazon.shipping.default_parcel
+    default_size = ParcelSize(
+        length_in=parcel.length_in, width_in=parcel.width_in, height_in=parcel.height_in, weight_g=parcel.weight_g
+    )
 
     def desk(name: str, portal: ReturnsPortal) -> Desk:
         return Desk(
@@ -118,7 +155,18 @@ def desks(
             locks=locks,
             metrics=metrics,
             refresh_index=index.refresh,
+            box=box,
+            hosting=hosting,
+            print_labels=print_labels,
+            label_source=vendors.postage,
+            label_retention=loaded.settings.retention.labels,
+            default_size=default_size,
             pending=pending,
         )
 
     return {name: desk(name, portal) for name, portal in vendors.portals.items()}
+
+
+async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
+    """Printing is arithmetic for tens of milliseconds: it is done beside the event loop."""
+    return await asyncio.to_thread(PdfPrinter().render, parcels, order_name=order_name)

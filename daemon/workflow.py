@@ -14,6 +14,7 @@ from daemon.acts.authorizing import authorize_units, look_for_authorization, mat
 from daemon.acts.desk import Desk, NotYet, Outcome, Performer
 from daemon.acts.labelling import deliver_label, issue_label, report_refusal
 from daemon.acts.looking import read_orders
+from daemon.acts.posting import buy_postage, fetch_label, quote_postage, track_parcels, void_postage
 from daemon.acts.settling import make_verdict, read_return, settle
 from daemon.acts.telling import grade_lines, report_transit, write_notes
 from daemon.domain import events as ev
@@ -42,6 +43,11 @@ PERFORMERS: Mapping[Act, Performer] = {
     Act.MATCH_ORDER: match_order,
     Act.AUTHORIZE_UNITS: authorize_units,
     Act.LOOK_FOR_AUTHORIZATION: look_for_authorization,
+    Act.QUOTE_POSTAGE: quote_postage,
+    Act.BUY_POSTAGE: buy_postage,
+    Act.FETCH_LABEL: fetch_label,
+    Act.VOID_POSTAGE: void_postage,
+    Act.TRACK_PARCELS: track_parcels,
     Act.ISSUE_LABEL: issue_label,
     Act.DELIVER_LABEL: deliver_label,
     Act.REPORT_REFUSAL: report_refusal,
@@ -53,7 +59,7 @@ PERFORMERS: Mapping[Act, Performer] = {
     Act.READ_RETURN: read_return,
 }
 
-ONCE = frozenset({Act.AUTHORIZE_UNITS, Act.DELIVER_LABEL, Act.GRADE_LINES, Act.SETTLE})
+ONCE = frozenset({Act.AUTHORIZE_UNITS, Act.BUY_POSTAGE, Act.DELIVER_LABEL, Act.GRADE_LINES, Act.SETTLE})
 """Calls whose intention is saved before they are made."""
 
 PARKED_FOR = 3600.0

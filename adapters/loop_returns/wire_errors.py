@@ -80,7 +80,8 @@ def complaint(value: object) -> tuple[str, str]:
     inner = value.get("error") or value.get("errors")
     code, message = _code(value), _words(value.get("message"))
     if isinstance(inner, dict):
-        code, message = _code(inner) or code, _words(inner.get("message")) or _by_field(message, inner)
+        own = _code(inner), _words(inner.get("message"))
+        code, message = (own[0] or code, own[1] or message) if any(own) else (code, _by_field(message, inner))
     elif isinstance(inner, list) and inner:
         first = inner[0] if isinstance(inner[0], dict) else {"message": inner[0]}
         code, message = _code(first) or code, _words(first.get("message")) or message

@@ -25,7 +25,7 @@ from adapters.loop_returns.wire_json import (
     to_text,
 )
 from daemon.domain.orders import PostalAddress
-from daemon.domain.portal import Parcel, PortalLabelRequest, RequestStatus
+from daemon.domain.portal import ParcelSize, PortalLabelRequest, RequestStatus
 from daemon.errors import ContractBroken
 from daemon.ports import IssuedRequest
 
@@ -52,7 +52,7 @@ def read_label_request(value: object, asked: str) -> PortalLabelRequest:
         errors=found.errors,
         origin_country=_country(origin) if origin else "",
         origin=_place(origin) if origin else None,
-        parcel=_parcel(found.parcel) if found.parcel else Parcel(),
+        parcel=_parcel(found.parcel) if found.parcel else ParcelSize(),
     )
 
 
@@ -95,8 +95,8 @@ def _place(address: "_Address") -> PostalAddress:
     )
 
 
-def _parcel(parcel: "_Parcel") -> Parcel:
-    return Parcel(length_in=parcel.length, width_in=parcel.width, height_in=parcel.height, weight_g=parcel.weight)
+def _parcel(parcel: "_Parcel") -> ParcelSize:
+    return ParcelSize(length_in=parcel.length, width_in=parcel.width, height_in=parcel.height, weight_g=parcel.weight)
 
 
 def _status(value: object) -> RequestStatus:

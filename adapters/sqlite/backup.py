@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from daemon.errors import StoreUnavailable
 
-STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine
+STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine; a look needs the interpreter, which the loop is using
 
 
 def copy_database(source: Path, target: Path, stop: threading.Event) -> None:

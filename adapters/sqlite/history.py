@@ -3,7 +3,7 @@
 import json
 
 from daemon.domain.events import Event
-from daemon.domain.returns import LabelRequest, ReturnUnit
+from daemon.domain.returns import LabelRequest, Postage, ReturnUnit
 
 _AS_THEY_ARE = (
     "request_id",
@@ -19,7 +19,9 @@ _AS_THEY_ARE = (
     "how",
     "by",
     "hold",
-    "quiet",
+    "message",
+    "source",
+    "handed",
 )
 
 
@@ -33,8 +35,15 @@ def describe(event: Event) -> str:
         detail["units"] = {f"{unit.line_id}/{unit.part}": _word(unit) for unit in units}
     if authorizations := getattr(event, "authorizations", ()):
         detail["authorizations"] = [a.authorization_id for a in authorizations]
+    if postage := getattr(event, "postage", ()):
+        parcels = (postage,) if isinstance(postage, Postage) else postage
+        detail["postage"] = {p.authorization_id: _parcel(p) for p in parcels}
     return json.dumps(detail, separators=(",", ":"), ensure_ascii=False) if detail else ""
 
 
 def _word(unit: ReturnUnit) -> str:
     return str(unit.finding.condition or "no condition") if unit.finding is not None else unit.standing.value
+
+
+def _parcel(postage: Postage) -> str:
+    return f"#{postage.number} {postage.shipment_id} {postage.transit.value} void:{postage.void.value}"

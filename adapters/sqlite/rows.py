@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.returns import LabelRequest, Note, Return, ReturnUnit
+from daemon.domain.returns import LabelRequest, Note, Postage, Return, ReturnUnit
 
 V = TypeVar("V")
 Row = tuple[Any, ...]
@@ -106,6 +106,7 @@ PARTS: tuple[PartTable[Any], ...] = (
     PartTable("label_requests", "requests", LabelRequest, ["request_id"], owners="shop"),
     PartTable("return_units", "units", ReturnUnit, ["line_id", "part"]),
     PartTable("authorizations", "authorizations", ReturnAuthorization, ["authorization_id"]),
+    PartTable("postage", "postage", Postage, ["authorization_id"]),
     PartTable("notes", "notes", Note, ["key"]),
 )
 RETURN: Shape[Return] = Shape(Return, without=[table.attribute for table in PARTS])

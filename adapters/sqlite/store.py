@@ -66,6 +66,12 @@ class SqliteStore:
         """Finish what waits and close; harmless when repeated."""
         await self._writer.close()
 
+    async def __aenter__(self) -> "SqliteStore":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        await self.close()
+
 
 async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migration] | None = None) -> SqliteStore:
     """Open, create or migrate the database. Raises ConfigError when the file is not for us, or StoreUnavailable.

@@ -24,6 +24,7 @@ _CLOCKS = (
     "attempts",
     "stumbles",
     "readbacks",
+    "begun",
     "hinted",
     "held",
     "problem",
@@ -37,7 +38,6 @@ def _guarded_update(columns: Sequence[str]) -> str:
 
 # Every name in these statements is our own.
 _FIND = f"SELECT id, {', '.join(RETURN.columns)} FROM returns WHERE return_id = ? AND shop = ?"  # noqa: S608
-_LOAD = f"SELECT id, {', '.join(RETURN.columns)} FROM returns WHERE id = ?"  # noqa: S608
 _ADD = (
     f"INSERT INTO returns ({', '.join(RETURN.columns)}) VALUES ({', '.join('?' * len(RETURN.columns))}) "  # noqa: S608
     "ON CONFLICT (return_id, shop) DO NOTHING RETURNING id"
@@ -55,10 +55,10 @@ _clocks = attrgetter(*_CLOCKS)
 
 
 @cache
-def merged(columns: str, condition: str, states: int) -> str:
-    """One seek in the index per state, merged by `due_at`: as many rows are touched as are wanted."""
-    arm = f"SELECT due_at, id, {columns} FROM returns WHERE state = ? AND {condition}"  # noqa: S608 - our names
-    return " UNION ALL ".join([arm] * states) + " ORDER BY 1, 2 LIMIT ?"
+def merged(condition: str, states: int) -> str:
+    """One seek in the index per state, merged by `due_at`: as many entries are touched as are wanted."""
+    arm = f"SELECT due_at, shop, return_id FROM returns WHERE state = ? AND {condition}"  # noqa: S608 - our names
+    return " UNION ALL ".join([arm] * states) + " ORDER BY 1, 2, 3 LIMIT ?"
 
 
 class SqliteUnitOfWork:
@@ -93,7 +93,7 @@ class SqliteUnitOfWork:
         return replace(ret, version=version)
 
     def defer(self, ret: Return) -> Return:
-        """Store clocks, counters, hint, hold and problem, one version up; nothing else. Raises StaleReturn."""
+        """Store clocks, counters, intention, hint, hold and problem, one version up; nothing else. Raises StaleReturn."""
         self._guarded(_DEFER, _clocks(ret), ret)
         return replace(ret, version=ret.version + 1)
 
@@ -111,26 +111,26 @@ class SqliteUnitOfWork:
     # ---- many returns
 
     def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of what is due, longest due first, the older return first among equals."""
+        """(shop, return id) of what is due, longest due first; equals in the order of their ids."""
         if not states:
             return []
-        sql = merged("shop, return_id", "due_at <= ?", len(states))
         parameters = [value for state in states for value in (state, now)]
-        return [(shop, return_id) for _, _, shop, return_id in self._rows(sql, *parameters, limit)]
+        rows = self._rows(merged("due_at <= ?", len(states)), *parameters, limit)
+        return [(shop, return_id) for _, shop, return_id in rows]
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due; it may have been due for long."""
         if not states:
             return None
-        rows = self._rows(merged("state", "due_at IS NOT NULL", len(states)), *states, 1)
+        rows = self._rows(merged("due_at IS NOT NULL", len(states)), *states, 1)
         return rows[0][0] if rows else None
 
     def listing(self, states: Sequence[State], limit: int) -> Sequence[Return]:
         """Returns of these states, longest due first, and those that are never due at the end."""
         found: list[Row] = []
         for condition in ("due_at IS NOT NULL", "due_at IS NULL") if states else ():
-            found += self._rows(merged("state", condition, len(states)), *states, limit - len(found))
-        return [self._assemble(self._rows(_LOAD, row[1])[0]) for row in found]
+            found += self._rows(merged(condition, len(states)), *states, limit - len(found))
+        return [self._assemble(self._rows(_FIND, return_id, shop)[0]) for _, shop, return_id in found]
 
     def counts(self) -> Mapping[str, int]:
         """Returns by state, without the states that nothing is in. Reads the whole index."""
@@ -153,6 +153,18 @@ class SqliteUnitOfWork:
         rows = self._rows(_PROMISED, json.dumps(list(order_ids)), return_id, shop)
         return [_UNITS.from_row(row) for row in rows]
 
+    def lendable(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[tuple[Return, ReturnUnit]]:
+        """Units that cancelled returns have on these orders, that Amazon expects and nobody has seen, oldest first."""
+        refs = dict.fromkeys(ref for order_id in order_ids for ref in self.on_order(order_id))
+        others = [self.get(*ref) for ref in refs if ref != (shop, return_id)]
+        cancelled = [other for other in others if other is not None and other.state is State.CANCELLED]
+        return [
+            (other, unit)
+            for other in cancelled
+            for unit in other.authorized()
+            if unit.order_id in order_ids and unit.processed_at is None
+        ]
+
     # ---- around the returns
 
     def record_delivery(self, delivery: Delivery) -> bool:
@@ -168,6 +180,23 @@ class SqliteUnitOfWork:
             "ON CONFLICT DO NOTHING"
         )
         return self._change(sql, letter.shop, letter.digest, letter.reason, letter.sealed, letter.received_at) == 1
+
+    def keep_document(self, name: str, sealed: bytes, expires_at: float) -> None:
+        """Keep an encrypted document under its name, in place of the one before."""
+        sql = (
+            "INSERT INTO documents (name, sealed, expires_at) VALUES (?, ?, ?) ON CONFLICT (name) "
+            "DO UPDATE SET sealed = excluded.sealed, expires_at = excluded.expires_at"
+        )
+        self._change(sql, name, sealed, expires_at)
+
+    def document(self, name: str) -> bytes | None:
+        """An encrypted document; empty when its content was dropped."""
+        rows = self._rows("SELECT sealed FROM documents WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def drop_documents(self, now: float) -> int:
+        """Empty the documents whose retention is over."""
+        return self._change("UPDATE documents SET sealed = x'' WHERE sealed <> x'' AND expires_at <= ?", now)
 
     def orders_named(self, displayable_order_id: str) -> Sequence[str]:
         """Fulfillment order ids that go by a displayable id, in alphabetical order."""

@@ -1,16 +1,19 @@
 """A label request becomes units that Amazon expects back."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.acts.desk import Decision, Desk, NotYet, Outcome
 from daemon.domain import events as ev
 from daemon.domain.duties import Duty
 from daemon.domain.inspection import authorization_found
+from daemon.domain.lifecycle import apply
 from daemon.domain.matching import (
     OrderFacts,
     adopt,
     allocate,
+    borrow,
     candidates,
     covers,
     judge_answer,
@@ -150,15 +153,31 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], desk:
     now = desk.clock.now()
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
-        promised = uow.promised([order.order_id for order in orders], ret.shop, ret.return_id)
-        placed = allocate(ret, units, orders, promised)
+        order_ids = [order.order_id for order in orders]
+        asked, borrowed = borrow(units, orders, uow.lendable(order_ids, ret.shop, ret.return_id))
+        promised = uow.promised(order_ids, ret.shop, ret.return_id)
+        placed = (
+            *(u for u in asked if u.return_item_id),
+            *allocate(ret, [u for u in asked if not u.return_item_id], orders, promised),
+        )
         homeless = [u for u in placed if not u.return_item_id]
         if homeless and any(order.still_shipping for order in orders) and not past_deadline(ret, now):
             return NotYet(delay=min(300.0, max(1.0, desk.timings.unmatched_deadline / 12)))
+        _hand_over(uow, borrowed, now)
         lost = not_returnable(homeless, "no shipped unit of it is left to return")
         return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost))
 
     return decide
+
+
+def _hand_over(uow: UnitOfWork, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float) -> None:
+    """A cancelled return gives its unit up in the transaction in which another takes it."""
+    for key in dict.fromkeys((lender.shop, lender.return_id) for lender, _ in borrowed):
+        lender = uow.get(*key)
+        if lender is not None:
+            lines = tuple(unit.key for other, unit in borrowed if (other.shop, other.return_id) == key)
+            event = ev.UnitsHandedOver(at=now, handed=lines)
+            uow.save(apply(lender, event), event, lender.state)
 
 
 async def authorize_units(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:

@@ -8,10 +8,22 @@ from weakref import WeakValueDictionary
 from daemon.domain.duties import Duty
 from daemon.domain.events import Event
 from daemon.domain.policy import ShopPolicy
+from daemon.domain.portal import ParcelSize
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings
+from daemon.domain.slips import SlipParcel
 from daemon.errors import ContractBroken, Refused
-from daemon.ports import Clock, FulfillmentNetwork, Metrics, ReturnsPortal, ReturnStore, UnitOfWork
+from daemon.hosting import LabelHosting
+from daemon.ports import (
+    Clock,
+    FulfillmentNetwork,
+    LabelSource,
+    Metrics,
+    ReturnsPortal,
+    ReturnStore,
+    SecretBox,
+    UnitOfWork,
+)
 
 DAY = 86400.0
 
@@ -79,6 +91,12 @@ class Desk:
     locks: OrderLocks
     metrics: Metrics
     refresh_index: Callable[[], Awaitable[None]]
+    box: SecretBox
+    hosting: LabelHosting
+    print_labels: Callable[[Sequence[SlipParcel], str], Awaitable[bytes]]
+    label_source: LabelSource | None = None
+    label_retention: float = 30 * DAY
+    default_size: ParcelSize = field(default_factory=ParcelSize)
     pending: Callable[[], int] = field(default=lambda: 1)
     look_rate: float = 2.0
 

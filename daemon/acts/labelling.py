@@ -1,27 +1,93 @@
 """Authorized units become a label in the shopper's hands, or an error with a reason."""
 
+from collections import Counter
+from dataclasses import replace
+
 from daemon.acts.desk import Desk, Outcome
+from daemon.acts.posting import DOCUMENT, document_name
 from daemon.domain import events as ev
 from daemon.domain.duties import Duty
+from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import RequestStatus
-from daemon.domain.returns import Label, Return, Standing
-from daemon.ports import Lane
+from daemon.domain.postage import parcel_units, postage_of
+from daemon.domain.returns import Label, LabelSourceName, Return, Standing
+from daemon.domain.slips import SlipParcel
+from daemon.errors import Refused
+from daemon.ports import Lane, UnitOfWork
 
 ERROR_LIMIT = 255
 
 
 async def issue_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
-    """Make the label of one label request from its authorizations."""
-    units = [u for u in ret.units_of(duty.subject) if u.standing is Standing.AUTHORIZED]
-    wanted = {u.authorization_id for u in units}
-    authorizations = [a for a in ret.authorizations if a.authorization_id in wanted]
-    return ev.LabelIssued(at=desk.clock.now(), request_id=duty.subject, label=desk.policy.page_label(authorizations[0]))
+    """Make the label of one label request: Amazon's own page, or a document of ours with every parcel in it."""
+    request = ret.request(duty.subject)
+    assert request is not None  # noqa: S101 - the duty was read off this request
+    parcels = _parcels(ret, duty.subject)
+    now = desk.clock.now()
+    bought = request.source is LabelSourceName.AMAZON_SHIPPING
+    if len(parcels) == 1 and not bought:
+        return ev.LabelIssued(at=now, request_id=duty.subject, label=desk.policy.page_label(parcels[0]))
+    slips = [await _slip(ret, authorization, desk, bought=bought) for authorization in parcels]
+    url, store_document = desk.hosting.publish(await desk.print_labels(slips, ret.order_name))
+    label = replace(_label_of(ret, parcels[0], desk, bought=bought), url=url)
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        store_document(uow)
+        return ev.LabelIssued(at=now, request_id=duty.subject, label=label)
+
+    return decide
+
+
+def _parcels(ret: Return, request_id: str) -> list[ReturnAuthorization]:
+    """The authorizations of a request, in the order of its units."""
+    units = [u for u in ret.units_of(request_id) if u.standing is Standing.AUTHORIZED]
+    known = {a.authorization_id: a for a in ret.authorizations}
+    return [known[authorization_id] for authorization_id in dict.fromkeys(u.authorization_id for u in units)]
+
+
+async def _slip(ret: Return, authorization: ReturnAuthorization, desk: Desk, *, bought: bool) -> SlipParcel:
+    document = await _document(ret, authorization, desk) if bought else None
+    units = Counter(unit.sku for unit in parcel_units(ret, authorization.authorization_id))
+    return SlipParcel(
+        rma_id=authorization.rma_id,
+        page_url=authorization.page_url,
+        ship_to=authorization.ship_to,
+        units=tuple(units.items()),
+        label_pdf=document,
+    )
+
+
+async def _document(ret: Return, authorization: ReturnAuthorization, desk: Desk) -> bytes:
+    postage = postage_of(ret, authorization.authorization_id)
+    name = document_name(ret, postage) if postage else ""
+    sealed = await desk.store.read(lambda uow: uow.document(name))
+    if not sealed:
+        raise Refused("LABEL_GONE", "the bought label's document is no longer kept")
+    return desk.box.unseal(sealed, DOCUMENT)
+
+
+def _label_of(ret: Return, authorization: ReturnAuthorization, desk: Desk, *, bought: bool) -> Label:
+    """The portal knows one tracking number: that of the first parcel. The rate is that of all parcels."""
+    page = desk.policy.page_label(authorization)
+    postage = postage_of(ret, authorization.authorization_id)
+    if not bought or postage is None:
+        return page
+    units = ret.units_of(_request_of(ret, authorization.authorization_id))
+    parcels = {u.authorization_id for u in units}
+    charge = sum(p.charge_cents for p in ret.postage if p.authorization_id in parcels)
+    return replace(
+        page, carrier=postage.carrier, tracking_number=postage.tracking_id or authorization.rma_id, rate_cents=charge
+    )
+
+
+def _request_of(ret: Return, authorization_id: str) -> str:
+    return next(u.request_id for u in ret.units if u.authorization_id == authorization_id)
 
 
 async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
     """Post the label, unless the portal has it already or wants it no more."""
     request_id = duty.subject
-    label = _label(ret, request_id)
+    label = replace(_label(ret, request_id), url=desk.hosting.reveal(_label(ret, request_id).url))
     current = await desk.portal.label_request(request_id)
     now = desk.clock.now()
     if current.status is RequestStatus.CANCELLED:

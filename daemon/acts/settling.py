@@ -6,7 +6,7 @@ from daemon.domain.duties import Duty
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, Settlement, State
 from daemon.domain.transitions import LABEL_HALF
-from daemon.domain.verdict import conclude, processing_record
+from daemon.domain.verdict import Treatment, conclude, processing_record, treat
 from daemon.errors import Refused
 from daemon.ports import Lane
 
@@ -30,18 +30,39 @@ async def settle(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:
     if details.state is PortalState.UNKNOWN:
         return NotYet(delay=desk.timings.outcome_watch)
     if ret.settlement is Settlement.FLAG or ret.processing_failed:
-        return await _flag(ret, desk)
+        return await _flag(ret, details, desk)
+    if ret.settlement is Settlement.REMOVE:
+        return await _remove(ret, details, desk)
     return await _process(ret, desk, resumed)
 
 
-async def _flag(ret: Return, desk: Desk) -> Outcome:
+async def _flag(ret: Return, before: PortalReturn, desk: Desk) -> Outcome:
+    """Ask for a review. A return that has expired in the portal may be beyond one: then a person must be told."""
     try:
         await desk.portal.flag(ret.return_id)
     except Refused:
         details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
         if details.state is not PortalState.REVIEW:
-            raise
+            if before.state is not PortalState.EXPIRED:
+                raise
+            desk.metrics.trouble("unsettled")
+            return ev.LeftUnsettled(at=desk.clock.now(), how="it has expired in Loop, and Loop takes no flag")
     return ev.ReturnFlagged(at=desk.clock.now())
+
+
+async def _remove(ret: Return, details: PortalReturn, desk: Desk) -> Outcome:
+    """Remove every discrepant line in one call, which processes the rest. Lines that are gone were removed before."""
+    now = desk.clock.now()
+    there = {line.line_id for line in details.lines}
+    bad = dict.fromkeys(u.line_id for u in ret.units if treat(u, desk.policy.verdict) is Treatment.FLAG)
+    lines = [line_id for line_id in bad if line_id in there]
+    if not lines:
+        return ev.ProcessingRequested(at=now)
+    try:
+        await desk.portal.remove(ret.return_id, lines)
+    except Refused as error:
+        return ev.RemovalRefused(at=now, message=error.message or error.code)
+    return ev.ProcessingRequested(at=now)
 
 
 async def _process(ret: Return, desk: Desk, resumed: bool) -> Outcome:

@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from daemon.domain.returns import Asked, LabelRequest, Return, Standing, State
+from daemon.domain.returns import (
+    Asked,
+    LabelRequest,
+    LabelSourceName,
+    Postage,
+    Return,
+    ReturnUnit,
+    Standing,
+    State,
+    Void,
+)
 
 
 class Act(StrEnum):
@@ -14,6 +24,11 @@ class Act(StrEnum):
     MATCH_ORDER = "match_order"
     AUTHORIZE_UNITS = "authorize_units"
     LOOK_FOR_AUTHORIZATION = "look_for_authorization"
+    QUOTE_POSTAGE = "quote_postage"
+    BUY_POSTAGE = "buy_postage"
+    FETCH_LABEL = "fetch_label"
+    VOID_POSTAGE = "void_postage"
+    TRACK_PARCELS = "track_parcels"
     ISSUE_LABEL = "issue_label"
     DELIVER_LABEL = "deliver_label"
     REPORT_REFUSAL = "report_refusal"
@@ -28,7 +43,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One thing to do now; `subject` is the label request or the fulfillment order it is about."""
+    """One thing to do now; `subject` is the label request, fulfillment order or authorization it is about."""
 
     act: Act
     subject: str = ""
@@ -66,7 +81,36 @@ def _awaiting_label(ret: Return, _: float) -> Duty | None:
         if any(u.authorization_id not in known for u in units):
             return Duty(Act.LOOK_FOR_AUTHORIZATION)
         if request.label is None:
-            return Duty(Act.ISSUE_LABEL, request.request_id)
+            return _postage(ret, request) or Duty(Act.ISSUE_LABEL, request.request_id)
+    return None
+
+
+def _postage(ret: Return, request: LabelRequest) -> Duty | None:
+    """A label is bought for each authorization: offered, bought, printable, one after the other."""
+    if request.source is not LabelSourceName.AMAZON_SHIPPING:
+        return None
+    units = [u for u in ret.units_of(request.request_id) if u.standing is Standing.AUTHORIZED]
+    for authorization_id in dict.fromkeys(u.authorization_id for u in units):
+        postage = next((p for p in ret.postage if p.authorization_id == authorization_id), None)
+        if postage is None or postage.void is Void.DONE:
+            return Duty(Act.QUOTE_POSTAGE, authorization_id)
+        if not postage.shipment_id:
+            return _purchase(postage)
+        if not postage.printable:
+            return Duty(Act.FETCH_LABEL, authorization_id)
+    return None
+
+
+def _purchase(postage: Postage) -> Duty:
+    act = Act.BUY_POSTAGE if postage.sealed_offer else Act.QUOTE_POSTAGE
+    return Duty(act, postage.authorization_id)
+
+
+def _void(ret: Return) -> Duty | None:
+    """A label nobody needs is given back; a purchase of unknown end is settled first."""
+    for postage in ret.postage:
+        if postage.void is Void.WANTED:
+            return Duty(Act.VOID_POSTAGE, postage.authorization_id) if postage.shipment_id else _purchase(postage)
     return None
 
 
@@ -78,7 +122,7 @@ def _label_ready(ret: Return, _: float) -> Duty | None:
 
 
 def _awaiting_inspection(ret: Return, now: float) -> Duty | None:
-    return _tell(ret) or _hint(ret) or _look(ret, now)
+    return _void(ret) or _tell(ret) or _hint(ret) or _look(ret, now)
 
 
 def _inspected(ret: Return, _: float) -> Duty | None:
@@ -91,7 +135,8 @@ def _settling(ret: Return, _: float) -> Duty | None:
 
 def _watched(ret: Return, now: float) -> Duty | None:
     watch = ret.watch_at is not None and ret.watch_at <= now
-    return _tell(ret) or (Duty(Act.READ_RETURN) if watch else None) or _hint(ret) or _look(ret, now)
+    read = Duty(Act.READ_RETURN) if watch else None
+    return _void(ret) or _tell(ret) or read or _hint(ret) or _look(ret, now)
 
 
 def _refused(ret: Return, _: float) -> Duty | None:
@@ -103,7 +148,7 @@ def _refused(ret: Return, _: float) -> Duty | None:
 def _stuck(ret: Return, now: float) -> Duty | None:
     if not ret.held and not ret.label_out and ret.open_requests():
         return Duty(Act.REPORT_REFUSAL, ret.open_requests()[0].request_id)
-    return _tell(ret) or _hint(ret) or _look(ret, now)
+    return _void(ret) or _tell(ret) or _hint(ret) or _look(ret, now)
 
 
 def _tell(ret: Return) -> Duty | None:
@@ -127,8 +172,19 @@ def _hint(ret: Return) -> Duty | None:
 
 
 def _look(ret: Return, now: float) -> Duty | None:
-    due = ret.look_at is not None and ret.look_at <= now
-    return Duty(Act.LOOK_FOR_INSPECTION) if due and ret.order_ids() else None
+    """First the carrier, then the fulfillment center: a clock decides only on readings made after its deadline."""
+    if ret.look_at is None or ret.look_at > now:
+        return None
+    due = ret.look_at
+    if any(p.travelling and (p.tracked_at is None or p.tracked_at < due) for p in ret.postage):
+        return Duty(Act.TRACK_PARCELS)
+    return Duty(Act.LOOK_FOR_INSPECTION)
+
+
+def create_unclear(ret: Return, unit: ReturnUnit) -> bool:
+    """Amazon was asked to take the unit back, and its answer was never stored: the unit may come."""
+    begun = ret.begun == Duty(Act.AUTHORIZE_UNITS, unit.order_id).key
+    return begun and unit.standing is Standing.PLANNED and unit.return_item_id != ""
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:

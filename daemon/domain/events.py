@@ -181,6 +181,20 @@ class ProcessingFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalRefused(Event):
+    """The portal would not remove the discrepant lines; a person has to."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftUnsettled(Event):
+    """The portal lets nobody settle the return any more; the merchant is told by a note."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewFound(Event):
     """The portal itself put the return into review."""
 
@@ -207,10 +221,10 @@ class ClosedInLoop(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaveUp(Event):
-    """We cannot go on alone; `quiet` keeps it from the portal (the request may be somebody else's)."""
+    """We cannot go on alone; with `hold` the label request stays open: a person may still mend it."""
 
     problem: str
-    quiet: bool = False
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,3 +284,10 @@ class ReturnRead(Event):
 
     note_key: str = ""
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitsHandedOver(Event):
+    """Units (line id, part) of a cancelled return are awaited by another return from now on."""
+
+    handed: tuple[tuple[str, int], ...]

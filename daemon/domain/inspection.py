@@ -13,7 +13,8 @@ from daemon.domain.events import (
     UnitsMissing,
 )
 from daemon.domain.orders import FulfillmentOrder, ReturnItem
-from daemon.domain.returns import MISSING, Finding, Return, ReturnUnit, Standing, State
+from daemon.domain.postage import postage_of
+from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State
 from daemon.domain.schedule import Timings
 
 
@@ -75,8 +76,11 @@ def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, t
     )
     if unit.finding is not None and unit.finding.condition == finding.condition:
         return seen
-    judged = unit.graded and ret.state is not State.AWAITING_INSPECTION
-    return replace(seen, finding=finding, graded=judged)
+    return replace(seen, finding=finding, graded=unit.graded and not _before_verdict(ret))
+
+
+def _before_verdict(ret: Return) -> bool:
+    return (ret.resume_state or ret.state) in {State.AWAITING_INSPECTION, State.EXPIRED, State.INSPECTED}
 
 
 def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: float, timings: Timings) -> ReturnUnit:
@@ -85,12 +89,29 @@ def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: fl
     siblings = [
         u.processed_at for u in units if u.authorization_id == unit.authorization_id and u.processed_at is not None
     ]
-    late_sibling = siblings and now - min(siblings) >= timings.missing_sibling
-    something_came = any(u.processed_at is not None for u in units)
-    late_parcel = something_came and not siblings and _overdue(ret, now, timings)
-    if late_sibling or late_parcel:
-        return replace(unit, finding=Finding(condition=MISSING, found_at=now))
-    return unit
+    late = now - min(siblings) >= timings.missing_sibling if siblings else _parcel_lost(unit, units, ret, now, timings)
+    return replace(unit, finding=Finding(condition=MISSING, found_at=now)) if late else unit
+
+
+def _parcel_lost(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: float, timings: Timings) -> bool:
+    """Nothing of the parcel was processed: how long since it was last heard of. A silent one waits for the others."""
+    postage = postage_of(ret, unit.authorization_id)
+    heard = postage or Postage(authorization_id=unit.authorization_id)
+    clocks = (
+        (heard.lost_at, timings.missing_lost),
+        (heard.delivered_at, timings.missing_delivered),
+        (heard.scanned_at, timings.missing_in_transit),
+    )
+    for since, patience in clocks:
+        if since is not None:
+            return now - since >= patience
+    return _came(ret, units) and _overdue(ret, now, timings)
+
+
+def _came(ret: Return, units: Sequence[ReturnUnit]) -> bool:
+    """Anything of the return was ever scanned or received."""
+    scanned = any(p.scanned_at or p.delivered_at or p.lost_at for p in ret.postage)
+    return scanned or any(u.processed_at is not None for u in units)
 
 
 def _overdue(ret: Return, now: float, timings: Timings) -> bool:
@@ -98,7 +119,7 @@ def _overdue(ret: Return, now: float, timings: Timings) -> bool:
 
 
 def _silent(ret: Return, awaited: Sequence[ReturnUnit], now: float, timings: Timings) -> bool:
-    return _overdue(ret, now, timings) and not any(u.processed_at is not None for u in awaited)
+    return bool(awaited) and _overdue(ret, now, timings) and not _came(ret, awaited)
 
 
 def _changed(ret: Return, units: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from daemon.domain import events as ev
+from daemon.domain import transitions_postage  # noqa: F401 - teaches `after` what happens to bought labels
+from daemon.domain.duties import create_unclear
+from daemon.domain.postage_events import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State
 from daemon.domain.transitions import after
 from daemon.errors import IllegalTransition
@@ -17,32 +20,57 @@ S = State
 WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
     S.RECEIVED: {
         ev.RequestRead: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
-        ev.NotOurs: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.AWAITING_INSPECTION, S.CLOSED}),
-        ev.OrderMatched: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.REFUSED}),
-        ev.Unmatched: frozenset({S.RECEIVED, S.REFUSED}),
+        ev.NotOurs: frozenset(
+            {
+                S.RECEIVED,
+                S.AWAITING_LABEL,
+                S.LABEL_READY,
+                S.AWAITING_INSPECTION,
+                S.REFUSED,
+                S.CANCELLED,
+                S.CLOSED,
+            }
+        ),
+        ev.OrderMatched: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.LABEL_READY, S.REFUSED}),
+        ev.Unmatched: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.LABEL_READY, S.REFUSED}),
         ev.UnitsAuthorized: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
-        ev.UnitsRefused: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.REFUSED}),
+        ev.UnitsRefused: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.LABEL_READY, S.REFUSED}),
+        ev.LabelDelivered: frozenset({S.RECEIVED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.RECEIVED, S.AWAITING_INSPECTION, S.CANCELLED}),
+        ev.LabelRequestCancelled: frozenset(
+            {
+                S.RECEIVED,
+                S.AWAITING_LABEL,
+                S.LABEL_READY,
+                S.AWAITING_INSPECTION,
+                S.REFUSED,
+                S.CANCELLED,
+                S.CLOSED,
+            }
+        ),
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.AWAITING_LABEL: {
         ev.UnitsAuthorized: frozenset({S.AWAITING_LABEL}),
         ev.LabelIssued: frozenset({S.AWAITING_LABEL, S.LABEL_READY}),
-        ev.RefusalReported: frozenset({S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
-        ev.NotOurs: frozenset({S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.RefusalReported: frozenset({S.AWAITING_LABEL}),
+        ev.NotOurs: frozenset(
+            {S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}
+        ),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.CANCELLED}),
+        ev.LabelRequestCancelled: frozenset(
+            {S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}
+        ),
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.LABEL_READY: {
         ev.LabelDelivered: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION}),
-        ev.RefusalReported: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
-        ev.NotOurs: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}),
+        ev.RefusalReported: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION}),
+        ev.NotOurs: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.CANCELLED}),
+        ev.LabelRequestCancelled: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
@@ -66,6 +94,8 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.ReturnFlagged: frozenset({S.IN_REVIEW}),
         ev.ReviewFound: frozenset({S.IN_REVIEW}),
         ev.SettledElsewhere: frozenset({S.CLOSED}),
+        ev.LeftUnsettled: frozenset({S.CLOSED}),
+        ev.RemovalRefused: frozenset({S.SETTLING}),
         ev.ProcessingFailed: frozenset({S.SETTLING}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.SETTLING}),
@@ -86,21 +116,22 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.IN_REVIEW}),
         ev.GaveUp: frozenset({S.STUCK}),
-        ev.Retried: frozenset({S.SETTLING}),
+        ev.Retried: frozenset({S.INSPECTED}),
     },
     S.EXPIRED: {
         ev.UnitInspected: frozenset({S.AWAITING_INSPECTION}),
         ev.UnitsInspected: frozenset({S.INSPECTED}),
+        ev.UnitsMissing: frozenset({S.INSPECTED}),
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
+        ev.LabelRequestCancelled: frozenset({S.EXPIRED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.REFUSED: {
         ev.RefusalReported: frozenset({S.REFUSED, S.CLOSED}),
-        ev.NotOurs: frozenset({S.REFUSED, S.CLOSED}),
+        ev.NotOurs: frozenset({S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.REFUSED, S.CANCELLED}),
+        ev.LabelRequestCancelled: frozenset({S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
@@ -114,15 +145,14 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.Retried: frozenset(
             {
                 S.RECEIVED,
-                S.AWAITING_LABEL,
-                S.LABEL_READY,
                 S.AWAITING_INSPECTION,
                 S.INSPECTED,
                 S.SETTLING,
                 S.PROCESSING,
                 S.IN_REVIEW,
                 S.EXPIRED,
-                S.REFUSED,
+                S.CANCELLED,
+                S.CLOSED,
             }
         ),
         ev.Resolved: frozenset({S.CLOSED}),
@@ -131,7 +161,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.RefusalReported: frozenset({S.STUCK}),
         ev.NotOurs: frozenset({S.STUCK}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
+        ev.LabelRequestCancelled: frozenset({S.STUCK, S.CANCELLED, S.CLOSED}),
     },
     S.CLOSED: {
         ev.LateFinding: frozenset({S.CLOSED}),
@@ -142,6 +172,8 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
 
 BOOKKEEPING: frozenset[type[ev.Event]] = frozenset(
     {ev.CallBegun, ev.CallHadNoEffect, ev.NotesWritten, ev.LinesGraded, ev.TransitReported, ev.ReturnRead}
+    | {ev.UnitsHandedOver}
+    | POSTAGE_EVENTS
 )
 """Events that are welcome in every state and move none."""
 
@@ -155,7 +187,10 @@ UNASKED: frozenset[type[ev.Event]] = frozenset(
         ev.ReturnRead,
     }
 )
-"""Events that are no answer to a call that was begun: an unclear call stays unclear."""
+"""Events that are no answer to a call that was begun: an unclear call stays unclear.
+
+A create call stays unclear whatever happens, until it is known of every unit whether Amazon took it.
+"""
 
 
 def allows(state: State, event: type[ev.Event]) -> bool:
@@ -172,7 +207,15 @@ def apply(ret: Return, event: ev.Event) -> Return:
     if changed.state not in WAYS[ret.state].get(kind, {ret.state}):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
     if kind not in UNASKED:
-        changed = replace(changed, begun="", attempts=0, stumbles=0)
+        unclear = any(create_unclear(changed, unit) for unit in changed.units)
+        changed = replace(changed, begun=changed.begun if unclear else "", attempts=0, stumbles=0)
     if changed.state is not ret.state:
-        changed = replace(changed, readbacks=0, deadline_at=None)
+        changed = _entered(changed, event.at)
     return replace(changed, changed_at=event.at)
+
+
+def _entered(ret: Return, at: float) -> Return:
+    """What belongs to the state that was left stays behind."""
+    resume_state = ret.resume_state if ret.state is State.STUCK else None
+    closed_at = at if ret.state is State.CLOSED else None
+    return replace(ret, readbacks=0, deadline_at=None, resume_state=resume_state, closed_at=closed_at)

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalLine, PortalReturn
-from daemon.domain.returns import Asked, Return, ReturnUnit, Standing, return_item_id
+from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing, return_item_id
 
 AMBIGUOUS_CODES = frozenset({"DuplicateRequest", "NoReturnableQuantity"})
 """Refusals that may mean "you have asked already"."""
+
+_EXPECTED = frozenset({Standing.PLANNED, Standing.AUTHORIZED})
 
 SkuMap = Mapping[str, str | Mapping[str, int]]
 
@@ -85,10 +87,16 @@ def list_units(
         for part, sku in enumerate(explode(line, sku_map), start=1):
             old = known.get((line.line_id, part))
             if old is not None and old.standing is Standing.AUTHORIZED:
-                units.append(replace(old, request_id=request_id))
+                units.append(_asked_anew(old, request_id))
             else:
                 units.append(_new_unit(line, part, sku, request_id))
     return tuple(units)
+
+
+def _asked_anew(unit: ReturnUnit, request_id: str) -> ReturnUnit:
+    """A unit that was given up as missing is awaited again."""
+    lost = unit.finding is not None and unit.finding.condition == MISSING
+    return replace(unit, request_id=request_id, finding=None if lost else unit.finding, graded=unit.graded and not lost)
 
 
 def _new_unit(line: PortalLine, part: int, sku: str, request_id: str) -> ReturnUnit:
@@ -121,16 +129,17 @@ def allocate(
     """Assign each unit to a shipped unit of its SKU, oldest shipment first; never above what was shipped.
 
     `promised` are units of other returns that were assigned but that Amazon may not list yet. A return item of the
-    same derived id is ours from an earlier life. What finds no place stays unassigned (`return_item_id` is empty).
+    same derived id is ours from an earlier life, and is adopted. What finds no place stays unassigned
+    (`return_item_id` is empty).
     """
-    slots = _free_slots(orders, promised)
+    slots = _free_slots(orders, (*promised, *_own_promises(ret, units)))
     ours = {item.return_item_id: (order, item) for order in orders for item in order.return_items}
-    placed = []
+    placed: list[ReturnUnit] = []
     for unit in units:
         item_id = return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part)
         if item_id in ours:
             order, item = ours[item_id]
-            placed.append(_place(unit, order.order_id, item.order_item_id, item.shipment_id, item_id))
+            placed.extend(adopt([_place(unit, order.order_id, item.order_item_id, item.shipment_id, item_id)], [item]))
             continue
         slot = next((s for s in slots if s.sku == unit.sku), None)
         if slot is None:
@@ -139,6 +148,37 @@ def allocate(
         slots.remove(slot)
         placed.append(_place(unit, slot.order_id, slot.item_id, slot.shipment_id, item_id))
     return tuple(placed)
+
+
+def borrow(
+    units: Sequence[ReturnUnit],
+    orders: Sequence[FulfillmentOrder],
+    lendable: Sequence[tuple[Return, ReturnUnit]],
+) -> tuple[tuple[ReturnUnit, ...], tuple[tuple[Return, ReturnUnit], ...]]:
+    """Take over return items of cancelled returns that Amazon still expects: asked again, they are not asked anew.
+
+    Gives the units, the borrowed ones authorized, and what was borrowed.
+    """
+    items = {item.return_item_id: item for order in orders for item in order.return_items if not item.processed}
+    free = [(ret, unit) for ret, unit in lendable if unit.return_item_id in items]
+    placed, borrowed = [], []
+    for unit in units:
+        match = next(((ret, lent) for ret, lent in free if lent.sku == unit.sku), None)
+        if match is None:
+            placed.append(unit)
+            continue
+        free.remove(match)
+        borrowed.append(match)
+        lent = match[1]
+        ours = _place(unit, lent.order_id, lent.order_item_id, lent.shipment_id, lent.return_item_id)
+        placed.extend(adopt([ours], [items[lent.return_item_id]]))
+    return tuple(placed), tuple(borrowed)
+
+
+def _own_promises(ret: Return, placing: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:
+    """Units of the same return that have their place already."""
+    moving = {u.key for u in placing}
+    return tuple(u for u in ret.units if u.return_item_id and u.standing in _EXPECTED and u.key not in moving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +195,14 @@ def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUni
     listed = {item.return_item_id for order in orders for item in order.return_items}
     taken = Counter((o.order_id, i.order_item_id, i.shipment_id) for o in orders for i in o.return_items)
     taken.update((u.order_id, u.order_item_id, u.shipment_id) for u in promised if u.return_item_id not in listed)
+    shipped = [(order, shipment) for order in orders for shipment in order.shipments if shipment.shipped]
     slots: list[_Slot] = []
-    for order in orders:
-        for shipment in sorted((s for s in order.shipments if s.shipped), key=lambda s: s.shipped_at or 0.0):
-            for item in shipment.items:
-                free = item.quantity - taken[order.order_id, item.item_id, shipment.shipment_id]
-                slot = _Slot(order.order_id, item.item_id, shipment.shipment_id, item.sku)
-                slots.extend([slot] * max(0, free))
+    for order, shipment in sorted(shipped, key=lambda pair: pair[1].shipped_at or 0.0):
+        for item in shipment.items:  # one entry per package: an order line may have several
+            place = order.order_id, item.item_id, shipment.shipment_id
+            used = min(item.quantity, taken[place])
+            taken[place] -= used
+            slots.extend([_Slot(*place, item.sku)] * (item.quantity - used))
     return slots
 
 
@@ -215,14 +256,14 @@ def judge_answer(
 def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], default: str, allowed: Sequence[str]) -> str:
     """Amazon's code for the shopper's words: (parent, reason), reason, parent, default; then what the SKU allows.
 
-    `mapping` is keyed by folded (parent, reason); an empty half matches any. Unknown permissions allow everything.
+    `mapping` is keyed by folded (parent, reason); an empty half matches any. Without permissions only the default goes.
     """
     parent, reason = fold(unit.parent_reason), fold(unit.reason)
     keys = [(parent, reason), ("", reason), (parent, "")]
     wanted = next((mapping[key] for key in keys if key != ("", "") and key in mapping), default)
-    if not allowed or wanted in allowed:
+    if wanted in allowed:
         return wanted
-    return default if default in allowed else allowed[0]
+    return default if default in allowed or not allowed else allowed[0]
 
 
 def fold(text: str) -> str:

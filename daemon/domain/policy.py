@@ -24,6 +24,7 @@ class ShopPolicy:
     report_transit: str = "all"
     verdict: VerdictPolicy = field(default_factory=VerdictPolicy)
     label_source: LabelSourceName = LabelSourceName.RMA_PAGE
+    page_instead: bool = False
     rma_carrier: str = "Amazon"
     rma_rate_cents: int = 0
 

@@ -60,7 +60,7 @@ class PortalReturn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class ParcelSize:
     """Size in inches, weight in grams; None is what the portal left out."""
 
     length_in: float | None = None
@@ -80,7 +80,7 @@ class PortalLabelRequest:
     errors: tuple[str, ...] = ()
     origin_country: str = ""
     origin: PostalAddress | None = field(default=None, repr=False)
-    parcel: Parcel = field(default_factory=Parcel)
+    parcel: ParcelSize = field(default_factory=ParcelSize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

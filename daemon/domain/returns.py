@@ -146,6 +146,50 @@ class ReturnUnit:
         return self.line_id, self.part
 
 
+class Void(StrEnum):
+    """Whether a bought label is to be given back."""
+
+    NO = "no"
+    WANTED = "wanted"
+    DONE = "done"
+    KEPT = "kept"  # it was scanned, or Amazon would not take it back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postage:
+    """The bought label of one authorization. `number` counts purchases and rises only after a confirmed void.
+
+    `sealed_offer` is the purchase request, encrypted: it is saved before it is sent and repeated as it is.
+    """
+
+    authorization_id: str
+    number: int = 1
+    sealed_offer: bytes = b""
+    carrier_id: str = ""
+    carrier: str = ""
+    charge_cents: int = 0
+    label_format: str = ""
+    shipment_id: str = ""
+    tracking_id: str = ""
+    printable: bool = False
+    transit: Transit = Transit.NEW
+    scanned_at: float | None = None
+    delivered_at: float | None = None
+    lost_at: float | None = None
+    tracked_at: float | None = None
+    void: Void = Void.NO
+
+    @property
+    def bought(self) -> bool:
+        """A label exists and was not given back."""
+        return bool(self.shipment_id) and self.void is not Void.DONE
+
+    @property
+    def travelling(self) -> bool:
+        """Worth asking the carrier about."""
+        return self.bought and bool(self.tracking_id) and self.delivered_at is None and self.lost_at is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """A line for the portal's timeline. `key` says what it is about; one note per key."""
@@ -193,6 +237,7 @@ class Return:
     requests: tuple[LabelRequest, ...] = ()
     units: tuple[ReturnUnit, ...] = ()
     authorizations: tuple[ReturnAuthorization, ...] = ()
+    postage: tuple[Postage, ...] = ()
     notes: tuple[Note, ...] = ()
 
     @property
@@ -256,9 +301,11 @@ def change_request(ret: Return, request_id: str, **changes: object) -> Return:
 def return_item_id(shop: str, return_id: str, line_id: str, part: int) -> str:
     """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters."""
     plain = f"mcfd-{shop}-{return_id}-{line_id}-{part}"
-    if len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
+    readable = "-" not in return_id + line_id  # else two units could share one id
+    if readable and len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
         return plain
-    return "mcfd-" + hashlib.sha256(plain.encode()).hexdigest()[:40]
+    names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, str(part)))
+    return "mcfd-" + hashlib.sha256(names.encode()).hexdigest()[:40]
 
 
 def note_marker(ret: Return, key: str) -> str:

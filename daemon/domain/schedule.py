@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from daemon.domain.duties import Act, duty
-from daemon.domain.returns import Asked, Return, State, Transit
+from daemon.domain.duties import Act, create_unclear, duty
+from daemon.domain.returns import Asked, Return, ReturnUnit, Standing, State, Transit
 
 HOUR = 3600.0
 DAY = 86400.0
@@ -85,13 +85,17 @@ def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float
 
 def owes_look(ret: Return, now: float, timings: Timings) -> bool:
     """Amazon is looked at until every unit has been processed for a while, or the late watch has run out."""
-    if not ret.authorized():
-        return False
     if ret.state is State.AWAITING_INSPECTION:
         return True
     if now - (ret.closed_at or ret.changed_at) > timings.late_watch:
         return False
-    return any(u.processed_at is None or now - u.processed_at < timings.late_look for u in ret.authorized())
+    watched = [u for u in ret.units if _may_come(ret, u)]
+    return any(u.processed_at is None or now - u.processed_at < timings.late_look for u in watched)
+
+
+def _may_come(ret: Return, unit: ReturnUnit) -> bool:
+    """Amazon expects it, also when the portal has struck it out since, or when Amazon's answer was lost."""
+    return unit.standing is Standing.AUTHORIZED or unit.authorization_id != "" or create_unclear(ret, unit)
 
 
 def look_delay(ret: Return, timings: Timings) -> float:

@@ -5,11 +5,14 @@ from dataclasses import replace
 from functools import singledispatch
 
 from daemon.domain import events as ev
+from daemon.domain.duties import create_unclear
+from daemon.domain.postage import give_back, take_back
 from daemon.domain.returns import (
     Asked,
     Note,
     Return,
     ReturnUnit,
+    Settlement,
     Standing,
     State,
     Transit,
@@ -59,7 +62,17 @@ def _end_of_label_half(ret: Return) -> State:
 
 
 def _advance(ret: Return) -> Return:
-    return replace(ret, state=label_state(ret))
+    """Every way through the label half ends here, so that no authorization goes without its note."""
+    return _note_authorizations(replace(ret, state=label_state(ret)))
+
+
+def _note_authorizations(ret: Return) -> Return:
+    """One note when every accepted unit knows its RMA, not one per answer."""
+    accepted = ret.authorized()
+    known = {a.authorization_id for a in ret.authorizations}
+    if ret.state is State.RECEIVED or not accepted or any(u.authorization_id not in known for u in accepted):
+        return ret
+    return with_note(ret, "authorized:" + ",".join(sorted(known)), authorized_words(ret.units, ret.authorizations))
 
 
 @singledispatch
@@ -74,7 +87,7 @@ def after(event: ev.Event, ret: Return) -> Return:
 @after.register
 def _requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
     requests = (*ret.requests, event.request)
-    return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False, resume_state=None)
+    return take_back(replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False))
 
 
 @after.register
@@ -86,19 +99,33 @@ def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
         for r in ret.requests
     )
     words = "Cancelled in Loop. Amazon knows no cancel: a parcel that arrives all the same is noted here."
-    changed = replace(ret, requests=requests, hinted=False)
+    live = frozenset(r.request_id for r in requests if r.asked in {Asked.UNREAD, Asked.OPEN})
+    gone = frozenset(r.request_id for r in requests if event.request_id in {"", r.request_id})
+    changed = give_back(_release(replace(ret, requests=requests, hinted=False), live), gone)
     if ret.authorized():
         changed = with_note(changed, f"cancelled:{event.request_id}", words)
-    if ret.state in LABEL_HALF:
+    if ret.state in LABEL_HALF or (ret.state is State.STUCK and not ret.label_out and not live):
         return _advance(changed)
-    if ret.state is State.STUCK and not ret.label_out:
-        return replace(changed, state=label_state(changed) if not changed.open_requests() else State.STUCK)
     return changed
+
+
+def _release(ret: Return, live: frozenset[str]) -> Return:
+    """Units that no live request asks for give their places in shipments back, unless Amazon may have them."""
+    units = tuple(
+        u
+        if u.standing is not Standing.PLANNED or u.request_id in live or create_unclear(ret, u)
+        else replace(u, order_id="", order_item_id="", shipment_id="", return_item_id="")
+        for u in ret.units
+    )
+    return replace(ret, units=units)
 
 
 @after.register
 def _request_read(event: ev.RequestRead, ret: Return) -> Return:
-    requests = tuple(event.request if r.request_id == event.request.request_id else r for r in ret.requests)
+    known = ret.request(event.request.request_id)
+    if known is None or known.asked is not Asked.UNREAD:  # withdrawn while it was read
+        return ret
+    requests = tuple(event.request if r is known else r for r in ret.requests)
     return _advance(
         replace(
             ret,
@@ -114,7 +141,7 @@ def _request_read(event: ev.RequestRead, ret: Return) -> Return:
 
 @after.register
 def _not_ours(event: ev.NotOurs, ret: Return) -> Return:
-    changed = change_request(ret, event.request_id, asked=Asked.NOT_OURS)
+    changed = give_back(change_request(ret, event.request_id, asked=Asked.NOT_OURS), frozenset({event.request_id}))
     return changed if ret.state is State.STUCK else _advance(replace(changed, held=False))
 
 
@@ -142,17 +169,7 @@ def _authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
         units=merge_units(ret.units, event.units),
         authorizations=merge_authorizations(ret.authorizations, event.authorizations),
     )
-    return _note_authorizations(_advance(changed))
-
-
-def _note_authorizations(ret: Return) -> Return:
-    """One note when every accepted unit knows its RMA, not one per answer."""
-    units = [u for u in ret.units if u.standing in {Standing.AUTHORIZED, Standing.NOT_RETURNABLE}]
-    known = {a.authorization_id for a in ret.authorizations}
-    if ret.state is State.RECEIVED or any(u.authorization_id not in known for u in ret.authorized()):
-        return ret
-    key = "authorized:" + ",".join(sorted(known))
-    return with_note(ret, key, authorized_words(units, ret.authorizations))
+    return _advance(changed)
 
 
 @after.register
@@ -168,14 +185,17 @@ def _label_issued(event: ev.LabelIssued, ret: Return) -> Return:
 @after.register
 def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
     changed = change_request(ret, event.request_id, asked=Asked.DELIVERED, label_id=event.label_id)
-    changed = replace(changed, labelled_at=ret.labelled_at or event.at)
+    changed = replace(changed, labelled_at=event.at)
     request = changed.request(event.request_id)
     if request is not None and request.label is not None:
-        changed = with_note(changed, f"label:{event.request_id}", delivered_words(request.label))
+        parcels = {u.authorization_id for u in ret.units_of(event.request_id)}
+        others = [p.tracking_id for p in ret.postage if p.authorization_id in parcels and p.tracking_id]
+        words = delivered_words(request.label, [t for t in others if t != request.label.tracking_number])
+        changed = with_note(changed, f"label:{event.request_id}", words)
     if event.label_id is None:
         lost = "Loop has the label, but its id was lost with the answer: no transit status will be sent."
         changed = with_note(changed, f"label-id:{event.request_id}", lost)
-    return _advance(changed) if ret.state in LABEL_HALF else changed
+    return _advance(changed)
 
 
 @after.register
@@ -232,7 +252,7 @@ def _nothing_came(_: ev.NothingCame, ret: Return) -> Return:
 @after.register
 def _findings_reported(event: ev.FindingsReported, ret: Return) -> Return:
     changed = replace(ret, state=State.SETTLING, units=merge_units(ret.units, event.units), settlement=event.settlement)
-    return with_note(changed, "verdict", event.summary)
+    return with_note(changed, f"verdict:{event.summary}", event.summary)
 
 
 @after.register
@@ -258,21 +278,35 @@ def _processing_failed(event: ev.ProcessingFailed, ret: Return) -> Return:
 
 
 @after.register
+def _removal_refused(event: ev.RemovalRefused, ret: Return) -> Return:
+    words = f"Loop did not remove the discrepant items ({event.message}). Sent to Needs Review."
+    return with_note(replace(ret, settlement=Settlement.FLAG), "removal-refused", words)
+
+
+@after.register
+def _left_unsettled(event: ev.LeftUnsettled, ret: Return) -> Return:
+    words = f"This return was not settled: {event.how}. Somebody has to look at it."
+    return with_note(_ended(event, ret), "unsettled", words)
+
+
+@after.register
 def _flag_lifted(_: ev.FlagLifted, ret: Return) -> Return:
     words = "The flag was lifted and the return left open: mcfd does nothing more by itself."
     return with_note(replace(ret, hinted=False, flagged=False), "flag-lifted", words)
 
 
-def _close(event: ev.Event, ret: Return) -> Return:
-    return replace(ret, state=State.CLOSED, closed_at=event.at, hinted=False, problem="", held=False)
-
-
+@after.register(ev.Resolved)
 @after.register(ev.ReturnProcessed)
 @after.register(ev.ReviewSettled)
 @after.register(ev.SettledElsewhere)
-@after.register(ev.ClosedInLoop)
-def _ended(event: ev.Event, ret: Return) -> Return:
-    return _close(event, ret)
+def _ended(_: ev.Event, ret: Return) -> Return:
+    return replace(_release(ret, frozenset()), state=State.CLOSED, hinted=False, problem="", held=False)
+
+
+@after.register
+def _closed_in_loop(event: ev.ClosedInLoop, ret: Return) -> Return:
+    undelivered = frozenset(r.request_id for r in ret.requests if r.asked is not Asked.DELIVERED)
+    return _ended(event, give_back(ret, undelivered))
 
 
 # ---- giving up, and people
@@ -280,18 +314,16 @@ def _ended(event: ev.Event, ret: Return) -> Return:
 
 @after.register
 def _gave_up(event: ev.GaveUp, ret: Return) -> Return:
-    changed = replace(ret, state=State.STUCK, resume_state=ret.state, problem=event.problem, held=event.quiet)
-    if event.quiet:
-        return changed
+    changed = replace(ret, state=State.STUCK, resume_state=ret.state, problem=event.problem, held=event.hold)
     return with_note(changed, f"stuck:{event.problem}", stuck_words(event.problem, label_out=ret.label_out))
 
 
 @after.register
 def _retried(_: ev.Retried, ret: Return) -> Return:
     """Back to where it came from; a request that was answered with an error is read and asked for anew."""
-    changed = replace(ret, problem="", held=False, resume_state=None, processing_failed=False)
+    changed = replace(ret, problem="", held=False, processing_failed=False)
     if ret.state is State.IN_REVIEW:
-        return replace(changed, state=State.SETTLING)
+        return replace(changed, state=State.INSPECTED)
     if ret.resume_state is not None and ret.resume_state not in LABEL_HALF:
         return replace(changed, state=ret.resume_state)
     requests = tuple(
@@ -299,11 +331,6 @@ def _retried(_: ev.Retried, ret: Return) -> Return:
         for r in ret.requests
     )
     return _advance(replace(changed, requests=requests))
-
-
-@after.register
-def _resolved(event: ev.Resolved, ret: Return) -> Return:
-    return _close(event, ret)
 
 
 # ---- bookkeeping
@@ -338,3 +365,12 @@ def _transit_reported(event: ev.TransitReported, ret: Return) -> Return:
 def _return_read(event: ev.ReturnRead, ret: Return) -> Return:
     changed = replace(ret, hinted=False)
     return with_note(changed, event.note_key, event.note) if event.note else changed
+
+
+@after.register
+def _handed_over(event: ev.UnitsHandedOver, ret: Return) -> Return:
+    units = tuple(
+        replace(u, standing=Standing.REMOVED, return_item_id="", authorization_id="") if u.key in event.handed else u
+        for u in ret.units
+    )
+    return replace(ret, units=units)

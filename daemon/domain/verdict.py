@@ -12,7 +12,6 @@ from daemon.domain.portal import Grade, PortalReturn, PortalState
 from daemon.domain.returns import MISSING, Return, ReturnUnit, Settlement, Standing, merge_units
 from daemon.domain.wording import condition_words, verdict_words
 
-
 NOT_RETURNABLE = "not_returnable"
 """What a unit that never came back is called in the operator's rules."""
 
@@ -152,7 +151,7 @@ def _settlement(
 ) -> Settlement:
     if details.settled or details.state is PortalState.REVIEW:
         return Settlement.NOTHING
-    if ret.processing_failed:
+    if ret.processing_failed or details.state is PortalState.EXPIRED:
         return Settlement.FLAG
     if not discrepant:
         return Settlement.PROCESS

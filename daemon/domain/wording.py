@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.returns import MISSING, Finding, Label, ReturnUnit, Settlement, Standing
+from daemon.domain.returns import MISSING, Finding, Label, Postage, ReturnUnit, Settlement, Standing
 
 _CONDITIONS = {
     "Sellable": "sellable",
@@ -37,9 +37,10 @@ def authorized_words(units: Sequence[ReturnUnit], authorizations: Sequence[Retur
     return f"{words} Not returnable: {count_skus(refused)}." if refused else words
 
 
-def delivered_words(label: Label) -> str:
-    """The note about a label that the shopper can print."""
-    return f"Label delivered: {label.carrier}, tracking {label.tracking_number}."
+def delivered_words(label: Label, others: Sequence[str] = ()) -> str:
+    """The note about a label that the shopper can print, with the tracking numbers of further parcels."""
+    more = f" Further parcels: {', '.join(others)}." if others else ""
+    return f"Label delivered: {label.carrier}, tracking {label.tracking_number}.{more}"
 
 
 def inspected_words(unit: ReturnUnit) -> str:
@@ -79,3 +80,18 @@ def stuck_words(problem: str, *, label_out: bool) -> str:
     """The note about a return that cannot go on alone."""
     what = "The inspection could not be followed" if label_out else "No label could be made"
     return f"{what}: {problem}. Somebody has to look at it."
+
+
+def voided_words(postage: Postage) -> str:
+    """The note about a label that was given back."""
+    return f"Label voided: {postage.carrier}, tracking {postage.tracking_id}. It was never scanned."
+
+
+def kept_words(postage: Postage, why: str) -> str:
+    """The note about a label that could not be given back."""
+    return f"Label not voided: {postage.carrier}, tracking {postage.tracking_id}: {why}."
+
+
+def parcel_words(postage: Postage) -> str:
+    """The note about a parcel that has reached the fulfillment center."""
+    return f"Parcel delivered to Amazon: {postage.carrier}, tracking {postage.tracking_id}. Inspection follows."

@@ -322,14 +322,12 @@ class ManyReturns:
         assert await store.read(due(9)) == []
 
     async def test_due_names_the_shop(self, store: ReturnStore):
-        """What is due is named by shop and return id; among equals the older return comes first."""
-        await add(store, make_return(), make_return(shop="b"), make_return(shop="a"))
+        """What is due is named by shop and return id; equals come in the order of these."""
+        await add(store, make_return(), make_return("r0"), make_return(shop="b"), make_return(shop="a"))
 
-        assert await store.read(lambda uow: list(uow.due(WAITING, 1000.0, 9))) == [
-            ("acme", "r1"),
-            ("b", "r1"),
-            ("a", "r1"),
-        ]
+        due = await store.read(lambda uow: list(uow.due(WAITING, 1000.0, 9)))
+
+        assert due == [("a", "r1"), ("acme", "r0"), ("acme", "r1"), ("b", "r1")]
 
     async def test_next_due_is_the_earliest_clock(self, store: ReturnStore):
         """The next wake-up is the earliest `due_at` of the asked states; without one there is none."""

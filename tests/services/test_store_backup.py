@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from adapters.sqlite.backup import copy_database
+from adapters.sqlite import backup
 from adapters.sqlite.store import open_store
 from daemon.errors import StoreUnavailable
 from tests.services.store_conformance import add, get, make_full_return, make_return
@@ -16,10 +16,9 @@ from tests.services.store_conformance import add, get, make_full_return, make_re
 async def store(tmp_path):
     """A store with a return in it, in a directory of its own."""
     (tmp_path / "state").mkdir()
-    opened = await open_store(tmp_path / "state" / "mcfd.db")
-    await add(opened, make_full_return())
-    yield opened
-    await opened.close()
+    async with await open_store(tmp_path / "state" / "mcfd.db") as opened:
+        await add(opened, make_full_return())
+        yield opened
 
 
 async def test_a_backup_is_a_database(store, tmp_path):
@@ -32,22 +31,21 @@ async def test_a_backup_is_a_database(store, tmp_path):
 
     assert target.stat().st_mode & 0o777 == 0o600
     assert sorted(p.name for p in tmp_path.iterdir()) == ["backup.db", "state"]
-    restored = await open_store(target)
-    assert await get(restored) == await get(store)
-    assert await get(restored, "later") is None
-    await restored.close()
+    async with await open_store(target) as restored:
+        assert await get(restored) == await get(store)
+        assert await get(restored, "later") is None
 
 
 async def test_the_store_goes_on_during_a_backup(store, tmp_path):
     """Units are stored while a backup runs, and the copy is sound."""
     await asyncio.gather(*(add(store, make_return(f"r{n}", problem="x" * 500)) for n in range(100, 600)))
-    backup = asyncio.ensure_future(store.backup(tmp_path / "backup.db"))
+    copying = asyncio.ensure_future(store.backup(tmp_path / "backup.db"))
 
     n = 0
-    while not backup.done():
+    while not copying.done():
         await add(store, make_return(f"n{n}"))
         n += 1
-    await backup
+    await copying
 
     assert n > 0
     copy = sqlite3.connect(tmp_path / "backup.db")
@@ -67,16 +65,16 @@ async def test_a_backup_that_cannot_be_written_is_said_so(store, tmp_path):
     assert await get(store) is not None
 
 
-async def test_a_backup_given_up_leaves_nothing(store, tmp_path):
+async def test_a_backup_given_up_leaves_nothing(store, tmp_path, monkeypatch):
     """A backup that is told to stop ends early and leaves the older backup as it was."""
-    await asyncio.gather(*(add(store, make_return(f"r{n}")) for n in range(100, 2100)))
+    monkeypatch.setattr(backup, "STEPS_BETWEEN_LOOKS", 100)
     target = tmp_path / "backup.db"
     target.write_text("an older backup")
     stop = threading.Event()
     stop.set()
 
     with pytest.raises(StoreUnavailable, match="interrupted"):
-        await asyncio.to_thread(copy_database, store.path, target, stop)
+        await asyncio.to_thread(backup.copy_database, store.path, target, stop)
 
     assert target.read_text() == "an older backup"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["backup.db", "state"]

@@ -9,9 +9,8 @@ from tests.services.store_conformance import ReturnStoreConformance
 @pytest.fixture(params=[False, True], ids=["thread", "inline"])
 async def store(request, tmp_path):
     """A store of each kind, closed at the end."""
-    opened = await open_store(tmp_path / "mcfd.db", inline=request.param)
-    yield opened
-    await opened.close()
+    async with await open_store(tmp_path / "mcfd.db", inline=request.param) as opened:
+        yield opened
 
 
 class TestSqliteStore(ReturnStoreConformance):

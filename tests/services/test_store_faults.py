@@ -20,10 +20,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 async def store(tmp_path):
     """A store with a return in it."""
-    opened = await open_store(tmp_path / "mcfd.db")
-    await add(opened, make_full_return())
-    yield opened
-    await opened.close()
+    async with await open_store(tmp_path / "mcfd.db") as opened:
+        await add(opened, make_full_return())
+        yield opened
 
 
 async def pragma(store, text: str):
@@ -79,18 +78,16 @@ async def test_a_database_that_turns_read_only_can_still_be_read(store):
 
 async def test_damage_met_on_the_way_is_unavailable(tmp_path):
     """A page that turns out to be damaged while running makes the unit that needs it unavailable."""
-    store = await open_store(tmp_path / "mcfd.db")
-    await add(store, *(make_return(f"r{n}", problem="x" * 3000) for n in range(60)))
-    await pragma(store, "wal_checkpoint(TRUNCATE)")
-    await pragma(store, "cache_size = 0")
-    with store.path.open("r+b") as file:
-        file.seek(file.seek(0, os.SEEK_END) - 20 * 4096)
-        file.write(b"\xff" * 20 * 4096)
-    try:
+    async with await open_store(tmp_path / "mcfd.db") as store:
+        await add(store, *(make_return(f"r{n}", problem="x" * 3000) for n in range(60)))
+        await pragma(store, "wal_checkpoint(TRUNCATE)")
+        await pragma(store, "cache_size = 0")
+        with store.path.open("r+b") as file:
+            file.seek(file.seek(0, os.SEEK_END) - 20 * 4096)
+            file.write(b"\xff" * 20 * 4096)
+
         with pytest.raises(StoreUnavailable, match="malformed"):
             await asyncio.gather(*(get(store, f"r{n}") for n in range(60)))
-    finally:
-        await store.close()
 
 
 VICTIM = """
@@ -130,13 +127,10 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path):
     path = tmp_path / "mcfd.db"
     acknowledged = [return_id for _ in range(3) for return_id in acknowledged_until_killed(path)]
 
-    store = await open_store(path)
-    try:
+    async with await open_store(path) as store:
         missing = [return_id for return_id in acknowledged if await get(store, return_id) is None]
         counts = await store.read(lambda uow: uow.counts())
         sound = await pragma(store, "integrity_check")
-    finally:
-        await store.close()
 
     assert len(acknowledged) >= 1200
     assert missing == []

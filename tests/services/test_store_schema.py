@@ -33,9 +33,8 @@ def path(tmp_path):
 @pytest.fixture
 async def written(path):
     """A database with a return in it, closed."""
-    store = await open_store(path)
-    await add(store, make_full_return())
-    await store.close()
+    async with await open_store(path) as store:
+        await add(store, make_full_return())
     return path
 
 
@@ -87,9 +86,8 @@ async def refused(path: Path) -> str:
 
 async def test_a_new_database_is_private_and_durable(path):
     """A new database is readable by its owner alone, syncs every commit, enforces its keys and knows its owner."""
-    store = await open_store(path)
-    await add(store, make_return())
-    try:
+    async with await open_store(path) as store:
+        await add(store, make_return())
         assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
         assert len(list(path.parent.iterdir())) == 3
         assert await pragmas(store, "journal_mode", "synchronous", "foreign_keys", "busy_timeout") == [
@@ -100,15 +98,12 @@ async def test_a_new_database_is_private_and_durable(path):
         ]
         assert await pragmas(store, "auto_vacuum", "wal_autocheckpoint") == [2, 1000]
         assert await pragmas(store, "application_id", "user_version") == [APPLICATION_ID, len(migrations())]
-    finally:
-        await store.close()
 
 
 async def test_a_database_opens_again(written):
     """What was stored is there after closing and opening."""
-    store = await open_store(written)
-    found = await get(store)
-    await store.close()
+    async with await open_store(written) as store:
+        found = await get(store)
 
     assert found is not None
     assert found.notes == make_full_return().notes
@@ -120,9 +115,8 @@ async def test_an_unfinished_creation_is_taken_up(path):
     await (await open_store(path)).close()
     path.unlink()
     change(path, "PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA journal_mode = WAL")
-    store = await open_store(path)
-    await add(store, make_return())
-    await store.close()
+    async with await open_store(path) as store:
+        await add(store, make_return())
 
 
 async def test_a_newer_schema_is_refused(written):
@@ -206,10 +200,9 @@ NEXT = Migration(len(migrations()) + 1, "CREATE TABLE parcels (x TEXT) STRICT; A
 async def test_a_migration_is_taken_once(written):
     """An old database takes the missing steps in order, keeps its content, and takes none of them twice."""
     for _ in range(2):
-        store = await open_store(written, steps=[*migrations(), NEXT])
-        assert await pragmas(store, "user_version") == [NEXT.number]
-        assert await store._writer.read(lambda c: c.execute("SELECT count(tone) FROM notes").fetchone()) == (0,)
-        await store.close()
+        async with await open_store(written, steps=[*migrations(), NEXT]) as store:
+            assert await pragmas(store, "user_version") == [NEXT.number]
+            assert await store._writer.read(lambda c: c.execute("SELECT count(tone) FROM notes").fetchone()) == (0,)
 
 
 async def test_a_failing_migration_leaves_the_old_version(written):
@@ -218,9 +211,8 @@ async def test_a_failing_migration_leaves_the_old_version(written):
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         await open_store(written, steps=[*migrations(), broken])
 
-    store = await open_store(written)
-    found, version = await get(store), await pragmas(store, "user_version")
-    await store.close()
+    async with await open_store(written) as store:
+        found, version = await get(store), await pragmas(store, "user_version")
 
     assert found is not None
     assert version == [len(migrations())]
@@ -253,9 +245,8 @@ async def test_a_crash_inside_a_migration_leaves_the_old_version(path, done):
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     connection.close()
 
-    store = await open_store(path)
-    await add(store, make_full_return())
-    await store.close()
+    async with await open_store(path) as store:
+        await add(store, make_full_return())
 
     assert version == done
 
@@ -292,29 +283,22 @@ async def test_the_schema_knows_every_word_of_the_domain(written, table, column,
 
 async def test_history_is_append_only(written):
     """Events cannot be changed or removed, except together with their return."""
-    store = await open_store(written)
-    ret = await get(store)
-    await store.transact(lambda uow: uow.save(ret, ev.ReturnRead(at=1.0), ret.state))
+    left = "SELECT (SELECT count(*) FROM return_events) + (SELECT count(*) FROM return_units)"
 
-    async def run(sql: str) -> None:
-        await store._writer.write(lambda connection: connection.execute(sql).fetchall())
-
-    try:
+    async with await open_store(written) as store:
+        ret = await get(store)
+        await store.transact(lambda uow: uow.save(ret, ev.ReturnRead(at=1.0), ret.state))
         for sql in ("UPDATE return_events SET at = 0", "DELETE FROM return_events"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-                await run(sql)
-        await run("DELETE FROM returns")
-        left = "SELECT (SELECT count(*) FROM return_events) + (SELECT count(*) FROM return_units)"
+                await store._writer.write(lambda connection, sql=sql: connection.execute(sql).fetchall())
+
+        await store._writer.write(lambda connection: connection.execute("DELETE FROM returns").fetchall())
         assert await store._writer.read(lambda c: c.execute(left).fetchone()) == (0,)
-    finally:
-        await store.close()
 
 
 async def test_no_statement_scans_a_table(path):
     """Every statement of the store finds its rows through an index; only counting reads a whole one."""
-    store = await open_store(path)
     statements: set[str] = set()
-    await store._writer.read(lambda connection: connection.set_trace_callback(statements.add))
     letter = DeadLetter(shop="acme", digest="d", reason="r", sealed=b"", received_at=1.0)
 
     def everything(uow):
@@ -331,10 +315,11 @@ async def test_no_statement_scans_a_table(path):
         uow.due(WAITING, 1.0, 10), uow.next_due(WAITING), uow.listing([State.STUCK, State.CLOSED], 10)
         uow.promised(["o1", "o2"], "acme", "r1"), uow.orders_named("d")
 
-    await store.transact(everything)
-    await store.read(ask)
-    plans = await store._writer.read(lambda connection: [plan(connection, sql) for sql in sorted(statements)])
-    await store.close()
+    async with await open_store(path) as store:
+        await store._writer.read(lambda connection: connection.set_trace_callback(statements.add))
+        await store.transact(everything)
+        await store.read(ask)
+        plans = await store._writer.read(lambda connection: [plan(connection, sql) for sql in sorted(statements)])
 
     assert len(statements) > 25
     assert [p for p in plans if re.search(r"\bSCAN (?!value|json_each|CONSTANT|\d)", p)] == []

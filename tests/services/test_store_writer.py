@@ -15,9 +15,8 @@ from daemon.errors import StaleReturn, StoreUnavailable
 @pytest.fixture
 async def store(tmp_path):
     """A store with a thread."""
-    opened = await open_store(tmp_path / "mcfd.db")
-    yield opened
-    await opened.close()
+    async with await open_store(tmp_path / "mcfd.db") as opened:
+        yield opened
 
 
 async def watch(store) -> list[str]:
@@ -38,6 +37,20 @@ async def yield_once():
     passed = loop.create_future()
     loop.call_soon(passed.set_result, None)
     await passed
+
+
+async def occupy(store) -> tuple[asyncio.Future[None], threading.Event]:
+    """Keep the store's thread in a unit of work until the event is set."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def work(uow):
+        running.set()
+        assert go_on.wait(5)
+
+    caller = asyncio.ensure_future(store.transact(work))
+    while not running.is_set():
+        await yield_once()
+    return caller, go_on
 
 
 def set_mark(name: str, value: str = "1"):
@@ -63,15 +76,7 @@ async def test_what_arrives_together_shares_commits(store):
 async def test_what_arrives_during_a_commit_shares_the_next(store):
     """While a batch runs, newcomers wait, and then go together; nobody waits for newcomers."""
     statements = await watch(store)
-    running, go_on = threading.Event(), threading.Event()
-
-    def slow(uow):
-        running.set()
-        assert go_on.wait(5)
-
-    first = asyncio.ensure_future(store.transact(slow))
-    while not running.is_set():
-        await yield_once()
+    first, go_on = await occupy(store)
     late = [asyncio.ensure_future(store.transact(set_mark(f"m{n}"))) for n in range(10)]
     await yield_once()
     go_on.set()
@@ -196,15 +201,15 @@ async def test_two_thousand_cancellations_leave_a_consistent_store(store):
 
 
 async def test_who_gives_up_before_the_turn_is_not_run(store):
-    """A unit whose caller has gone before its batch began does not run at all."""
-    task = asyncio.ensure_future(store.transact(set_mark("m")))
+    """A unit whose caller has gone while it waited for its turn does not run at all."""
+    first, go_on = await occupy(store)
+    second = asyncio.ensure_future(store.transact(set_mark("m")))
     await yield_once()
-    other = asyncio.ensure_future(store.transact(set_mark("other")))
-    other.cancel()
-    await asyncio.wait([task, other])
+    second.cancel()
+    go_on.set()
+    await asyncio.wait([first, second])
 
-    assert await store.read(mark("other")) is None
-    assert await store.read(mark("m")) == "1"
+    assert await store.read(mark("m")) is None
 
 
 async def test_closing_finishes_what_waits(tmp_path):
@@ -220,9 +225,8 @@ async def test_closing_finishes_what_waits(tmp_path):
     with pytest.raises(StoreUnavailable):
         await store.alive()
     assert not list(tmp_path.glob("*-wal")), "the log was checkpointed and removed"
-    again = await open_store(tmp_path / "mcfd.db")
-    assert await again.read(mark("m299")) == "1"
-    await again.close()
+    async with await open_store(tmp_path / "mcfd.db") as again:
+        assert await again.read(mark("m299")) == "1"
 
 
 async def test_a_cancelled_close_still_closes(tmp_path):
@@ -243,15 +247,7 @@ async def test_a_cancelled_close_still_closes(tmp_path):
 
 async def test_a_loop_that_ends_takes_its_callers_along(store):
     """When everything is cancelled at once, waiting callers are cancelled too, and the store can still be used."""
-    running, go_on = threading.Event(), threading.Event()
-
-    def slow(uow):
-        running.set()
-        assert go_on.wait(5)
-
-    first = asyncio.ensure_future(store.transact(slow))
-    while not running.is_set():
-        await yield_once()
+    first, go_on = await occupy(store)
     second = asyncio.ensure_future(store.transact(set_mark("m")))
     await yield_once()
     store._writer._round.cancel()
@@ -287,16 +283,13 @@ def test_without_a_thread_every_run_is_the_same(tmp_path):
     """Inline, the order of everything that happens is the same at every repetition, and no thread is started."""
 
     async def scenario(path) -> tuple[list[str], set[threading.Thread]]:
-        store = await open_store(path, inline=True)
-        try:
+        async with await open_store(path, inline=True) as store:
             statements = await watch(store)
             units = [asyncio.ensure_future(store.transact(set_mark(f"m{n}"))) for n in range(20)]
             await yield_once()
             units[7].cancel()
             reads = await asyncio.gather(*(store.read(mark(f"m{n}")) for n in range(20)))
             return [*statements, *map(str, reads)], set(threading.enumerate())
-        finally:
-            await store.close()
 
     threads = set(threading.enumerate())
     first, during = asyncio.run(scenario(tmp_path / "a.db"))

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.durations import DAY, HOUR, LONGEST, MINUTE, format_duration, parse_duration
@@ -64,12 +64,14 @@ def test_says_what_is_wrong_and_what_to_write(value: object, message: str) -> No
         parse_duration(value)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=int(LONGEST * 1000)))
 def test_written_durations_read_back(milliseconds: int) -> None:
     """Every duration that can be written reads back as the same number of seconds."""
     assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.text(max_size=30),

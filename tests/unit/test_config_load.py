@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.load import Loaded, load, validate
@@ -441,6 +441,7 @@ def test_not_yaml(tmp_path: Path, text: str | bytes, problem: str) -> None:
     assert found == [f"config file: {problem}"]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="ab:-[]{}'\"#&*!|>%@` \n\t,?1.", max_size=40))
 def test_any_text_is_judged(text: str) -> None:
     """Whatever stands in the file, the answer is a mapping or a problem, never a traceback."""
@@ -462,6 +463,7 @@ ODD = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(_paths(EXAMPLE)), ODD)
 def test_any_value_anywhere_is_judged(path: tuple[str | int, ...], value: object) -> None:
     """Whatever stands in the place of any value, the settings are valid or each problem is one line in plain words."""
@@ -471,8 +473,8 @@ def test_any_value_anywhere_is_judged(path: tuple[str | int, ...], value: object
     for step in way:
         place = place[step]
     place[last] = value
-    settings, found = validate(parse_document(yaml.safe_dump(document[""])))
-    assert (settings is None) == bool(found)
+    judged, found = validate(parse_document(yaml.safe_dump(document[""])))
+    assert (judged is None) == bool(found)
     for problem in found:
         assert "\n" not in problem
         assert "; " in problem

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
@@ -546,6 +546,7 @@ def test_line_breaks_do_not_forge_lines(stream: io.StringIO) -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(alphabet="ab/@=|.-&? ", max_size=200))
 def test_no_text_keeps_a_registered_secret(before: str, after: str) -> None:
     """Whatever stands around it, a registered secret is not in what is left."""

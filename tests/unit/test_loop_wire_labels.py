@@ -15,7 +15,7 @@ from adapters.loop_returns.wire_setup import (
     read_subscriptions,
 )
 from daemon.domain.orders import PostalAddress
-from daemon.domain.portal import Parcel, PortalLabelRequest, RequestStatus
+from daemon.domain.portal import ParcelSize, PortalLabelRequest, RequestStatus
 from daemon.errors import ContractBroken
 from daemon.ports import IssuedRequest
 
@@ -51,7 +51,7 @@ def test_a_label_request_is_read():
             postal_code="83702",
             country_code="US",
         ),
-        parcel=Parcel(length_in=12.0, width_in=9.5, height_in=4.0, weight_g=410.5),
+        parcel=ParcelSize(length_in=12.0, width_in=9.5, height_in=4.0, weight_g=410.5),
     )
 
 
@@ -67,7 +67,7 @@ def test_oddities_are_read():
         origin=PostalAddress(
             name="Ada Quay ", line1="2 Hill St", city="Boston", postal_code="02134", country_code="US"
         ),
-        parcel=Parcel(height_in=4.5),
+        parcel=ParcelSize(height_in=4.5),
     )
 
 
@@ -109,7 +109,7 @@ def test_only_american_codes_regain_their_zeros(country, given, read):
 @pytest.mark.parametrize("odd", [True, -1, 0, "", "NaN", "inf", 10**400, [4], {"cm": 4}, None])
 def test_a_size_that_is_none_was_left_out(odd):
     """A size must be positive and finite."""
-    assert request(parcel={"height": odd, "weight": 3}).parcel == Parcel(weight_g=3.0)
+    assert request(parcel={"height": odd, "weight": 3}).parcel == ParcelSize(weight_g=3.0)
 
 
 @pytest.mark.parametrize(

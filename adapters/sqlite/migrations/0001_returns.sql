@@ -37,8 +37,8 @@ CREATE TABLE returns (
     UNIQUE (return_id, shop)
 ) STRICT;
 
--- Serves the services' question "what is due?" by one seek per state, and the count of returns by state.
-CREATE INDEX returns_due ON returns (state, due_at);
+-- Answers "what is due?" by one seek per state and without a look at the table; also counts the returns by state.
+CREATE INDEX returns_due ON returns (state, due_at, shop, return_id);
 
 -- A label request has one label because the label is part of its row.
 CREATE TABLE label_requests (
@@ -119,6 +119,29 @@ CREATE TABLE authorizations (
     PRIMARY KEY (return_ref, authorization_id)
 ) STRICT, WITHOUT ROWID;
 
+-- A bought label. `sealed_offer` is the purchase request, encrypted, from before it is sent until its answer is known.
+CREATE TABLE postage (
+    return_ref INTEGER NOT NULL REFERENCES returns (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    authorization_id TEXT NOT NULL,
+    number INTEGER NOT NULL CHECK (number >= 1),
+    sealed_offer BLOB NOT NULL,
+    carrier_id TEXT NOT NULL,
+    carrier TEXT NOT NULL,
+    charge_cents INTEGER NOT NULL,
+    label_format TEXT NOT NULL,
+    shipment_id TEXT NOT NULL,
+    tracking_id TEXT NOT NULL,
+    printable INTEGER NOT NULL CHECK (printable IN (0, 1)),
+    transit TEXT NOT NULL CHECK (transit IN ('new', 'pre_transit', 'in_transit', 'out_for_delivery', 'delivered')),
+    scanned_at REAL,
+    delivered_at REAL,
+    lost_at REAL,
+    tracked_at REAL,
+    void TEXT NOT NULL CHECK (void IN ('no', 'wanted', 'done', 'kept')),
+    PRIMARY KEY (return_ref, authorization_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE notes (
     return_ref INTEGER NOT NULL REFERENCES returns (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -173,6 +196,16 @@ CREATE TABLE dead_letters (
     received_at REAL NOT NULL,
     UNIQUE (shop, digest)
 ) STRICT;
+
+-- Encrypted labels. A row outlives its content, so that a late visitor is told that the label is gone.
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    sealed BLOB NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT;
+
+CREATE INDEX documents_to_drop ON documents (expires_at) WHERE sealed <> x'';
 
 CREATE TABLE order_index (
     displayable_order_id TEXT NOT NULL,

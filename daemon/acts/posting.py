@@ -1,0 +1,176 @@
+"""Buying the label of a parcel, giving it back, and following the parcel."""
+
+import hashlib
+from dataclasses import replace
+
+from daemon.acts.desk import Decision, Desk, NotYet, Outcome
+from daemon.domain import events as ev
+from daemon.domain import postage_events as pe
+from daemon.domain.duties import Duty
+from daemon.domain.orders import ReturnAuthorization
+from daemon.domain.portal import RequestStatus
+from daemon.domain.postage import (
+    NotOffered,
+    OfferExpired,
+    PostageOffer,
+    Tracking,
+    postage_of,
+    postage_order,
+    purchase_key,
+    reference_of,
+    tracked,
+)
+from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
+from daemon.domain.schedule import past_deadline
+from daemon.errors import Refused
+from daemon.ports import LabelSource, UnitOfWork
+
+OFFER = "postage offer"
+DOCUMENT = "label document"
+
+
+async def quote_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+    """Ask for the rate of the merchant's return service; the shopper's address is read, used and forgotten."""
+    authorization = _authorization(ret, duty.subject)
+    request = _request(ret, duty.subject)
+    current = await desk.portal.label_request(request.request_id)
+    now = desk.clock.now()
+    if current.status is RequestStatus.CANCELLED and ret.state is State.AWAITING_LABEL:
+        return ev.LabelRequestCancelled(at=now, request_id=request.request_id)
+    order = postage_order(ret, authorization, current, desk.default_size)
+    offer = NotOffered(offered=()) if order is None else await _source(desk).offer(order)
+    if isinstance(offer, NotOffered) and ret.state is not State.AWAITING_LABEL:
+        unsettled = replace(_postage(ret, duty.subject), void=Void.KEPT)
+        return pe.PostageKept(at=now, postage=unsettled, why="its purchase could not be settled")
+    if order is None:
+        return ev.GaveUp(at=now, problem="an address for the label is missing")
+    if isinstance(offer, NotOffered):
+        return _not_offered(request, offer, desk, now)
+    return pe.PostageOffered(at=now, postage=_offered(ret, duty.subject, offer, desk))
+
+
+def _offered(ret: Return, authorization_id: str, offer: PostageOffer, desk: Desk) -> Postage:
+    old = postage_of(ret, authorization_id) or Postage(authorization_id=authorization_id)
+    given_back = old.void is Void.DONE
+    return Postage(
+        authorization_id=authorization_id,
+        number=old.number + 1 if given_back else old.number,
+        sealed_offer=desk.box.seal(offer.body, OFFER),
+        carrier_id=offer.carrier_id,
+        carrier=offer.carrier,
+        charge_cents=offer.charge_cents,
+        label_format=offer.label_format,
+        void=Void.NO if given_back else old.void,
+    )
+
+
+def _not_offered(request: LabelRequest, offer: NotOffered, desk: Desk, now: float) -> Outcome:
+    desk.metrics.trouble("service_not_offered")
+    if desk.policy.page_instead:
+        return pe.LabelSourceChanged(at=now, request_id=request.request_id, source=LabelSourceName.RMA_PAGE)
+    offered = ", ".join(offer.offered) or "nothing"
+    return ev.GaveUp(at=now, problem=f"Amazon does not offer the return service; it offers {offered}", hold=True)
+
+
+async def buy_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+    """Send the saved purchase. Its key is derived, so that an unclear one is settled by sending it again."""
+    postage = _postage(ret, duty.subject)
+    key = hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
+    bought = await _source(desk).buy(desk.box.unseal(postage.sealed_offer, OFFER), key)
+    now = desk.clock.now()
+    if isinstance(bought, OfferExpired):
+        return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""))
+    postage = replace(
+        postage,
+        shipment_id=bought.shipment_id,
+        tracking_id=bought.tracking_id,
+        sealed_offer=b"",
+        printable=bought.document is not None,
+    )
+    return _kept(ret, pe.PostageBought(at=now, postage=postage), bought.document, desk)
+
+
+async def fetch_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+    """Get the document of a label that could not be printed at once."""
+    postage = _postage(ret, duty.subject)
+    reference = reference_of(ret, duty.subject)
+    document = await _source(desk).document(postage.shipment_id, reference, postage.label_format)
+    now = desk.clock.now()
+    if document is None:
+        if past_deadline(ret, now):
+            return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
+        return NotYet(delay=desk.timings.label_poll_first)
+    return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, desk)
+
+
+def document_name(ret: Return, postage: Postage) -> str:
+    """Under which name a bought label's document is kept."""
+    return f"label/{ret.shop}/{ret.return_id}/{postage.authorization_id}/{postage.number}"
+
+
+def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, desk: Desk) -> Outcome:
+    """The document is stored in the transaction that says that it is there."""
+    if document is None:
+        return event
+    sealed = desk.box.seal(document, DOCUMENT)
+    expires_at = desk.clock.now() + desk.label_retention
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        uow.keep_document(document_name(ret, event.postage), sealed, expires_at)
+        return event
+
+    decision: Decision = decide
+    return decision
+
+
+async def void_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+    """Give a label back, unless the carrier has seen it."""
+    postage = _postage(ret, duty.subject)
+    reading = await _track(postage, desk)
+    now = desk.clock.now()
+    seen = tracked(postage, reading, now)
+    if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
+        return pe.PostageKept(at=now, postage=replace(seen, void=Void.KEPT), why="the parcel is on its way")
+    try:
+        await _source(desk).void(postage.shipment_id)
+    except Refused as error:
+        return pe.PostageKept(at=now, postage=replace(postage, void=Void.KEPT), why=error.message or error.code)
+    return pe.PostageVoided(at=now, postage=replace(postage, void=Void.DONE, printable=False))
+
+
+async def track_parcels(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+    """Ask the carrier about every parcel under way."""
+    read = []
+    for postage in ret.postage:
+        if postage.travelling:
+            reading = await _track(postage, desk)
+            if not reading.known:
+                desk.metrics.trouble("unknown_tracking_status")
+            read.append(tracked(postage, reading, desk.clock.now()))
+    return pe.ParcelsTracked(at=desk.clock.now(), postage=tuple(read))
+
+
+async def _track(postage: Postage, desk: Desk) -> Tracking:
+    return await _source(desk).track(postage.tracking_id, postage.carrier_id) if postage.tracking_id else Tracking()
+
+
+def _source(desk: Desk) -> LabelSource:
+    if desk.label_source is None:
+        raise Refused("NO_LABEL_SOURCE", "label_source is rma_page now; a label was begun under amazon_shipping")
+    return desk.label_source
+
+
+def _postage(ret: Return, authorization_id: str) -> Postage:
+    postage = postage_of(ret, authorization_id)
+    assert postage is not None  # noqa: S101 - the duty was read off it
+    return postage
+
+
+def _authorization(ret: Return, authorization_id: str) -> ReturnAuthorization:
+    return next(a for a in ret.authorizations if a.authorization_id == authorization_id)
+
+
+def _request(ret: Return, authorization_id: str) -> LabelRequest:
+    """The label request that the parcel answers: the newest of its units'."""
+    asked = {u.request_id for u in ret.units if u.authorization_id == authorization_id}
+    return next(r for r in reversed(ret.requests) if r.request_id in asked)

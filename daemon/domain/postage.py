@@ -1,0 +1,156 @@
+"""Labels bought for parcels: what is asked for, what was bought, and how the parcel travels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from daemon.domain.duties import Act, Duty
+from daemon.domain.orders import PostalAddress, ReturnAuthorization
+from daemon.domain.portal import ParcelSize, PortalLabelRequest
+from daemon.domain.returns import Postage, Return, ReturnUnit, Standing, Transit, Void
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostageOrder:
+    """What a label is asked for: from the shopper to the fulfillment center. Sizes in inches, weight in grams."""
+
+    reference: str
+    ship_from: PostalAddress = field(repr=False)
+    ship_to: PostalAddress
+    rma_id: str
+    size: ParcelSize
+    value_cents: int
+    skus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostageOffer:
+    """The rate of the wanted service, ready to be bought; `body` is the purchase request and carries a token."""
+
+    body: bytes = field(repr=False)
+    carrier_id: str
+    carrier: str
+    charge_cents: int
+    label_format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotOffered:
+    """The wanted service is not among the rates; `offered` are the ids of those that are."""
+
+    offered: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferExpired:
+    """The offer was kept too long; a new one of the same service is needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoughtPostage:
+    """A purchase; `document` is None while the label cannot be printed yet."""
+
+    shipment_id: str
+    tracking_id: str
+    document: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracking:
+    """What the carrier says. `transit` is None for a status that means nothing to the portal."""
+
+    transit: Transit | None = None
+    lost: bool = False
+    scanned_at: float | None = None
+    delivered_at: float | None = None
+    known: bool = True
+
+
+def postage_of(ret: Return, authorization_id: str) -> Postage | None:
+    """The postage of an authorization, bought or about to be."""
+    return next((p for p in ret.postage if p.authorization_id == authorization_id), None)
+
+
+def put_postage(ret: Return, postage: Postage) -> Return:
+    """The return with one authorization's postage put in its place."""
+    others = {p.authorization_id: p for p in ret.postage}
+    others[postage.authorization_id] = postage
+    return replace(ret, postage=tuple(others.values()))
+
+
+def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
+    """The postage after a look at the carrier: forward only."""
+    transit = postage.transit
+    if reading.transit is not None and reading.transit.rank > transit.rank:
+        transit = reading.transit
+    delivered_at = reading.delivered_at or (now if transit is Transit.DELIVERED else None)
+    moving = now if transit.rank >= Transit.IN_TRANSIT.rank else None
+    return replace(
+        postage,
+        transit=transit,
+        scanned_at=reading.scanned_at or postage.scanned_at or moving,
+        delivered_at=postage.delivered_at or delivered_at,
+        lost_at=postage.lost_at or (now if reading.lost else None),
+        tracked_at=now,
+    )
+
+
+def parcel_units(ret: Return, authorization_id: str) -> tuple[ReturnUnit, ...]:
+    """The units that travel in one parcel."""
+    return tuple(u for u in ret.units if u.authorization_id == authorization_id and u.standing is Standing.AUTHORIZED)
+
+
+def purchase_key(ret: Return, postage_number: int, authorization_id: str) -> str:
+    """What makes a repeated purchase the same purchase: derived, never random."""
+    return f"{ret.shop}/{ret.return_id}/{authorization_id}/{postage_number}"
+
+
+def reference_of(ret: Return, authorization_id: str) -> str:
+    """What we call a parcel at Amazon Shipping."""
+    return f"{ret.return_id}-{authorization_id}"[:40]
+
+
+def postage_order(
+    ret: Return, authorization: ReturnAuthorization, request: PortalLabelRequest, default: ParcelSize
+) -> PostageOrder | None:
+    """What to ask a label for; None while an address is missing. The weight is shared by units."""
+    if request.origin is None or authorization.ship_to is None:
+        return None
+    units = parcel_units(ret, authorization.authorization_id)
+    everything = [u for u in ret.units if u.request_id == request.request_id]
+    given = request.parcel
+    size = ParcelSize(
+        length_in=given.length_in or default.length_in,
+        width_in=given.width_in or default.width_in,
+        height_in=given.height_in or default.height_in,
+        weight_g=_share(given.weight_g, units, everything) or default.weight_g,
+    )
+    return PostageOrder(
+        reference=reference_of(ret, authorization.authorization_id),
+        ship_from=request.origin,
+        ship_to=authorization.ship_to,
+        rma_id=authorization.rma_id,
+        size=size,
+        value_cents=sum(u.price_cents for u in units),
+        skus=tuple(u.sku for u in units),
+    )
+
+
+def _share(weight_g: float | None, units: Sequence[ReturnUnit], everything: Sequence[ReturnUnit]) -> float | None:
+    return weight_g * len(units) / len(everything) if weight_g and everything else None
+
+
+def give_back(ret: Return, cancelled: frozenset[str]) -> Return:
+    """The bought labels of cancelled requests are to be voided, and purchases of unknown end to be settled for that."""
+    authorizations = {u.authorization_id for u in ret.units if u.request_id in cancelled}
+
+    def wanted(postage: Postage) -> bool:
+        unclear = ret.begun == Duty(Act.BUY_POSTAGE, postage.authorization_id).key
+        needed = postage.bought or unclear
+        return postage.authorization_id in authorizations and needed and postage.void is Void.NO
+
+    return replace(ret, postage=tuple(replace(p, void=Void.WANTED) if wanted(p) else p for p in ret.postage))
+
+
+def take_back(ret: Return) -> Return:
+    """A label that was to be voided, and was not yet, serves the new label request."""
+    return replace(ret, postage=tuple(replace(p, void=Void.NO) if p.void is Void.WANTED else p for p in ret.postage))

@@ -1,0 +1,45 @@
+"""What happens to bought labels changes the return's postage and its timeline, never its state."""
+
+from daemon.domain import postage_events as pe
+from daemon.domain.postage import put_postage
+from daemon.domain.returns import Return, change_request
+from daemon.domain.transitions import after, with_note
+from daemon.domain.wording import kept_words, parcel_words, voided_words
+
+
+@after.register
+def _postage(event: pe.PostageEvent, ret: Return) -> Return:
+    return put_postage(ret, event.postage)
+
+
+@after.register
+def _voided(event: pe.PostageVoided, ret: Return) -> Return:
+    changed = put_postage(ret, event.postage)
+    return with_note(changed, f"voided:{event.postage.tracking_id}", voided_words(event.postage))
+
+
+@after.register
+def _kept(event: pe.PostageKept, ret: Return) -> Return:
+    changed = put_postage(ret, event.postage)
+    return with_note(changed, f"kept:{event.postage.tracking_id}", kept_words(event.postage, event.why))
+
+
+@after.register
+def _tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
+    """The portal is told of the parcel whose tracking number it has: the first of each label request."""
+    changed = ret
+    for postage in event.postage:
+        changed = put_postage(changed, postage)
+        if postage.delivered_at is not None:
+            changed = with_note(changed, f"parcel:{postage.tracking_id}", parcel_words(postage))
+    for request in ret.requests:
+        told = request.label.tracking_number if request.label else ""
+        first = next((p for p in changed.postage if p.tracking_id == told), None)
+        if first is not None and first.transit.rank > request.transit.rank:
+            changed = change_request(changed, request.request_id, transit=first.transit)
+    return changed
+
+
+@after.register
+def _source(event: pe.LabelSourceChanged, ret: Return) -> Return:
+    return change_request(ret, event.request_id, source=event.source)

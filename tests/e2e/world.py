@@ -1,0 +1,226 @@
+"""Both vendors in this process, the daemon in one of its own, and words for what people do."""
+
+import asyncio
+import base64
+import inspect
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.clock import SystemClock
+from adapters.sandbox import ReturnLine, Sandbox, SandboxOptions
+from adapters.sandbox.amazon_http import AmazonDoor, FulfillmentVendor
+from adapters.sandbox.listener import Vendor
+from adapters.sandbox.lwa import LwaVendor
+from adapters.sandbox.mcf_returns import ReturnsDesk
+from adapters.sandbox.shipping_http import ShippingVendor
+from tests.e2e.daemon_process import DaemonProcess
+
+SHOP = "acme"
+PATIENCE = 20.0
+LOOK = 0.02
+SOCK, MUG = "SOCK-2P-M", "MUG-BLUE"
+CLOCK = SystemClock()
+
+QUICK = {
+    "label_request_poll": "1s",
+    "return_poll": "1s",
+    "label_poll_first": "100ms",
+    "label_poll_max": "300ms",
+    "inspection_idle": "300ms",
+    "inspection_moving": "300ms",
+    "inspection_arrived": "300ms",
+    "outcome_watch": "500ms",
+    "stop_grace": "5s",
+    "http_timeout": "5s",
+}
+RAISED = {"rate": 200, "burst": 200}
+OPERATIONS = ("getFulfillmentOrder", "createFulfillmentReturn", "listReturnReasonCodes", "listAllFulfillmentOrders")
+
+
+class _RaisedPlan(FulfillmentVendor):
+    """Amazon with a raised usage plan: the published two calls a second would make every test wait."""
+
+    def admit(self, request, operation: str) -> None:
+        if operation != "rmaPage":
+            self._door.admit(request, operation, rate=float(RAISED["rate"]), burst=RAISED["burst"])
+
+
+class RaisedSandbox(Sandbox):
+    """The sandbox, with a raised usage plan."""
+
+    def _amazon_vendors(self) -> list[Vendor]:
+        door = AmazonDoor(self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits)
+        desk = ReturnsDesk(self.network, self.options, self._clock)
+        shipping = ShippingVendor(self.shipping, door, self.options)
+        return [LwaVendor(self.lwa, self.options), shipping, _RaisedPlan(self.network, desk, door)]
+
+
+async def pause(seconds: float) -> None:
+    """Let time pass."""
+    await CLOCK.wait(asyncio.Event(), seconds)
+
+
+async def until(what: str, seen: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait until `seen` answers something true, and return it."""
+    end = CLOCK.monotonic() + seconds
+    while True:
+        value = seen()
+        value = await value if inspect.isawaitable(value) else value
+        if value:
+            return value
+        assert CLOCK.monotonic() < end, f"never happened: {what}"
+        await pause(LOOK)
+
+
+@dataclass
+class World:
+    """The daemon between both vendors."""
+
+    sandbox: Sandbox
+    daemon: DaemonProcess
+
+    # ---- what people and parcels do
+
+    def submit(self, order_name: str, *lines: str | ReturnLine, **options: Any) -> int:
+        """Let a shopper return something of an order that Amazon has shipped."""
+        wanted = [ReturnLine(sku=line) if isinstance(line, str) else line for line in lines]
+        if order_name not in self.sandbox.snapshot()["amazon"]["orders"]:
+            held: dict[str, int] = {}
+            for line in wanted:
+                held[line.sku] = held.get(line.sku, 0) + line.quantity
+            self.sandbox.create_order(order_name, held)
+        return self.sandbox.submit_return(order_name, wanted, **options)
+
+    def subscribe(self) -> None:
+        """Let Loop deliver to where the daemon listens now."""
+        self.sandbox.set_webhook_url(f"http://127.0.0.1:{self.daemon.public_port}/webhooks/loop/{SHOP}")
+
+    async def restart(self) -> None:
+        """Stop the daemon if it runs, start it again, and let Loop find it."""
+        await self.daemon.restart()
+        self.subscribe()
+
+    # ---- what the vendors hold
+
+    def portal(self, return_id: int) -> dict[str, Any]:
+        """What Loop holds of a return."""
+        return self.sandbox.snapshot()["loop"]["returns"][str(return_id)]
+
+    def network(self, order_id: str) -> dict[str, Any]:
+        """What Amazon holds of an order."""
+        return self.sandbox.snapshot()["amazon"]["orders"][order_id]
+
+    def calls(self, operation: str, status: int | None = None) -> int:
+        """How often a vendor was asked for that."""
+        found = [c for c in self.sandbox.calls() if c["operation"] == operation]
+        return len([c for c in found if status is None or c["status"] == status])
+
+    def notes(self, return_id: int) -> list[str]:
+        """The timeline's notes without their markers."""
+        return [note.partition("] ")[2] for note in self.portal(return_id)["notes"]]
+
+    # ---- waiting for it
+
+    async def labelled(self, return_id: int) -> dict[str, Any]:
+        """Wait for the label; the return as Loop holds it then."""
+        await until(f"label of {return_id}", lambda: self.portal(return_id)["delivered_labels"])
+        return self.portal(return_id)
+
+    async def portal_state(self, return_id: int, state: str) -> None:
+        """Wait until Loop shows the return in that state."""
+        await until(f"{return_id} is {state} in Loop", lambda: self.portal(return_id)["state"] == state)
+
+    async def state(self, return_id: int, *states: str) -> dict[str, Any]:
+        """Wait until the daemon holds the return in one of these states; what it shows then."""
+
+        async def seen() -> dict[str, Any] | None:
+            shown = await self.daemon.show(return_id)
+            return shown if shown["state"] in states else None
+
+        shown: dict[str, Any] = await until(f"{return_id} is {' or '.join(states)}", seen)
+        return shown
+
+    async def receive(self, return_id: int, sku: str, condition: str | None = "Sellable") -> None:
+        """Let a fulfillment center process a unit as soon as Amazon expects it."""
+        await self.labelled(return_id)
+        self.sandbox.receive(return_id, sku=sku, condition=condition)
+
+
+def fresh_secret(name: str) -> str:
+    """A secret that nothing else looks like."""
+    return f"{name}-canary-{secrets.token_hex(12)}"
+
+
+def secret_files(options: SandboxOptions) -> dict[str, str]:
+    """Every secret file that goes with a sandbox."""
+    return {
+        "amazon_client_secret": options.client_secret,
+        "amazon_refresh_token": options.refresh_token,
+        f"loop_api_key.{SHOP}": options.loop_api_key,
+        f"loop_webhook_secrets.{SHOP}": options.webhook_secret,
+        "vault_keys": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        "ops_token": fresh_secret("ops"),
+    }
+
+
+def configuration(folder: Path, sandbox: Sandbox, timings: Mapping[str, str], shop: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration file that goes with a sandbox."""
+    return {
+        "public_url": "http://127.0.0.1:8080",
+        "listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+        "store": {"path": str(folder / "state" / "mcfd.db")},
+        "amazon": {
+            "client_id": sandbox.options.client_id,
+            "endpoint": sandbox.amazon_url,
+            "lwa_endpoint": sandbox.lwa_url,
+            "label_source": "rma_page",
+            "limits": dict.fromkeys(OPERATIONS, dict(RAISED)),
+        },
+        "shops": {SHOP: {"api_url": sandbox.loop_url, "order_id_templates": ["{order_name}"], **shop}},
+        "timings": {**QUICK, **timings},
+    }
+
+
+@asynccontextmanager
+async def vendors(folder: Path, **options: Any) -> AsyncIterator[World]:
+    """Both vendors, and a daemon that nobody has started yet."""
+    own = {
+        "client_secret": fresh_secret("lwa"),
+        "refresh_token": fresh_secret("refresh"),
+        "loop_api_key": fresh_secret("loop"),
+        "webhook_secret": fresh_secret("webhook"),
+    }
+    timings, shop = options.pop("timings", {}), options.pop("shop", {})
+    defaults = {"process_after": 0.05, "retry_unit": 0.2, "enforce_limits": False}
+    async with RaisedSandbox(SandboxOptions(**{**own, **defaults, **options}), CLOCK) as sandbox:
+        daemon = DaemonProcess(folder, configuration(folder, sandbox, timings, shop), secret_files(sandbox.options))
+        try:
+            yield World(sandbox, daemon)
+        except BaseException:
+            print("\n".join(daemon.lines[-60:]))  # noqa: T201 - pytest shows it when the test failed
+            raise
+        finally:
+            if daemon.running:
+                await daemon.sigkill()
+
+
+@asynccontextmanager
+async def world(folder: Path, *, webhooks: bool = True, **options: Any) -> AsyncIterator[World]:
+    """Both vendors and a running daemon, which must stop well in the end."""
+    async with vendors(folder, **options) as made:
+        await made.daemon.start()
+        if webhooks:
+            made.subscribe()
+        yield made
+        if made.daemon.running:
+            assert await made.daemon.sigterm() == 0
+
+
+async def everyone(*waits: Awaitable[Any]) -> list[Any]:
+    """Wait for all at once."""
+    return list(await asyncio.gather(*waits))
