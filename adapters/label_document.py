@@ -52,7 +52,7 @@ class PdfPrinter:
 
 def _joined(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     writer = PdfWriter()
-    writer.pdf_header = "%PDF-1.7"  # type: ignore[assignment]  # it has a setter, which mypy overlooks
+    writer.pdf_header = "%PDF-1.7"
     for number, parcel in enumerate(parcels, start=1):
         if parcel.label_pdf is not None:
             _add_label(writer, parcel.label_pdf)
@@ -60,7 +60,8 @@ def _joined(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
         for page in PdfReader(BytesIO(slip)).pages:
             writer.add_page(page)
     writer.metadata = {"/Title": paper.printable(f"Return {order_name}")}
-    writer.create_viewer_preferences().print_scaling = "/None"  # scaled bars are harder to read
+    preferences = writer.create_viewer_preferences()
+    preferences[NameObject("/PrintScaling")] = NameObject("/None")  # scaled bars are harder to read
     file = BytesIO()
     writer.write(file)
     return file.getvalue()
@@ -141,8 +142,7 @@ def _slip(parcel: SlipParcel, place: str, order_name: str) -> bytes:
     if not (1 <= len(rma) <= MAX_RMA and rma.isascii() and rma.isprintable() and rma == rma.strip()):
         raise ContractBroken("amazonRmaId is not a short line of ASCII")
     rows = [
-        *paper.text(f"Order {order_name}"),
-        *_instructions(parcel),
+        *paper.section(f"Order {order_name}", _instructions(parcel)),
         *paper.section("RMA", [*paper.text(rma, paper.CODE), *paper.bars(rma)]),
         *paper.section("Goes to", _address(parcel.ship_to)),
         *paper.section("Amazon's page for this parcel", paper.link(parcel.page_url)),

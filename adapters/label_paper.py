@@ -1,6 +1,5 @@
 """Strips of text and bars, laid on pages of 4 x 6 inch. PURE."""
 
-import math
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,13 +12,15 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 PAGE_WIDTH, PAGE_HEIGHT = 4 * inch, 6 * inch
-MARGIN = 0.2 * inch
+DOT = inch / 203  # of the usual label printer; bars that begin and end with its dots are printed sharp
+MARGIN = 41 * DOT
 WIDTH = PAGE_WIDTH - 2 * MARGIN
 
 HEAD_HEIGHT = 26.0
 BARS_HEIGHT = 0.6 * inch
-DOT = inch / 203  # of the usual label printer; bars that are whole dots keep their proportions on it
+TRIM = DOT / 20  # a renderer blackens every dot that a bar touches, and rounding must not touch one more
 MAX_DOTS, MIN_DOTS = 3, 2  # per narrowest bar: 15 and 10 mil
+BASES = str.maketrans("ĐđĦħıŁł", "DdHhiLl")  # accents that Unicode does not take off
 
 
 class Face(NamedTuple):
@@ -83,11 +84,23 @@ def _paint_rows(rows: list[Row], height: float, canvas: Canvas, bottom: float) -
 
 def bars(rma: str) -> list[Row]:
     """The Code 128 symbol; nothing for an id so long that a scanner could not read it. The margins keep it quiet."""
-    dots = math.floor(WIDTH / Code128(rma, barWidth=DOT, quiet=0).width)
-    if dots < MIN_DOTS:
-        return []
-    symbol = Code128(rma, barWidth=min(dots, MAX_DOTS) * DOT, barHeight=BARS_HEIGHT, quiet=0)
-    return [Row(BARS_HEIGHT + 4, lambda canvas, bottom: symbol.drawOn(canvas, MARGIN, bottom + 2))]
+    symbol = Code128(rma, barWidth=1, quiet=0)
+    dots = min(MAX_DOTS, int(WIDTH / DOT) // round(symbol.width))  # asked for its width, it lays out the bars
+    pattern = symbol.decomposed  # a letter for each bar (A to D: 1 to 4 modules) and each space (a to d)
+    return [Row(BARS_HEIGHT + 4, partial(_paint_bars, pattern, dots * DOT))] if dots >= MIN_DOTS else []
+
+
+def _modules(letter: str) -> int:
+    return "abcd".index(letter.lower()) + 1
+
+
+def _paint_bars(pattern: str, module: float, canvas: Canvas, bottom: float) -> None:
+    left = MARGIN
+    for letter in pattern:
+        width = _modules(letter) * module
+        if letter.isupper():
+            canvas.rect(left + TRIM, bottom + 2, width - 2 * TRIM, BARS_HEIGHT, stroke=0, fill=1)
+        left += width
 
 
 def paged(rows: Iterable[Row], again: list[Row]) -> list[list[Row]]:
@@ -153,7 +166,7 @@ def _fits(line: str, face: Face) -> bool:
 def printable(words: str) -> str:
     """The words in the letters that every PDF viewer has; others lose their accents, or become a question mark."""
     spaced = "".join(letter if letter.isprintable() else " " for letter in words)
-    return "".join(map(_letter, unicodedata.normalize("NFC", spaced)))
+    return "".join(map(_letter, unicodedata.normalize("NFC", spaced).translate(BASES)))
 
 
 def _letter(letter: str) -> str:

@@ -108,6 +108,12 @@ class Timings(Section):
     late_watch: Duration = 90 * DAY
     """How long units are still looked for after the end. Default 90d: stragglers arrive for weeks."""
 
+    late_look: Duration = 7 * DAY
+    """How often Amazon is read for units that may still come after the end. Default 7d: nobody waits for the answer."""
+
+    review_watch: Duration = 12 * HOUR
+    """How often a return in Needs Review is read. Default 12h: webhook and poll tell sooner, this is their safety net."""
+
     outcome_watch: Duration = 10 * MINUTE
     """How long Loop may take to show what it was asked for. Default 10m: its processing is queued."""
 

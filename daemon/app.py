@@ -31,7 +31,7 @@ from daemon.ports import Clock
 from daemon.recorder import Recorder
 from daemon.supervisor import Heartbeats, Service, run_every, supervise
 from daemon.vendors import Vendors, connect, desks
-from daemon.walker import InHand, Walker
+from daemon.walker import InHand, Walker, try_again_now
 from daemon.workflow import Workflow
 
 log = structlog.get_logger(__name__)
@@ -88,6 +88,7 @@ class App:
             store = self._store = await open_store(self._settings.store.path)
             stack.push_async_callback(_closing, "store", store.close)
             self._echo()
+            await try_again_now(store, self._clock)
             counts = await store.read(lambda uow: uow.counts())
             self._metrics.stock(counts)
             vendors = await connect(stack, self._loaded, self._clock, self._metrics)

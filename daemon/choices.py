@@ -1,5 +1,7 @@
 """The operator's settings as the plain values that rules and adapters take."""
 
+from dataclasses import fields
+
 from config.model import Settings
 from config.secret_files import Secrets
 from config.shop import Shop
@@ -8,11 +10,7 @@ from daemon.domain.returns import LabelSourceName
 from daemon.domain.schedule import Timings
 from daemon.domain.verdict import GradeEntry, Rule, Treatment, VerdictPolicy
 
-_TIMINGS = (
-    "label_poll_first label_poll_max label_poll_late label_deadline unmatched_deadline inspection_idle inspection_moving "
-    "inspection_arrived missing_sibling missing_delivered missing_in_transit missing_lost missing_silent condition_grace "
-    "late_watch outcome_watch"
-).split()
+_TIMINGS = [field.name for field in fields(Timings)]
 
 
 def timings(settings: Settings) -> Timings:

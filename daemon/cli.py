@@ -200,10 +200,10 @@ def sandbox(host: str, port: int, webhook_url: str | None) -> None:
 @_plainly
 def demo(verbose: bool) -> None:
     """Watch returns go all the way, on the sandbox."""
-    from daemon import demo as stories  # noqa: PLC0415 - only the demo needs it
+    from daemon import demo as live  # noqa: PLC0415 - only the demo needs it
 
     configure("console", "info" if verbose else "error", under_systemd=False)
-    sys.exit(_run(stories.tell()))
+    sys.exit(_run(live.tell()))
 
 
 def _print(answer: object, render: Callable[[Any], None], *, as_json: bool) -> None:

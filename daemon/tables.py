@@ -6,6 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 Row = Mapping[str, object]
+PIPED = 10_000
+"""Columns when nobody looks at a terminal: a value that is folded cannot be searched for."""
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED)
 
 
 def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
@@ -16,7 +23,7 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
-    Console(highlight=False).print(table)
+    _console().print(table)
 
 
 def status(answer: Mapping[str, object]) -> None:
@@ -28,7 +35,7 @@ def status(answer: Mapping[str, object]) -> None:
     assert isinstance(stuck, Sequence)  # noqa: S101 - the operator's own shape
     _table("Stuck", stuck, ["return", "since", "problem"])
     if not stuck:
-        Console().print("No return is stuck.")
+        _console().print("No return is stuck.")
 
 
 def show(answer: Mapping[str, object]) -> None:
@@ -58,7 +65,7 @@ def match(answer: Mapping[str, object]) -> None:
 
 def plain(answer: Mapping[str, object]) -> None:
     """Names and values."""
-    console = Console(highlight=False)
+    console = _console()
     for name, value in answer.items():
         if value not in {None, ""} if isinstance(value, str | None) else True:
             console.print(f"[bold]{name:>9}[/]  {value}")

@@ -6,12 +6,13 @@ looks one second ahead and the task waits for the exact instant, so a round a se
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from daemon.domain.returns import Return, State
 from daemon.errors import StoreUnavailable
-from daemon.ports import Clock, Metrics, ReturnStore
+from daemon.ports import Clock, Metrics, ReturnStore, UnitOfWork
 from daemon.supervisor import Crew
 from daemon.workflow import Workflow
 
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 ROUND = 1.0
 STORE_PAUSE = 1.0
+LONGEST_POSTPONEMENT = 3600.0
+AT_ONCE = 1000
 
 Ref = tuple[str, str]
 
@@ -147,3 +150,20 @@ class Walker:
     def _failed(self, key: Hashable, error: BaseException) -> None:
         self._metrics.trouble("bug")
         log.error("walk.crashed", ref=str(key), error=type(error).__name__, exc_info=error)
+
+
+async def try_again_now(store: ReturnStore, clock: Clock) -> int:
+    """Bring forward what the last process postponed; how many returns.
+
+    Whoever restarts the daemon has often just put right what the vendor refused, and a shopper may be waiting.
+    """
+
+    def work(uow: UnitOfWork) -> int:
+        now = clock.now()
+        found = [uow.get(*ref) for ref in uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)]
+        postponed = [ret for ret in found if ret is not None and ret.stumbles and (ret.due_at or 0.0) > now]
+        for ret in postponed:
+            uow.defer(replace(ret, due_at=now))
+        return len(postponed)
+
+    return await store.transact(work)

@@ -93,7 +93,7 @@ class SqliteUnitOfWork:
         return replace(ret, version=version)
 
     def defer(self, ret: Return) -> Return:
-        """Store clocks, counters, intention, hint, hold and problem, one version up; nothing else. Raises StaleReturn."""
+        """Store clocks, counters, begun call, hint, hold and problem, and nothing else. Raises StaleReturn."""
         self._guarded(_DEFER, _clocks(ret), ret)
         return replace(ret, version=ret.version + 1)
 

@@ -32,6 +32,7 @@ class Timings:
     condition_grace: float = 24 * HOUR
     late_look: float = 7 * DAY
     late_watch: float = 90 * DAY
+    review_watch: float = 12 * HOUR
     outcome_watch: float = 10 * 60.0
 
 
@@ -65,7 +66,7 @@ def _enter(ret: Return, now: float, timings: Timings) -> Return:
 
 def _watch(state: State, timings: Timings) -> float | None:
     """How often the portal is read while it, or a person there, has the next move."""
-    return {State.PROCESSING: timings.outcome_watch, State.IN_REVIEW: timings.inspection_idle}.get(state)
+    return {State.PROCESSING: timings.outcome_watch, State.IN_REVIEW: timings.review_watch}.get(state)
 
 
 _LOOKED_AFTER = frozenset(

@@ -1,90 +1,88 @@
 """A return goes all the way, through real processes and real sockets."""
 
+import pytest
+
 from adapters.sandbox import ReturnLine
 from tests.e2e.world import MUG, SOCK, pause, until, world
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def events(shown: dict) -> list[str]:
     return [row["event"] for row in shown["history"]]
 
 
-async def test_a_clean_return_is_processed_and_closed(tmp_path):
+async def test_a_clean_return_is_processed_and_closed(w):
     """The label carries the RMA, the unit is graded, the notes tell the story in order, and the return is closed."""
-    async with world(tmp_path) as w:
-        return_id = w.submit("#1001", SOCK)
-        held = await w.labelled(return_id)
-        (authorization,) = w.network("#1001")["returnAuthorizations"]
-        (label,) = held["delivered_labels"]
-        assert label["tracking_number"] == authorization["amazonRmaId"]
-        assert label["label_url"] == authorization["rmaPageURL"]
-        await w.receive(return_id, SOCK)
-        shown = await w.state(return_id, "closed")
+    return_id = w.submit("#1001", SOCK)
+    held = await w.labelled(return_id)
+    (authorization,) = w.network("#1001")["returnAuthorizations"]
+    (label,) = held["delivered_labels"]
+    assert label["tracking_number"] == authorization["amazonRmaId"]
+    assert label["label_url"] == authorization["rmaPageURL"]
+    await w.receive(return_id, SOCK)
+    shown = await w.state(return_id, "closed")
 
-        held = w.portal(return_id)
-        (line,) = held["line_items"]
-        assert held["was_processed"]
-        assert held["counts"] == {"process": 1}
-        assert (line["grades"], line["assessments"]) == (1, 1)
-        assert line["disposition"]["disposition_outcome"] == "back_to_stock"
-        rma = authorization["amazonRmaId"]
-        assert w.notes(return_id) == [
-            f"Return created in Amazon: 1 x {SOCK}. RMA {rma}.",
-            f"Label delivered: Amazon, tracking {rma}.",
-            f"Amazon inspected {SOCK} at RNO1: sellable. Amazon's reason: UNKNOWN_OTHER_REASON.",
-            "No discrepancy: all units arrived as they should. Processing the return.",
-        ]
-        told = [name for name in events(shown) if name[0].isupper()]
-        story = ["UnitsAuthorized", "LabelIssued", "LabelDelivered", "UnitsInspected", "FindingsReported"]
-        assert [name for name in told if name in story] == story
-        assert told[-1] == "ReturnProcessed"
-        assert not w.daemon.complaints
+    held = w.portal(return_id)
+    (line,) = held["line_items"]
+    assert held["was_processed"]
+    assert held["counts"] == {"process": 1}
+    assert (line["grades"], line["assessments"]) == (1, 1)
+    assert line["disposition"]["disposition_outcome"] == "back_to_stock"
+    rma = authorization["amazonRmaId"]
+    assert w.notes(return_id) == [
+        f"Return created in Amazon: 1 x {SOCK}. RMA {rma}.",
+        f"Label delivered: Amazon, tracking {rma}.",
+        f"Amazon inspected {SOCK} at RNO1: sellable. Amazon's reason: UNKNOWN_OTHER_REASON.",
+        "No discrepancy: all units arrived as they should. Processing the return.",
+    ]
+    told = [name for name in events(shown) if name[0].isupper()]
+    story = ["UnitsAuthorized", "LabelIssued", "LabelDelivered", "UnitsInspected", "FindingsReported"]
+    assert [name for name in told if name in story] == story
+    assert told[-1] == "ReturnProcessed"
 
 
-async def test_a_damaged_return_waits_for_a_person(tmp_path):
+async def test_a_damaged_return_waits_for_a_person(w):
     """A discrepancy is noted, flagged once, never processed, and over when a person has closed the return."""
-    async with world(tmp_path) as w:
-        return_id = w.submit("#1002", ReturnLine(sku=MUG, reason="Changed my mind"), SOCK)
-        await w.receive(return_id, MUG, "CustomerDamaged")
-        w.sandbox.receive(return_id, sku=SOCK)
-        await w.portal_state(return_id, "review")
-        await w.state(return_id, "in_review")
-        assert w.portal(return_id)["counts"] == {"flag": 1}
-        lines = w.portal(return_id)["line_items"]
-        dispositions = {line["sku"]: line["disposition"]["disposition_outcome"] for line in lines}
-        assert dispositions == {MUG: "resale_hold", SOCK: "back_to_stock"}
-        assert w.notes(return_id)[-1] == f"Discrepancy: {MUG} damaged by the customer. Sent to Needs Review."
+    return_id = w.submit("#1002", ReturnLine(sku=MUG, reason="Changed my mind"), SOCK)
+    await w.receive(return_id, MUG, "CustomerDamaged")
+    w.sandbox.receive(return_id, sku=SOCK)
+    await w.portal_state(return_id, "review")
+    await w.state(return_id, "in_review")
+    assert w.portal(return_id)["counts"] == {"flag": 1}
+    lines = w.portal(return_id)["line_items"]
+    dispositions = {line["sku"]: line["disposition"]["disposition_outcome"] for line in lines}
+    assert dispositions == {MUG: "resale_hold", SOCK: "back_to_stock"}
+    assert w.notes(return_id)[-1] == f"Discrepancy: {MUG} damaged by the customer. Sent to Needs Review."
 
-        w.sandbox.settle_review(return_id, "close")
-        shown = await w.state(return_id, "closed")
-        assert "ReturnFlagged" in events(shown)
-        assert events(shown)[-1] == "ReviewSettled"
-        assert w.portal(return_id)["counts"] == {"flag": 1}
-        assert not w.daemon.complaints
+    w.sandbox.settle_review(return_id, "close")
+    shown = await w.state(return_id, "closed")
+    assert "ReturnFlagged" in events(shown)
+    assert events(shown)[-1] == "ReviewSettled"
+    assert w.portal(return_id)["counts"] == {"flag": 1}
 
 
-async def test_the_label_may_come_later(tmp_path):
+async def test_the_label_may_come_later(w):
     """An authorization that is not in the answer of the create call is looked for until it is there."""
-    async with world(tmp_path, label_after=1.2) as w:
-        return_id = w.submit("#1003", SOCK)
-        await w.state(return_id, "awaiting_label")
-        assert not w.portal(return_id)["delivered_labels"]
-        held = await w.labelled(return_id)
-        (label,), (authorization,) = held["delivered_labels"], w.network("#1003")["returnAuthorizations"]
-        assert label["tracking_number"] == authorization["amazonRmaId"]
-        assert w.calls("createFulfillmentReturn") == 1
-        await w.state(return_id, "awaiting_inspection")
-        assert not w.daemon.complaints
+    w.sandbox.set_label_after(1.0)
+    return_id = w.submit("#1003", SOCK)
+    await w.state(return_id, "awaiting_label")
+    assert not w.portal(return_id)["delivered_labels"]
+    held = await w.labelled(return_id)
+    (label,), (authorization,) = held["delivered_labels"], w.network("#1003")["returnAuthorizations"]
+    assert label["tracking_number"] == authorization["amazonRmaId"]
+    assert w.calls("createFulfillmentReturn", "%231003") == 1
+    await w.state(return_id, "awaiting_inspection")
 
 
-async def test_two_parcels_get_a_label_each(tmp_path):
+async def test_two_parcels_get_a_label_each(w):
     """Each label request of a return gets the label of its own authorization."""
-    async with world(tmp_path) as w:
-        w.sandbox.create_order("#1004", {SOCK: 1, MUG: 1}, return_centers=("RNO1", "ABE8"))
-        return_id = w.submit("#1004", SOCK, MUG, parcels=[[0], [1]])
-        await until("both labels", lambda: len(w.portal(return_id)["delivered_labels"]) == 2)
-        labels = w.portal(return_id)["delivered_labels"]
-        assert len({label["tracking_number"] for label in labels}) == 2
-        assert len(w.network("#1004")["returnItems"]) == 2
+    w.sandbox.create_order("#1004", {SOCK: 1, MUG: 1}, return_centers=("RNO1", "ABE8"))
+    return_id = w.submit("#1004", SOCK, MUG, parcels=[[0], [1]])
+    await until("both labels", lambda: len(w.portal(return_id)["delivered_labels"]) == 2)
+    labels = w.portal(return_id)["delivered_labels"]
+    assert len({label["tracking_number"] for label in labels}) == 2
+    assert len(w.network("#1004")["returnItems"]) == 2
 
 
 async def test_without_webhooks_the_polls_find_everything(tmp_path):
@@ -101,24 +99,23 @@ async def test_without_webhooks_the_polls_find_everything(tmp_path):
         assert w.portal(clean)["counts"] == {"process": 1}
 
 
-async def test_a_return_cancelled_in_loop_is_over(tmp_path):
+async def test_a_return_cancelled_in_loop_is_over(w):
     """A return that the shopper takes back before there is a label gets none."""
-    async with world(tmp_path, label_after=30.0) as w:
-        return_id = w.submit("#1007", SOCK)
-        await w.state(return_id, "awaiting_label")
-        w.sandbox.cancel_return(return_id)
-        await w.state(return_id, "cancelled")
-        await pause(0.5)
-        assert not w.portal(return_id)["delivered_labels"]
+    w.sandbox.set_label_after(30.0)
+    return_id = w.submit("#1007", SOCK)
+    await w.state(return_id, "awaiting_label")
+    w.sandbox.cancel_return(return_id)
+    await w.state(return_id, "cancelled")
+    await pause(0.5)
+    assert not w.portal(return_id)["delivered_labels"]
 
 
-async def test_a_refused_unit_becomes_an_error_in_loop(tmp_path):
+async def test_a_refused_unit_becomes_an_error_in_loop(w):
     """When Amazon takes nothing back, the label request gets one error that says why, and no label."""
-    async with world(tmp_path) as w:
-        w.sandbox.refuse_sku(MUG, "InvalidValues", "This unit cannot come back.")
-        return_id = w.submit("#1008", MUG)
-        await w.state(return_id, "closed")
-        (request,) = w.portal(return_id)["label_requests"]
-        (error,) = w.sandbox.snapshot()["loop"]["label_requests"][str(request)]["errors"]
-        assert "This unit cannot come back." in error["message"]
-        assert not w.portal(return_id)["delivered_labels"]
+    w.sandbox.refuse_sku(MUG, "InvalidValues", "This unit cannot come back.")
+    return_id = w.submit("#1008", MUG)
+    await w.state(return_id, "closed")
+    (request,) = w.portal(return_id)["label_requests"]
+    (error,) = w.sandbox.snapshot()["loop"]["label_requests"][str(request)]["errors"]
+    assert "This unit cannot come back." in error["message"]
+    assert not w.portal(return_id)["delivered_labels"]

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.sandbox import Fault
 from tests.e2e.daemon_process import DaemonDied, DaemonProcess
-from tests.e2e.world import SHOP, SOCK, CLOCK, everyone, pause, until, vendors, world
+from tests.e2e.world import CLOCK, SHOP, SOCK, everyone, until, vendors, world
 
 
 async def test_sigterm_under_work_ends_well_within_the_grace(tmp_path):
@@ -63,26 +63,27 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
         await w.labelled(return_id)
 
 
-async def test_one_daemon_per_state_directory(tmp_path):
+@pytest.mark.asyncio(loop_scope="session")
+async def test_one_daemon_per_state_directory(w):
     """A second daemon on the same state directory exits 75 at once and says who holds it; the first does not notice."""
-    async with world(tmp_path) as w:
-        second = DaemonProcess(tmp_path, w.daemon.config, w.daemon.secrets)
-        with pytest.raises(DaemonDied, match=r"exit 75:\n.*another mcfd \(pid \d+\) holds"):
-            await second.start()
-        assert not second.complaints
-        return_id = w.submit("#1401", SOCK)
-        await w.labelled(return_id)
+    second = DaemonProcess(w.daemon.folder, w.daemon.config, w.daemon.secrets)
+    with pytest.raises(DaemonDied, match=r"exit 75:\n(.*\n)*another mcfd \(pid \d+\) holds"):
+        await second.start()
+    assert not second.complaints
+    await w.labelled(w.submit("#1401", SOCK))
 
 
-async def test_a_port_that_is_taken_is_said_in_words(tmp_path):
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_port_that_is_taken_is_said_in_words(w, tmp_path):
     """A listener that cannot be bound ends the start with exit 1 and a sentence, not with a traceback."""
-    async with world(tmp_path) as w, vendors(tmp_path / "other") as other:
-        (tmp_path / "other").mkdir()
-        other.daemon.config["listen"] = {"public": f"127.0.0.1:{w.daemon.public_port}", "ops": "127.0.0.1:0"}
-        with pytest.raises(DaemonDied, match=r"exit 1:\n[^T]*"):
-            await other.daemon.start()
-        assert any("address already in use" in line for line in other.daemon.lines)
-        assert not any("Traceback" in line for line in other.daemon.lines)
+    state = tmp_path / "state" / "mcfd.db"
+    listen = {"public": f"127.0.0.1:{w.daemon.public_port}", "ops": "127.0.0.1:0"}
+    other = w.daemon.config | {"listen": listen, "store": {"path": str(state)}}
+    second = DaemonProcess(tmp_path, other, w.daemon.secrets)
+    with pytest.raises(DaemonDied, match=r"exit 1:"):
+        await second.start()
+    assert "address already in use" in second.lines[-1]
+    assert not second.complaints
 
 
 async def test_a_wrong_configuration_is_told_completely(tmp_path):
@@ -120,46 +121,48 @@ async def test_check_contacts_nobody(tmp_path):
         assert not list(w.daemon.state.iterdir())
 
 
-async def test_the_first_start_without_a_refresh_token(tmp_path):
-    """Without Amazon's token deliveries are acknowledged and kept; once the file is there, a restart does the rest."""
-    async with vendors(tmp_path) as w:
-        token = w.daemon.secrets.pop("amazon_refresh_token")
+async def test_the_first_start(tmp_path):
+    """Without Amazon's token and webhook secrets, what the polls find is kept; when the files are there all goes on."""
+    async with vendors(tmp_path, retry_unit=30.0) as w:
+        own = dict(w.daemon.secrets)
+        missing = ("amazon_refresh_token", f"loop_webhook_secrets.{SHOP}")
+        for name in missing:
+            del w.daemon.secrets[name]
         await w.daemon.start()
         w.subscribe()
-        assert any("amazon_refresh_token" in e["text"] for e in w.daemon.heard("config.warning"))
+        warned = " ".join(e["text"] for e in w.daemon.heard("config.warning"))
+        assert all(name in warned for name in missing)
         returns = [w.submit(f"#15{n:02}", SOCK) for n in range(3)]
         await everyone(*(w.state(return_id, "received") for return_id in returns))
         await until("it was tried", lambda: w.daemon.heard("step.postponed"))
         assert await w.daemon.ops("/readyz") == (503, {"ok": False, "problems": {"amazon": "credentials: no_token"}})
         assert (await w.daemon.ops("/healthz"))[0] == 200
         assert w.calls("token") == 0
-        assert {d["status"] for d in w.sandbox.snapshot()["loop"]["deliveries"]} == {200}
-
-        w.daemon.secrets["amazon_refresh_token"] = token
-        await w.restart()
-        await everyone(*(w.labelled(return_id) for return_id in returns))
-        assert (await w.daemon.ops("/readyz"))[0] == 200
-
-
-async def test_the_first_start_without_webhook_secrets(tmp_path):
-    """Without a webhook secret deliveries are asked to come later, and the polls do the work."""
-    async with vendors(tmp_path, retry_unit=30.0) as w:
-        secret = w.daemon.secrets.pop(f"loop_webhook_secrets.{SHOP}")
-        await w.daemon.start()
-        w.subscribe()
-        return_id = w.submit("#1601", SOCK)
-        await w.labelled(return_id)
         assert {d["status"] for d in w.sandbox.snapshot()["loop"]["deliveries"]} == {503}
-        w.daemon.secrets[f"loop_webhook_secrets.{SHOP}"] = secret
+
+        w.daemon.secrets = own
         await w.restart()
-        await w.receive(return_id, SOCK)
-        await w.state(return_id, "closed")
-        assert any(d["status"] == 200 for d in w.sandbox.snapshot()["loop"]["deliveries"])
+        await everyone(*(w.receive(return_id, SOCK) for return_id in returns))
+        await everyone(*(w.state(return_id, "closed") for return_id in returns))
+        assert (await w.daemon.ops("/readyz"))[0] == 200
+        assert 200 in {d["status"] for d in w.sandbox.snapshot()["loop"]["deliveries"]}
+        assert not w.daemon.complaints
 
 
-async def test_an_idle_daemon_asks_little(tmp_path):
-    """With nothing to do the daemon asks Amazon nothing, and Loop no more than its polls."""
-    async with world(tmp_path, timings={"label_request_poll": "1h", "return_poll": "1h"}) as w:
-        await until("the first polls", lambda: w.calls("listReturns") == 5 and w.calls("listLabelRequests") == 1)
-        await pause(1.0)
-        assert len(w.sandbox.calls()) == 6
+async def test_parked_deliveries_are_acknowledged(tmp_path):
+    """While Amazon refuses the credentials, deliveries are answered 200 and kept, and a restart tries again at once."""
+    async with world(tmp_path) as w:
+        await w.labelled(w.submit("#1600", SOCK))
+        w.sandbox.revoke_access()
+        return_id = w.submit("#1601", SOCK)
+        await until("it is parked", lambda: w.daemon.heard("amazon.credentials_changed", state="refused"))
+        assert await w.daemon.ops("/readyz") == (503, {"ok": False, "problems": {"amazon": "credentials: refused"}})
+        late = w.submit("#1602", SOCK)
+        await w.state(late, "received")
+        assert {d["status"] for d in w.sandbox.snapshot()["loop"]["deliveries"]} == {200}
+        assert w.calls("token") <= 3
+
+        w.sandbox.restore_access()
+        await w.restart()
+        await everyone(w.labelled(return_id), w.labelled(late))
+        assert (await w.daemon.ops("/readyz"))[0] == 200

@@ -4,9 +4,13 @@ import asyncio
 import json
 import random
 
+import pytest
+
 from adapters.sandbox import Fault
 from adapters.sandbox.webhooks import signature
-from tests.e2e.world import SHOP, SOCK, World, everyone, pause, until, vendors, world
+from tests.e2e.world import SHOP, SOCK, World, everyone, pause, until, vendors
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PATH = f"/webhooks/loop/{SHOP}"
 
@@ -32,24 +36,23 @@ async def known(w: World) -> int:
     return sum(answer["returns"].values())
 
 
-async def test_what_is_not_signed_by_loop_is_turned_away(tmp_path):
+async def test_what_is_not_signed_by_loop_is_turned_away(w):
     """A wrong, a missing and somebody else's signature are 401 and store nothing; an unknown shop is 404."""
-    async with world(tmp_path, webhooks=False, timings={"label_request_poll": "1h"}) as w:
-        body, secret = issued(58_000_001, 733_001), w.sandbox.options.webhook_secret
-        assert await w.daemon.deliver(PATH, body, signature("not the secret", body)) == 401
-        assert await w.daemon.deliver(PATH, body, None) == 401
-        assert await w.daemon.deliver(PATH, body + b" ", signature(secret, body)[:-4] + "AAA=") == 401
-        assert await w.daemon.deliver("/webhooks/loop/nobody", body, signature(secret, body)) == 404
-        assert await known(w) == 0
+    body, secret = issued(58_000_001, 733_001), w.sandbox.options.webhook_secret
+    before, returns = await w.daemon.metrics(), await known(w)
+    assert await w.daemon.deliver(PATH, body, signature("not the secret", body)) == 401
+    assert await w.daemon.deliver(PATH, body, None) == 401
+    assert await w.daemon.deliver(PATH, body + b" ", signature(secret, body)[:-4] + "AAA=") == 401
+    assert await w.daemon.deliver("/webhooks/loop/nobody", body, signature(secret, body)) == 404
+    assert await known(w) == returns
 
-        assert await w.daemon.deliver(PATH, body, signature(secret, body)) == 200
-        assert await w.daemon.deliver(PATH, body, signature(secret, body)) == 200
-        assert await known(w) == 1
-        metrics = await w.daemon.metrics()
-        assert metrics[f'mcfd_webhooks_total{{outcome="bad_signature",shop="{SHOP}"}}'] == 3
-        assert metrics['mcfd_webhooks_total{outcome="unknown_shop",shop=""}'] == 1
-        assert metrics[f'mcfd_webhooks_total{{outcome="verified",shop="{SHOP}"}}'] == 1
-        assert metrics[f'mcfd_webhooks_total{{outcome="duplicate",shop="{SHOP}"}}'] == 1
+    assert await w.daemon.deliver(PATH, body, signature(secret, body)) == 200
+    assert await w.daemon.deliver(PATH, body, signature(secret, body)) == 200
+    assert await known(w) == returns + 1
+    after = await w.daemon.metrics()
+    for shop, outcome, more in ((SHOP, "bad_signature", 3), ("", "unknown_shop", 1), (SHOP, "duplicate", 1)):
+        name = f'mcfd_webhooks_total{{outcome="{outcome}",shop="{shop}"}}'
+        assert after[name] - before.get(name, 0) == more
 
 
 async def test_every_acknowledged_delivery_survives_a_power_cut(tmp_path):
@@ -78,31 +81,29 @@ async def test_every_acknowledged_delivery_survives_a_power_cut(tmp_path):
         assert {answer["state"] for answer in shown} == {"received"}
 
 
-async def test_deliveries_may_come_twice_late_and_out_of_order(tmp_path):
+async def test_deliveries_may_come_twice_late_and_out_of_order(w):
     """Duplicates, delays and swapped deliveries change nothing of how a return ends."""
-    async with world(tmp_path) as w:
-        w.sandbox.set_faults(
-            [
-                Fault(vendor="webhook", kind="reorder", seconds=0.3, probability=0.3),
-                Fault(vendor="webhook", kind="delay", seconds=0.2, probability=0.3),
-                Fault(vendor="webhook", kind="duplicate", probability=0.7),
-            ]
-        )
-        returns = [w.submit(f"#11{n:02}", SOCK) for n in range(5)]
-        await everyone(*(w.receive(return_id, SOCK) for return_id in returns))
-        await everyone(*(w.state(return_id, "closed") for return_id in returns))
-        for return_id in returns:
-            assert w.portal(return_id)["counts"] == {"process": 1}
-            assert len(w.portal(return_id)["notes"]) == len(set(w.portal(return_id)["notes"])) == 4
+    w.sandbox.set_faults(
+        [
+            Fault(vendor="webhook", kind="reorder", seconds=0.3, probability=0.3),
+            Fault(vendor="webhook", kind="delay", seconds=0.2, probability=0.3),
+            Fault(vendor="webhook", kind="duplicate", probability=0.7),
+        ]
+    )
+    returns = [w.submit(f"#11{n:02}", SOCK) for n in range(5)]
+    await everyone(*(w.receive(return_id, SOCK) for return_id in returns))
+    await everyone(*(w.state(return_id, "closed") for return_id in returns))
+    for return_id in returns:
+        assert w.portal(return_id)["counts"] == {"process": 1}
+        assert len(w.portal(return_id)["notes"]) == len(set(w.portal(return_id)["notes"])) == 4
 
 
-async def test_what_is_signed_but_unreadable_is_kept_sealed(tmp_path):
+async def test_what_is_signed_but_unreadable_is_kept_sealed(w):
     """A delivery that nobody can read is acknowledged, told in the log without its text, and encrypted at rest."""
-    async with world(tmp_path, webhooks=False) as w:
-        body = b'{"topic": "label.request", "trigger": "label.request.issued", "customer": "canary@example.org", "id": '
-        assert await w.daemon.deliver(PATH, body, signature(w.sandbox.options.webhook_secret, body)) == 200
-        assert w.daemon.heard("webhook.unreadable", shop=SHOP)
-        assert not any("canary" in line for line in w.daemon.lines)
-        await w.daemon.sigterm()
-        stored = b"".join(path.read_bytes() for path in w.daemon.state.iterdir())
-        assert b"canary" not in stored
+    body = b'{"topic": "label.request", "trigger": "label.request.issued", "customer": "canary@example.org", "id": '
+    assert await w.daemon.deliver(PATH, body, signature(w.sandbox.options.webhook_secret, body)) == 200
+    assert w.daemon.heard("webhook.unreadable", shop=SHOP)
+    assert not any("canary" in line for line in w.daemon.lines)
+    stored = b"".join(path.read_bytes() for path in w.daemon.state.iterdir())
+    assert b"Loop webhook: not JSON" in stored
+    assert b"canary" not in stored

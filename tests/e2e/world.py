@@ -65,15 +65,17 @@ async def pause(seconds: float) -> None:
     await CLOCK.wait(asyncio.Event(), seconds)
 
 
-async def until(what: str, seen: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait until `seen` answers something true, and return it."""
+async def until(what: str, seen: Callable[[], Any], seconds: float = PATIENCE, *, or_else: object = None) -> Any:
+    """Wait until `seen` answers something true, and return it; after `seconds` fail, or be content with `or_else`."""
     end = CLOCK.monotonic() + seconds
     while True:
         value = seen()
         value = await value if inspect.isawaitable(value) else value
         if value:
             return value
-        assert CLOCK.monotonic() < end, f"never happened: {what}"
+        if CLOCK.monotonic() >= end:
+            assert or_else is not None, f"never happened: {what}"
+            return or_else
         await pause(LOOK)
 
 
@@ -115,10 +117,13 @@ class World:
         """What Amazon holds of an order."""
         return self.sandbox.snapshot()["amazon"]["orders"][order_id]
 
-    def calls(self, operation: str, status: int | None = None) -> int:
-        """How often a vendor was asked for that."""
-        found = [c for c in self.sandbox.calls() if c["operation"] == operation]
-        return len([c for c in found if status is None or c["status"] == status])
+    def calls(self, operation: str, about: str = "") -> int:
+        """How often a vendor was asked for that, with these words in the path."""
+        return len([c for c in self.sandbox.calls() if c["operation"] == operation and about in c["path"]])
+
+    def loop_calls_of_this_start(self) -> int:
+        """How often Loop was asked since the daemon was last started."""
+        return len([c for c in self.sandbox.calls() if c["vendor"] == "loop" and c["at"] >= self.daemon.started_at])
 
     def notes(self, return_id: int) -> list[str]:
         """The timeline's notes without their markers."""
@@ -146,7 +151,7 @@ class World:
         return shown
 
     async def receive(self, return_id: int, sku: str, condition: str | None = "Sellable") -> None:
-        """Let a fulfillment center process a unit as soon as Amazon expects it."""
+        """Let a fulfillment center process a unit as soon as its label is out."""
         await self.labelled(return_id)
         self.sandbox.receive(return_id, sku=sku, condition=condition)
 
@@ -195,14 +200,15 @@ async def vendors(folder: Path, **options: Any) -> AsyncIterator[World]:
         "loop_api_key": fresh_secret("loop"),
         "webhook_secret": fresh_secret("webhook"),
     }
-    timings, shop = options.pop("timings", {}), options.pop("shop", {})
+    timings, shop, more = options.pop("timings", {}), options.pop("shop", {}), options.pop("config", {})
     defaults = {"process_after": 0.05, "retry_unit": 0.2, "enforce_limits": False}
     async with RaisedSandbox(SandboxOptions(**{**own, **defaults, **options}), CLOCK) as sandbox:
-        daemon = DaemonProcess(folder, configuration(folder, sandbox, timings, shop), secret_files(sandbox.options))
+        config = configuration(folder, sandbox, timings, shop) | more
+        daemon = DaemonProcess(folder, config, secret_files(sandbox.options))
         try:
             yield World(sandbox, daemon)
         except BaseException:
-            print("\n".join(daemon.lines[-60:]))  # noqa: T201 - pytest shows it when the test failed
+            print("\n".join(daemon.lines[-60:]))
             raise
         finally:
             if daemon.running:

@@ -16,12 +16,14 @@ from daemon.domain.returns import (
     LabelRequest,
     LabelSourceName,
     Note,
+    Postage,
     Return,
     ReturnUnit,
     Settlement,
     Standing,
     State,
     Transit,
+    Void,
 )
 from daemon.errors import StaleReturn
 from daemon.ports import DeadLetter, Delivery, OrderHead, ReturnStore, UnitOfWork
@@ -91,6 +93,27 @@ def make_full_return(return_id: str = "r1") -> Return:
         authorizations=(
             ReturnAuthorization(authorization_id="a2", rma_id="R2", page_url="https://x.test/2", center="POZ1"),
             ReturnAuthorization(authorization_id="a1", rma_id="R1", page_url="", center="", ship_to=address),
+        ),
+        postage=(
+            Postage(
+                authorization_id="a2",
+                number=2,
+                sealed_offer=b"\x00\xff",
+                carrier_id="c",
+                carrier="UPS",
+                charge_cents=799,
+                label_format="PDF",
+                shipment_id="s",
+                tracking_id="1Z",
+                printable=True,
+                transit=Transit.IN_TRANSIT,
+                scanned_at=7.0,
+                delivered_at=8.0,
+                lost_at=9.0,
+                tracked_at=10.0,
+                void=Void.KEPT,
+            ),
+            Postage(authorization_id="a1"),
         ),
         notes=(Note(key="z", text="first", written=True), Note(key="a", text="")),
     )
@@ -200,6 +223,7 @@ class OneReturn:
             requests=(*old.requests[::-1], LabelRequest(request_id="r1-q3")),
             units=(make_unit("l9"), *(replace(u, finding=None) for u in old.units[:2])),
             authorizations=(replace(old.authorizations[0], ship_to=old.authorizations[1].ship_to),),
+            postage=(replace(old.postage[1], number=3),),
             notes=(Note(key="new", text="n"), replace(old.notes[1], written=True)),
         )
 
@@ -278,7 +302,7 @@ class OneReturn:
         assert [await get(store)] == winners
 
     async def test_defer_stores_clocks_and_counters_alone(self, store: ReturnStore):
-        """Deferring moves clocks, counters, hint, hold and problem, one version up, and nothing else."""
+        """Deferring moves clocks, counters, begun call, hint, hold and problem, one version up, and nothing else."""
         (old,) = await add(store, make_full_return())
         clocks: dict[str, Any] = {
             "due_at": None,
@@ -288,6 +312,7 @@ class OneReturn:
             "attempts": 4,
             "stumbles": 5,
             "readbacks": 6,
+            "begun": "",
             "hinted": False,
             "held": False,
             "problem": "later",
@@ -402,6 +427,28 @@ class ManyReturns:
         assert await store.read(promised("o1", return_id="new")) == [mine, planned]
         assert await store.read(promised()) == []
 
+    async def test_units_of_cancelled_returns_are_lendable(self, store: ReturnStore):
+        """Lendable are units of other, cancelled returns on the asked orders: expected by Amazon, seen by nobody."""
+
+        def unit(line_id: str, **changes: Any) -> ReturnUnit:
+            return make_unit(line_id, **{"standing": Standing.AUTHORIZED, **changes})
+
+        wanted = unit("wanted")
+        cancelled = make_return(
+            "b",
+            state=State.CANCELLED,
+            units=(wanted, unit("seen", processed_at=1.0), unit("far", order_id="o2"), make_unit("planned")),
+        )
+        _, lender, *_ = await add(
+            store,
+            make_return("a", state=State.CANCELLED, units=(unit("mine"),)),
+            cancelled,
+            make_return("c", units=(unit("open"),)),
+        )
+
+        assert await store.read(lambda uow: list(uow.lendable(["o1"], "acme", "a"))) == [(lender, wanted)]
+        assert await store.read(lambda uow: list(uow.lendable([], "acme", "a"))) == []
+
     async def test_a_return_is_found_by_its_id_alone(self, store: ReturnStore):
         """A return id is looked up over all shops."""
         await add(store, make_return("x", shop="b"), make_return("x", shop="a"), make_return("y"))
@@ -429,6 +476,18 @@ class AroundReturns:
         assert await store.transact(lambda uow: uow.keep_dead_letter(letter))
         assert not await store.transact(lambda uow: uow.keep_dead_letter(letter))
         assert await store.transact(lambda uow: uow.keep_dead_letter(replace(letter, shop="other")))
+
+    async def test_a_document_is_kept_until_its_time(self, store: ReturnStore):
+        """A document reads back until its retention is over; then it is empty, while an unknown one is None."""
+        for name, sealed, expires_at in (("a", b"old", 99.0), ("a", b"\x00new", 10.0), ("b", b"later", 10.5)):
+            await store.transact(lambda uow, args=(name, sealed, expires_at): uow.keep_document(*args))
+        before = await store.read(lambda uow: [uow.document(name) for name in "abc"])
+
+        dropped = [await store.transact(lambda uow: uow.drop_documents(10.0)) for _ in range(2)]
+
+        assert before == [b"\x00new", b"later", None]
+        assert dropped == [1, 0]
+        assert await store.read(lambda uow: [uow.document(name) for name in "abc"]) == [b"", b"later", None]
 
     async def test_orders_are_found_by_their_displayable_id(self, store: ReturnStore):
         """One displayable id may name several fulfillment orders; telling of them again changes nothing."""

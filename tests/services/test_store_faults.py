@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,26 @@ async def test_a_lock_of_another_process_passes(store):
 
     await add(store, make_return("r2"))
     assert await get(store, "r2") is not None
+
+
+async def test_a_short_lock_of_another_process_is_waited_for(store):
+    """A unit that reads and then writes waits for a foreign commit, and then works on what that left."""
+    foreign = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+    foreign.execute("BEGIN IMMEDIATE")
+    foreign.execute("INSERT INTO marks VALUES ('seen', '1')")
+    commit = threading.Timer(0.1, foreign.execute, ["COMMIT"])
+    commit.start()
+
+    def work(uow):
+        seen = uow.mark("seen")
+        uow.add(make_return("r2"))
+        return seen
+
+    try:
+        assert await store.transact(work) == "1"
+    finally:
+        commit.join()
+        foreign.close()
 
 
 async def test_a_full_disk_loses_nothing(store):

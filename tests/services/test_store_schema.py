@@ -16,7 +16,7 @@ import pytest
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
 from adapters.sqlite.store import keeps_commits, open_store
 from daemon.domain import events as ev
-from daemon.domain.returns import Asked, LabelSourceName, Settlement, Standing, State, Transit
+from daemon.domain.returns import Asked, LabelSourceName, Settlement, Standing, State, Transit, Void
 from daemon.errors import ConfigError, StoreUnavailable
 from daemon.ports import DeadLetter, OrderHead
 from tests.services.store_conformance import WAITING, add, get, make_delivery, make_full_return, make_return
@@ -267,6 +267,8 @@ def test_migrations_are_numbered_without_gaps():
         ("label_requests", "transit", Transit),
         ("label_requests", "reported", Transit),
         ("return_units", "standing", Standing),
+        ("postage", "transit", Transit),
+        ("postage", "void", Void),
     ],
 )
 async def test_the_schema_knows_every_word_of_the_domain(written, table, column, words):
@@ -308,12 +310,15 @@ async def test_no_statement_scans_a_table(path):
         uow.record_delivery(make_delivery())
         uow.keep_dead_letter(letter)
         uow.index_orders([OrderHead(order_id="o", displayable_order_id="d")])
+        uow.keep_document("n", b"x", 1.0)
+        uow.drop_documents(2.0)
         uow.set_mark("m", "1")
 
     def ask(uow):
         uow.get("acme", "r1"), uow.history("acme", "r1"), uow.find("r1"), uow.on_order("o1"), uow.mark("m")
         uow.due(WAITING, 1.0, 10), uow.next_due(WAITING), uow.listing([State.STUCK, State.CLOSED], 10)
         uow.promised(["o1", "o2"], "acme", "r1"), uow.orders_named("d")
+        uow.document("n"), uow.lendable(["o1"], "acme", "r2")
 
     async with await open_store(path) as store:
         await store._writer.read(lambda connection: connection.set_trace_callback(statements.add))
@@ -332,6 +337,7 @@ def with_parts_changed(ret):
         requests=tuple(replace(r, label_id="x") for r in ret.requests[:1]),
         units=tuple(replace(u, problem="x") for u in ret.units[:1]),
         authorizations=tuple(replace(a, center="x") for a in ret.authorizations[:1]),
+        postage=tuple(replace(p, number=7) for p in ret.postage[:1]),
         notes=tuple(replace(n, text="x") for n in ret.notes[:1]),
     )
 

@@ -33,8 +33,7 @@ from daemon.domain.transitions import LABEL_HALF
 from daemon.domain.verdict import VerdictPolicy, conclude
 from tests.builders import a_label, a_line, a_portal_return, a_return_item, a_shipment, an_authorization, an_order
 
-LINES = (a_line("1", "SOCK"), a_line("2", "CAP"))
-HOME = {"SOCK": "O1", "CAP": "O2"}
+LINES = (a_line("1"), a_line("2"))
 REQUESTS = ("q1", "q2", "q3")
 ENDED = (PortalState.CLOSED, PortalState.CANCELLED)
 PATIENT = Timings()
@@ -83,13 +82,13 @@ def portal_views(ret: Return) -> Iterator[PortalReturn]:
 
 
 def _orders(ret: Return, conditions: Mapping[tuple[str, int], str | None]) -> list[FulfillmentOrder]:
-    """Both orders as Amazon lists them; a unit with a condition is processed, the empty one being absent."""
+    """Two orders of one unit each, as Amazon lists them; a unit with a condition is processed, `""` being absent."""
     orders = []
-    for order_id, sku in (("O1", "SOCK"), ("O2", "CAP")):
+    for order_id in ("O1", "O2"):
         accepted = [u for u in ret.units if u.order_id == order_id and u.authorization_id]
         items = [_item(u, conditions.get(u.key)) for u in accepted]
         authorizations = tuple(an_authorization(name) for name in {u.authorization_id for u in accepted})
-        shipment = a_shipment(f"S-{order_id}", **{sku: 1})
+        shipment = a_shipment(f"S-{order_id}", SOCK=1)
         orders.append(an_order(order_id, shipment, return_items=tuple(items), authorizations=authorizations))
     return orders
 
@@ -99,6 +98,11 @@ def _item(unit: ReturnUnit, condition: str | None):
 
 
 # ---- what each duty may bring
+
+
+def _withdrawn(request_id: str, at: float) -> Iterator[ev.Event]:
+    yield ev.LabelRequestCancelled(at=at, request_id=request_id)
+    yield ev.NotOurs(at=at, request_id=request_id, why="somebody else delivered a label")
 
 
 def _read_request(ret: Return, request_id: str, at: float) -> Iterator[ev.Event]:
@@ -173,7 +177,7 @@ def _quote_postage(ret: Return, authorization_id: str, at: float) -> Iterator[ev
         yield pe.PostageKept(at=at, postage=replace(old, void=Void.KEPT), why="its purchase could not be settled")
         return
     request_id = next(u.request_id for u in ret.units if u.authorization_id == authorization_id)
-    yield ev.LabelRequestCancelled(at=at, request_id=request_id)
+    yield from _withdrawn(request_id, at)
     yield pe.LabelSourceChanged(at=at, request_id=request_id, source=LabelSourceName.RMA_PAGE)
     yield ev.GaveUp(at=at, problem="Amazon does not offer the return service", hold=True)
 
@@ -217,11 +221,6 @@ def _postage(ret: Return, authorization_id: str) -> Postage:
 
 def _issue_label(_: Return, request_id: str, at: float) -> Iterator[ev.Event]:
     yield ev.LabelIssued(at=at, request_id=request_id, label=a_label())
-
-
-def _withdrawn(request_id: str, at: float) -> Iterator[ev.Event]:
-    yield ev.LabelRequestCancelled(at=at, request_id=request_id)
-    yield ev.NotOurs(at=at, request_id=request_id, why="somebody else delivered a label")
 
 
 def _deliver_label(_: Return, request_id: str, at: float) -> Iterator[ev.Event]:

@@ -1,0 +1,143 @@
+"""What an operator sees and does: probes, metrics, the operator API, the command line."""
+
+import re
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from adapters.sandbox import Fault
+from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, until, world
+
+gentle = pytest.mark.asyncio(loop_scope="session")
+
+
+@gentle
+async def test_metrics_answer_operators_questions_without_ids(w):
+    """States, steps, calls and the time to label are counted, and no label value is an id."""
+    return_id = w.submit("#3001", SOCK)
+    await w.receive(return_id, SOCK)
+    await w.state(return_id, "closed")
+    metrics = await w.daemon.metrics()
+    for name in (
+        'mcfd_returns{state="closed"}',
+        'mcfd_steps_total{act="deliver_label",outcome="done"}',
+        'mcfd_vendor_calls_total{operation="createFulfillmentReturn",outcome="ok",vendor="amazon"}',
+        "mcfd_label_seconds_count",
+        f'mcfd_webhooks_total{{outcome="verified",shop="{SHOP}"}}',
+        f'mcfd_webhook_last_verified_timestamp_seconds{{shop="{SHOP}"}}',
+        'mcfd_bucket_tokens{operation="getFulfillmentOrder"}',
+        'mcfd_service_lateness_seconds{service="label_requests"}',
+        "mcfd_config_last_reload_successful",
+    ):
+        assert metrics[name] >= 0, name
+    _, text = await w.daemon.get("/metrics")
+    held = w.portal(return_id)
+    rma = held["delivered_labels"][0]["tracking_number"]
+    for identifier in (str(return_id), str(held["label_requests"][0]), "3001", rma, SOCK):
+        assert identifier not in re.sub(r"(?m)^#.*$| [0-9.e+-]+$", "", text)
+
+
+@gentle
+async def test_the_states_are_counted_as_returns_move(w):
+    """The gauge of a state rises and falls with the returns in it, and agrees with what the store counts."""
+    return_id = w.submit("#3002", SOCK)
+    await w.receive(return_id, SOCK)
+    await w.state(return_id, "closed")
+    metrics = await w.daemon.metrics()
+    _, status = await w.daemon.verb("status")
+    gauges = {state: metrics[f'mcfd_returns{{state="{state}"}}'] for state in status["returns"]}
+    assert gauges == status["returns"]
+
+
+@gentle
+async def test_probes_say_that_all_is_well(w):
+    """A daemon that works is alive and ready."""
+    assert await w.daemon.ops("/healthz") == (200, {"ok": True, "problems": {}})
+    assert await w.daemon.ops("/readyz") == (200, {"ok": True, "problems": {}})
+
+
+@gentle
+async def test_the_operator_api_needs_its_token(w):
+    """Without the token, or with another, nothing is told and nothing is changed; the public port has no such API."""
+    return_id = w.submit("#3003", SOCK)
+    await w.labelled(return_id)
+    for token in ("", "wrong", w.daemon.secrets["ops_token"][:-1]):
+        assert (await w.daemon.verb("show", token, **{"return": str(return_id)}))[0] == 401
+        assert (await w.daemon.verb("cancel", token, **{"return": str(return_id)}))[0] == 401
+    assert (await w.daemon.verb("explode"))[0] == 404
+    assert (await w.daemon.verb("show", **{"return": "99"}))[0] == 409
+    assert (await w.daemon.verb("show"))[0] == 409
+    assert (await w.daemon.verb("resolve", **{"return": str(return_id), "by": "me"}))[0] == 409
+    assert await w.daemon.deliver("/api/status", b"{}", None) == 404
+    assert await w.daemon.deliver("/metrics", b"{}", None) == 404
+
+
+@gentle
+async def test_match_tells_what_amazon_said(w):
+    """`match` shows each id that was tried, and what came back."""
+    return_id = w.submit("#3004", SOCK)
+    await w.labelled(return_id)
+    _, answer = await w.daemon.verb("match", **{"return": str(return_id)})
+    assert answer["tried"] == [{"order": "#3004", "answer": "holds all units", "skus": [SOCK]}]
+
+
+async def test_the_command_line_with_and_without_the_daemon(tmp_path):
+    """The same answers come from the running daemon and, when it is stopped, from its store; changes need the daemon."""
+    async with world(tmp_path) as w:
+        return_id = w.submit("#3101", SOCK)
+        await w.receive(return_id, SOCK)
+        await w.state(return_id, "closed")
+        name = f"{SHOP}/{return_id}"
+        status, shown, table, refused = await everyone(
+            w.daemon.cli("status", "--json"),
+            w.daemon.cli("show", str(return_id), "--json"),
+            w.daemon.cli("show", name),
+            w.daemon.cli("resolve", str(return_id)),
+        )
+        assert (status.status, shown.status, table.status) == (0, 0, 0)
+        assert status.json["returns"]["closed"] == 1
+        assert shown.json["return"] == name
+        assert shown.json["history"][-1]["after"] == "closed"
+        assert "ReturnProcessed" in table.stdout
+        assert (refused.status, refused.stdout) == (1, "")
+        assert "does not apply" in refused.stderr
+
+        assert await w.daemon.sigterm() == 0
+        before = dump(w)
+        assert (await w.daemon.cli("status", "--json")).json == status.json
+        assert (await w.daemon.cli("show", name, "--json")).json == shown.json
+        late = await w.daemon.cli("retry", name)
+        assert late.status == 1
+        assert "no daemon answers" in late.stderr
+        assert dump(w) == before
+
+
+def dump(w: World) -> list[str]:
+    """Everything that the stopped daemon left behind."""
+    with closing(sqlite3.connect(w.daemon.state / "mcfd.db")) as connection:
+        return list(connection.iterdump())
+
+
+async def test_a_stuck_return_is_retried_or_resolved_by_a_person(tmp_path):
+    """A return that cannot go on says so everywhere; `retry` takes it on to its end, `resolve` closes it."""
+    async with world(tmp_path, config={"attempts": 2}, shop={"destinations": [6021]}) as w:
+        unreadable = Fault(vendor="loop", kind="status", status=200, operation="getLabelRequest")
+        w.sandbox.set_faults([unreadable])
+        retried, resolved = w.submit("#3201", SOCK), w.submit("#3202", MUG)
+        for return_id in (retried, resolved):
+            shown = await w.state(return_id, "stuck")
+            assert shown["problem"]
+        _, status = await w.daemon.verb("status")
+        assert {row["return"] for row in status["stuck"]} == {f"{SHOP}/{retried}", f"{SHOP}/{resolved}"}
+        assert (await w.daemon.metrics())['mcfd_returns{state="stuck"}'] == 2
+
+        w.sandbox.set_faults()
+        await until("Loop shows why", lambda: w.notes(retried) and w.notes(resolved))
+        assert (await w.daemon.cli("retry", str(retried))).status == 0
+        assert (await w.daemon.cli("resolve", f"{SHOP}/{resolved}", "--json")).json["state"] == "closed"
+        await w.receive(retried, SOCK)
+        shown = await w.state(retried, "closed")
+        assert "Retried" in [row["event"] for row in shown["history"]]
+        assert w.portal(retried)["counts"] == {"process": 1}
+        assert not w.portal(resolved)["delivered_labels"]
