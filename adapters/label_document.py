@@ -121,7 +121,7 @@ def _framed(png: bytes) -> bytes:
     if image.width > image.height:
         image = image.transpose(Image.Transpose.ROTATE_90)
     file = BytesIO()
-    canvas = Canvas(file, pagesize=(paper.PAGE_WIDTH, paper.PAGE_HEIGHT), invariant=1)
+    canvas = Canvas(file, pagesize=(paper.PAGE_WIDTH, paper.PAGE_HEIGHT))
     canvas.drawImage(ImageReader(image), 0, 0, paper.PAGE_WIDTH, paper.PAGE_HEIGHT, preserveAspectRatio=True)
     canvas.save()
     return file.getvalue()

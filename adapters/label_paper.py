@@ -119,7 +119,7 @@ def paged(rows: Iterable[Row], again: list[Row]) -> list[list[Row]]:
 def drawn(pages: list[list[Row]], title: str, place: str) -> bytes:
     """A PDF of the pages, each headed by its title and its place among the others."""
     file = BytesIO()
-    canvas = Canvas(file, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), pageCompression=1, invariant=1)
+    canvas = Canvas(file, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), pageCompression=1)
     for number, rows in enumerate(pages, start=1):
         canvas.setFont(TITLE.font, TITLE.size)
         canvas.drawString(MARGIN, PAGE_HEIGHT - MARGIN - TITLE.size, title)

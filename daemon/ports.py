@@ -11,7 +11,6 @@ from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
 from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
 from daemon.domain.returns import Label, Return, ReturnUnit, State, Transit
-from daemon.domain.slips import SlipParcel
 
 T = TypeVar("T")
 
@@ -34,9 +33,6 @@ class Clock(Protocol):
 
     async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
         """Wait until `event` is set or `seconds` have passed (None: for ever); True when the event is set."""
-
-
-# ---- the portal (Loop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +89,6 @@ class ReturnsPortal(Protocol):
         """Remove lines and process the rest, in one call. Not idempotent."""
 
 
-# ---- the network (Amazon)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderHead:
     """One row of the list of fulfillment orders; no address is kept."""
@@ -128,9 +121,6 @@ class FulfillmentNetwork(Protocol):
         """Ask Amazon to take the units back, each under its `return_item_id`. Not idempotent."""
 
 
-# ---- labels
-
-
 class LabelSource(Protocol):
     """Where labels are bought. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
 
@@ -148,16 +138,6 @@ class LabelSource(Protocol):
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """What the carrier says of a parcel."""
-
-
-class LabelPrinter(Protocol):
-    """Makes the document that a shopper prints."""
-
-    def render(self, parcels: Sequence[SlipParcel], *, order_name: str) -> bytes:
-        """Label pages and return slips of all parcels in one PDF."""
-
-
-# ---- the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,16 +246,13 @@ class UnitOfWork(Protocol):
 
 
 class ReturnStore(Protocol):
-    """Durable returns. `transact` resolves only after the commit; raises StoreUnavailable and keeps nothing else."""
+    """Durable returns; both methods raise StoreUnavailable."""
 
     async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run `work` in a transaction of its own."""
+        """Run `work` in a transaction of its own; resolves only after the commit."""
 
     async def read(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run `work`, which only reads."""
-
-
-# ---- secrets, metrics
 
 
 class SecretBox(Protocol):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from daemon.domain.naming import return_item_id
 from daemon.domain.orders import (
     FulfillmentOrder,
     OrderItem,
@@ -20,17 +21,7 @@ from daemon.domain.portal import (
     PortalState,
     RequestStatus,
 )
-from daemon.domain.returns import (
-    Asked,
-    Finding,
-    Label,
-    LabelRequest,
-    Return,
-    ReturnUnit,
-    Standing,
-    State,
-    return_item_id,
-)
+from daemon.domain.returns import Asked, Finding, Label, LabelRequest, Return, ReturnUnit, Standing, State
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0

@@ -122,7 +122,7 @@ class FakePortal(Vendor):
 
     def submit(self, ret: LoopReturn, request: PortalLabelRequest | None = None) -> None:
         """A shopper submits a return; by default one label request asks for all of its lines."""
-        request = request or a_portal_request("q" + ret.return_id)
+        request = request or a_portal_request("q" + ret.return_id, skus=())
         ret.changed_at = self._clock.now()
         self.returns[ret.return_id] = ret
         self.ask(replace(request, return_id=ret.return_id, skus=request.skus or tuple(x.sku for x in ret.lines)))
@@ -366,7 +366,9 @@ class FakeNetwork(Vendor):
             given: dict[str, ReturnAuthorization] = {}
             for unit in units:
                 if refusal := self._refusal(self.orders[order_id], unit):
-                    invalid.append(InvalidItem(return_item_id=unit.return_item_id, code=refusal[0], description=refusal[1]))
+                    invalid.append(
+                        InvalidItem(return_item_id=unit.return_item_id, code=refusal[0], description=refusal[1])
+                    )
                 else:
                     accepted.append(self._accept(order_id, unit, given))
             visible = () if self.authorization_delay else tuple(given.values())
@@ -442,7 +444,7 @@ class WatchedStore:
         self.commits = 0
 
     def fail(self, error: Exception, *, skip: int = 0, after: bool = False) -> None:
-        """Let a coming transaction fail, the next but `skip`: before it, or (`after`) with the commit done."""
+        """Let a coming transaction fail, the next but `skip`: at its end, so that it is undone, or (`after`) once done."""
         self._failures.append((self.commits + skip, error, after))
 
     async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
@@ -450,7 +452,7 @@ class WatchedStore:
         failure = next((f for f in self._failures if f[0] == number), None)
         self.watch("before commit")
         if failure and not failure[2]:
-            raise failure[1]
+            return await self.store.transact(lambda uow: _undo(work(uow), failure[1]))
         result = await self.store.transact(work)
         if failure:
             raise failure[1]
@@ -459,6 +461,10 @@ class WatchedStore:
 
     async def read(self, work: Callable[[UnitOfWork], T]) -> T:
         return await self.store.read(work)
+
+
+def _undo(_: T, error: Exception) -> T:
+    raise error
 
 
 class RecordingMetrics:

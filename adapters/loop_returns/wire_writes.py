@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
+from daemon.domain.naming import NOTE_LIMIT
 from daemon.domain.portal import Grade, PortalState
-from daemon.domain.returns import NOTE_LIMIT, Label, Transit
+from daemon.domain.returns import Label, Transit
 
 CARRIER_LIMIT = 32
 TRACKING_LIMIT = 256

@@ -3,7 +3,8 @@
 from daemon.acts.desk import Desk, Outcome
 from daemon.domain import events as ev
 from daemon.domain.duties import Duty, gradable_lines
-from daemon.domain.returns import Return, note_marker, note_text
+from daemon.domain.naming import note_marker, note_text
+from daemon.domain.returns import Return
 from daemon.domain.verdict import grades
 from daemon.ports import Lane
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from daemon.domain import events as ev
-from daemon.domain import transitions_postage  # noqa: F401 - teaches `after` what happens to bought labels
+from daemon.domain import transitions_outcome, transitions_postage  # noqa: F401 - they teach `after` their events
 from daemon.domain.duties import create_unclear
 from daemon.domain.postage_events import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from daemon.domain.naming import return_item_id
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalLine, PortalReturn
-from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing, return_item_id
+from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing
 
 AMBIGUOUS_CODES = frozenset({"DuplicateRequest", "NoReturnableQuantity"})
 """Refusals that may mean "you have asked already"."""

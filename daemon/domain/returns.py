@@ -1,14 +1,10 @@
 """The return and its parts: plain values. What may happen to them is in `lifecycle`."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from daemon.domain.orders import ReturnAuthorization
-
-ID_LIMIT = 80  # createFulfillmentReturn, sellerReturnItemId
-NOTE_LIMIT = 250
 
 
 class State(StrEnum):
@@ -296,25 +292,3 @@ def change_request(ret: Return, request_id: str, **changes: object) -> Return:
         for r in ret.requests
     )
     return replace(ret, requests=requests)
-
-
-def return_item_id(shop: str, return_id: str, line_id: str, part: int) -> str:
-    """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters."""
-    plain = f"mcfd-{shop}-{return_id}-{line_id}-{part}"
-    readable = "-" not in return_id + line_id  # else two units could share one id
-    if readable and len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
-        return plain
-    names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, str(part)))
-    return "mcfd-" + hashlib.sha256(names.encode()).hexdigest()[:40]
-
-
-def note_marker(ret: Return, key: str) -> str:
-    """A short stable mark that opens a note, by which it is found again in the portal's list."""
-    digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()
-    return f"[mcfd {digest[:8]}]"
-
-
-def note_text(ret: Return, note: Note) -> str:
-    """The whole note, marker first, within the portal's limit (by code point)."""
-    text = f"{note_marker(ret, note.key)} {note.text}"
-    return text if len(text) <= NOTE_LIMIT else text[: NOTE_LIMIT - 1] + "…"

@@ -87,7 +87,9 @@ class DaemonProcess:
         self.write_files()
         self.started_at = SystemClock().now()
         self._ready.clear()
-        self._process = process = await self._spawn("run", "--config", self.config_file, "--secrets", self.secret_folder)
+        self._process = process = await self._spawn(
+            "run", "--config", self.config_file, "--secrets", self.secret_folder
+        )
         assert process.stdout is not None
         assert process.stderr is not None
         self._readers = [asyncio.create_task(self._read(pipe)) for pipe in (process.stdout, process.stderr)]

@@ -1,12 +1,16 @@
 """SIGKILL at any instant, again and again: nothing is lost and nothing happens twice."""
 
+import asyncio
+import itertools
 import random
+import signal
 from dataclasses import dataclass
 
 import pytest
 
-from adapters.sandbox import Fault, ReturnLine
-from tests.e2e.world import MUG, SOCK, World, everyone, pause, until, vendors
+from adapters.sandbox import ReturnLine
+from adapters.sandbox.journal import Call, Journal
+from tests.e2e.world import CLOCK, MUG, SOCK, World, everyone, pause, vendors
 
 RETURNS = 20
 KILLS = 8
@@ -34,13 +38,29 @@ async def live(w: World, story: Story, dice: random.Random) -> int:
 
 
 async def kill_at_random(w: World, dice: random.Random) -> None:
-    """End the daemon in the middle of its calls, and start it again."""
+    """End the daemon when one of its calls arrives, so that the effect is there and its answer is not; start it again."""
     for _ in range(KILLS):
-        asked, more = len(w.sandbox.calls()), dice.randint(1, 40)
-        await until("it works or rests", lambda: len(w.sandbox.calls()) >= asked + more, 1.0, or_else=True)
-        await w.daemon.sigkill()
+        await killed_by_call(w, dice.randint(1, 80))
+        await w.daemon.ended()
         await w.daemon.start()
         w.subscribe()
+
+
+async def killed_by_call(w: World, number: int) -> None:
+    """Kill the daemon as soon as that many more calls have arrived, or after a second of fewer."""
+    journal, died = w.sandbox._journal, asyncio.Event()
+    arrived = itertools.count(1)
+
+    def note(*call: str) -> Call:
+        if next(arrived) == number:
+            w.daemon.signal(signal.SIGKILL)
+            died.set()
+        return Journal.open(journal, *call)
+
+    journal.open = note
+    if not await CLOCK.wait(died, 1.0):
+        w.daemon.signal(signal.SIGKILL)
+    del journal.open
 
 
 def judge(w: World, story: Story, return_id: int) -> None:
@@ -63,12 +83,10 @@ async def test_killed_at_any_instant(tmp_path):
     dice = random.Random(seed)
     stories = [Story(f"#9{n:03}", units=dice.choice((1, 1, 2)), damaged=dice.random() < 0.4) for n in range(RETURNS)]
     async with vendors(tmp_path, seed=seed, timings={"inspection_idle": "1s", "return_poll": "2s"}) as w:
-        slow = {"kind": "delay", "seconds": 0.03, "probability": 0.7}
-        w.sandbox.set_faults([Fault(vendor=vendor, **slow) for vendor in ("loop", "amazon")])
+        w.patience = 90.0
         await w.daemon.start()
         w.subscribe()
         *returns, _ = await everyone(*(live(w, story, dice) for story in stories), kill_at_random(w, dice))
-        w.sandbox.set_faults()
         await everyone(*(w.state(return_id, "closed", "in_review") for return_id in returns))
         for story, return_id in zip(stories, returns, strict=True):
             judge(w, story, return_id)

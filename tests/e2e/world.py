@@ -34,6 +34,7 @@ QUICK = {
     "inspection_idle": "300ms",
     "inspection_moving": "300ms",
     "inspection_arrived": "300ms",
+    "review_watch": "5s",
     "outcome_watch": "500ms",
     "stop_grace": "5s",
     "http_timeout": "5s",
@@ -65,17 +66,15 @@ async def pause(seconds: float) -> None:
     await CLOCK.wait(asyncio.Event(), seconds)
 
 
-async def until(what: str, seen: Callable[[], Any], seconds: float = PATIENCE, *, or_else: object = None) -> Any:
-    """Wait until `seen` answers something true, and return it; after `seconds` fail, or be content with `or_else`."""
+async def until(what: str, seen: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait until `seen` answers something true, and return it."""
     end = CLOCK.monotonic() + seconds
     while True:
         value = seen()
         value = await value if inspect.isawaitable(value) else value
         if value:
             return value
-        if CLOCK.monotonic() >= end:
-            assert or_else is not None, f"never happened: {what}"
-            return or_else
+        assert CLOCK.monotonic() < end, f"never happened: {what}"
         await pause(LOOK)
 
 
@@ -85,6 +84,7 @@ class World:
 
     sandbox: Sandbox
     daemon: DaemonProcess
+    patience: float = PATIENCE
 
     # ---- what people and parcels do
 
@@ -121,6 +121,13 @@ class World:
         """How often a vendor was asked for that, with these words in the path."""
         return len([c for c in self.sandbox.calls() if c["operation"] == operation and about in c["path"]])
 
+    def shipments(self, return_id: int) -> list[dict[str, Any]]:
+        """The labels bought for a return's order, voided ones included."""
+        held = self.sandbox.snapshot()["amazon"]
+        numbers = {label["tracking_number"] for label in self.portal(return_id)["delivered_labels"]}
+        bought = held["shipments"].values()
+        return [s for s in bought if numbers & {parcel["tracking_id"] for parcel in s["parcels"]}]
+
     def loop_calls_of_this_start(self) -> int:
         """How often Loop was asked since the daemon was last started."""
         return len([c for c in self.sandbox.calls() if c["vendor"] == "loop" and c["at"] >= self.daemon.started_at])
@@ -133,7 +140,7 @@ class World:
 
     async def labelled(self, return_id: int) -> dict[str, Any]:
         """Wait for the label; the return as Loop holds it then."""
-        await until(f"label of {return_id}", lambda: self.portal(return_id)["delivered_labels"])
+        await until(f"label of {return_id}", lambda: self.portal(return_id)["delivered_labels"], self.patience)
         return self.portal(return_id)
 
     async def portal_state(self, return_id: int, state: str) -> None:
@@ -147,7 +154,7 @@ class World:
             shown = await self.daemon.show(return_id)
             return shown if shown["state"] in states else None
 
-        shown: dict[str, Any] = await until(f"{return_id} is {' or '.join(states)}", seen)
+        shown: dict[str, Any] = await until(f"{return_id} is {' or '.join(states)}", seen, self.patience)
         return shown
 
     async def receive(self, return_id: int, sku: str, condition: str | None = "Sellable") -> None:
@@ -173,7 +180,9 @@ def secret_files(options: SandboxOptions) -> dict[str, str]:
     }
 
 
-def configuration(folder: Path, sandbox: Sandbox, timings: Mapping[str, str], shop: Mapping[str, Any]) -> dict[str, Any]:
+def configuration(
+    folder: Path, sandbox: Sandbox, timings: Mapping[str, str], shop: Mapping[str, Any]
+) -> dict[str, Any]:
     """The configuration file that goes with a sandbox."""
     return {
         "public_url": "http://127.0.0.1:8080",
@@ -201,10 +210,14 @@ async def vendors(folder: Path, **options: Any) -> AsyncIterator[World]:
         "webhook_secret": fresh_secret("webhook"),
     }
     timings, shop, more = options.pop("timings", {}), options.pop("shop", {}), options.pop("config", {})
+    buys = options.pop("buys_labels", False)
     defaults = {"process_after": 0.05, "retry_unit": 0.2, "enforce_limits": False}
     async with RaisedSandbox(SandboxOptions(**{**own, **defaults, **options}), CLOCK) as sandbox:
         config = configuration(folder, sandbox, timings, shop) | more
         daemon = DaemonProcess(folder, config, secret_files(sandbox.options))
+        if buys:
+            daemon.config["amazon"]["label_source"] = "amazon_shipping"
+            daemon.secrets["amazon_return_service_id"] = sandbox.options.return_service_id
         try:
             yield World(sandbox, daemon)
         except BaseException:

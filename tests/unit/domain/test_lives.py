@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from daemon.domain import events as ev
 from daemon.domain.duties import Act, Duty, duty
 from daemon.domain.lifecycle import allows, apply
-from daemon.domain.returns import NOTE_LIMIT, Asked, Return, Settlement, Standing, State, note_text
+from daemon.domain.naming import NOTE_LIMIT, note_text
+from daemon.domain.returns import Asked, Return, Settlement, Standing, State
 from daemon.domain.schedule import Timings, plan
 from tests.builders import DAY, NOW, a_request, a_return, a_unit, an_authorization, authorized, delivered, found
 from tests.unit.domain.happenings import from_outside, outcomes

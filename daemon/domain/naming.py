@@ -1,0 +1,30 @@
+"""Names that are derived and never drawn, so that a repeat finds what the first try made."""
+
+import hashlib
+
+from daemon.domain.returns import Note, Return
+
+ID_LIMIT = 80  # createFulfillmentReturn, sellerReturnItemId
+NOTE_LIMIT = 250
+
+
+def return_item_id(shop: str, return_id: str, line_id: str, part: int) -> str:
+    """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters."""
+    plain = f"mcfd-{shop}-{return_id}-{line_id}-{part}"
+    readable = "-" not in return_id + line_id  # else two units could share one id
+    if readable and len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
+        return plain
+    names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, str(part)))
+    return "mcfd-" + hashlib.sha256(names.encode()).hexdigest()[:40]
+
+
+def note_marker(ret: Return, key: str) -> str:
+    """A short stable mark that opens a note, by which it is found again in the portal's list."""
+    digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()
+    return f"[mcfd {digest[:8]}]"
+
+
+def note_text(ret: Return, note: Note) -> str:
+    """The whole note, marker first, within the portal's limit (by code point)."""
+    text = f"{note_marker(ret, note.key)} {note.text}"
+    return text if len(text) <= NOTE_LIMIT else text[: NOTE_LIMIT - 1] + "…"

@@ -1,0 +1,142 @@
+"""What README and pyproject say of the house is so."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from adapters.metrics import PrometheusMetrics
+from config.durations import parse_duration
+from config.model import Timings as ConfiguredTimings
+from config.shop import Shop
+from daemon.choices import _verdict
+from daemon.cli import main
+from daemon.domain.lifecycle import WAYS
+from daemon.domain.returns import MISSING, State
+from daemon.domain.schedule import Timings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+LONGEST = 300
+
+
+def table(first_column: str) -> list[list[str]]:
+    """The rows of the README's table whose header begins with that column."""
+    lines = README.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first_column} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    return rows
+
+
+def ways() -> dict[tuple[str, str], set[str]]:
+    """Which events lead from one state to another."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for state, events in WAYS.items():
+        for event, targets in events.items():
+            for target in targets:
+                found[state.value, target.value].add(event.__name__)
+    return found
+
+
+def test_the_state_diagram_is_the_table_of_ways():
+    """Every way between two states is drawn, or its event is in the table of what can happen anywhere."""
+    anywhere = {row[0] for row in table("event")}
+    drawn = {
+        (match[1], match[2]): set(match[3].split(", "))
+        for match in re.finditer(r"^    (\w+) --> (\w+): (.+)$", README, re.M)
+    }
+    expected = {pair: events - anywhere for pair, events in ways().items() if pair[0] != pair[1]}
+    assert drawn == {pair: events for pair, events in expected.items() if events}
+
+
+def test_the_events_of_many_states_are_told_with_their_states():
+    """The table of what can happen in many states names just the states it can happen in and lead to."""
+    for event, _, before, after in table("event"):
+        assert set(before.split(", ")) == {s for (s, _), events in ways().items() if event in events}
+        assert set(after.split(", ")) == {t for (_, t), events in ways().items() if event in events}
+
+
+def test_every_state_is_drawn():
+    """No state is left out of the picture."""
+    picture = README.split("stateDiagram-v2")[1].split("```")[0] + " ".join(row[3] for row in table("event"))
+    assert {state.value for state in State} <= set(re.findall(r"\w+", picture))
+
+
+def test_the_clocks_have_the_defaults_that_the_readme_gives():
+    """The README's table of clocks names every clock of the rules, with the configured default and the rules' own."""
+    told = {row[0]: parse_duration(row[1]) for row in table("key")}
+    configured = ConfiguredTimings()
+    assert told == {name: getattr(configured, name) for name in Timings.__dataclass_fields__}
+    assert told == {name: getattr(Timings(), name) for name in Timings.__dataclass_fields__}
+
+
+def test_the_outcomes_are_the_defaults_of_a_shop():
+    """The README's table of findings is the verdict and the grades of a shop that changes nothing."""
+    policy = _verdict(Shop())
+    for finding, counts_as, grade, disposition in table("finding"):
+        treatment = {
+            "missing": policy.missing,
+            "not_returnable": policy.not_returnable,
+            "condition absent": policy.absent,
+        }
+        assert treatment.get(finding, policy.conditions.get(finding)) == counts_as
+        entry = policy.grades.get(finding)
+        assert (entry.grade, entry.disposition) == (grade, disposition) if entry else (grade, disposition) == ("–", "–")
+    assert {row[0] for row in table("finding")} >= {*policy.conditions, MISSING}
+
+
+def test_every_verb_is_told():
+    """The README's table of verbs is the command's."""
+    assert {row[0].split()[1] for row in table("verb")} == set(main.commands)
+
+
+def test_every_metric_is_told_and_exists():
+    """The README's table of metrics is what a scrape shows."""
+    metrics = PrometheusMetrics("1")
+    metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
+    names = {
+        family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
+        for family in metrics.registry.collect()
+    }
+    assert {row[0] for row in table("metric")} == names
+
+
+def test_the_tree_is_the_repository():
+    """Every module of daemon/ and every file or folder of adapters/ is in the README's tree, and nothing else."""
+    block = README.split("## The house")[1].split("```")[1]
+    told, folders = set(), []
+    for line in filter(None, block.splitlines()):
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        folders[depth:] = [name]
+        told.add("".join(folders))
+    real = {f"{p.relative_to(ROOT)}" for p in (ROOT / "daemon").rglob("*.py") if p.name != "__init__.py"}
+    real |= {f"{p.relative_to(ROOT)}/" for p in (ROOT / "daemon").iterdir() if p.is_dir() and p.name != "__pycache__"}
+    real |= {
+        f"{p.relative_to(ROOT)}{'/' if p.is_dir() else ''}"
+        for p in (ROOT / "adapters").iterdir()
+        if p.name not in {"__init__.py", "__pycache__"}
+    }
+    assert told == real | {"daemon/", "adapters/", "config/", "tests/", "bench/"}
+
+
+@pytest.mark.parametrize("room", ["daemon", "adapters", "config"])
+def test_no_module_is_too_long(room):
+    """A module of more than 300 lines does more than one thing."""
+    long = {
+        str(p.relative_to(ROOT)): n
+        for p in (ROOT / room).rglob("*.py")
+        if (n := len(p.read_text().splitlines())) > LONGEST
+    }
+    assert long == {}
+
+
+def test_the_dependencies_are_told():
+    """Each direct dependency is in the README's table, and each row is a dependency."""
+    declared = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    names = set(re.findall(r'"([a-z-]+)', declared[1]))
+    assert {name.lower() for row in table("package") for name in row[0].split(", ")} == names
