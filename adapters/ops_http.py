@@ -36,8 +36,8 @@ class OpsListener:
         """Bind; raises OSError when the port is taken."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", lambda _: self._probe(self._health))
-        app.router.add_get("/readyz", lambda _: self._probe(self._ready))
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
         app.router.add_post("/api/{verb}", self._call)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
@@ -56,6 +56,12 @@ class OpsListener:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._render(), headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return await self._probe(self._health)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return await self._probe(self._ready)
 
     async def _probe(self, probe: Probe) -> web.Response:
         problems = await probe()

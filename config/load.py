@@ -67,5 +67,5 @@ def _is_shop_name(name: object) -> bool:
 
 
 def _credentials_directory() -> Path | None:
-    directory = os.environ.get(CREDENTIALS_VARIABLE)  # noqa: TID251 -- the one place that may
+    directory = os.environ.get(CREDENTIALS_VARIABLE)
     return Path(directory) if directory else None

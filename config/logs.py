@@ -64,7 +64,7 @@ class _ForeignHandler(logging.Handler):
 
 def running_under_systemd() -> bool:
     """Whether systemd started this process."""
-    return bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("INVOCATION_ID"))  # noqa: TID251
+    return bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("INVOCATION_ID"))
 
 
 def configure(

@@ -112,7 +112,7 @@ class Timings(Section):
     """How often Amazon is read for units that may still come after the end. Default 7d: nobody waits for the answer."""
 
     review_watch: Duration = 12 * HOUR
-    """How often a return in Needs Review is read. Default 12h: webhook and poll tell sooner, this is their safety net."""
+    """How often a return in Needs Review is read. Default 12h: webhook and poll tell sooner."""
 
     outcome_watch: Duration = 10 * MINUTE
     """How long Loop may take to show what it was asked for. Default 10m: its processing is queued."""

@@ -64,7 +64,7 @@ STEPS_SHARE = 0.8
 
 
 class App:
-    """The whole daemon. `opened` is called when it hears, polls and steps; then `public_port` and `ops_port` are known."""
+    """The whole daemon; `public_port` and `ops_port` are known once it listens."""
 
     def __init__(self, loaded: Loaded, *, clock: Clock, notifier: Notifier, watchdog: float | None = None) -> None:
         self._loaded = loaded
@@ -94,14 +94,25 @@ class App:
             vendors = await connect(stack, self._loaded, self._clock, self._metrics)
             vault = Vault(self._loaded.secrets.vault_key_bytes)
             hosting = self._hosting(store, vault)
-            at_desks = desks(vendors, self._loaded, store, self._clock, self._metrics, hosting, vault, self._pending)
+            at_desks = desks(
+                vendors,
+                self._loaded,
+                store=store,
+                clock=self._clock,
+                metrics=self._metrics,
+                hosting=hosting,
+                box=vault,
+                pending=self._pending,
+            )
             intake = Intake(store, self._clock, self._timings, self._metrics, self._wake)
             services = self._services(store, at_desks, vendors, intake)
             operator = Operator(store, self._clock, self._timings, at_desks, self._wake)
             ready = partial(self._ready, store, vendors)
             ops = await open_ops(self._loaded, operator, self._metrics, health=self._health, ready=ready)
             stack.push_async_callback(_closing, "ops listener", ops.stop)
-            public = await open_public(self._loaded, intake, hosting, vault, self._clock, self._metrics)
+            public = await open_public(
+                self._loaded, intake, hosting, box=vault, clock=self._clock, metrics=self._metrics
+            )
             self.public_port, self.ops_port = public.port, ops.port
             services["public listener"] = partial(self._front_door, public)
             self._notifier.ready()
@@ -242,7 +253,7 @@ class App:
         log.warning("config.reload_ignored", text="restart to take over a changed configuration")
 
     async def _health(self) -> dict[str, str]:
-        return {name: "has not been heard of in time" for name in self._beats.late()}
+        return dict.fromkeys(self._beats.late(), "has not been heard of in time")
 
     async def _ready(self, store: SqliteStore, vendors: Vendors) -> dict[str, str]:
         problems = {}

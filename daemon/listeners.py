@@ -18,7 +18,7 @@ Probe = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 async def open_public(
-    loaded: Loaded, intake: Intake, hosting: LabelHosting, box: SecretBox, clock: Clock, metrics: PrometheusMetrics
+    loaded: Loaded, intake: Intake, hosting: LabelHosting, *, box: SecretBox, clock: Clock, metrics: PrometheusMetrics
 ) -> PublicListener:
     """The listener that the internet reaches. Raises OSError when its port is taken."""
 

@@ -127,6 +127,7 @@ def _portal(name: str, transport: Transport, loaded: Loaded, clock: Clock) -> Lo
 def desks(
     vendors: Vendors,
     loaded: Loaded,
+    *,
     store: ReturnStore,
     clock: Clock,
     metrics: PrometheusMetrics,

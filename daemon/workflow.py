@@ -109,6 +109,7 @@ class Workflow:
     async def _perform(self, ret: Return, owed: Duty, desk: Desk) -> Return:
         if owed.act is Act.LOOK_FOR_INSPECTION:
             return await self._look(ret, desk)
+        ret = forgive_lateness(ret, desk.clock.now())
         resumed = ret.begun == owed.key
         if owed.act in ONCE and not resumed:
             ret = await self._recorder.begin(ret, ev.CallBegun(at=desk.clock.now(), key=owed.key))
@@ -122,7 +123,7 @@ class Workflow:
         desk.metrics.step(owed.act, "not_yet")
         now = desk.clock.now()
         waiting = replace(
-            forgive_lateness(ret, now),
+            ret,
             due_at=now + outcome.delay,
             readbacks=outcome.readbacks or ret.readbacks,
             stumbles=0,

@@ -97,9 +97,14 @@ def a_return(**fields: Any) -> Return:
 
 def an_awaited_return(*units: ReturnUnit, **fields: Any) -> Return:
     """A return whose label is out and whose units are on their way."""
-    fields = {"state": State.AWAITING_INSPECTION, "labelled_at": NOW, "requests": (delivered(),), **fields}
-    units = units or (authorized(a_unit()),)
-    return a_return(units=units, authorizations=(an_authorization(),), **fields)
+    usual = {
+        "state": State.AWAITING_INSPECTION,
+        "labelled_at": NOW,
+        "requests": (delivered(),),
+        "units": units or (authorized(a_unit()),),
+        "authorizations": (an_authorization(),),
+    }
+    return a_return(**{**usual, **fields})
 
 
 # ---- Amazon

@@ -41,7 +41,7 @@ class ReturnServicePostage:
         self._label_format = label_format
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
-        """The rate whose service is the return service. Raises Refused when its label cannot be printed by a shopper."""
+        """The rate whose service is the return service. Raises Refused when a shopper could not print its label."""
         quote = await self._shipping.rates(_rate_request(order))
         rate = next((rate for rate in quote.rates if rate.service_id == self._service_id), None)
         if rate is None:

@@ -1,0 +1,40 @@
+"""What the tests of the services share."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.services.stage import Choices, make_template, open_stage
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """An empty, migrated database to copy."""
+    return make_template(tmp_path_factory.mktemp("template") / "empty.db")
+
+
+@pytest.fixture
+async def open_with(tmp_path, template):
+    """Open a stage with the choices given; it is closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(**choices):
+            stage = await open_stage(tmp_path, template, Choices(**choices))
+            stack.push_async_callback(stage.stop)
+            return stage
+
+        yield opened
+
+
+@pytest.fixture
+async def stage(open_with):
+    """A stage with the choices that are proposed to operators."""
+    return await open_with()
+
+
+@pytest.fixture(autouse=True)
+def logs():
+    """What was logged, as dictionaries; nothing is printed."""
+    with capture_logs() as entries:
+        yield entries

@@ -1,0 +1,252 @@
+"""A daemon in the hand of a test: real workflow code over a real database, both vendors in memory, time as told."""
+
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from adapters.sqlite.schema import make_ready, migrations
+from adapters.sqlite.store import SqliteStore, open_store
+from adapters.vault import Vault
+from daemon.acts.desk import Desk, OrderLocks, ReasonCatalogue
+from daemon.domain.policy import ShopPolicy
+from daemon.domain.portal import Message, PortalLabelRequest, PortalLine, RequestIssued
+from daemon.domain.returns import Return, ReturnUnit, State
+from daemon.domain.schedule import Timings
+from daemon.domain.slips import SlipParcel
+from daemon.hosting import LabelHosting
+from daemon.intake import Intake
+from daemon.operator import Operator
+from daemon.polls import OrderIndex, PortalPolls
+from daemon.ports import Delivery
+from daemon.recorder import Recorder
+from daemon.workflow import Workflow
+from tests.builders import a_line, a_shipment, an_order
+from tests.fakes import FakeNetwork, FakePortal, FakePostage, LoopReturn, RecordingMetrics, WatchedStore
+from tests.virtual_time import FakeClock
+
+HOUR = 3600.0
+DAY = 86400.0
+ORDER = "5001"  # what the portal calls the order of a LoopReturn, unless told otherwise
+ORDER_TEMPLATES = ("{provider_order_id}", "{order_name}", "{order_name_bare}", "{order_number}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What an operator may have configured."""
+
+    policy: ShopPolicy = ShopPolicy(order_id_templates=ORDER_TEMPLATES)  # noqa: RUF009 - frozen
+    timings: Timings = Timings()  # noqa: RUF009 - frozen
+    attempts: int = 8
+    shops: tuple[str, ...] = ("acme",)
+
+
+class Stage:
+    """Shops, their daemon and both vendors. `pending` is how many returns are said to wait for an authorization."""
+
+    def __init__(self, path: Path, clock: FakeClock, choices: Choices, watch: Callable[[str], None]) -> None:
+        self.path = path
+        self.clock = clock
+        self.choices = choices
+        self.portals = {shop: FakePortal(clock) for shop in choices.shops}
+        self.portal = self.portals[choices.shops[0]]
+        self.network = FakeNetwork(clock)
+        self.postage = FakePostage(clock)
+        self.box = Vault([bytes(32)])
+        self.metrics = RecordingMetrics()
+        self.pending = 1
+        self.woken = 0
+        self._watch = watch
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        """Start a daemon: everything but the vendors and the file is new."""
+        self.sqlite = await open_store(self.path, inline=True)
+        await _relax(self.sqlite)
+        self.store = WatchedStore(self.sqlite)
+        for watched in (*self.portals.values(), self.network, self.postage, self.store):
+            watched.watch = self._watch
+        reasons, locks = ReasonCatalogue(self.network, self.clock), OrderLocks()
+        index = OrderIndex(self.network, self.store, self.clock)
+        timings = self.choices.timings
+        self.hosting = LabelHosting(
+            self.store,
+            self.box,
+            self.clock,
+            public_url="https://returns.test",
+            retention=30 * DAY,
+            new_token=lambda: f"token-{next(self._numbers)}",
+        )
+        self.desks = {
+            shop: Desk(
+                portal=portal,
+                network=self.network,
+                policy=self.choices.policy,
+                timings=timings,
+                clock=self.clock,
+                store=self.store,
+                reasons=reasons,
+                locks=locks,
+                metrics=self.metrics,
+                refresh_index=index.refresh,
+                box=self.box,
+                hosting=self.hosting,
+                print_labels=_print,
+                label_source=self.postage,
+                pending=lambda: self.pending,
+            )
+            for shop, portal in self.portals.items()
+        }
+        recorder = Recorder(self.store, self.clock, timings, self.metrics)
+        self.workflow = Workflow(self.desks, recorder, attempts=self.choices.attempts, jitter=lambda: 1.0)
+        self.intake = Intake(self.store, self.clock, timings, self.metrics, self._wake)
+        self.operator = Operator(self.store, self.clock, timings, self.desks, self._wake)
+        self.polls = PortalPolls(self.portals, self.intake, self.store, self.clock)
+
+    async def stop(self) -> None:
+        """Close the database; nothing of the process is left."""
+        await self.sqlite.close()
+
+    async def restart(self) -> None:
+        """Another process over the same database and the same vendors."""
+        await self.stop()
+        await self.start()
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    # ---- the world
+
+    def ship(self, order_id: str = ORDER, **quantities: int) -> None:
+        """Amazon has shipped an order of these quantities by SKU."""
+        self.network.add(an_order(order_id, a_shipment("S1", **quantities)))
+
+    async def submit(
+        self,
+        *lines: PortalLine,
+        return_id: str = "77",
+        request: PortalLabelRequest | None = None,
+        **fields: object,
+    ) -> None:
+        """A shopper submits a return, and the webhook about its label request is delivered."""
+        ret = LoopReturn(return_id=return_id, lines=list(lines or (a_line(),)), **fields)  # type: ignore[arg-type]
+        self.portal.submit(ret, request)
+        await self.tell(
+            RequestIssued(return_id=return_id, request_id=request.request_id if request else "q" + return_id)
+        )
+
+    async def tell(self, message: Message | None, *, digest: str = "", return_id: str = "77") -> bool:
+        """Deliver a webhook; the same digest means the same delivery again. False when it was a repeated one."""
+        delivery = Delivery(
+            shop="acme",
+            topic="label.request",
+            trigger="label.request.issued",
+            subject="",
+            return_id=message.return_id if message else return_id,
+            digest=digest or f"delivery-{next(self._numbers)}",
+            received_at=self.clock.now(),
+        )
+        return await self.intake.deliver(delivery, message)
+
+    async def inspect(self, condition: str | None = "Sellable", *, line: str = "1", return_id: str = "77") -> None:
+        """A fulfillment center looks at one unit; nobody tells the daemon."""
+        self.network.inspect(await self.unit(line, return_id), condition)
+
+    # ---- what is stored
+
+    async def ret(self, return_id: str = "77", shop: str = "acme") -> Return:
+        """The return as it is stored."""
+        found = await self.store.read(lambda uow: uow.get(shop, return_id))
+        assert found is not None
+        return found
+
+    async def unit(self, line: str = "1", return_id: str = "77") -> ReturnUnit:
+        """The (first) unit of a line as it is stored."""
+        return next(u for u in (await self.ret(return_id)).units if u.line_id == line)
+
+    async def history(self, return_id: str = "77") -> list[str]:
+        """The names of the events, oldest first."""
+        return [row.event for row in await self.store.read(lambda uow: uow.history("acme", return_id))]
+
+    # ---- work and time
+
+    async def step(self, return_id: str = "77") -> Return:
+        """One step of one return, due or not."""
+        return await self.workflow.step(await self.ret(return_id))
+
+    async def work(self) -> None:
+        """Step what is due until nothing is."""
+        for _ in range(100):
+            now = self.clock.now()
+            due = await self.store.read(lambda uow, now=now: uow.due(tuple(State), now, 100))
+            if not due:
+                return
+            for shop, return_id in due:
+                await self.workflow.step(await self.ret(return_id, shop))
+        pytest.fail("the daemon works on without a pause")
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, and let the daemon do at each instant what is due then."""
+        end = self.clock.now() + seconds
+        await self.work()
+        while (due := await self.store.read(lambda uow: uow.next_due(tuple(State)))) is not None and due <= end:
+            self.clock.advance(due - self.clock.now())
+            await self.work()
+        self.clock.advance(end - self.clock.now())
+
+    async def reach(self, state: State, *, within: float = DAY, return_id: str = "77") -> Return:
+        """Let time pass until a return is in that state; fail when it is not in time."""
+        end = self.clock.now() + within
+        await self.work()
+        while (ret := await self.ret(return_id)).state is not state:
+            due = await self.store.read(lambda uow: uow.next_due(tuple(State)))
+            if due is None or due > end:
+                pytest.fail(f"the return is {ret.state} ({ret.problem}), not {state}")
+            self.clock.advance(due - self.clock.now())
+            await self.work()
+        return ret
+
+    async def sent(self, *lines: PortalLine, return_id: str = "77", **fields: object) -> Return:
+        """A return whose label is in the shopper's hands; the order holds its lines and nothing else."""
+        lines = lines or (a_line(),)
+        self.ship(**{sku: sum(line.sku == sku for line in lines) for sku in {line.sku for line in lines}})
+        await self.submit(*lines, return_id=return_id, **fields)  # type: ignore[arg-type]
+        return await self.reach(State.AWAITING_INSPECTION, return_id=return_id)
+
+
+async def open_stage(
+    folder: Path,
+    template: Path,
+    choices: Choices | None = None,
+    *,
+    clock: FakeClock | None = None,
+    watch: Callable[[str], None] = lambda _point: None,
+) -> Stage:
+    """A stage in that folder whose daemon has started over a copy of the template."""
+    path = folder / "mcfd.db"
+    shutil.copy(template, path)
+    stage = Stage(path, clock or FakeClock(), choices or Choices(), watch)
+    await stage.start()
+    return stage
+
+
+def make_template(path: Path) -> Path:
+    """An empty database. Migrating one costs more than most tests, so it is done once, and copied."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    make_ready(path, connection, migrations())
+    connection.close()
+    return path
+
+
+async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
+    """All labels one after the other, which is what printing comes to."""
+    return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
+
+
+async def _relax(store: SqliteStore) -> None:
+    """These processes are killed; the machine keeps its power."""
+    await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))

@@ -1,0 +1,456 @@
+"""Units become return items at Amazon, each once, and their authorization is waited for."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from daemon.domain.orders import CreateAnswer
+from daemon.domain.policy import ShopPolicy
+from daemon.domain.portal import RequestCancelled
+from daemon.domain.returns import Asked, Standing, State
+from daemon.domain.schedule import Timings
+from daemon.errors import CredentialsRefused, Refused, Unavailable
+from tests.builders import a_line
+from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
+
+LOST = Unavailable("time-out")
+
+
+async def asked(stage, *lines, **quantities):
+    """A return whose units have their places, and whose create call is the next step."""
+    stage.ship(**(quantities or {"SOCK": len(lines) or 1}))
+    await stage.submit(*lines)
+    await stage.step()
+    await stage.step()
+
+
+def listed(stage) -> list[str]:
+    """Our ids of the return items that Amazon has."""
+    return [item.return_item_id for item in stage.network.items(ORDER)]
+
+
+def asked_for(stage) -> list[list[str]]:
+    """Our ids of the units of each create call."""
+    return [[u.return_item_id for u in call.arguments[1]] for call in stage.network.made("create_return")]
+
+
+class TestTheAnswer:
+    async def test_an_authorization_in_the_answer_needs_no_poll(self, stage):
+        """Amazon usually answers with the authorization: the label follows at once, and the order is not read again."""
+        await asked(stage, a_line("1"), a_line("2"))
+        reads = stage.network.count("order")
+        await stage.work()
+
+        assert (await stage.ret()).state is State.AWAITING_INSPECTION
+        assert stage.network.count("order") == reads
+        assert stage.network.count("create_return") == 1
+        assert len(listed(stage)) == 2
+
+    async def test_an_absent_authorization_is_polled_for(self, stage):
+        """The first look comes after `label_poll_first`, the next ones spaced by the budget, until it is there."""
+        stage.network.authorization_delay = 9.0
+        await asked(stage)
+        start = stage.clock.now()
+        reads = stage.network.count("order")
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert [call.at - start for call in stage.network.made("order")[reads:]] == [2.0, 4.0, 6.0, 8.0, 10.0]
+        assert stage.network.count("create_return") == 1
+
+    @pytest.mark.parametrize(("pending", "apart"), [(1, 2.0), (20, 10.0), (1000, 30.0)])
+    async def test_polls_share_the_budget(self, stage, pending, apart):
+        """The more returns wait, the rarer each looks; never more than 30 s apart in the first hour."""
+        stage.pending = pending
+        stage.network.authorization_delay = DAY
+        await asked(stage)
+        start = stage.clock.now()
+        await stage.pass_time(300.0)
+
+        late = [call.at for call in stage.network.made("order") if call.at > start + 2.0]
+        assert {round(b - a, 6) for a, b in zip(late, late[1:], strict=False)} == {apart}
+
+    async def test_polls_are_rarer_after_the_first_hour(self, stage):
+        """What has not come by then is looked for every `label_poll_late`."""
+        stage.network.authorization_delay = 30 * HOUR
+        await asked(stage)
+        await stage.pass_time(2 * HOUR)
+        reads = stage.network.count("order")
+        await stage.pass_time(HOUR)
+
+        assert stage.network.count("order") - reads == 12
+
+    async def test_several_authorizations_are_all_waited_for(self, stage):
+        """Units that go to two fulfillment centers belong to two authorizations; one label covers the request."""
+        stage.network.center_of = {"SOCK": "LEX1", "CAP": "RNO1"}
+        stage.network.authorization_delay = 5.0
+        await asked(stage, a_line("1", "SOCK"), a_line("2", "CAP"), SOCK=1, CAP=1)
+        ret = await stage.reach(State.AWAITING_INSPECTION)
+
+        assert {a.center for a in ret.authorizations} == {"LEX1", "RNO1"}
+        assert len({u.authorization_id for u in ret.units}) == 2
+        assert len(stage.portal.labels) == 1
+
+
+class TestUnclearAnswers:
+    async def test_a_time_out_after_the_effect_is_read_back(self, stage):
+        """Amazon made the return and its answer was lost: it is found by our ids, and asked for once in all."""
+        stage.network.fail("create_return", LOST, after=True)
+        await asked(stage, a_line("1"), a_line("2"))
+        await stage.reach(State.AWAITING_INSPECTION, within=60.0)
+
+        assert stage.network.count("create_return") == 1
+        assert len(listed(stage)) == 2
+        assert all(u.standing is Standing.AUTHORIZED for u in (await stage.ret()).units)
+
+    async def test_a_time_out_before_the_effect_is_asked_again_under_the_same_ids(self, stage):
+        """Nothing is there when the order is read back: the call is repeated with the same units and ids."""
+        stage.network.fail("create_return", LOST)
+        await asked(stage, a_line("1"), a_line("2"))
+        await stage.reach(State.AWAITING_INSPECTION, within=60.0)
+
+        first, second = asked_for(stage)
+        assert first == second == listed(stage)
+
+    async def test_what_amazon_lists_late_is_still_adopted(self, stage):
+        """The order does not show the new items at once: the duplicate is recognised when it does."""
+        stage.network.read_lag = 4.0
+        stage.network.fail("create_return", LOST, after=True)
+        await asked(stage, a_line("1"), a_line("2"))
+        await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
+
+        assert len(listed(stage)) == 2
+        assert stage.portal.requests["q77"].errors == ()
+
+    async def test_an_answer_that_names_nothing_is_read_back(self, stage):
+        """A success without a word about our units is no success: the order says what became of them."""
+        stage.network.meanwhile("create_return", _keep_quiet(stage), after=True)
+        await asked(stage)
+        await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
+
+        assert len(listed(stage)) == 1
+
+    async def test_a_crash_between_the_call_and_the_save_reads_back(self, stage):
+        """The intention was saved before the call; the next process looks before it asks."""
+        await asked(stage)
+        stage.network.meanwhile("create_return", _die, after=True)
+        with pytest.raises(_Death):
+            await stage.step()
+        await stage.restart()
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert stage.network.count("create_return") == 1
+
+    async def test_an_outage_is_waited_out(self, stage):
+        """While Amazon is away no attempt is spent; afterwards the return goes on."""
+        await asked(stage)
+        stage.network.outage = Unavailable("503", unclear=False)
+        await stage.pass_time(6 * HOUR)
+        ret = await stage.ret()
+        assert (ret.state, ret.attempts) == (State.RECEIVED, 0)
+
+        stage.network.outage = None
+        await stage.reach(State.AWAITING_INSPECTION, within=120.0)
+
+
+class TestRefusals:
+    async def test_partial_success_goes_on_with_what_was_accepted(self, stage):
+        """One unit refused: the other gets its label, and the refused one is not returnable with Amazon's reason."""
+        stage.network.refuse = {"CAP": ("InvalidValues", "too old")}
+        await asked(stage, a_line("1", "SOCK"), a_line("2", "CAP"), SOCK=1, CAP=1)
+        ret = await stage.reach(State.AWAITING_INSPECTION)
+
+        assert [(u.sku, u.standing) for u in ret.units] == [
+            ("SOCK", Standing.AUTHORIZED),
+            ("CAP", Standing.NOT_RETURNABLE),
+        ]
+        assert "too old" in ret.units[1].problem
+        assert stage.portal.requests["q77"].errors == ()
+        assert any("Not returnable: 1 x CAP" in note for note in stage.portal.returns["77"].notes)
+
+    async def test_all_refused_is_one_label_request_error(self, stage):
+        """Nothing can come back: Loop is told why, once, and the return is over."""
+        stage.network.refuse = {"SOCK": ("InvalidValues", "too old")}
+        await asked(stage)
+        await stage.pass_time(DAY)
+
+        (error,) = stage.portal.requests["q77"].errors
+        assert "too old" in error
+        ret = await stage.ret()
+        assert (ret.state, ret.requests[0].asked) == (State.CLOSED, Asked.REFUSED)
+        assert stage.portal.labels == {}
+
+    async def test_the_whole_call_refused_is_one_label_request_error(self, stage):
+        """A 400 for the call as such is final for its units."""
+        stage.network.fail("create_return", Refused("InvalidInput", "no inventory"))
+        await asked(stage)
+        await stage.pass_time(DAY)
+
+        (error,) = stage.portal.requests["q77"].errors
+        assert "no inventory" in error
+        assert stage.network.count("create_return") == 1
+
+    async def test_a_duplicate_that_is_not_ours_is_read_back_twice_then_refused(self, stage):
+        """DuplicateRequest may mean ours: the order is read after 5 s and after 60 s more, then the unit is refused."""
+        stage.network.refuse = {"SOCK": ("DuplicateRequest", "")}
+        await asked(stage)
+        start = stage.clock.now()
+        reads = stage.network.count("order")
+        await stage.pass_time(DAY)
+
+        assert [call.at - start for call in stage.network.made("order")[reads:]] == [5.0, 65.0]
+        assert stage.network.count("create_return") == 1
+        assert len(stage.portal.requests["q77"].errors) == 1
+
+    async def test_a_duplicate_that_is_ours_is_adopted(self, stage):
+        """A unit that Amazon says it has, and lists under our id by the time of the read back, is a success."""
+        await asked(stage)
+        await stage.network.create_return(ORDER, (await stage.ret()).units)
+        stage.network.calls.clear()
+        await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
+
+        assert stage.network.count("create_return") == 1
+        assert len(listed(stage)) == 1
+
+    async def test_an_unsuitable_answer_for_one_unit_does_not_hold_up_its_siblings(self, stage):
+        """A doubtful unit is settled by reading back while the accepted one keeps its authorization."""
+        stage.network.refuse = {"CAP": ("NoReturnableQuantity", "")}
+        await asked(stage, a_line("1", "SOCK"), a_line("2", "CAP"), SOCK=1, CAP=1)
+        ret = await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
+
+        assert [u.standing for u in ret.units] == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+        assert len(listed(stage)) == 1
+
+
+class TestOneUnitOneReturn:
+    async def test_two_returns_on_one_order_never_share_a_unit(self, stage):
+        """Two returns of one order are matched and authorized at the same time: each gets another shipped unit."""
+        stage.ship(SOCK=2)
+        await stage.submit(a_line("1"), return_id="1")
+        await stage.submit(a_line("2"), return_id="2")
+        for _ in range(6):
+            await asyncio.gather(stage.step("1"), stage.step("2"))
+
+        assert len(listed(stage)) == 2
+        assert {(await stage.ret(n)).state for n in ("1", "2")} == {State.AWAITING_INSPECTION}
+
+    async def test_the_last_unit_goes_to_one_of_two_returns(self, stage):
+        """Only one unit was shipped: one return gets it, the other is refused, and Amazon is not asked twice."""
+        stage.ship(SOCK=1)
+        await stage.submit(a_line("1"), return_id="1")
+        await stage.submit(a_line("2"), return_id="2")
+        for _ in range(6):
+            await asyncio.gather(stage.step("1"), stage.step("2"))
+        await stage.work()
+
+        assert len(listed(stage)) == 1
+        assert {(await stage.ret(n)).state for n in ("1", "2")} == {State.AWAITING_INSPECTION, State.CLOSED}
+        assert stage.network.count("create_return") == 1
+
+    async def test_create_calls_of_one_order_are_serial(self, stage):
+        """While one return's call is under way the other's waits, so that each sees what the first has done."""
+        stage.ship(SOCK=2)
+        under_way, together = 0, 0
+
+        async def enter():
+            nonlocal under_way, together
+            under_way += 1
+            together = max(together, under_way)
+            for _ in range(20):
+                await asyncio.sleep(0)  # noqa: TID251 - gives the other every chance
+
+        async def leave():
+            nonlocal under_way
+            under_way -= 1
+
+        for return_id in ("1", "2"):
+            await stage.submit(a_line(return_id), return_id=return_id)
+            stage.network.meanwhile("create_return", enter)
+            stage.network.meanwhile("create_return", leave, after=True)
+        for _ in range(6):
+            await asyncio.gather(stage.step("1"), stage.step("2"))
+
+        assert (stage.network.count("create_return"), together) == (2, 1)
+
+    async def test_units_that_came_back_before_are_not_promised_again(self, stage):
+        """An earlier return's items occupy their places in the shipment for ever."""
+        await stage.sent(a_line("1"), return_id="1")
+        await stage.submit(a_line("2"), return_id="2")
+        await stage.work()
+
+        assert (await stage.ret("2")).state is State.CLOSED
+        assert len(stage.portal.requests["q2"].errors) == 1
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        ("mapped", "allowed", "sent"),
+        [
+            ({("", "too small"): "CR-SIZE"}, ("CR-SIZE", "CR-UNWANTED_ITEM"), "CR-SIZE"),
+            ({("fit", "too small"): "CR-FIT", ("", "too small"): "CR-SIZE"}, ("CR-FIT", "CR-SIZE"), "CR-FIT"),
+            ({("fit", ""): "CR-FIT"}, ("CR-FIT",), "CR-FIT"),
+            ({}, ("CR-A", "CR-UNWANTED_ITEM"), "CR-UNWANTED_ITEM"),
+            ({("", "too small"): "CR-SIZE"}, ("CR-A", "CR-UNWANTED_ITEM"), "CR-UNWANTED_ITEM"),
+            ({("", "too small"): "CR-SIZE"}, ("CR-A", "CR-B"), "CR-A"),
+            ({("", "too small"): "CR-SIZE"}, (), "CR-UNWANTED_ITEM"),
+        ],
+    )
+    async def test_the_reason_is_the_mapped_one_if_amazon_allows_it(self, open_with, mapped, allowed, sent):
+        """(parent, reason), reason, parent, default; not allowed: the default, then the first allowed."""
+        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, reasons=mapped))
+        stage.network.reasons = {"SOCK": allowed}
+        await asked(stage, a_line(reason=" Too  SMALL", parent_reason="Fit"))
+        await stage.work()
+
+        (call,) = stage.network.made("create_return")
+        assert [u.reason_code for u in call.arguments[1]] == [sent]
+
+    async def test_a_refused_list_of_reasons_fails_no_return(self, stage):
+        """When Amazon will not say what it allows, the default goes."""
+        stage.network.fail("reason_codes", Refused("InvalidInput", "sku"))
+        await asked(stage)
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert (await stage.unit()).reason_code == "CR-UNWANTED_ITEM"
+
+    async def test_the_reasons_of_an_sku_are_read_once_a_day(self, stage):
+        """Two returns of one SKU cost one call; the next day it is read anew."""
+        stage.ship(SOCK=9)
+        for return_id in ("1", "2"):
+            await stage.submit(a_line(return_id), return_id=return_id)
+            await stage.work()
+        assert stage.network.count("reason_codes") == 1
+
+        await stage.pass_time(DAY)
+        await stage.submit(a_line("3"), return_id="3")
+        await stage.work()
+        assert stage.network.count("reason_codes") == 2
+
+
+class TestDeadline:
+    async def test_no_authorization_in_time_needs_a_person(self, stage):
+        """After `label_deadline` the return is STUCK: one note, one label request error, and both say why."""
+        stage.network.authorization_delay = 90 * DAY
+        await asked(stage)
+        await stage.reach(State.STUCK, within=1.1 * DAY)
+        await stage.pass_time(DAY)
+
+        (error,) = stage.portal.requests["q77"].errors
+        notes = [n for n in stage.portal.returns["77"].notes if "No label could be made" in n]
+        assert "authorization" in error
+        assert len(notes) == 1
+        assert stage.portal.labels == {}
+
+    async def test_the_deadline_is_not_reached_early(self, stage):
+        """An authorization that comes just in time is used."""
+        stage.network.authorization_delay = 23.9 * HOUR
+        await asked(stage)
+        await stage.reach(State.AWAITING_INSPECTION, within=1.1 * DAY)
+
+    @pytest.mark.parametrize("error", [Unavailable("down"), CredentialsRefused("401")])
+    async def test_the_time_in_which_amazon_answers_nobody_does_not_count(self, stage, error):
+        """An outage moves the deadline along by its own length."""
+        stage.network.authorization_delay = 2.4 * DAY
+        await asked(stage)
+        await stage.pass_time(HOUR)
+        stage.network.outage = error
+        await stage.pass_time(2 * DAY)
+        stage.network.outage = None
+
+        await stage.reach(State.AWAITING_INSPECTION, within=DAY)
+        assert (await stage.ret()).attempts == 0
+
+    async def test_the_time_in_which_we_were_down_does_not_count(self, stage):
+        """A daemon that was stopped over the deadline looks first, and has the rest of the time before it gives up."""
+        stage.network.authorization_delay = 2.1 * DAY
+        await asked(stage)
+        await stage.pass_time(HOUR)
+        stage.clock.advance(2 * DAY)
+        await stage.restart()
+
+        await stage.reach(State.AWAITING_INSPECTION, within=DAY)
+
+    async def test_a_retried_return_gets_a_new_deadline(self, open_with):
+        """A person may send it back: the units are adopted, and the wait begins anew."""
+        stage = await open_with(timings=Timings(label_deadline=HOUR))
+        stage.network.authorization_delay = 2.5 * HOUR
+        await asked(stage)
+        await stage.reach(State.STUCK)
+        stage.clock.advance(HOUR)
+
+        await stage.operator.retry("77", "ann")
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert len(listed(stage)) == 1
+
+
+class TestRaces:
+    async def test_a_cancel_during_the_create_call_is_not_undone(self, stage):
+        """The webhook was stored first: the answer does not bring the return back, and what Amazon has is watched."""
+        await asked(stage)
+        cancel = RequestCancelled(return_id="77", request_id="q77")
+        stage.network.meanwhile("create_return", lambda: stage.tell(cancel), after=True)
+        stage.portal.withdraw("q77")
+        await stage.work()
+
+        ret = await stage.ret()
+        assert ret.state is State.CANCELLED
+        assert stage.portal.labels == {}
+        assert ret.look_at is not None
+
+        await stage.inspect("Sellable")
+        await stage.pass_time(8 * DAY)
+        assert any("Amazon inspected SOCK" in note for note in stage.portal.returns["77"].notes)
+        assert stage.portal.returns["77"].flags == 0
+
+    async def test_a_cancel_during_a_create_call_that_fails_ends_the_return(self, stage):
+        """Amazon did nothing, and nobody asks any more: nothing is created afterwards."""
+        await asked(stage)
+        cancel = RequestCancelled(return_id="77", request_id="q77")
+        stage.portal.withdraw("q77")
+        stage.network.meanwhile("create_return", lambda: stage.tell(cancel))
+        stage.network.fail("create_return", LOST, after=False)
+        stage.network._before["create_return"].rotate(0)
+        await stage.pass_time(DAY)
+
+        assert (await stage.ret()).state is State.CANCELLED
+        assert stage.network.count("create_return") == 1
+
+    async def test_a_second_request_during_the_create_call_loses_nothing(self, stage):
+        """A re-issue that comes while Amazon is asked: both facts are kept, and one return item is made per unit."""
+        from daemon.domain.portal import RequestIssued
+        from tests.builders import a_portal_request
+
+        await asked(stage)
+        stage.portal.ask(a_portal_request("q2"))
+        again = RequestIssued(return_id="77", request_id="q2")
+        stage.network.meanwhile("create_return", lambda: stage.tell(again), after=True)
+        await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
+
+        assert len(listed(stage)) == 1
+
+
+class _Death(BaseException):
+    pass
+
+
+async def _die():
+    raise _Death
+
+
+def _keep_quiet(stage):
+    """Let the answer of the call that is under way be empty."""
+
+    async def act():
+        real = stage.network.create_return
+
+        async def quiet(order_id, units):
+            return CreateAnswer()
+
+        stage.network.create_return = quiet
+        stage.network.restore = real
+
+    return act
+
+
+_ = replace

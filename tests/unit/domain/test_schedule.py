@@ -1,0 +1,242 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.returns import Note, Return, State, Transit
+from daemon.domain.schedule import (
+    HOUR,
+    LATENESS_FORGIVEN,
+    RETRY_FIRST,
+    RETRY_MOST,
+    Timings,
+    forgive_failure,
+    forgive_lateness,
+    look_delay,
+    owes_look,
+    past_deadline,
+    plan,
+    poll_delay,
+    retry_delay,
+)
+from tests.builders import (
+    DAY,
+    NOW,
+    a_request,
+    a_return,
+    a_unit,
+    an_authorization,
+    an_awaited_return,
+    assigned,
+    authorized,
+    delivered,
+    found,
+    refused,
+)
+
+S = State
+T = Timings()
+LATER = NOW + DAY
+
+
+def planned(ret: Return, old: Return | None = None, at: float = NOW) -> Return:
+    """The return with its clocks set; without an older one it has just entered its state."""
+    return plan(old, ret, at, T)
+
+
+# ---- entering a state
+
+
+@pytest.mark.parametrize(
+    ("state", "deadline", "watch", "look"),
+    [
+        (S.RECEIVED, T.unmatched_deadline, None, None),
+        (S.AWAITING_LABEL, T.label_deadline, None, None),
+        (S.LABEL_READY, T.label_deadline, None, None),
+        (S.AWAITING_INSPECTION, None, None, T.inspection_idle),
+        (S.INSPECTED, None, None, None),
+        (S.SETTLING, None, None, None),
+        (S.PROCESSING, None, T.outcome_watch, None),
+        (S.IN_REVIEW, None, T.review_watch, T.late_look),
+        (S.EXPIRED, None, None, T.late_look),
+        (S.REFUSED, T.label_deadline, None, None),
+        (S.CANCELLED, None, None, T.late_look),
+        (S.STUCK, None, None, T.late_look),
+        (S.CLOSED, None, None, T.late_look),
+    ],
+)
+def test_the_clocks_of_a_state_start_when_it_is_entered(state, deadline, watch, look):
+    """Each state has its own deadline, watch and look; those of the state before are dropped."""
+    stale = {"deadline_at": 1.0, "watch_at": 1.0, "look_at": 1.0}
+    ret = planned(
+        an_awaited_return(state=state, **stale), old=a_return(state=S.STUCK if state is S.CLOSED else S.CLOSED)
+    )
+    starts = [None if delay is None else NOW + delay for delay in (deadline, watch, look)]
+    assert [ret.deadline_at, ret.watch_at, ret.look_at] == starts
+
+
+def test_staying_in_a_state_keeps_its_clocks():
+    """An event that does not move the return does not grant it more time."""
+    old = planned(an_awaited_return(state=S.IN_REVIEW))
+    assert planned(replace(old, hinted=True), old, NOW + 60.0) == replace(old, hinted=True, due_at=NOW + 60.0)
+
+
+def test_a_watch_that_ran_out_is_wound_up_again():
+    """The portal is read again after one more interval."""
+    old = planned(an_awaited_return(state=S.PROCESSING))
+    assert planned(old, old, LATER).watch_at == LATER + T.outcome_watch
+
+
+# ---- when to wake
+
+
+def test_what_is_owed_is_due_now():
+    """A return that owes something is due at once."""
+    assert planned(an_awaited_return(notes=(Note(key="k", text="t"),))).due_at == NOW
+
+
+def test_a_fresh_authorization_is_given_a_moment():
+    """The first look for it waits a little; later ones are spaced by the performer."""
+    ret = a_return(state=S.AWAITING_LABEL, units=(authorized(a_unit(), ""),))
+    assert planned(ret).due_at == NOW + T.label_poll_first
+    assert planned(ret, ret).due_at == NOW
+
+
+def test_with_nothing_owed_the_nearest_clock_wakes():
+    """Look and watch race; without any clock nothing wakes the return."""
+    ret = planned(an_awaited_return(state=S.IN_REVIEW))
+    assert ret.due_at == NOW + T.review_watch
+    assert planned(a_return(state=S.CLOSED)).due_at is None
+
+
+def test_an_awaited_return_with_nothing_to_wait_for_is_judged_at_once():
+    """When every unit was struck out or refused since, the look is due now, and finds the wait at its end."""
+    ret = planned(an_awaited_return(refused(a_unit())))
+    assert ret.due_at == NOW
+    assert duty(ret, NOW) == Duty(Act.LOOK_FOR_INSPECTION)
+
+
+# ---- looking at Amazon
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"state": S.AWAITING_INSPECTION, "changed_at": NOW - 400 * DAY}, True),
+        ({"state": S.CLOSED}, True),
+        ({"state": S.CLOSED, "units": ()}, False),
+        ({"state": S.CLOSED, "units": (refused(a_unit()),)}, False),
+        ({"state": S.CLOSED, "units": (assigned(a_unit()),)}, False),
+        ({"state": S.CANCELLED, "units": (assigned(a_unit()),), "begun": "authorize_units:O1"}, True),
+        ({"state": S.CLOSED, "closed_at": NOW - 89 * DAY}, True),
+        ({"state": S.CLOSED, "closed_at": NOW - 91 * DAY}, False),
+        ({"state": S.IN_REVIEW, "changed_at": NOW - 91 * DAY}, False),
+        ({"state": S.CLOSED, "units": (found(a_unit(), at=NOW - 6 * DAY),)}, True),
+        ({"state": S.CLOSED, "units": (found(a_unit(), at=NOW - 7 * DAY),)}, False),
+        ({"state": S.CLOSED, "units": (found(a_unit(), at=NOW - 9 * DAY), authorized(a_unit("2")))}, True),
+    ],
+)
+def test_how_long_amazon_is_looked_at(fields, expected):
+    """Until every unit that may come was processed for a week, or for the late watch."""
+    assert owes_look(an_awaited_return(**fields), NOW, T) is expected
+
+
+def test_a_unit_struck_out_of_the_return_may_still_arrive():
+    """Removed lines leave the verdict, but are noted if they come."""
+    removed = replace(authorized(a_unit()), standing="removed")
+    assert owes_look(an_awaited_return(removed, state=S.CLOSED), NOW, T)
+
+
+@pytest.mark.parametrize(
+    ("ret", "expected"),
+    [
+        (an_awaited_return(state=S.CLOSED), T.late_look),
+        (an_awaited_return(), T.inspection_idle),
+        (an_awaited_return(requests=(delivered(transit=Transit.PRE_TRANSIT),)), T.inspection_idle),
+        (an_awaited_return(requests=(delivered(transit=Transit.IN_TRANSIT),)), T.inspection_moving),
+        (an_awaited_return(requests=(delivered(transit=Transit.OUT_FOR_DELIVERY),)), T.inspection_moving),
+        (an_awaited_return(requests=(delivered(transit=Transit.DELIVERED),)), T.inspection_arrived),
+        (an_awaited_return(requests=(delivered(), a_request("q2", transit=Transit.DELIVERED))), T.inspection_idle),
+        (an_awaited_return(found(a_unit()), authorized(a_unit("2"))), T.inspection_arrived),
+        (an_awaited_return(found(a_unit())), 0.0),
+    ],
+)
+def test_the_nearer_an_inspection_the_sooner_the_look(ret, expected):
+    """Nothing scanned, moving, arrived, all found: each has its own pace."""
+    assert look_delay(ret, T) == expected
+
+
+# ---- polling for the authorization
+
+
+@pytest.mark.parametrize(
+    ("waited", "pending", "expected"),
+    [
+        (0.0, 1, T.label_poll_first),
+        (0.0, 4, 2.0),
+        (0.0, 20, 10.0),
+        (0.0, 1000, T.label_poll_max),
+        (HOUR - 1.0, 1, T.label_poll_first),
+        (HOUR, 1, T.label_poll_late),
+        (9 * HOUR, 1000, T.label_poll_late),
+    ],
+)
+def test_pending_returns_share_the_bucket(waited, pending, expected):
+    """Each asks as often as its share allows, never rarer than the longest interval, and slowly after an hour."""
+    assert poll_delay(waited, pending, 2.0, T) == expected
+
+
+@given(st.integers(0, 10_000), st.floats(0.0, 1.0))
+def test_retries_back_off_within_bounds(stumbles, jitter):
+    """Full jitter, never below half a second, never above a minute."""
+    assert RETRY_FIRST / 2 <= retry_delay(stumbles, jitter) <= RETRY_MOST
+
+
+def test_retries_grow():
+    """The ceiling doubles until it is reached."""
+    assert [retry_delay(n, 1.0) for n in range(8)] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+# ---- time that does not count
+
+
+DUE = a_return(deadline_at=NOW + 100.0, due_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("ret", "retry_at", "deadline"),
+    [
+        (DUE, NOW + 30.0, NOW + 130.0),
+        (DUE, NOW - 30.0, NOW + 100.0),
+        (replace(DUE, deadline_at=None), NOW + 30.0, None),
+        (replace(DUE, due_at=None), NOW + 30.0, NOW + 100.0),
+    ],
+)
+def test_a_vendor_that_answers_nobody_costs_no_waiting_time(ret, retry_at, deadline):
+    """The deadline moves by the time until the next attempt."""
+    assert forgive_failure(ret, retry_at) == replace(ret, deadline_at=deadline)
+
+
+@pytest.mark.parametrize(
+    ("ret", "late", "forgiven"),
+    [
+        (DUE, LATENESS_FORGIVEN, 0.0),
+        (DUE, LATENESS_FORGIVEN + 1.0, LATENESS_FORGIVEN + 1.0),
+        (replace(DUE, deadline_at=None), DAY, 0.0),
+        (replace(DUE, due_at=None), DAY, 0.0),
+    ],
+)
+def test_time_down_does_not_count(ret, late, forgiven):
+    """Lateness beyond a minute moves the deadline along; less is not worth a change."""
+    after = forgive_lateness(ret, NOW + late)
+    assert after == (replace(ret, deadline_at=ret.deadline_at + late, due_at=NOW + late) if forgiven else ret)
+
+
+@pytest.mark.parametrize(
+    ("deadline_at", "expected"), [(None, False), (NOW + 1.0, False), (NOW, True), (NOW - 1.0, True)]
+)
+def test_a_deadline_is_past_when_its_instant_has_come(deadline_at, expected):
+    """Without a deadline there is nothing to miss."""
+    assert past_deadline(a_return(deadline_at=deadline_at, authorizations=(an_authorization(),)), NOW) is expected
