@@ -22,6 +22,7 @@ from daemon.domain.duties import Act, Duty, duty, gradable_lines
 from daemon.domain.inspection import inspect
 from daemon.domain.lifecycle import allows
 from daemon.domain.orders import FulfillmentOrder
+from daemon.domain.postage_events import ParcelsTracked
 from daemon.domain.returns import Return
 from daemon.domain.schedule import forgive_failure, forgive_lateness, retry_delay
 from daemon.errors import (
@@ -123,7 +124,7 @@ class Workflow:
         desk.metrics.step(owed.act, "not_yet")
         now = desk.clock.now()
         waiting = replace(
-            ret,
+            forgive_lateness(ret, now),
             due_at=now + outcome.delay,
             readbacks=outcome.readbacks or ret.readbacks,
             stumbles=0,
@@ -149,7 +150,8 @@ class Workflow:
         return ret if isinstance(result, NotYet) else result
 
     async def _park(self, ret: Return) -> Return:
-        return await self._recorder.defer(replace(ret, due_at=(ret.due_at or 0.0) + PARKED_FOR))
+        later = (ret.due_at or 0.0) + PARKED_FOR
+        return await self._recorder.defer(replace(forgive_failure(ret, later), due_at=later))
 
     async def _postpone(
         self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk, *, resumed: bool
@@ -172,17 +174,10 @@ class Workflow:
         desk.metrics.step(owed.act, "refused")
         log.warning("step.refused", ref=ret.ref, act=owed.act, code=error.code)
         now = desk.clock.now()
-        let_go: dict[Act, ev.Event] = {
-            Act.WRITE_NOTES: ev.NotesWritten(at=now, keys=tuple(note.key for note in ret.owed_notes())),
-            Act.GRADE_LINES: ev.LinesGraded(at=now, line_ids=gradable_lines(ret)),
-            Act.REPORT_REFUSAL: ev.RefusalReported(at=now, request_id=owed.subject),
-        }
-        request = ret.request(owed.subject)
-        if owed.act is Act.REPORT_TRANSIT and request is not None:
-            let_go[Act.REPORT_TRANSIT] = ev.TransitReported(at=now, request_id=owed.subject, transit=request.transit)
-        if owed.act in let_go:
+        instead = _let_go(ret, owed, now)
+        if instead is not None:
             desk.metrics.trouble(f"{owed.act}_refused")
-        return await self._give_up(ret, let_go.get(owed.act), str(error), desk)
+        return await self._give_up(ret, instead, str(error), desk)
 
     async def _stumble(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
         """An unreadable answer or a bug of ours costs one attempt."""
@@ -206,6 +201,26 @@ class Workflow:
         # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
         later = desk.clock.now() + desk.timings.late_look
         return await self._recorder.defer(replace(ret, due_at=later, look_at=None, attempts=0))
+
+
+def _let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
+    """What a refusal counts as when the duty only informs, or looks: done, and the return goes on without it."""
+    request = ret.request(owed.subject)
+    match owed.act:
+        case Act.WRITE_NOTES:
+            return ev.NotesWritten(at=now, keys=tuple(note.key for note in ret.owed_notes()))
+        case Act.GRADE_LINES:
+            return ev.LinesGraded(at=now, line_ids=gradable_lines(ret))
+        case Act.REPORT_REFUSAL:
+            return ev.RefusalReported(at=now, request_id=owed.subject)
+        case Act.REPORT_TRANSIT if request is not None:
+            return ev.TransitReported(at=now, request_id=owed.subject, transit=request.transit)
+        case Act.TRACK_PARCELS:
+            return ParcelsTracked(
+                at=now, postage=tuple(replace(p, tracked_at=now) for p in ret.postage if p.travelling)
+            )
+        case _:
+            return None
 
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:

@@ -227,7 +227,7 @@ class DaemonProcess:
     async def _spawn(self, *arguments: str | Path) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "daemon", *arguments),
+            *("-W", "default", "-m", "daemon", *arguments),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -112,8 +112,8 @@ async def test_a_return_cancelled_in_loop_is_over(w):
 
 async def test_a_refused_unit_becomes_an_error_in_loop(w):
     """When Amazon takes nothing back, the label request gets one error that says why, and no label."""
-    w.sandbox.refuse_sku(MUG, "InvalidValues", "This unit cannot come back.")
-    return_id = w.submit("#1008", MUG)
+    w.sandbox.refuse_sku("HAT", "InvalidValues", "This unit cannot come back.")
+    return_id = w.submit("#1008", "HAT")
     await w.state(return_id, "closed")
     (request,) = w.portal(return_id)["label_requests"]
     (error,) = w.sandbox.snapshot()["loop"]["label_requests"][str(request)]["errors"]

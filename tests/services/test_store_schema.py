@@ -74,11 +74,17 @@ def content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+async def open_and_close(path: Path, **how: object) -> None:
+    """Open a database that is to be refused, and leave nothing behind when it is not."""
+    async with await open_store(path, **how):
+        pass
+
+
 async def refused(path: Path) -> str:
     """Open the file, which must be refused and must stay as it is; the reason."""
     before = content(path)
     with pytest.raises(ConfigError) as caught:
-        await open_store(path)
+        await open_and_close(path)
     assert content(path) == before
     assert str(path) in str(caught.value)
     return str(caught.value)
@@ -112,7 +118,7 @@ async def test_a_database_opens_again(written):
 async def test_an_unfinished_creation_is_taken_up(path):
     """A file that a crash left empty, or without any table, becomes a database."""
     path.touch()
-    await (await open_store(path)).close()
+    await open_and_close(path)
     path.unlink()
     change(path, "PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA journal_mode = WAL")
     async with await open_store(path) as store:
@@ -158,16 +164,16 @@ async def test_a_directory_or_a_missing_directory_is_refused(path, tmp_path):
     """A path that cannot be a database file is refused in plain words, and nothing is created."""
     path.mkdir()
     with pytest.raises(ConfigError, match="not a file"):
-        await open_store(path)
+        await open_and_close(path)
     with pytest.raises(ConfigError, match="no such directory"):
-        await open_store(tmp_path / "missing" / "mcfd.db")
+        await open_and_close(tmp_path / "missing" / "mcfd.db")
     assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_a_read_only_file_is_refused(ordinary_user):
     """A database that the daemon's user may not write is refused with what to do."""
     path = ordinary_user / "mcfd.db"
-    await (await open_store(path)).close()
+    await open_and_close(path)
     path.chmod(0o400)
 
     assert "cannot be written" in await refused(path)
@@ -179,7 +185,7 @@ async def test_a_read_only_directory_is_refused(ordinary_user):
     (ordinary_user / "state").chmod(0o500)
 
     with pytest.raises(ConfigError, match="cannot be written"):
-        await open_store(ordinary_user / "state" / "mcfd.db")
+        await open_and_close(ordinary_user / "state" / "mcfd.db")
 
 
 async def test_a_locked_database_is_unavailable(written):
@@ -189,7 +195,7 @@ async def test_a_locked_database_is_unavailable(written):
     foreign.execute("BEGIN EXCLUSIVE")
     try:
         with pytest.raises(StoreUnavailable, match="locked"):
-            await open_store(written)
+            await open_and_close(written)
     finally:
         foreign.close()
 
@@ -209,7 +215,7 @@ async def test_a_failing_migration_leaves_the_old_version(written):
     """A step that fails half way is undone wholly, and the old version goes on working."""
     broken = Migration(NEXT.number, NEXT.sql + "INSERT INTO nowhere VALUES (1);")
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-        await open_store(written, steps=[*migrations(), broken])
+        await open_and_close(written, steps=[*migrations(), broken])
 
     async with await open_store(written) as store:
         found, version = await get(store), await pragmas(store, "user_version")
