@@ -93,6 +93,11 @@ def configure(
     return redactor
 
 
+def conceal(secrets: Sequence[str]) -> None:
+    """Keep these out of the log from now on, too."""
+    _redactor.register(secrets)
+
+
 def _number(level: Level) -> int:
     return logging.getLevelNamesMapping()[level.upper()]
 
