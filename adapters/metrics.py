@@ -66,14 +66,34 @@ class PrometheusMetrics:
             registry=registry,
         )
         self._reloads.set(1)
+        self._parked = Gauge(
+            "mcfd_connection_parked",
+            "1 while a vendor does not accept our credentials, for all calls or for some.",
+            ["connection"],
+            registry=registry,
+        )
+        self._authorization_age = Gauge(
+            "mcfd_authorization_age_days",
+            "Days since Amazon's authorization in use was given or first seen here.",
+            registry=registry,
+        )
+        self._secret_age = Gauge(
+            "mcfd_client_secret_age_days",
+            "Days since the newest client secret of Amazon was first seen here.",
+            registry=registry,
+        )
         for state in State:
             self._returns.labels(state=state)
 
     def webhook(self, shop: str, outcome: str, now: float) -> None:
-        """A delivery was judged; `verified` also tells when."""
+        """A delivery was judged; for one that was signed by the shop also when."""
         self._webhooks.labels(shop=shop, outcome=outcome).inc()
-        if outcome in {"verified", "repeated"}:
-            self._verified.labels(shop=shop).set(now)
+        if outcome in {"verified", "duplicate", "unreadable"}:
+            self.verified(shop, now)
+
+    def verified(self, shop: str, at: float) -> None:
+        """When a delivery of the shop was last verified, perhaps by an earlier process."""
+        self._verified.labels(shop=shop).set(at)
 
     def webhook_answered(self, seconds: float) -> None:
         """How long a delivery took to be answered."""
@@ -114,6 +134,19 @@ class PrometheusMetrics:
     def reloaded(self, *, successful: bool) -> None:
         """A reload was asked for."""
         self._reloads.set(successful)
+
+    def connection(self, name: str, parked: Callable[[], bool]) -> None:
+        """Expose whether a connection is parked, as it is when Prometheus asks."""
+        self._parked.labels(connection=name).set_function(parked)
+
+    def ages(self, authorization: Callable[[], float], client_secret: Callable[[], float]) -> None:
+        """Expose how many days old the credentials of Amazon are; NaN while that is not known."""
+        self._authorization_age.set_function(authorization)
+        self._secret_age.set_function(client_secret)
+
+    def forgotten(self, state: State) -> None:
+        """A return of that state is no longer kept."""
+        self._returns.labels(state=state).dec()
 
     def watch(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Expose a live reading as a gauge with one label."""

@@ -1,10 +1,13 @@
 """How the command line talks to the running daemon."""
 
+from collections.abc import Mapping
+
 import aiohttp
 
 from daemon.errors import McfdError
 
-TIMEOUT = 60.0
+SHORT = 60.0
+"""Seconds that most verbs may take."""
 
 
 class NotRunning(McfdError):
@@ -15,14 +18,16 @@ class DaemonSaid(McfdError):
     """The daemon declined; the text is its own."""
 
 
-async def ask(base_url: str, token: str, verb: str, arguments: dict[str, object]) -> object:
-    """Call one verb. Raises NotRunning or DaemonSaid."""
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT, connect=2.0)
+async def ask(
+    base_url: str, token: str, verb: str, arguments: Mapping[str, object], *, timeout: float = SHORT
+) -> object:
+    """Call one verb; `timeout` is in seconds. Raises NotRunning or DaemonSaid."""
+    patience = aiohttp.ClientTimeout(total=timeout, connect=2.0)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+            aiohttp.ClientSession(timeout=patience, trust_env=False) as session,
             session.post(
-                f"{base_url}/api/{verb}", json=arguments, headers={"Authorization": f"Bearer {token}"}
+                f"{base_url}/api/{verb}", json=dict(arguments), headers={"Authorization": f"Bearer {token}"}
             ) as reply,
         ):
             answer = await reply.json(content_type=None)
@@ -34,3 +39,18 @@ async def ask(base_url: str, token: str, verb: str, arguments: dict[str, object]
         raise NotRunning(f"no daemon answers at {base_url}") from error
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise DaemonSaid(f"the daemon at {base_url} does not answer as mcfd does ({type(error).__name__})") from error
+
+
+async def answers(base_url: str) -> bool:
+    """Whether anything listens there."""
+    patience = aiohttp.ClientTimeout(total=SHORT, connect=2.0)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=patience, trust_env=False) as session,
+            session.get(f"{base_url}/healthz"),
+        ):
+            return True
+    except aiohttp.ClientConnectorError:
+        return False
+    except (aiohttp.ClientError, TimeoutError):
+        return True

@@ -41,6 +41,10 @@ class Vault:
         except InvalidTag as error:
             raise SealBroken("a sealed value was changed or belongs to another place") from error
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the newest key made it."""
+        return sealed[:KEY_MARK] == self._newest
+
 
 def _mark(key: bytes) -> bytes:
     return hashlib.sha256(b"mcfd vault key" + key).digest()[:KEY_MARK]

@@ -154,4 +154,5 @@ def _route_libraries(ending: Sequence[Processor], level: int) -> None:
     root.addHandler(_ForeignHandler(formatter))
     root.setLevel(level)
     logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at debug it tells every statement twice
     logging.captureWarnings(True)

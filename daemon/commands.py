@@ -7,16 +7,29 @@ Each verb loads what it needs when it is called: `check`, which systemd runs bef
 # ruff: noqa: PLC0415 - see above
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import structlog
 
 from config.environment import systemd
+from config.fields import Address
 from config.load import Loaded
+from daemon.arguments import Verb
 
 log = structlog.get_logger(__name__)
 
+SHORT, LONG = 60.0, 3600.0
+"""Seconds that the command waits for the daemon."""
 
-async def serve(loaded: Loaded) -> None:
+LONG_VERBS = frozenset({"backup", "purge", "replay", "doctor"})
+
+
+async def serve(loaded: Loaded, read_again: Callable[[], Loaded], *, shadow: bool = False) -> None:
     """Run the daemon until a signal stops it."""
     from adapters.clock import SystemClock
     from adapters.systemd import Notifier
@@ -25,7 +38,14 @@ async def serve(loaded: Loaded) -> None:
 
     surroundings = systemd()
     notifier = Notifier(surroundings.notify_socket, SystemClock())
-    app = App(loaded, clock=SystemClock(), notifier=notifier, watchdog=surroundings.watchdog)
+    app = App(
+        loaded,
+        clock=SystemClock(),
+        notifier=notifier,
+        watchdog=surroundings.watchdog,
+        read_again=read_again,
+        shadow=shadow,
+    )
     stop = asyncio.Event()
     forget = install_signals(asyncio.get_running_loop(), stop, app.reload)
     try:
@@ -35,33 +55,63 @@ async def serve(loaded: Loaded) -> None:
     log.info("daemon.stopped")
 
 
-async def ask(loaded: Loaded, verb: str, arguments: dict[str, object], *, offline: bool = False) -> object:
-    """Ask the running daemon; when there is none and the verb only reads, read the store under the state lock."""
+def cast_shadow(loaded: Loaded) -> Loaded:
+    """The same configuration on a fresh copy of the store, with doors that nobody is told of.
+
+    The copy is read off the store as a backup is, so the daemon that uses it may run on. Raises StoreUnavailable,
+    or AlreadyRunning when there is a shadow already.
+    """
+    from adapters.sqlite.backup import copy_database
+    from adapters.sqlite.lock import StateLock
+
+    path = loaded.settings.store.path
+    shadow = path.parent / "shadow" / path.name
+    shadow.parent.mkdir(mode=0o700, exist_ok=True)
+    with StateLock(shadow.parent):
+        for leftover in shadow.parent.glob(f"{path.name}*"):
+            leftover.unlink()
+        if path.exists():
+            copy_database(path, shadow, threading.Event())
+    listen = loaded.settings.listen
+    apart = {
+        "store": loaded.settings.store.model_copy(update={"path": shadow}),
+        "listen": listen.model_copy(update={"public": Address("127.0.0.1", 0), "ops": Address("127.0.0.1", 0)}),
+    }
+    return replace(loaded, settings=loaded.settings.model_copy(update=apart))
+
+
+@asynccontextmanager
+async def asking(loaded: Loaded, verb: str, *, offline: bool) -> AsyncIterator[Verb]:
+    """One verb of the running daemon; when there is none and the verb can do without, under the state lock."""
     from adapters import ops_client
 
     ops = loaded.settings.listen.ops
     url = f"http://{ops.host if ops.host != '0.0.0.0' else '127.0.0.1'}:{ops.port}"  # noqa: S104 - a wildcard is no address
-    try:
-        return await ops_client.ask(url, loaded.secrets.ops_token.get_secret_value(), verb, arguments)
-    except ops_client.NotRunning:
-        if not offline:
-            raise
-    return await _read_offline(loaded, verb, arguments)
+    token = loaded.secrets.ops_token.get_secret_value()
+    if not offline or await ops_client.answers(url):
+        yield partial(ops_client.ask, url, token, verb, timeout=LONG if verb in LONG_VERBS else SHORT)
+        return
+    from daemon.offline import opened
+
+    async with opened(loaded, verb) as answer:
+        yield answer
 
 
-async def _read_offline(loaded: Loaded, verb: str, arguments: dict[str, object]) -> object:
-    from adapters.clock import SystemClock
-    from adapters.sqlite.lock import StateLock
-    from adapters.sqlite.store import open_store
-    from daemon.choices import timings
-    from daemon.operator import Operator
+async def ask(loaded: Loaded, verb: str, arguments: Mapping[str, object], *, offline: bool = False) -> object:
+    """Ask once. Raises NotRunning, DaemonSaid, or what the verb raises offline."""
+    async with asking(loaded, verb, offline=offline) as answer:
+        return await answer(arguments)
 
-    with StateLock(loaded.settings.store.path.parent):
-        store = await open_store(loaded.settings.store.path)
-        try:
-            return await Operator(store, SystemClock(), timings(loaded.settings), {}).verbs()[verb](arguments)
-        finally:
-            await store.close()
+
+async def export(loaded: Loaded, report: str, since: float, take: Callable[[list[Any]], None]) -> None:
+    """Hand over the rows of a report, page by page."""
+    async with asking(loaded, "export", offline=True) as answer:
+        after: object = 0
+        while after is not None:
+            page = await answer({"report": report, "since": since, "after": after})
+            assert isinstance(page, dict)  # noqa: S101 - the export's own shape
+            take(page["rows"])
+            after = page["next"]
 
 
 async def serve_sandbox(host: str, port: int, webhook_url: str | None) -> None:

@@ -4,10 +4,8 @@ import base64
 import hashlib
 from collections.abc import Callable
 
+from daemon.domain.records import SEALED
 from daemon.ports import Clock, ReturnStore, SecretBox, UnitOfWork
-
-SEALED = "sealed:"
-"""How a link is stored that must not be read off the database."""
 
 LINK = "label link"
 DOCUMENT = "hosted label"

@@ -55,6 +55,7 @@ class Intake:
 
         def work(uow: UnitOfWork) -> tuple[bool, list[tuple[State | None, Return]]]:
             new = uow.record_delivery(delivery)
+            _verified(uow, delivery.shop, delivery.received_at)
             return new, self._take(uow, delivery.shop, message, repeated=not new)
 
         new, moved = await self._store.transact(work)
@@ -64,7 +65,12 @@ class Intake:
 
     async def keep_dead_letter(self, letter: DeadLetter) -> bool:
         """Keep a delivery that was signed but cannot be read; False when it is kept already."""
-        return await self._store.transact(lambda uow: uow.keep_dead_letter(letter))
+
+        def work(uow: UnitOfWork) -> bool:
+            _verified(uow, letter.shop, letter.received_at)
+            return uow.keep_dead_letter(letter)
+
+        return await self._store.transact(work)
 
     async def hear(self, shop: str, messages: list[Message]) -> None:
         """What a poll saw: the same effects as deliveries, many in one unit of work."""
@@ -142,3 +148,15 @@ class Intake:
         if ret.state not in LABEL_HALF or ret.due_at is None or ret.due_at <= now:
             return ret
         return uow.defer(replace(ret, due_at=now))
+
+
+def verified_mark(shop: str) -> str:
+    """Where it is remembered when a delivery of the shop was last verified."""
+    return f"verified/{shop}"
+
+
+def _verified(uow: UnitOfWork, shop: str, at: float) -> None:
+    """A delivery that is offered again counts for the day on which it came."""
+    last = uow.mark(verified_mark(shop))
+    if last is None or float(last) < at:
+        uow.set_mark(verified_mark(shop), repr(at))

@@ -3,22 +3,32 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 
+from adapters.consent_http import ConsentPages
 from adapters.loop_returns.webhooks import LoopWebhooks, message_of
-from adapters.loop_returns.wire_webhooks import WebhookDelivery
+from adapters.loop_returns.wire_webhooks import WebhookDelivery, decode_delivery, digest
 from adapters.metrics import PrometheusMetrics
 from adapters.ops_http import OpsListener
-from adapters.public_http import PublicListener
-from config.load import Loaded
+from adapters.public_http import PublicListener, Route
+from daemon.arguments import OperatorError, Verb
+from daemon.authorization import CALLBACK, START, Authorization
+from daemon.current import Current
+from daemon.dead_letters import Offer, purpose
 from daemon.hosting import LabelHosting
 from daemon.intake import Intake
-from daemon.operator import Operator
 from daemon.ports import Clock, DeadLetter, Delivery, SecretBox
 
 Probe = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 async def open_public(
-    loaded: Loaded, intake: Intake, hosting: LabelHosting, *, box: SecretBox, clock: Clock, metrics: PrometheusMetrics
+    current: Current,
+    intake: Intake,
+    hosting: LabelHosting,
+    authorization: Authorization,
+    *,
+    box: SecretBox,
+    clock: Clock,
+    metrics: PrometheusMetrics,
 ) -> PublicListener:
     """The listener that the internet reaches. Raises OSError when its port is taken."""
 
@@ -27,50 +37,67 @@ async def open_public(
         metrics.webhook_answered(seconds)
 
     listener = PublicListener(
-        receiver=_receiver(loaded, intake, box, clock),
+        receiver=_receiver(current, intake, box, clock),
         labels=hosting,
-        shops=frozenset(loaded.settings.shops),
+        shops=frozenset(current.settings.shops),
         clock=clock,
+        extra_routes=_consent_routes(authorization, current.settings.public_url),
         on_webhook=answered,
     )
-    await listener.start(loaded.settings.listen.public.host, loaded.settings.listen.public.port)
+    await listener.start(current.settings.listen.public.host, current.settings.listen.public.port)
     return listener
+
+
+def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Route, ...]:
+    pages = ConsentPages(authorization, callback_path=CALLBACK, secure=public_url.startswith("https://"))
+    return Route("GET", START, pages.start), Route("GET", CALLBACK, pages.callback)
 
 
 async def open_ops(
-    loaded: Loaded, operator: Operator, metrics: PrometheusMetrics, *, health: Probe, ready: Probe
+    current: Current, verbs: Mapping[str, Verb], metrics: PrometheusMetrics, *, health: Probe, ready: Probe
 ) -> OpsListener:
     """The listener for operators on this machine. Raises OSError when its port is taken."""
-    token = loaded.secrets.ops_token.get_secret_value()
-    listener = OpsListener(render=metrics.render, health=health, ready=ready, verbs=operator.verbs(), token=token)
-    await listener.start(loaded.settings.listen.ops.host, loaded.settings.listen.ops.port)
+    token = current.secrets.ops_token.get_secret_value()
+    listener = OpsListener(render=metrics.render, health=health, ready=ready, verbs=verbs, token=token)
+    await listener.start(current.settings.listen.ops.host, current.settings.listen.ops.port)
     return listener
 
 
-def _receiver(loaded: Loaded, intake: Intake, box: SecretBox, clock: Clock) -> LoopWebhooks:
-    webhook_secrets = loaded.secrets.loop_webhook_secrets
+def offering(current: Current, intake: Intake) -> Offer:
+    """How a dead letter is offered to the intake again, as if Loop had just delivered it."""
+    take = _taking(intake)
 
-    async def take(shop: str, delivery: WebhookDelivery, digest: str, now: float) -> bool:
+    async def offer(shop: str, body: bytes, received_at: float) -> bool:
+        if shop not in current.settings.shops:
+            raise OperatorError(f"the shop {shop} is not configured")
+        delivery = decode_delivery(body)
+        return await take(shop, delivery, digest(delivery, body), received_at)
+
+    return offer
+
+
+def _taking(intake: Intake) -> Callable[[str, WebhookDelivery, str, float], Awaitable[bool]]:
+    async def take(shop: str, delivery: WebhookDelivery, name: str, now: float) -> bool:
         row = Delivery(
             shop=shop,
             topic=delivery.topic,
             trigger=delivery.trigger,
             subject=delivery.subject,
             return_id=delivery.return_id,
-            digest=digest,
+            digest=name,
             received_at=now,
         )
         return await intake.deliver(row, message_of(delivery))
 
+    return take
+
+
+def _receiver(current: Current, intake: Intake, box: SecretBox, clock: Clock) -> LoopWebhooks:
     async def bury(shop: str, body: bytes, reason: str) -> None:
-        sealed = box.seal(body, f"dead letter of {shop}")
-        digest = hashlib.sha256(body).hexdigest()
+        sealed = box.seal(body, purpose(shop))
+        name = hashlib.sha256(body).hexdigest()
         await intake.keep_dead_letter(
-            DeadLetter(shop=shop, digest=digest, reason=reason, sealed=sealed, received_at=clock.now())
+            DeadLetter(shop=shop, digest=name, reason=reason, sealed=sealed, received_at=clock.now())
         )
 
-    def secrets_of(shop: str) -> list[bytes] | None:
-        secrets = webhook_secrets.get(shop)
-        return None if secrets is None else [secret.get_secret_value().encode() for secret in secrets]
-
-    return LoopWebhooks(secrets=secrets_of, intake=take, dead_letters=bury, clock=clock)
+    return LoopWebhooks(secrets=current.webhook_secrets, intake=_taking(intake), dead_letters=bury, clock=clock)

@@ -2,24 +2,20 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from daemon.acts.authorizing import link_mark
 from daemon.acts.desk import Desk
+from daemon.arguments import OperatorError, Verb, instant, text, texts
 from daemon.domain.duties import duty
 from daemon.domain.events import Event, LabelRequestCancelled, Resolved, Retried
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.matching import OrderFacts, candidates, covers
 from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
-from daemon.errors import McfdError, Refused
+from daemon.errors import Refused
 from daemon.ports import Clock, Lane, ReturnStore, UnitOfWork
 
 LISTED = 50
-
-
-class OperatorError(McfdError):
-    """What was asked cannot be done; the text says why and what to do."""
 
 
 class Operator:
@@ -32,27 +28,30 @@ class Operator:
         timings: Timings,
         desks: Mapping[str, Desk],
         wake: Callable[[], None] = lambda: None,
+        *,
+        moved: Callable[[State, State], None] = lambda _before, _after: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._timings = timings
         self._desks = desks
         self._wake = wake
+        self._moved = moved
 
-    def verbs(self) -> dict[str, Callable[[Mapping[str, object]], Awaitable[object]]]:
+    def verbs(self) -> dict[str, Verb]:
         """The verbs by name, taking the arguments as a JSON object carries them."""
 
-        def named(verb: Callable[[str], Awaitable[object]]) -> Callable[[Mapping[str, object]], Awaitable[object]]:
-            return lambda given: verb(_text(given, "return"))
+        def named(verb: Callable[[str], Awaitable[object]]) -> Verb:
+            return lambda given: verb(text(given, "return"))
 
         return {
             "status": lambda _: self.status(),
             "show": named(self.show),
             "match": named(self.match),
             "cancel": named(self.cancel),
-            "retry": lambda given: self.retry(_text(given, "return"), _text(given, "by")),
-            "resolve": lambda given: self.resolve(_text(given, "return"), _text(given, "by")),
-            "link": lambda given: self.link(_text(given, "return"), _texts(given, "orders")),
+            "retry": lambda given: self.retry(text(given, "return"), text(given, "by")),
+            "resolve": lambda given: self.resolve(text(given, "return"), text(given, "by")),
+            "link": lambda given: self.link(text(given, "return"), texts(given, "orders")),
         }
 
     async def status(self) -> dict[str, object]:
@@ -62,8 +61,8 @@ class Operator:
         )
         return {
             "returns": {state.value: counts.get(state, 0) for state in State},
-            "oldest_due": _time(due),
-            "stuck": [{"return": r.ref, "problem": r.problem, "since": _time(r.changed_at)} for r in stuck],
+            "oldest_due": instant(due),
+            "stuck": [{"return": r.ref, "problem": r.problem, "since": instant(r.changed_at)} for r in stuck],
         }
 
     async def show(self, name: str) -> dict[str, object]:
@@ -76,8 +75,8 @@ class Operator:
             "state": ret.state.value,
             "problem": ret.problem,
             "owes": owed.act.value if owed else "nothing before it is due",
-            "due": _time(ret.due_at),
-            "deadline": _time(ret.deadline_at),
+            "due": instant(ret.due_at),
+            "deadline": instant(ret.deadline_at),
             "order": ret.order_name,
             "requests": [_request(r) for r in ret.requests],
             "units": [_unit(u) for u in ret.units],
@@ -86,7 +85,7 @@ class Operator:
             ],
             "notes": [{"about": n.key, "text": n.text, "written": n.written} for n in ret.notes],
             "history": [
-                {"at": _time(h.at), "event": h.event, "before": h.before, "after": h.after, "detail": h.detail}
+                {"at": instant(h.at), "event": h.event, "before": h.before, "after": h.after, "detail": h.detail}
                 for h in history
             ],
         }
@@ -146,13 +145,15 @@ class Operator:
     async def _tell(self, name: str, event: Event) -> dict[str, object]:
         ret = await self._find(name)
 
-        def work(uow: UnitOfWork) -> Return:
+        def work(uow: UnitOfWork) -> tuple[State, Return]:
             fresh = uow.get(ret.shop, ret.return_id) or ret
             if not allows(fresh.state, type(event)):
                 raise OperatorError(f"{ret.ref} is {fresh.state}: {type(event).__name__} does not apply to it")
-            return uow.save(plan(fresh, apply(fresh, event), event.at, self._timings), event, fresh.state)
+            return fresh.state, uow.save(plan(fresh, apply(fresh, event), event.at, self._timings), event, fresh.state)
 
-        after = await self._store.transact(work)
+        before, after = await self._store.transact(work)
+        if after.state is not before:
+            self._moved(before, after.state)
         self._wake()
         return {"return": after.ref, "state": after.state.value}
 
@@ -169,24 +170,6 @@ class Operator:
         if ret is None:
             raise OperatorError(f"no return {name} is known")
         return ret
-
-
-def _text(given: Mapping[str, object], name: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise OperatorError(f"{name} is missing")
-    return value
-
-
-def _texts(given: Mapping[str, object], name: str) -> list[str]:
-    value = given.get(name)
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
-        raise OperatorError(f"{name} is missing")
-    return [str(text) for text in value]
-
-
-def _time(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def _request(request: LabelRequest) -> dict[str, object]:
@@ -212,5 +195,5 @@ def _unit(unit: ReturnUnit) -> dict[str, object]:
         "reason": unit.reason_code,
         "authorization": unit.authorization_id,
         "condition": unit.finding.condition if unit.finding else None,
-        "inspected": _time(unit.processed_at),
+        "inspected": instant(unit.processed_at),
     }

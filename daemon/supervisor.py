@@ -42,7 +42,8 @@ async def _serve(name: str, run: Service, stop: asyncio.Event) -> None:
         await run(stop)
     except Exception as error:
         if not stop.is_set():
-            raise ServiceEnded(f"service {name} failed: {type(error).__name__}") from error
+            text = f": {error}" if isinstance(error, McfdError) else ""  # others may quote what nobody should read
+            raise ServiceEnded(f"service {name} failed: {type(error).__name__}{text}") from error
         log.exception("service.failed_while_stopping", service=name)
     except asyncio.CancelledError as stray:
         # A TaskGroup ignores a child that was cancelled, but nobody has asked this one to go.

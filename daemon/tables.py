@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Row = Mapping[str, object]
@@ -22,7 +23,7 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
+        table.add_row(*("" if row.get(column) is None else escape(str(row[column])) for column in columns))
     _console().print(table)
 
 
@@ -68,9 +69,73 @@ def plain(answer: Mapping[str, object]) -> None:
     console = _console()
     for name, value in answer.items():
         if value not in {None, ""} if isinstance(value, str | None) else True:
-            console.print(f"[bold]{name:>9}[/]  {value}")
+            console.print(f"[bold]{name:>9}[/]  {escape(str(value))}")
 
 
 def places(title: str, rows: Mapping[str, str]) -> None:
     """Where things are to be found."""
     _table(title, [{"what": what, "where": where} for what, where in rows.items()], ["what", "where"])
+
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def doctor(answer: Mapping[str, object]) -> None:
+    """Line by line how it stands, and under each that is not well what to do."""
+    console = _console()
+    for line in _rows(answer, "lines"):
+        verdict = str(line["verdict"])
+        head = f"[{_COLOURS[verdict]}]{verdict:<4}[/]  {line['area']}: {line['what']}"
+        console.print(f"{head} - {escape(str(line['text']))}", soft_wrap=True)
+        if todo := line.get("todo"):
+            console.print(f"      [italic]{escape(str(todo))}[/]", soft_wrap=True)
+
+
+def webhooks(answer: Mapping[str, object]) -> None:
+    """Each trigger, then what else is subscribed."""
+    _table("Webhooks", _rows(answer, "webhooks"), ["shop", "trigger", "state", "done", "url"])
+    _table("Other subscriptions, left alone", _rows(answer, "others"), ["shop", "trigger", "active", "url"])
+
+
+def reasons(answer: Mapping[str, object]) -> None:
+    """Each reason with its code."""
+    _table("Reasons", _rows(answer, "reasons"), ["shop", "parent", "reason", "units", "code", "allowed"])
+    if not answer["reasons"]:
+        _console().print("No unit is stored yet.")
+    if "allowed" in answer:
+        _table(f"Amazon allows for {answer['sku']}", [{"code": code} for code in _list(answer["allowed"])], ["code"])
+
+
+def dead_letters(answer: Mapping[str, object]) -> None:
+    """Each letter's number and why it could not be read."""
+    _table("Dead letters", _rows(answer, "dead_letters"), ["delivery", "shop", "received", "reason"])
+    if not answer["dead_letters"]:
+        _console().print("There are no dead letters.")
+
+
+def replayed(answer: Mapping[str, object]) -> None:
+    """What became of each."""
+    _table("Replayed", _rows(answer, "replayed"), ["delivery", "outcome", "reason"])
+    if not answer["replayed"]:
+        _console().print("There are no dead letters.")
+
+
+def export(rows: Sequence[Row]) -> None:
+    """The columns that fit a terminal; --csv and --json have them all."""
+    _table("Units", rows, ["shop", "return", "order", "state", "sku", "price", "condition", "inspected", "settlement"])
+    _console().print(f"{len(rows)} units; --csv and --json show all columns.")
+
+
+def invitation(answer: Mapping[str, object]) -> None:
+    """The link alone on standard output, so that it can be piped into a browser."""
+    print(answer["url"])  # noqa: T201 - rich would fold or colour it
+    if answer["warning"]:
+        Console(stderr=True).print(f"warning: {answer['warning']}", soft_wrap=True, highlight=False)
+
+
+def _rows(answer: Mapping[str, object], name: str) -> Sequence[Row]:
+    return [row for row in _list(answer.get(name, ())) if isinstance(row, Mapping)]
+
+
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, Sequence) else ()

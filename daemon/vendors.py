@@ -5,11 +5,13 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import aiohttp
 import structlog
 
-from adapters.amazon_mcf.auth import AccessTokens
+from adapters.amazon_mcf.auth import AccessTokens, TokenState
 from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.postage import ReturnServicePostage
 from adapters.amazon_mcf.shipping import AmazonShipping
@@ -18,15 +20,16 @@ from adapters.loop_returns.client import LoopPortal
 from adapters.metrics import PrometheusMetrics
 from adapters.rate_limit import AmazonLimits, LoopLimits
 from adapters.transport import Call, Transport, open_session
-from config.load import Loaded
 from daemon import __version__
 from daemon.acts.desk import Desk, OrderLocks, ReasonCatalogue
 from daemon.choices import shop_policy, timings
+from daemon.current import Current
 from daemon.domain.portal import ParcelSize
 from daemon.domain.slips import SlipParcel
 from daemon.hosting import LabelHosting
 from daemon.polls import OrderIndex
-from daemon.ports import Clock, ReturnsPortal, ReturnStore, SecretBox
+from daemon.ports import Clock, FulfillmentNetwork, LabelSource, ReturnsPortal, ReturnStore, SecretBox
+from daemon.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
 
 log = structlog.get_logger(__name__)
 
@@ -42,39 +45,85 @@ class Vendors:
     network: McfNetwork
     portals: Mapping[str, LoopPortal]
     postage: ReturnServicePostage | None
+    buckets: AmazonLimits
+    loop_limits: Mapping[str, LoopLimits]
+
+    def refusals(self) -> dict[str, str]:
+        """Connections whose credentials are not accepted, with what is wrong; empty when all is well."""
+        found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
+        if self.tokens.state is not TokenState.OK:
+            found["amazon"] = f"credentials: {self.tokens.state}"
+        return {connection: problem for connection, problem in found.items() if problem}
 
 
-async def connect(stack: AsyncExitStack, loaded: Loaded, clock: Clock, metrics: PrometheusMetrics) -> Vendors:
-    """One HTTP session for all; one Amazon account; one portal per shop, each with its own limit."""
+def _refused(scopes: Sequence[str]) -> str:
+    if "" in scopes:
+        return "Loop refuses the API key"
+    return f"the API key may not use {', '.join(scopes)}" if scopes else ""
+
+
+class MakeTransport(Protocol):
+    """How a vendor is called: Transport itself, or one that notices more."""
+
+    def __call__(
+        self, session: aiohttp.ClientSession, *, vendor: str, timeout: float, on_call: Callable[[Call], None]
+    ) -> Transport:
+        """Make the transport of one vendor."""
+
+
+async def connect(
+    stack: AsyncExitStack,
+    current: Current,
+    clock: Clock,
+    metrics: PrometheusMetrics,
+    *,
+    refresh_token: Callable[[], str | None],
+    sharing: Vendors | None = None,
+    make: MakeTransport = Transport,
+) -> Vendors:
+    """One HTTP session for all; one Amazon account; one portal per shop, each with its own limit.
+
+    `sharing` names open connections whose limits count for these, too.
+    """
     session = await stack.enter_async_context(open_session(USER_AGENT))
 
     def transport(vendor: str) -> Transport:
-        return _transport(session, vendor, loaded, metrics)
+        def on_call(call: Call) -> None:
+            metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
 
-    tokens = _tokens(transport("lwa"), loaded, clock)
+        return make(session, vendor=vendor, timeout=current.settings.timings.http_timeout, on_call=on_call)
+
+    tokens = _tokens(transport("lwa"), current, clock, refresh_token)
     stack.push_async_callback(tokens.close)
-    limits = loaded.settings.amazon.limits
-    buckets = AmazonLimits(clock, {name: (limit.rate, limit.burst) for name, limit in limits.items()})
+    buckets = sharing.buckets if sharing else _buckets(current, clock)
+    loop_limits = sharing.loop_limits if sharing else {name: LoopLimits(clock) for name in current.settings.shops}
     metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", buckets.levels)
     network = McfNetwork(
         transport("amazon"),
         tokens,
         buckets,
-        endpoint=loaded.settings.amazon.sp_api_url,
-        marketplace_id=loaded.settings.amazon.marketplace_id,
+        endpoint=current.settings.amazon.sp_api_url,
+        marketplace_id=current.settings.amazon.marketplace_id,
         user_agent=USER_AGENT,
     )
-    portals = {name: _portal(name, transport("loop"), loaded, clock) for name in loaded.settings.shops}
-    postage = _postage(transport("amazon"), tokens, buckets, loaded)
-    return Vendors(tokens=tokens, network=network, portals=portals, postage=postage)
+    portals = {name: _portal(name, transport("loop"), limits, current, clock) for name, limits in loop_limits.items()}
+    postage = _postage(transport("amazon"), tokens, buckets, current)
+    return Vendors(
+        tokens=tokens, network=network, portals=portals, postage=postage, buckets=buckets, loop_limits=loop_limits
+    )
+
+
+def _buckets(current: Current, clock: Clock) -> AmazonLimits:
+    limits = current.settings.amazon.limits
+    return AmazonLimits(clock, {name: (limit.rate, limit.burst) for name, limit in limits.items()})
 
 
 def _postage(
-    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, loaded: Loaded
+    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, current: Current
 ) -> ReturnServicePostage | None:
     """Where labels are bought; None while the merchant has no Return Service ID."""
-    amazon = loaded.settings.amazon
-    service_id = amazon.return_service_id_in_use(loaded.secrets)
+    amazon = current.settings.amazon
+    service_id = amazon.return_service_id_in_use(current.secrets)
     if service_id is None:
         return None
     shipping = AmazonShipping(
@@ -90,35 +139,34 @@ def _postage(
     )
 
 
-def _transport(session: aiohttp.ClientSession, vendor: str, loaded: Loaded, metrics: PrometheusMetrics) -> Transport:
-    def on_call(call: Call) -> None:
-        metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
-
-    return Transport(session, vendor=vendor, timeout=loaded.settings.timings.http_timeout, on_call=on_call)
-
-
-def _tokens(transport: Transport, loaded: Loaded, clock: Clock) -> AccessTokens:
-    refresh_token = loaded.secrets.amazon_refresh_token
+def _tokens(
+    transport: Transport, current: Current, clock: Clock, refresh_token: Callable[[], str | None]
+) -> AccessTokens:
     return AccessTokens(
         transport,
         clock,
-        endpoint=loaded.settings.amazon.lwa_url,
-        client_id=loaded.settings.amazon.client_id,
-        client_secrets=[secret.get_secret_value() for secret in loaded.secrets.amazon_client_secrets],
-        refresh_token=lambda: refresh_token.get_secret_value() if refresh_token else None,
-        on_state=lambda state: log.info("amazon.credentials_changed", state=state),
+        endpoint=current.settings.amazon.lwa_url,
+        client_id=current.settings.amazon.client_id,
+        client_secrets=current.client_secrets,
+        refresh_token=refresh_token,
+        on_state=_credentials_changed,
     )
 
 
-def _portal(name: str, transport: Transport, loaded: Loaded, clock: Clock) -> LoopPortal:
-    shop = loaded.settings.shops[name]
+def _credentials_changed(state: str) -> None:
+    tell = log.info if state == TokenState.OK else log.warning
+    tell("amazon.credentials_changed", state=state)
+
+
+def _portal(name: str, transport: Transport, limits: LoopLimits, current: Current, clock: Clock) -> LoopPortal:
+    shop = current.settings.shops[name]
     return LoopPortal(
         transport,
-        LoopLimits(clock),
+        limits,
         clock=clock,
         api_url=shop.api_url,
         api_version=shop.api_version,
-        api_key=loaded.secrets.loop_api_keys[name].get_secret_value,
+        api_key=partial(current.loop_api_key, name),
         user_agent=USER_AGENT,
         processor=shop.grade_processor,
     )
@@ -126,7 +174,7 @@ def _portal(name: str, transport: Transport, loaded: Loaded, clock: Clock) -> Lo
 
 def desks(
     vendors: Vendors,
-    loaded: Loaded,
+    current: Current,
     *,
     store: ReturnStore,
     clock: Clock,
@@ -134,22 +182,27 @@ def desks(
     hosting: LabelHosting,
     box: SecretBox,
     pending: Callable[[], int],
+    shadow: bool = False,
 ) -> dict[str, Desk]:
-    """A desk per shop; what belongs to the seller's account is shared."""
-    index = OrderIndex(vendors.network, store, clock)
-    reasons, locks = ReasonCatalogue(vendors.network, clock), OrderLocks()
+    """A desk per shop; what belongs to the seller's account is shared. A shadow's desks write nothing outward."""
+    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
+    source: LabelSource | None = vendors.postage
+    if shadow and vendors.postage is not None:
+        source = ShadowPostage(vendors.postage)
+    index = OrderIndex(network, store, clock)
+    reasons, locks = ReasonCatalogue(network, clock), OrderLocks()
 
-    parcel = loaded.settings.amazon.shipping.default_parcel
+    parcel = current.settings.amazon.shipping.default_parcel
     default_size = ParcelSize(
         length_in=parcel.length_in, width_in=parcel.width_in, height_in=parcel.height_in, weight_g=parcel.weight_g
     )
 
     def desk(name: str, portal: ReturnsPortal) -> Desk:
         return Desk(
-            portal=portal,
-            network=vendors.network,
-            policy=shop_policy(name, loaded.settings, loaded.secrets),
-            timings=timings(loaded.settings),
+            portal=ShadowPortal(portal) if shadow else portal,
+            network=network,
+            policy=shop_policy(name, current.settings, current.secrets),
+            timings=timings(current.settings),
             clock=clock,
             store=store,
             reasons=reasons,
@@ -159,8 +212,8 @@ def desks(
             box=box,
             hosting=hosting,
             print_labels=print_labels,
-            label_source=vendors.postage,
-            label_retention=loaded.settings.retention.labels,
+            label_source=source,
+            label_retention=current.settings.retention.labels,
             default_size=default_size,
             pending=pending,
         )

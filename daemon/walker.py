@@ -114,7 +114,7 @@ class Walker:
         for ref in refs:
             if ref in self._in_hand:
                 self._in_hand.poke(ref)
-            elif crew.room:
+            elif crew.room and not crew.busy(ref):  # a walk that has just ended is still in the crew for a moment
                 poke = self._in_hand.take(ref)
                 crew.start(ref, lambda ref=ref, poke=poke: self._walk(ref, poke, stop))  # type: ignore[misc]
         self.walking = self._limit - crew.room

@@ -151,7 +151,7 @@ class Workflow:
 
     async def _park(self, ret: Return) -> Return:
         later = (ret.due_at or 0.0) + PARKED_FOR
-        return await self._recorder.defer(replace(forgive_failure(ret, later), due_at=later))
+        return await self._recorder.defer(replace(forgive_failure(ret, later), due_at=later, stumbles=ret.stumbles + 1))
 
     async def _postpone(
         self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk, *, resumed: bool

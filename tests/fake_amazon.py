@@ -27,7 +27,8 @@ class FakeNetwork(Vendor):
     """The seller's account at Amazon. Implements FulfillmentNetwork.
 
     `authorization_delay` is how long (s) an accepted unit has no authorization, `read_lag` how long it is not listed;
-    `center_of` sends SKUs to other fulfillment centers, each with an authorization of its own per call.
+    `center_of` sends SKUs to other fulfillment centers, each with an authorization of its own per call; the next
+    `silent_answers` create calls name none of their units.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -40,6 +41,7 @@ class FakeNetwork(Vendor):
         self.authorization_delay = 0.0
         self.read_lag = 0.0
         self.page_size = 2
+        self.silent_answers = 0
         self._expected: defaultdict[str, dict[str, _Expected]] = defaultdict(dict)
         self._authorizations: dict[str, ReturnAuthorization] = {}
 
@@ -104,6 +106,9 @@ class FakeNetwork(Vendor):
                     )
                 else:
                     accepted.append(self._accept(order_id, unit, given))
+            if self.silent_answers:
+                self.silent_answers -= 1
+                return CreateAnswer()
             visible = () if self.authorization_delay else tuple(given.values())
             items = tuple(self._seen(expected) for expected in accepted)
             return CreateAnswer(return_items=items, invalid_items=tuple(invalid), authorizations=visible)

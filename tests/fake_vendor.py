@@ -25,12 +25,16 @@ class Call:
 
 
 class Vendor:
-    """A journal of calls, and what shall go wrong. `watch` hears of every call, before and after its effect."""
+    """A journal of calls, and what shall go wrong.
+
+    `watch` hears of every call before its effect and after it; so does `meet`, which may take its time.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.calls: list[Call] = []
         self.outage: Exception | None = None
         self.watch: Callable[[str], None] = lambda _point: None
+        self.meet: Callable[[str], Awaitable[object]] = _nobody
         self._clock = clock
         self._before: defaultdict[str, deque[Action]] = defaultdict(deque)
         self._after: defaultdict[str, deque[Action]] = defaultdict(deque)
@@ -60,6 +64,7 @@ class Vendor:
     async def _call(self, operation: str, *arguments: object) -> AsyncIterator[None]:
         self.calls.append(Call(operation, arguments, self._clock.now()))
         self.watch(f"before {operation}")
+        await self.meet(operation)
         await settle(1)
         if self.outage is not None:
             raise self.outage
@@ -68,4 +73,9 @@ class Vendor:
         yield
         if self._after[operation]:
             await self._after[operation].popleft()()
+        await self.meet(operation)
         self.watch(f"after {operation}")
+
+
+async def _nobody(_: str) -> None:
+    """Nobody comes by."""

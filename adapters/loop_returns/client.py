@@ -73,6 +73,10 @@ class LoopPortal:
         """What is parked: scopes in Loop's words, "" for the whole key."""
         return self._loop.parking.parked
 
+    def unpark(self) -> None:
+        """Try at once again: the key is another one now."""
+        self._loop.parking.forget()
+
     async def label_request(self, request_id: str) -> PortalLabelRequest:
         """Read one label request."""
         value = await self._ask(LABEL_REQUEST, wire_writes.label_request_path(request_id))

@@ -94,6 +94,10 @@ class Parking:
         self._until.pop(self.EVERYTHING, None)
         self._until.pop(scope, None)
 
+    def forget(self) -> None:
+        """Take note of a new key: nothing is known against it."""
+        self._until.clear()
+
     @property
     def until(self) -> float | None:
         """When the last parked call may be tried again, in Unix seconds; None when none is parked."""

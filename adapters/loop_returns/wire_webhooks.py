@@ -170,3 +170,6 @@ _MAKERS: Mapping[tuple[str, str], Callable[[str, str, object], WebhookDelivery]]
     ("return", "return.closed"): _changed,
     ("return.processing", "return.processing.failed"): _failed,
 }
+
+TRIGGERS = tuple(_MAKERS)
+"""The pairs (topic, trigger) that mcfd listens to."""

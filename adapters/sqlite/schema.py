@@ -14,6 +14,8 @@ from daemon.errors import ConfigError, StoreUnavailable
 
 APPLICATION_ID = 0x6D636664  # "mcfd"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+INCREMENTAL = 2
+PIECE = 1024 * 1024  # bytes
 CHECKED_WHOLE = 16 * 1024 * 1024  # bytes; a larger file would delay the start
 
 RESTORE = "restore a backup, or move the file away to start empty"
@@ -39,6 +41,7 @@ def make_ready(path: Path, connection: sqlite3.Connection, steps: Sequence[Migra
     """Check the database, set the connection up and migrate. Raises ConfigError or StoreUnavailable."""
     try:
         _check_content(path, connection, len(steps))
+        _settle_log(path, connection)
         _configure(path, connection)
         migrate(connection, steps)
         connection.execute("PRAGMA foreign_keys = ON")  # not while tables are rebuilt
@@ -57,6 +60,36 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
                 connection.execute("ROLLBACK")
             raise
         checkpoint(connection)
+
+
+def _settle_log(path: Path, connection: sqlite3.Connection) -> None:
+    """Write the log again as it reads, and sync it, before more is appended to it. Raises StoreUnavailable.
+
+    After a sync that failed, the kernel takes pages for written that the disk does not have; they can be read, and no
+    later sync writes them (https://lwn.net/Articles/752063/). A restart would take the units in them for committed,
+    and a power cut would then take away all that was acknowledged after them.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not log.exists():
+        return
+    connection.execute("BEGIN IMMEDIATE")  # nobody else writes meanwhile
+    try:
+        _write_again(log)
+    except OSError as error:
+        raise StoreUnavailable(f"{log}: cannot be written and synced ({error.strerror})") from error
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _write_again(file: Path) -> None:
+    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        at = 0
+        while piece := os.pread(handle, PIECE, at):
+            at += os.pwrite(handle, piece, at)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_place(path: Path, latest: int) -> None:
@@ -90,8 +123,10 @@ def _check_file(path: Path, latest: int) -> None:
     try:
         _check_marks(path, header, latest)
     except sqlite3.Error as error:
-        # Without the log any other finding may be wrong: a checkpoint that a crash interrupted looks like damage.
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+        # Without the log any other finding may be wrong: a checkpoint that a crash interrupted looks like damage. And a
+        # creation that a crash interrupted looks like anything, until the journal beside it has undone it.
+        undoable = path.with_name(path.name + "-journal").exists()
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB and not undoable:
             raise _explain(path, error) from error
     finally:
         header.close()
@@ -118,7 +153,8 @@ def _check_content(path: Path, connection: sqlite3.Connection, latest: int) -> N
 
 
 def _configure(path: Path, connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table exists
+    if _pragma(connection, "auto_vacuum") != INCREMENTAL:  # saying it again would be one more commit
+        connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # counts before the first table exists
     if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise ConfigError([f"{path}: cannot have a write-ahead log here: use a local disk"])
     for setting in (

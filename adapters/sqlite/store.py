@@ -13,7 +13,9 @@ import aiosqlite
 from adapters.sqlite.backup import copy_database
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
 from adapters.sqlite.unit_of_work import SqliteUnitOfWork
-from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer
+from adapters.sqlite.upkeep import SqliteUpkeep, give_back, sizes
+from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer, checkpoint
+from daemon.domain.records import StoreSize
 from daemon.ports import UnitOfWork
 
 T = TypeVar("T")
@@ -50,9 +52,48 @@ class SqliteStore:
         """Run `work`, which only reads. Raises StoreUnavailable."""
         return await self._writer.read(lambda connection: work(SqliteUnitOfWork(connection)))
 
+    async def upkeep(self, work: Callable[[SqliteUpkeep], T]) -> T:
+        """Run what keeps the store in a transaction of its own; returns after the commit. Raises StoreUnavailable."""
+        return await self._writer.write(lambda connection: work(SqliteUpkeep(connection)))
+
+    async def survey(self, work: Callable[[SqliteUpkeep], T]) -> T:
+        """The same for what only reads."""
+        return await self._writer.read(lambda connection: work(SqliteUpkeep(connection)))
+
+    async def shrink(self) -> int:
+        """Give unused pages back to the disk, a few at a time, and empty the log; how many bytes the file lost."""
+        before = self.path.stat().st_size
+        while await self._writer.alone(give_back):
+            pass
+        await self._writer.alone(checkpoint)
+        return before - self.path.stat().st_size
+
+    async def sizes(self) -> StoreSize:
+        """How large the database is, and whether it is sound. Raises StoreUnavailable."""
+        return await self._writer.read(partial(sizes, self.path))
+
     async def alive(self) -> None:
         """Return once the writer has come round; raises StoreUnavailable when it cannot."""
         await self._writer.read(lambda connection: connection.execute("PRAGMA user_version").fetchone())
+
+    async def writable(self) -> None:
+        """Return if units of work can be written; tries when the last one could not. Raises StoreUnavailable."""
+        if self._writer.trouble is not None:
+            await self.transact(lambda uow: uow.set_mark("probe", ""))
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`; raises StoreUnavailable once a sync has failed, for then the process has to end.
+
+        The next start looks at the database anew, and writes again what the disk may not hold.
+        """
+        waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._writer.broken)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._writer.trouble is not None and self._writer.broken.is_set():
+            raise self._writer.trouble
 
     async def backup(self, target: Path) -> None:
         """Write a copy beside the running store, which is not held up. Raises StoreUnavailable."""

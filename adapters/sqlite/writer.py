@@ -40,6 +40,8 @@ _SURROUNDINGS = frozenset(
 )
 """Result codes that speak of disk, memory and other processes. All others mean a mistake in a statement."""
 
+_UNSYNCED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+
 
 def unavailable(error: BaseException) -> bool:
     """The error is the surroundings' fault, not the statement's. The low byte of SQLite's code is the plain one."""
@@ -87,6 +89,13 @@ class InlineEngine:
         self._connection.close()
 
 
+def _trouble(error: Exception) -> StoreUnavailable:
+    name = getattr(error, "sqlite_errorname", "")
+    trouble = StoreUnavailable(f"the database cannot be used: {error}" + (f" ({name})" if name else ""))
+    trouble.__cause__ = error
+    return trouble
+
+
 class _Job(Generic[T]):
     """A unit of work and what became of it. The connection's thread fills in `result` or `error`, never `done`."""
 
@@ -123,8 +132,7 @@ class _Job(Generic[T]):
     def fail(self, error: Exception) -> None:
         """Nothing of the unit was kept, because of the database itself."""
         self.result = None
-        self.error = StoreUnavailable(f"the database cannot be used: {error}")
-        self.error.__cause__ = error
+        self.error = _trouble(error)
 
     def outcome(self) -> T:
         """What the unit returned; raises what it raised."""
@@ -177,9 +185,15 @@ def _attempt_within(job: _Job[Any], connection: sqlite3.Connection) -> None:
 
 
 class Writer:
-    """The queue in front of the connection. It needs no care: a task runs only while something waits."""
+    """The queue in front of the connection. It needs no care: a task runs only while something waits.
+
+    `trouble` is why the last unit that was to be written was not. `broken` is set for good once a sync has failed:
+    what the disk holds is not known then, and a later sync that succeeds does not tell. So nothing is written any more.
+    """
 
     def __init__(self, engine: Engine, *, largest_batch: int = LARGEST_BATCH) -> None:
+        self.trouble: StoreUnavailable | None = None
+        self.broken = asyncio.Event()
         self._engine = engine
         self._largest_batch = largest_batch
         self._queue: deque[_Job[Any]] = deque()
@@ -193,6 +207,18 @@ class Writer:
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which only reads; it sees everything that was asked for before."""
         return await self._enqueue(work, writes=False)
+
+    async def alone(self, work: Work[T]) -> T:
+        """Run `work` between two batches, outside of any transaction. Raises StoreUnavailable."""
+        if self._closing is not None:
+            raise StoreUnavailable("the store is closed")
+        if self.broken.is_set():
+            raise self._end()
+        try:
+            return await self._engine.run(work)
+        except sqlite3.Error as error:
+            self._note(_trouble(error))
+            raise _trouble(error) from error
 
     async def close(self) -> None:
         """Finish what waits, checkpoint, close. A cancelled caller does not stop it; repeating it is harmless."""
@@ -222,13 +248,26 @@ class Writer:
             raise
 
     async def _run_batch(self, batch: Sequence[_Job[Any]]) -> None:
+        possible = [job for job in batch if not (job.writes and self.broken.is_set())]
         try:
-            await self._engine.run(partial(run_batch, batch))
+            await self._engine.run(partial(run_batch, possible))
         except Exception as error:  # noqa: BLE001 - the connection itself is unusable
-            for job in batch:
+            for job in possible:
                 job.fail(error)
+        if written := [job.error for job in possible if job.writes]:
+            self._note(next((error for error in written if isinstance(error, StoreUnavailable)), None))
         for job in batch:
+            if job not in possible:
+                job.error = self._end()
             job.wake()
+
+    def _note(self, trouble: StoreUnavailable | None) -> None:
+        self.trouble = trouble
+        if trouble is not None and getattr(trouble.__cause__, "sqlite_errorcode", 0) in _UNSYNCED:
+            self.broken.set()
+
+    def _end(self) -> StoreUnavailable:
+        return StoreUnavailable(f"nothing is written until the next start: {self.trouble}")
 
     def _take(self) -> list[_Job[Any]]:
         """All that wait, up to the bound; nobody runs what its caller has given up before its turn."""
@@ -243,8 +282,9 @@ class Writer:
         if self._round is not None:
             await asyncio.wait([self._round])
         try:
-            with suppress(sqlite3.Error):  # what is not checkpointed now is read from the log at the next start
-                await self._engine.run(checkpoint)
+            if not self.broken.is_set():
+                with suppress(sqlite3.Error):  # what is not checkpointed now is read from the log at the next start
+                    await self._engine.run(checkpoint)
         finally:
             await self._engine.close()
 

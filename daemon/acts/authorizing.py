@@ -17,6 +17,7 @@ from daemon.domain.matching import (
     candidates,
     covers,
     judge_answer,
+    lendable,
     list_units,
     not_returnable,
     reason_code,
@@ -26,7 +27,7 @@ from daemon.domain.matching import (
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.returns import Asked, LabelRequest, Return, ReturnUnit, Standing
-from daemon.domain.schedule import past_deadline, poll_delay
+from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.errors import Refused
 from daemon.ports import Lane, UnitOfWork
 
@@ -154,7 +155,7 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], desk:
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
         order_ids = [order.order_id for order in orders]
-        asked, borrowed = borrow(units, orders, uow.lendable(order_ids, ret.shop, ret.return_id))
+        asked, borrowed = borrow(units, orders, _lendable(uow, ret, order_ids))
         promised = uow.promised(order_ids, ret.shop, ret.return_id)
         placed = (
             *(u for u in asked if u.return_item_id),
@@ -168,6 +169,13 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], desk:
         return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost))
 
     return decide
+
+
+def _lendable(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
+    """What cancelled returns on the same orders still have at Amazon, oldest return first."""
+    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
+    others = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
+    return [(other, unit) for other in others if other is not None for unit in lendable(other, order_ids)]
 
 
 def _hand_over(uow: UnitOfWork, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float) -> None:
@@ -199,7 +207,7 @@ async def authorize_units(ret: Return, duty: Duty, desk: Desk, resumed: bool) ->
                 answer = await desk.network.create_return(order_id, rest)
             except Refused as error:
                 return ev.UnitsRefused(at=desk.clock.now(), units=(*adopted, *not_returnable(rest, str(error))))
-            new, refused, doubtful = judge_answer(rest, answer)
+            new, refused, doubtful = judge_answer(rest, answer, asked_before=resumed)
             accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
     return _authorization(ret, (accepted, refused, doubtful), authorizations, desk.clock.now())
 
@@ -221,10 +229,12 @@ def _authorization(
     authorizations = tuple(a for a in authorizations if a.authorization_id in ours)
     if doubtful and ret.readbacks >= len(READ_BACK_AFTER):
         refused, doubtful = (*refused, *not_returnable(doubtful, _doubt(doubtful))), ()
+    readbacks = max(1, ret.readbacks) if doubtful else 0
     if accepted:
-        return ev.UnitsAuthorized(at=now, units=(*accepted, *refused), authorizations=authorizations)
+        units = (*accepted, *refused)
+        return ev.UnitsAuthorized(at=now, units=units, authorizations=authorizations, readbacks=readbacks)
     if refused:
-        return ev.UnitsRefused(at=now, units=refused)
+        return ev.UnitsRefused(at=now, units=refused, readbacks=readbacks)
     return NotYet(delay=READ_BACK_AFTER[ret.readbacks], readbacks=ret.readbacks + 1)
 
 
@@ -245,5 +255,4 @@ async def look_for_authorization(ret: Return, _: Duty, desk: Desk, __: bool) -> 
         return found
     if past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="Amazon has not made a return authorization in time")
-    waited = desk.timings.label_deadline - ((ret.deadline_at or now) - now)
-    return NotYet(delay=poll_delay(waited, desk.pending(), desk.look_rate, desk.timings))
+    return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.pending(), desk.look_rate, desk.timings))

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from daemon.acts.desk import Desk, Outcome
-from daemon.acts.posting import DOCUMENT, document_name
+from daemon.acts.posting import DOCUMENT, document_name, overtaken
 from daemon.domain import events as ev
 from daemon.domain.duties import Duty
 from daemon.domain.orders import ReturnAuthorization
@@ -116,10 +116,8 @@ async def report_refusal(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcom
     request_id = duty.subject
     current = await desk.portal.label_request(request_id)
     now = desk.clock.now()
-    if current.status is RequestStatus.CANCELLED:
-        return ev.LabelRequestCancelled(at=now, request_id=request_id)
-    if current.status is RequestStatus.FULFILLED:
-        return ev.NotOurs(at=now, request_id=request_id, why="somebody else delivered a label")
+    if over := overtaken(current, now):
+        return over
     message = refusal_words(ret, request_id)
     if message not in current.errors:
         await desk.portal.report_refusal(request_id, message)

@@ -8,12 +8,12 @@ from daemon.domain import events as ev
 from daemon.domain import postage_events as pe
 from daemon.domain.duties import Duty
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.portal import RequestStatus
+from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import (
     NotOffered,
     OfferExpired,
     PostageOffer,
-    Tracking,
+    PostageOrder,
     postage_of,
     postage_order,
     purchase_key,
@@ -21,12 +21,21 @@ from daemon.domain.postage import (
     tracked,
 )
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
-from daemon.domain.schedule import past_deadline
+from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.errors import Refused
 from daemon.ports import LabelSource, UnitOfWork
 
 OFFER = "postage offer"
 DOCUMENT = "label document"
+
+
+def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
+    """The label request is over: withdrawn, or answered by somebody else."""
+    if current.status is RequestStatus.CANCELLED:
+        return ev.LabelRequestCancelled(at=now, request_id=current.request_id)
+    if current.status is RequestStatus.FULFILLED:
+        return ev.NotOurs(at=now, request_id=current.request_id, why="somebody else delivered a label")
+    return None
 
 
 async def quote_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
@@ -35,18 +44,34 @@ async def quote_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome
     request = _request(ret, duty.subject)
     current = await desk.portal.label_request(request.request_id)
     now = desk.clock.now()
-    if current.status is RequestStatus.CANCELLED and ret.state is State.AWAITING_LABEL:
-        return ev.LabelRequestCancelled(at=now, request_id=request.request_id)
+    wanted = ret.state is State.AWAITING_LABEL
+    if wanted and (over := overtaken(current, now)):
+        return over
     order = postage_order(ret, authorization, current, desk.default_size)
-    offer = NotOffered(offered=()) if order is None else await _source(desk).offer(order)
-    if isinstance(offer, NotOffered) and ret.state is not State.AWAITING_LABEL:
-        unsettled = replace(_postage(ret, duty.subject), void=Void.KEPT)
-        return pe.PostageKept(at=now, postage=unsettled, why="its purchase could not be settled")
+    if not wanted:
+        return await _quote_to_settle(ret, duty, desk, order)
     if order is None:
         return ev.GaveUp(at=now, problem="an address for the label is missing")
+    offer = await _source(desk).offer(order)
     if isinstance(offer, NotOffered):
         return _not_offered(request, offer, desk, now)
     return pe.PostageOffered(at=now, postage=_offered(ret, duty.subject, offer, desk))
+
+
+async def _quote_to_settle(ret: Return, duty: Duty, desk: Desk, order: PostageOrder | None) -> Outcome:
+    """A purchase of unknown end is to be settled and given back, and its offer was kept too long: ask for a new one."""
+    try:
+        offer = None if order is None else await _source(desk).offer(order)
+    except Refused:
+        offer = None
+    if isinstance(offer, PostageOffer):
+        return pe.PostageOffered(at=desk.clock.now(), postage=_offered(ret, duty.subject, offer, desk))
+    return _unsettled(_postage(ret, duty.subject), desk)
+
+
+def _unsettled(postage: Postage, desk: Desk) -> Outcome:
+    kept = replace(postage, void=Void.KEPT)
+    return pe.PostageKept(at=desk.clock.now(), postage=kept, why="its purchase could not be settled")
 
 
 def _offered(ret: Return, authorization_id: str, offer: PostageOffer, desk: Desk) -> Postage:
@@ -72,14 +97,22 @@ def _not_offered(request: LabelRequest, offer: NotOffered, desk: Desk, now: floa
     return ev.GaveUp(at=now, problem=f"Amazon does not offer the return service; it offers {offered}", hold=True)
 
 
-async def buy_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
     """Send the saved purchase. Its key is derived, so that an unclear one is settled by sending it again."""
     postage = _postage(ret, duty.subject)
     key = hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
-    bought = await _source(desk).buy(desk.box.unseal(postage.sealed_offer, OFFER), key)
+    try:
+        bought = await _source(desk).buy(desk.box.unseal(postage.sealed_offer, OFFER), key)
+    except Refused as error:
+        if postage.void is Void.WANTED:
+            return _unsettled(postage, desk)
+        if resumed:
+            raise
+        desk.metrics.trouble("purchase_refused")
+        return ev.GaveUp(at=desk.clock.now(), problem=str(error), no_effect=True)
     now = desk.clock.now()
     if isinstance(bought, OfferExpired):
-        return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""))
+        return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""), no_effect=not resumed)
     postage = replace(
         postage,
         shipment_id=bought.shipment_id,
@@ -99,7 +132,7 @@ async def fetch_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     if document is None:
         if past_deadline(ret, now):
             return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
-        return NotYet(delay=desk.timings.label_poll_first)
+        return NotYet(delay=poll_delay(waited(ret, now, desk.timings), 1, desk.look_rate, desk.timings))
     return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, desk)
 
 
@@ -126,32 +159,40 @@ def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, desk: Des
 async def void_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     """Give a label back, unless the carrier has seen it."""
     postage = _postage(ret, duty.subject)
-    reading = await _track(postage, desk)
-    now = desk.clock.now()
-    seen = tracked(postage, reading, now)
-    if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
-        return pe.PostageKept(at=now, postage=replace(seen, void=Void.KEPT), why="the parcel is on its way")
     try:
+        seen = await _tracked(postage, desk)
+        if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
+            kept = replace(seen, void=Void.KEPT)
+            return pe.PostageKept(at=desk.clock.now(), postage=kept, why="the parcel is on its way")
         await _source(desk).void(postage.shipment_id)
     except Refused as error:
-        return pe.PostageKept(at=now, postage=replace(postage, void=Void.KEPT), why=error.message or error.code)
-    return pe.PostageVoided(at=now, postage=replace(postage, void=Void.DONE, printable=False))
+        kept = replace(postage, void=Void.KEPT)
+        return pe.PostageKept(at=desk.clock.now(), postage=kept, why=error.message or error.code)
+    return pe.PostageVoided(at=desk.clock.now(), postage=replace(postage, void=Void.DONE, printable=False))
 
 
 async def track_parcels(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
-    """Ask the carrier about every parcel under way."""
+    """Ask the carrier about every parcel under way. One that tells nothing does not hold up the inspection."""
     read = []
     for postage in ret.postage:
         if postage.travelling:
-            reading = await _track(postage, desk)
-            if not reading.known:
-                desk.metrics.trouble("unknown_tracking_status")
-            read.append(tracked(postage, reading, desk.clock.now()))
+            try:
+                read.append(await _tracked(postage, desk))
+            except Refused:
+                desk.metrics.trouble("tracking_refused")
+                read.append(replace(postage, tracked_at=desk.clock.now()))
     return pe.ParcelsTracked(at=desk.clock.now(), postage=tuple(read))
 
 
-async def _track(postage: Postage, desk: Desk) -> Tracking:
-    return await _source(desk).track(postage.tracking_id, postage.carrier_id) if postage.tracking_id else Tracking()
+async def _tracked(postage: Postage, desk: Desk) -> Postage:
+    """The reading counts from when it was asked for."""
+    asked_at = desk.clock.now()
+    if not postage.tracking_id:
+        return postage
+    reading = await _source(desk).track(postage.tracking_id, postage.carrier_id)
+    if not reading.known:
+        desk.metrics.trouble("unknown_tracking_status")
+    return tracked(postage, reading, asked_at)
 
 
 def _source(desk: Desk) -> LabelSource:
@@ -171,6 +212,6 @@ def _authorization(ret: Return, authorization_id: str) -> ReturnAuthorization:
 
 
 def _request(ret: Return, authorization_id: str) -> LabelRequest:
-    """The label request that the parcel answers: the newest of its units'."""
+    """The label request that the parcel answers: the newest of its units', or of all when nobody asks any more."""
     asked = {u.request_id for u in ret.units if u.authorization_id == authorization_id}
-    return next(r for r in reversed(ret.requests) if r.request_id in asked)
+    return next((r for r in reversed(ret.requests) if r.request_id in asked), ret.requests[-1])

@@ -31,6 +31,14 @@ async def settle(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:
         return NotYet(delay=desk.timings.outcome_watch)
     if ret.settlement is Settlement.FLAG or ret.processing_failed:
         return await _flag(ret, details, desk)
+    return await _pay_out(ret, details, desk, resumed)
+
+
+async def _pay_out(ret: Return, details: PortalReturn, desk: Desk, resumed: bool) -> Outcome:
+    """Both ways pay for every line that is left, so nothing may have joined the return since it was judged."""
+    now = desk.clock.now()
+    if {line.line_id for line in details.lines} - {u.line_id for u in ret.units}:
+        return ev.ProcessingFailed(at=now, message="an item was added after the verdict")
     if ret.settlement is Settlement.REMOVE:
         return await _remove(ret, details, desk)
     return await _process(ret, desk, resumed)
@@ -58,6 +66,8 @@ async def _remove(ret: Return, details: PortalReturn, desk: Desk) -> Outcome:
     lines = [line_id for line_id in bad if line_id in there]
     if not lines:
         return ev.ProcessingRequested(at=now)
+    if there == set(lines):
+        return ev.RemovalRefused(at=now, message="nothing else is left, so that would cancel the return")
     try:
         await desk.portal.remove(ret.return_id, lines)
     except Refused as error:

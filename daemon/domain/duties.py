@@ -187,6 +187,11 @@ def create_unclear(ret: Return, unit: ReturnUnit) -> bool:
     return begun and unit.standing is Standing.PLANNED and unit.return_item_id != ""
 
 
+def purchase_unclear(ret: Return) -> bool:
+    """Amazon was asked to sell a label, and its answer was never stored: the label may have been bought."""
+    return any(ret.begun == Duty(Act.BUY_POSTAGE, p.authorization_id).key and not p.shipment_id for p in ret.postage)
+
+
 def gradable_lines(ret: Return) -> tuple[str, ...]:
     """Lines whose every authorized unit has a finding, and that the portal does not know of yet."""
     waiting = {u.line_id for u in ret.authorized() if u.finding is None}

@@ -67,17 +67,19 @@ class Unmatched(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsAuthorized(Event):
-    """Amazon accepted units (and may have refused others of the same call)."""
+    """Amazon accepted units, and may have refused others of the same call; `readbacks` as in UnitsRefused."""
 
     units: tuple[ReturnUnit, ...]
     authorizations: tuple[ReturnAuthorization, ...] = ()
+    readbacks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsRefused(Event):
-    """Amazon refused every unit of the call."""
+    """Amazon refused units; with `readbacks` others of the same call are in doubt and are read back."""
 
     units: tuple[ReturnUnit, ...]
+    readbacks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,10 +223,14 @@ class ClosedInLoop(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaveUp(Event):
-    """We cannot go on alone; with `hold` the label request stays open: a person may still mend it."""
+    """We cannot go on alone; with `hold` the label request stays open: a person may still mend it.
+
+    `no_effect` says that the call that was refused is known to have had none.
+    """
 
     problem: str
     hold: bool = False
+    no_effect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,8 @@ def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, t
     seen = replace(unit, processed_at=processed_at)
     if not item.condition and now - processed_at < timings.condition_grace:
         return seen
+    if not item.condition and unit.finding is not None and unit.finding.condition not in {"", MISSING}:
+        return seen  # what was told once is not taken back by silence
     finding = Finding(
         condition=item.condition or "", found_at=processed_at, center=item.center or "", reason=item.reason or ""
     )
@@ -97,6 +99,7 @@ def _parcel_lost(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now
     """Nothing of the parcel was processed: how long since it was last heard of. A silent one waits for the others."""
     postage = postage_of(ret, unit.authorization_id)
     heard = postage or Postage(authorization_id=unit.authorization_id)
+    now = _heard_until(ret, now)
     clocks = (
         (heard.lost_at, timings.missing_lost),
         (heard.delivered_at, timings.missing_delivered),
@@ -106,6 +109,11 @@ def _parcel_lost(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now
         if since is not None:
             return now - since >= patience
     return _came(ret, units) and _overdue(ret, now, timings)
+
+
+def _heard_until(ret: Return, now: float) -> float:
+    """The carriers' clocks decide on what the carriers said after them, not on what Amazon said since."""
+    return min([now, *(p.tracked_at for p in ret.postage if p.travelling and p.tracked_at is not None)])
 
 
 def _came(ret: Return, units: Sequence[ReturnUnit]) -> bool:
@@ -119,7 +127,7 @@ def _overdue(ret: Return, now: float, timings: Timings) -> bool:
 
 
 def _silent(ret: Return, awaited: Sequence[ReturnUnit], now: float, timings: Timings) -> bool:
-    return bool(awaited) and _overdue(ret, now, timings) and not _came(ret, awaited)
+    return bool(awaited) and _overdue(ret, _heard_until(ret, now), timings) and not _came(ret, awaited)
 
 
 def _changed(ret: Return, units: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from daemon.domain import events as ev
 from daemon.domain import transitions_outcome, transitions_postage  # noqa: F401 - they teach `after` their events
-from daemon.domain.duties import create_unclear
+from daemon.domain.duties import create_unclear, purchase_unclear
 from daemon.domain.postage_events import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State
 from daemon.domain.transitions import after
@@ -189,7 +189,8 @@ UNASKED: frozenset[type[ev.Event]] = frozenset(
 )
 """Events that are no answer to a call that was begun: an unclear call stays unclear.
 
-A create call stays unclear whatever happens, until it is known of every unit whether Amazon took it.
+A create call stays unclear whatever happens, until it is known of every unit whether Amazon took it; a purchase, until
+the label is known or the answer says that there is none.
 """
 
 
@@ -207,11 +208,16 @@ def apply(ret: Return, event: ev.Event) -> Return:
     if changed.state not in WAYS[ret.state].get(kind, {ret.state}):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
     if kind not in UNASKED:
-        unclear = any(create_unclear(changed, unit) for unit in changed.units)
-        changed = replace(changed, begun=changed.begun if unclear else "", attempts=0, stumbles=0)
+        begun = changed.begun if _still_unclear(changed, event) else ""
+        changed = replace(changed, begun=begun, attempts=0, stumbles=0)
     if changed.state is not ret.state:
         changed = _entered(changed, event.at)
     return replace(changed, changed_at=event.at)
+
+
+def _still_unclear(ret: Return, event: ev.Event) -> bool:
+    bought = purchase_unclear(ret) and not getattr(event, "no_effect", False)
+    return bought or any(create_unclear(ret, unit) for unit in ret.units)
 
 
 def _entered(ret: Return, at: float) -> Return:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from daemon.domain.naming import return_item_id
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalLine, PortalReturn
-from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing
+from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing, State
 
-AMBIGUOUS_CODES = frozenset({"DuplicateRequest", "NoReturnableQuantity"})
-"""Refusals that may mean "you have asked already"."""
+DUPLICATE = "DuplicateRequest"
+AMBIGUOUS_CODES = frozenset({DUPLICATE, "NoReturnableQuantity"})
+"""Refusals that may mean "you have asked already", when an earlier call may have had its effect."""
 
 _EXPECTED = frozenset({Standing.PLANNED, Standing.AUTHORIZED})
 
@@ -133,11 +134,16 @@ def allocate(
     same derived id is ours from an earlier life, and is adopted. What finds no place stays unassigned
     (`return_item_id` is empty).
     """
+    promised = tuple(promised)
+    elsewhere = {u.return_item_id for u in promised}
     slots = _free_slots(orders, (*promised, *_own_promises(ret, units)))
     ours = {item.return_item_id: (order, item) for order in orders for item in order.return_items}
     placed: list[ReturnUnit] = []
     for unit in units:
         item_id = return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part)
+        if item_id in elsewhere:  # lent to a return that is still under way
+            placed.append(unit)
+            continue
         if item_id in ours:
             order, item = ours[item_id]
             placed.extend(adopt([_place(unit, order.order_id, item.order_item_id, item.shipment_id, item_id)], [item]))
@@ -149,6 +155,15 @@ def allocate(
         slots.remove(slot)
         placed.append(_place(unit, slot.order_id, slot.item_id, slot.shipment_id, item_id))
     return tuple(placed)
+
+
+def lendable(ret: Return, order_ids: Sequence[str]) -> tuple[ReturnUnit, ...]:
+    """Units on these orders that Amazon still expects, of a return that was cancelled as a whole: another may ask."""
+    return tuple(
+        u
+        for u in ret.authorized()
+        if u.order_id in order_ids and u.processed_at is None and (ret.state is State.CANCELLED or not u.request_id)
+    )
 
 
 def borrow(
@@ -235,9 +250,13 @@ def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[Ret
 
 
 def judge_answer(
-    units: Sequence[ReturnUnit], answer: CreateAnswer
+    units: Sequence[ReturnUnit], answer: CreateAnswer, *, asked_before: bool
 ) -> tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]]:
-    """Sort the units of a create call into accepted, refused, and doubtful (refused as if asked before, or unnamed)."""
+    """Sort the units of a create call into accepted, refused, and doubtful (refused as if asked before, or unnamed).
+
+    `asked_before` says that an earlier call for them ended unclear: only then may a lack of returnable units be ours.
+    """
+    ambiguous = AMBIGUOUS_CODES if asked_before else {DUPLICATE}
     accepted = adopt(units, answer.return_items)
     taken = {u.key for u in accepted}
     invalid = {item.return_item_id: item for item in answer.invalid_items}
@@ -247,7 +266,7 @@ def judge_answer(
         if unit.key in taken:
             continue
         item = invalid.get(unit.return_item_id)
-        if item is None or item.code in AMBIGUOUS_CODES:
+        if item is None or item.code in ambiguous:
             doubtful.append(replace(unit, problem=item.code if item else "Amazon did not mention the unit"))
         else:
             refused.append(*not_returnable([unit], f"{item.code}: {item.description}".strip(": ")))
@@ -255,16 +274,21 @@ def judge_answer(
 
 
 def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], default: str, allowed: Sequence[str]) -> str:
-    """Amazon's code for the shopper's words: (parent, reason), reason, parent, default; then what the SKU allows.
-
-    `mapping` is keyed by folded (parent, reason); an empty half matches any. Without permissions only the default goes.
-    """
-    parent, reason = fold(unit.parent_reason), fold(unit.reason)
-    keys = [(parent, reason), ("", reason), (parent, "")]
-    wanted = next((mapping[key] for key in keys if key != ("", "") and key in mapping), default)
+    """Amazon's code for the shopper's words, as far as the SKU allows it. Without permissions only the default goes."""
+    wanted = wanted_code(unit.parent_reason, unit.reason, mapping, default)
     if wanted in allowed:
         return wanted
     return default if default in allowed or not allowed else allowed[0]
+
+
+def wanted_code(parent: str, reason: str, mapping: Mapping[tuple[str, str], str], default: str) -> str:
+    """The code that a merchant wants for the shopper's words: (parent, reason), reason, parent, default.
+
+    `mapping` is keyed by folded (parent, reason); an empty half matches any.
+    """
+    parent, reason = fold(parent), fold(reason)
+    keys = [(parent, reason), ("", reason), (parent, "")]
+    return next((mapping[key] for key in keys if key != ("", "") and key in mapping), default)
 
 
 def fold(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from daemon.domain.duties import Act, Duty
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.portal import ParcelSize, PortalLabelRequest
-from daemon.domain.returns import Postage, Return, ReturnUnit, Standing, Transit, Void
+from daemon.domain.returns import Asked, Postage, Return, ReturnUnit, Standing, Transit, Void
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def put_postage(ret: Return, postage: Postage) -> Return:
 
 
 def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
-    """The postage after a look at the carrier: forward only."""
+    """The postage after a look at the carrier: forward only, but for a lost parcel that turns up again."""
     transit = postage.transit
     if reading.transit is not None and reading.transit.rank > transit.rank:
         transit = reading.transit
@@ -89,7 +89,7 @@ def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
         transit=transit,
         scanned_at=reading.scanned_at or postage.scanned_at or moving,
         delivered_at=postage.delivered_at or delivered_at,
-        lost_at=postage.lost_at or (now if reading.lost else None),
+        lost_at=(postage.lost_at or now) if reading.lost else None if reading.transit else postage.lost_at,
         tracked_at=now,
     )
 
@@ -140,8 +140,10 @@ def _share(weight_g: float | None, units: Sequence[ReturnUnit], everything: Sequ
 
 
 def give_back(ret: Return, cancelled: frozenset[str]) -> Return:
-    """The bought labels of cancelled requests are to be voided, and purchases of unknown end to be settled for that."""
+    """What only cancelled requests needed is to be voided; a purchase of unknown end is to be settled for that."""
+    needing = {r.request_id for r in ret.requests if r.asked in _NEEDING} - cancelled
     authorizations = {u.authorization_id for u in ret.units if u.request_id in cancelled}
+    authorizations -= {u.authorization_id for u in ret.units if u.request_id in needing}
 
     def wanted(postage: Postage) -> bool:
         unclear = ret.begun == Duty(Act.BUY_POSTAGE, postage.authorization_id).key
@@ -151,6 +153,13 @@ def give_back(ret: Return, cancelled: frozenset[str]) -> Return:
     return replace(ret, postage=tuple(replace(p, void=Void.WANTED) if wanted(p) else p for p in ret.postage))
 
 
-def take_back(ret: Return) -> Return:
-    """A label that was to be voided, and was not yet, serves the new label request."""
-    return replace(ret, postage=tuple(replace(p, void=Void.NO) if p.void is Void.WANTED else p for p in ret.postage))
+_NEEDING = frozenset({Asked.UNREAD, Asked.OPEN, Asked.DELIVERED})
+
+
+def take_back(ret: Return, request_id: str) -> Return:
+    """A label that was to be voided, and was not yet, serves the label request that asks for its parcel anew."""
+    needed = {u.authorization_id for u in ret.units_of(request_id)}
+    postage = tuple(
+        replace(p, void=Void.NO) if p.void is Void.WANTED and p.authorization_id in needed else p for p in ret.postage
+    )
+    return replace(ret, postage=postage)

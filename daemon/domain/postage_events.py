@@ -20,7 +20,9 @@ class PostageOffered(PostageEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferLapsed(PostageEvent):
-    """The saved offer is too old to be bought."""
+    """The saved offer is too old to be bought; `no_effect` when it was never sent before."""
+
+    no_effect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

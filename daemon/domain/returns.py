@@ -183,7 +183,7 @@ class Postage:
     @property
     def travelling(self) -> bool:
         """Worth asking the carrier about."""
-        return self.bought and bool(self.tracking_id) and self.delivered_at is None and self.lost_at is None
+        return self.bought and bool(self.tracking_id) and self.delivered_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,11 @@ def poll_delay(waited: float, pending: int, rate: float, timings: Timings) -> fl
     return min(timings.label_poll_max, max(timings.label_poll_first, pending / rate))
 
 
+def waited(ret: Return, now: float, timings: Timings) -> float:
+    """For how long a label has been waited for; time in which nobody could answer does not count."""
+    return timings.label_deadline - ((ret.deadline_at or now) - now)
+
+
 def retry_delay(stumbles: int, jitter: float) -> float:
     """Exponential back-off with full jitter (`jitter` in 0..1), capped: a vendor that comes back is found soon."""
     ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(stumbles, 10))

@@ -81,7 +81,7 @@ def after(event: ev.Event, ret: Return) -> Return:
 @after.register
 def _requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
     requests = (*ret.requests, event.request)
-    return take_back(replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False))
+    return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False)
 
 
 @after.register
@@ -98,9 +98,19 @@ def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
     changed = give_back(release(replace(ret, requests=requests, hinted=False), live), gone)
     if ret.authorized():
         changed = with_note(changed, f"cancelled:{event.request_id}", words)
+    if ret.label_out and not event.request_id:
+        changed = _set_free(changed)
     if ret.state in LABEL_HALF or (ret.state is State.STUCK and not ret.label_out and not live):
         return advance(changed)
     return changed
+
+
+def _set_free(ret: Return) -> Return:
+    """Nobody asks any more for what has not come: should the shopper ask anew, another return may have it."""
+    units = tuple(
+        replace(u, request_id="") if u.standing is Standing.AUTHORIZED and u.finding is None else u for u in ret.units
+    )
+    return replace(ret, units=units)
 
 
 def release(ret: Return, live: frozenset[str]) -> Return:
@@ -120,17 +130,16 @@ def _request_read(event: ev.RequestRead, ret: Return) -> Return:
     if known is None or known.asked is not Asked.UNREAD:  # withdrawn while it was read
         return ret
     requests = tuple(event.request if r is known else r for r in ret.requests)
-    return advance(
-        replace(
-            ret,
-            requests=requests,
-            units=merge_units(ret.units, event.units),
-            order_name=event.order_name,
-            order_number=event.order_number,
-            provider_order_id=event.provider_order_id,
-            has_exchange=event.has_exchange,
-        )
+    changed = replace(
+        ret,
+        requests=requests,
+        units=merge_units(ret.units, event.units),
+        order_name=event.order_name,
+        order_number=event.order_number,
+        provider_order_id=event.provider_order_id,
+        has_exchange=event.has_exchange,
     )
+    return advance(take_back(changed, known.request_id))
 
 
 @after.register
@@ -162,13 +171,14 @@ def _authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
         ret,
         units=merge_units(ret.units, event.units),
         authorizations=merge_authorizations(ret.authorizations, event.authorizations),
+        readbacks=event.readbacks,
     )
     return advance(changed)
 
 
 @after.register
 def _refused(event: ev.UnitsRefused, ret: Return) -> Return:
-    return advance(replace(ret, units=merge_units(ret.units, event.units)))
+    return advance(replace(ret, units=merge_units(ret.units, event.units), readbacks=event.readbacks))
 
 
 @after.register

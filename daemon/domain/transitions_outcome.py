@@ -7,6 +7,7 @@ from daemon.domain import events as ev
 from daemon.domain.postage import give_back
 from daemon.domain.returns import (
     Asked,
+    LabelRequest,
     Return,
     ReturnUnit,
     Settlement,
@@ -30,9 +31,18 @@ def _found(ret: Return, units: Iterable[ReturnUnit], state: State) -> Return:
         if unit.finding is not None and old[unit.key].finding != unit.finding:
             key = f"inspected:{unit.line_id}:{unit.part}:{unit.finding.condition}"
             changed = with_note(changed, key, inspected_words(unit))
-    arrived = {u.request_id for u in changed.units if u.processed_at is not None}
-    requests = tuple(replace(r, transit=Transit.DELIVERED) if r.request_id in arrived else r for r in changed.requests)
+    requests = tuple(replace(r, transit=Transit.DELIVERED) if _arrived(changed, r) else r for r in changed.requests)
     return replace(changed, requests=requests)
+
+
+def _arrived(ret: Return, request: LabelRequest) -> bool:
+    """The parcel that the portal knows has come: a bought label names it, else it is any parcel of the request."""
+    told = request.label.tracking_number if request.label else ""
+    parcel = next((p.authorization_id for p in ret.postage if p.tracking_id and p.tracking_id == told), None)
+    come = [u for u in ret.units if u.processed_at is not None]
+    if parcel is None:
+        return any(u.request_id == request.request_id for u in come)
+    return any(u.authorization_id == parcel for u in come)
 
 
 @after.register

@@ -1,7 +1,7 @@
 """What happens to bought labels changes the return's postage and its timeline, never its state."""
 
 from daemon.domain import postage_events as pe
-from daemon.domain.postage import put_postage
+from daemon.domain.postage import give_back, put_postage
 from daemon.domain.returns import Return, change_request
 from daemon.domain.transitions import after, with_note
 from daemon.domain.wording import kept_words, parcel_words, voided_words
@@ -42,4 +42,5 @@ def _tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
 
 @after.register
 def _source(event: pe.LabelSourceChanged, ret: Return) -> Return:
-    return change_request(ret, event.request_id, source=event.source)
+    """What was bought for the request already is not used; it is given back once the label is out."""
+    return change_request(give_back(ret, frozenset({event.request_id})), event.request_id, source=event.source)

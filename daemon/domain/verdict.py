@@ -129,7 +129,12 @@ def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: floa
         at=at,
         units=units,
         settlement=settlement,
-        summary=verdict_words(settlement, discrepant, portal_says=details.state.value),
+        summary=verdict_words(
+            settlement,
+            discrepant,
+            portal_says=details.state.value,
+            came=any(u.finding is not None for u in units),
+        ),
     )
 
 
@@ -143,7 +148,12 @@ def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:
         for line in details.lines
         if line.line_id not in known
     )
-    return (*removed, *not_returnable(added, "added to the return without a label request"))
+    gone = (u for u in ret.units if u.standing is Standing.REMOVED and u.line_id in now)
+    return (
+        *removed,
+        *not_returnable(added, "added to the return without a label request"),
+        *not_returnable(gone, "was given up before, and is part of the return again"),
+    )
 
 
 def _settlement(

@@ -59,9 +59,13 @@ def discrepancy_words(unit: ReturnUnit) -> str:
     return f"{unit.sku} {condition_words(unit.finding)}" if unit.finding else f"{unit.sku} not inspected"
 
 
-def verdict_words(settlement: Settlement, discrepant: Sequence[ReturnUnit], *, portal_says: str) -> str:
+def verdict_words(
+    settlement: Settlement, discrepant: Sequence[ReturnUnit], *, portal_says: str, came: bool = True
+) -> str:
     """The note about the verdict and what is done about it."""
-    if discrepant:
+    if settlement is Settlement.NOTHING and not came:
+        found = "Nothing came back"
+    elif discrepant:
         found = "Discrepancy: " + "; ".join(dict.fromkeys(discrepancy_words(unit) for unit in discrepant))
     else:
         found = "No discrepancy: all units arrived as they should"
@@ -89,7 +93,7 @@ def voided_words(postage: Postage) -> str:
 
 def kept_words(postage: Postage, why: str) -> str:
     """The note about a label that could not be given back."""
-    return f"Label not voided: {postage.carrier}, tracking {postage.tracking_id}: {why}."
+    return f"Label not voided: {postage.carrier}, tracking {postage.tracking_id or 'unknown'}: {why}."
 
 
 def parcel_words(postage: Postage) -> str:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.e2e.world import World, world
+from tests.e2e.world import World, tell, world
 
 FEW = 150
 """Calls after which the daemon is started anew: it makes at most 300 a minute to Loop, and the tests must not wait."""
@@ -26,5 +26,5 @@ async def w(_gentle_world: World) -> AsyncIterator[World]:
         await _gentle_world.restart()
     complaints, lines = len(_gentle_world.daemon.complaints), len(_gentle_world.daemon.lines)
     yield _gentle_world
-    print("\n".join(_gentle_world.daemon.lines[lines:]))
+    tell(_gentle_world.daemon.lines[lines:])
     assert _gentle_world.daemon.complaints[complaints:] == []

@@ -16,7 +16,7 @@ import yaml
 from adapters.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 20.0
+PATIENCE = 40.0
 LONGEST_LINE = 2**20
 
 
@@ -48,6 +48,7 @@ class DaemonProcess:
         self.public_port = self.ops_port = 0
         self.started_at = 0.0
         self.folder = folder
+        self.run_options: tuple[str, ...] = ()
         self._process: asyncio.subprocess.Process | None = None
         self._readers: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
@@ -88,15 +89,16 @@ class DaemonProcess:
         self.started_at = SystemClock().now()
         self._ready.clear()
         self._process = process = await self._spawn(
-            "run", "--config", self.config_file, "--secrets", self.secret_folder
+            "run", *self.run_options, "--config", self.config_file, "--secrets", self.secret_folder
         )
         assert process.stdout is not None
         assert process.stderr is not None
         self._readers = [asyncio.create_task(self._read(pipe)) for pipe in (process.stdout, process.stderr)]
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.wait(
-                [asyncio.ensure_future(self._ready.wait()), *self._readers], return_when=asyncio.FIRST_COMPLETED
-            )
+        waits = [asyncio.create_task(self._ready.wait()), *self._readers]
+        over, _ = await asyncio.wait(waits, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        waits[0].cancel()
+        if not over:
+            self.signal(signal.SIGABRT)  # one that hangs tells where
         if not self._ready.is_set():
             status = await self.ended()
             raise DaemonDied(f"exit {status}:\n" + "\n".join(self.lines[-20:]))
@@ -227,7 +229,7 @@ class DaemonProcess:
     async def _spawn(self, *arguments: str | Path) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-W", "default", "-m", "daemon", *arguments),
+            *("-X", "faulthandler", "-W", "default", "-m", "daemon", *arguments),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

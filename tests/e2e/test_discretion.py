@@ -17,7 +17,7 @@ GIVEN_AWAY = ("canary", "/gp/orc/rml", "/labels/", "Atza|", "Atzr|", "83702")
 
 
 async def test_nothing_private_is_told_or_stored(tmp_path):
-    """Through successes, refusals, dropped lines and bad deliveries, at the loudest level: no secret, person or link."""
+    """Through successes, refusals, failures and bad deliveries, at the loudest level: no secret, person or link."""
     loud = {"log": {"level": "debug"}}
     async with world(tmp_path, buys_labels=True, config=loud, return_service_id="service-canary-1") as w:
         private = {"origin": PERSON, "customer": CUSTOMER}

@@ -10,10 +10,10 @@ import pytest
 
 from adapters.sandbox import ReturnLine
 from adapters.sandbox.journal import Call, Journal
-from tests.e2e.world import CLOCK, MUG, SOCK, World, everyone, pause, vendors
+from tests.e2e.world import MUG, SOCK, World, everyone, pause, tell, vendors
 
 RETURNS = 20
-KILLS = 8
+KILLS = 7
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Story:
 
 
 async def live(w: World, story: Story, dice: random.Random) -> int:
-    """Submit a return some time, and let its units arrive some time after the label is out."""
+    """Submit a return some time, let its units arrive some time after the label is out, and wait for its outcome."""
     await pause(dice.random() * 4)
     return_id = w.submit(story.order_id, ReturnLine(sku=MUG if story.damaged else SOCK, quantity=story.units))
     await w.labelled(return_id)
@@ -34,38 +34,47 @@ async def live(w: World, story: Story, dice: random.Random) -> int:
     for line in w.portal(return_id)["line_items"]:
         condition = "CustomerDamaged" if story.damaged else "Sellable"
         w.sandbox.receive(return_id, line=line["line_item_id"], condition=condition)
+    await w.portal_state(return_id, "review" if story.damaged else "closed")
     return return_id
 
 
-async def kill_at_random(w: World, dice: random.Random) -> None:
-    """End the daemon when one of its calls arrives, so that the effect is there and its answer is not; start it again."""
-    for _ in range(KILLS):
-        await killed_by_call(w, dice.randint(1, 80))
+async def kill_again_and_again(w: World, dice: random.Random, over: asyncio.Event) -> None:
+    """End the daemon when one of its calls arrives, so that the effect is there and its answer is lost; start anew.
+
+    After some short lives it gets longer ones, which end before Loop's 300 calls a minute are spent.
+    """
+    for number in itertools.count(1):
+        if not await killed_by_call(w, dice.randint(1, 60) if number <= KILLS else 250, over):
+            break
         await w.daemon.ended()
         await w.daemon.start()
         w.subscribe()
 
 
-async def killed_by_call(w: World, number: int) -> None:
-    """Kill the daemon as soon as that many more calls have arrived, or after a second of fewer."""
-    journal, died = w.sandbox._journal, asyncio.Event()
+async def killed_by_call(w: World, number: int, over: asyncio.Event) -> bool:
+    """Kill the daemon when that many more calls have arrived; False when all is over before."""
+    journal, done = w.sandbox._journal, asyncio.Event()
     arrived = itertools.count(1)
 
     def note(*call: str) -> Call:
         if next(arrived) == number:
             w.daemon.signal(signal.SIGKILL)
-            died.set()
+            done.set()
         return Journal.open(journal, *call)
 
     journal.open = note
-    if not await CLOCK.wait(died, 1.0):
-        w.daemon.signal(signal.SIGKILL)
+    waits = [asyncio.create_task(event.wait()) for event in (done, over)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     del journal.open
+    for wait in waits:
+        wait.cancel()
+    return done.is_set()
 
 
 def judge(w: World, story: Story, return_id: int) -> None:
-    """One item per unit at Amazon; one label, each note once, graded once, one outcome in Loop."""
+    """One item per unit, and one label bought, at Amazon; one label, each note and grade once, one outcome in Loop."""
     held = w.portal(return_id)
+    assert len(w.shipments(return_id)) == 1
     assert len(w.network(story.order_id)["returnItems"]) == story.units
     assert len(held["delivered_labels"]) == len(held["label_requests"]) == 1
     assert len(held["notes"]) == len(set(held["notes"]))
@@ -79,16 +88,22 @@ def judge(w: World, story: Story, return_id: int) -> None:
 async def test_killed_at_any_instant(tmp_path):
     """Whatever the daemon was doing when it was killed, in the end every effect was there exactly once."""
     seed = random.getrandbits(32)  # pytest-randomly's, so that its seed repeats the run
-    print(f"seed {seed}")
+    tell([f"seed {seed}"])
     dice = random.Random(seed)
     stories = [Story(f"#9{n:03}", units=dice.choice((1, 1, 2)), damaged=dice.random() < 0.4) for n in range(RETURNS)]
-    async with vendors(tmp_path, seed=seed, timings={"inspection_idle": "1s", "return_poll": "2s"}) as w:
+    unhurried = {"inspection_idle": "1s", "inspection_moving": "1s", "return_poll": "2s"}
+    async with vendors(tmp_path, seed=seed, buys_labels=True, timings=unhurried) as w:
         w.patience = 90.0
         await w.daemon.start()
         w.subscribe()
-        *returns, _ = await everyone(*(live(w, story, dice) for story in stories), kill_at_random(w, dice))
+        over = asyncio.Event()
+        killer = asyncio.create_task(kill_again_and_again(w, dice, over))
+        returns = await everyone(*(live(w, story, dice) for story in stories))
+        over.set()
+        await killer
         await everyone(*(w.state(return_id, "closed", "in_review") for return_id in returns))
         for story, return_id in zip(stories, returns, strict=True):
             judge(w, story, return_id)
+        assert len(w.sandbox.snapshot()["amazon"]["shipments"]) == RETURNS
         assert not w.daemon.complaints
         assert w.sandbox.snapshot()["amazon"]["warnings"] == []

@@ -9,6 +9,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def events(shown: dict) -> list[str]:
+    """What happened to a return, oldest first."""
     return [row["event"] for row in shown["history"]]
 
 

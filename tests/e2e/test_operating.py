@@ -83,7 +83,7 @@ async def test_match_tells_what_amazon_said(w):
 
 
 async def test_the_command_line_with_and_without_the_daemon(tmp_path):
-    """The same answers come from the running daemon and, when it is stopped, from its store; changes need the daemon."""
+    """The same answers come from the running daemon and, when it is stopped, from its store; changes need it."""
     async with world(tmp_path) as w:
         return_id = w.submit("#3101", SOCK)
         await w.receive(return_id, SOCK)

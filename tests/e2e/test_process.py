@@ -7,7 +7,7 @@ import pytest
 
 from adapters.sandbox import Fault
 from tests.e2e.daemon_process import DaemonDied, DaemonProcess
-from tests.e2e.world import CLOCK, SHOP, SOCK, everyone, until, vendors, world
+from tests.e2e.world import CLOCK, SHOP, SOCK, everyone, pause, until, vendors, world
 
 
 async def test_sigterm_under_work_ends_well_within_the_grace(tmp_path):
@@ -165,4 +165,24 @@ async def test_parked_deliveries_are_acknowledged(tmp_path):
         w.sandbox.restore_access()
         await w.restart()
         await everyone(w.labelled(return_id), w.labelled(late))
+        assert (await w.daemon.ops("/readyz"))[0] == 200
+
+
+async def test_a_loop_key_that_is_refused(tmp_path):
+    """Loop's refusal makes the daemon unready and is not asked for again and again; with the right key all goes on."""
+    async with vendors(tmp_path) as w:
+        right = w.daemon.secrets[f"loop_api_key.{SHOP}"]
+        w.daemon.secrets[f"loop_api_key.{SHOP}"] = "wrong-key"
+        await w.daemon.start()
+        w.subscribe()
+        return_id = w.submit("#1701", SOCK)
+        await w.state(return_id, "received")
+        refused = (503, {"ok": False, "problems": {f"loop/{SHOP}": "Loop refuses the API key"}})
+        assert await w.daemon.ops("/readyz") == refused
+        await pause(1.5)
+        assert len([c for c in w.sandbox.calls() if c["vendor"] == "loop"]) <= 4
+
+        w.daemon.secrets[f"loop_api_key.{SHOP}"] = right
+        await w.restart()
+        await w.labelled(return_id)
         assert (await w.daemon.ops("/readyz"))[0] == 200

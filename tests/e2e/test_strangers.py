@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 from aiohttp import web
 
 from tests.e2e.daemon_process import DaemonProcess
@@ -174,6 +173,7 @@ class Strangers:
 
 @asynccontextmanager
 async def strangers(condition: str) -> AsyncIterator[Strangers]:
+    """Serve them on a port of their own."""
     made = Strangers(condition)
     runner = web.AppRunner(made.app(), access_log=None)
     await runner.setup()
@@ -220,6 +220,7 @@ async def hears(daemon: DaemonProcess, topic: str, trigger: str, **body: object)
 
 
 async def goes_all_the_way(folder, condition: str, last: str, states: tuple[str, ...]) -> None:
+    """Follow one return from the webhook to its end."""
     async with strangers(condition) as loop, strangers(condition) as amazon:
         loop.items = amazon.items
         daemon = files(folder, loop, amazon)

@@ -5,7 +5,8 @@ import base64
 import inspect
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ class RaisedSandbox(Sandbox):
         desk = ReturnsDesk(self.network, self.options, self._clock)
         shipping = ShippingVendor(self.shipping, door, self.options)
         return [LwaVendor(self.lwa, self.options), shipping, _RaisedPlan(self.network, desk, door)]
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Show lines to whoever reads of a test that failed."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 async def pause(seconds: float) -> None:
@@ -145,7 +151,7 @@ class World:
 
     async def portal_state(self, return_id: int, state: str) -> None:
         """Wait until Loop shows the return in that state."""
-        await until(f"{return_id} is {state} in Loop", lambda: self.portal(return_id)["state"] == state)
+        await until(f"{return_id} is {state} in Loop", lambda: self.portal(return_id)["state"] == state, self.patience)
 
     async def state(self, return_id: int, *states: str) -> dict[str, Any]:
         """Wait until the daemon holds the return in one of these states; what it shows then."""
@@ -193,7 +199,7 @@ def configuration(
             "endpoint": sandbox.amazon_url,
             "lwa_endpoint": sandbox.lwa_url,
             "label_source": "rma_page",
-            "limits": dict.fromkeys(OPERATIONS, dict(RAISED)),
+            "limits": {operation: dict(RAISED) for operation in OPERATIONS},
         },
         "shops": {SHOP: {"api_url": sandbox.loop_url, "order_id_templates": ["{order_name}"], **shop}},
         "timings": {**QUICK, **timings},
@@ -221,7 +227,7 @@ async def vendors(folder: Path, **options: Any) -> AsyncIterator[World]:
         try:
             yield World(sandbox, daemon)
         except BaseException:
-            print("\n".join(daemon.lines[-60:]))
+            tell(daemon.lines[-60:])
             raise
         finally:
             if daemon.running:

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,16 +61,21 @@ class Stage:
         self.metrics = RecordingMetrics()
         self.pending = 1
         self.woken = 0
+        self.on_wake: Callable[[], None] = lambda: None
         self._watch = watch
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
         """Start a daemon: everything but the vendors and the file is new."""
-        self.sqlite = await open_store(self.path, inline=True)
-        await _relax(self.sqlite)
-        self.store = WatchedStore(self.sqlite)
-        for watched in (*self.portals.values(), self.network, self.postage, self.store):
-            watched.watch = self._watch
+        self.begin(await open_relaxed(self.path))
+
+    def begin(self, store: SqliteStore) -> None:
+        """Start a daemon over a database that is open: everything but the vendors and the database is new."""
+        self.sqlite = store
+        self.store = WatchedStore(store)
+        self.store.watch = self._watch
+        for vendor in (*self.portals.values(), self.network, self.postage):
+            vendor.watch = self._watch
         reasons, locks = ReasonCatalogue(self.network, self.clock), OrderLocks()
         index = OrderIndex(self.network, self.store, self.clock)
         timings = self.choices.timings
@@ -118,6 +124,7 @@ class Stage:
 
     def _wake(self) -> None:
         self.woken += 1
+        self.on_wake()
 
     # ---- the world
 
@@ -178,11 +185,20 @@ class Stage:
         """One step of one return, due or not."""
         return await self.workflow.step(await self.ret(return_id))
 
+    async def step_to(self, state: State, *, within: float = DAY, return_id: str = "77") -> Return:
+        """Step one return until it is in that state, and no further; time passes when it must."""
+        end = self.clock.now() + within
+        while (ret := await self.ret(return_id)).state is not state:
+            if ret.due_at is None or ret.due_at > end:
+                pytest.fail(f"the return is {ret.state} ({ret.problem}), not {state}")
+            self.clock.advance(max(0.0, ret.due_at - self.clock.now()))
+            await self.step(return_id)
+        return ret
+
     async def work(self) -> None:
         """Step what is due until nothing is."""
         for _ in range(100):
-            now = self.clock.now()
-            due = await self.store.read(lambda uow, now=now: uow.due(tuple(State), now, 100))
+            due = await self.store.read(lambda uow: uow.due(tuple(State), self.clock.now(), 100))
             if not due:
                 return
             for shop, return_id in due:
@@ -213,7 +229,7 @@ class Stage:
     async def sent(self, *lines: PortalLine, return_id: str = "77", **fields: object) -> Return:
         """A return whose label is in the shopper's hands; the order holds its lines and nothing else."""
         lines = lines or (a_line(),)
-        self.ship(**{sku: sum(line.sku == sku for line in lines) for sku in {line.sku for line in lines}})
+        self.ship(ORDER, **Counter(line.sku for line in lines))
         await self.submit(*lines, return_id=return_id, **fields)  # type: ignore[arg-type]
         return await self.reach(State.AWAITING_INSPECTION, return_id=return_id)
 
@@ -247,6 +263,8 @@ async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
 
 
-async def _relax(store: SqliteStore) -> None:
-    """These processes are killed; the machine keeps its power."""
+async def open_relaxed(path: Path) -> SqliteStore:
+    """A real store that does not wait for the disk: these processes are killed, the machine keeps its power."""
+    store = await open_store(path, inline=True)
     await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))
+    return store

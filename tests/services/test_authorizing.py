@@ -1,17 +1,16 @@
 """Units become return items at Amazon, each once, and their authorization is waited for."""
 
 import asyncio
-from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from daemon.domain.orders import CreateAnswer
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.portal import RequestCancelled
+from daemon.domain.portal import RequestCancelled, RequestIssued
 from daemon.domain.returns import Asked, Standing, State
 from daemon.domain.schedule import Timings
 from daemon.errors import CredentialsRefused, Refused, Unavailable
-from tests.builders import a_line
+from tests.builders import a_line, a_portal_request
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 
 LOST = Unavailable("time-out")
@@ -68,7 +67,7 @@ class TestTheAnswer:
         await stage.pass_time(300.0)
 
         late = [call.at for call in stage.network.made("order") if call.at > start + 2.0]
-        assert {round(b - a, 6) for a, b in zip(late, late[1:], strict=False)} == {apart}
+        assert {round(b - a, 6) for a, b in pairwise(late)} == {apart}
 
     async def test_polls_are_rarer_after_the_first_hour(self, stage):
         """What has not come by then is looked for every `label_poll_late`."""
@@ -124,7 +123,7 @@ class TestUnclearAnswers:
 
     async def test_an_answer_that_names_nothing_is_read_back(self, stage):
         """A success without a word about our units is no success: the order says what became of them."""
-        stage.network.meanwhile("create_return", _keep_quiet(stage), after=True)
+        stage.network.silent_answers = 1
         await asked(stage)
         await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
 
@@ -406,21 +405,21 @@ class TestRaces:
     async def test_a_cancel_during_a_create_call_that_fails_ends_the_return(self, stage):
         """Amazon did nothing, and nobody asks any more: nothing is created afterwards."""
         await asked(stage)
-        cancel = RequestCancelled(return_id="77", request_id="q77")
         stage.portal.withdraw("q77")
-        stage.network.meanwhile("create_return", lambda: stage.tell(cancel))
-        stage.network.fail("create_return", LOST, after=False)
-        stage.network._before["create_return"].rotate(0)
+
+        async def cancel_and_fail():
+            await stage.tell(RequestCancelled(return_id="77", request_id="q77"))
+            raise LOST
+
+        stage.network.meanwhile("create_return", cancel_and_fail)
         await stage.pass_time(DAY)
 
         assert (await stage.ret()).state is State.CANCELLED
         assert stage.network.count("create_return") == 1
+        assert listed(stage) == []
 
     async def test_a_second_request_during_the_create_call_loses_nothing(self, stage):
         """A re-issue that comes while Amazon is asked: both facts are kept, and one return item is made per unit."""
-        from daemon.domain.portal import RequestIssued
-        from tests.builders import a_portal_request
-
         await asked(stage)
         stage.portal.ask(a_portal_request("q2"))
         again = RequestIssued(return_id="77", request_id="q2")
@@ -436,21 +435,3 @@ class _Death(BaseException):
 
 async def _die():
     raise _Death
-
-
-def _keep_quiet(stage):
-    """Let the answer of the call that is under way be empty."""
-
-    async def act():
-        real = stage.network.create_return
-
-        async def quiet(order_id, units):
-            return CreateAnswer()
-
-        stage.network.create_return = quiet
-        stage.network.restore = real
-
-    return act
-
-
-_ = replace

@@ -1,26 +1,29 @@
 """The process dies, or an answer is lost, at every point of a life: nothing is done twice, and nothing is lost."""
 
 import itertools
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
-from daemon.domain.portal import PortalState, RequestIssued
-from daemon.domain.returns import State
+from daemon.domain.policy import ShopPolicy
+from daemon.domain.portal import Message, RequestCancelled, RequestIssued
+from daemon.domain.returns import LabelSourceName, State
+from daemon.domain.verdict import VerdictPolicy
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, StoreUnavailable, Unavailable
 from tests.builders import a_line
 from tests.fakes import Killed, LoopReturn
-from tests.services.stage import DAY, ORDER, Stage, open_stage
+from tests.services.stage import DAY, ORDER, Choices, Stage, open_relaxed
+from tests.virtual_time import FakeClock
 
 # ---- what goes wrong
 
 
 class Fuse:
-    """Blows at the n-th point of the wanted kind, and `again` points later each time, if that is given.
-
-    A dead process does nothing more until it is started again.
+    """Blows at the n-th point of the wanted kind. With `again` it blows so many points later once more, and so on,
+    each time one point later than before. A dead process does nothing more until it is started again.
     """
 
     def __init__(self, error: BaseException, points: Callable[[str], bool], *, at: int, again: int = 0) -> None:
@@ -40,7 +43,8 @@ class Fuse:
             return
         self._left -= 1
         if self._left == 0:
-            self.blown, self.where, self._left = self.blown + 1, point, self._again
+            self.blown, self.where = self.blown + 1, point
+            self._left = self._again + self.blown if self._again else 0
             self._dead = isinstance(self._error, Killed)
             raise self._error
 
@@ -51,7 +55,7 @@ class Fuse:
                 await action()
             except Killed:
                 self._dead = False
-                await stage.restart()
+                stage.begin(stage.sqlite)
             except StoreUnavailable:
                 stage.clock.advance(1.0)
             else:
@@ -65,55 +69,71 @@ class Fuse:
 class Life:
     """What happens to a return from outside. `found` are the conditions of its units, one by one."""
 
+    end: State = State.CLOSED
     found: tuple[str, ...] = ("Sellable",)
     delay: float = 0.0
     refused: bool = False
+    cancelled: bool = False
+    exchange: bool = False
+    policy: ShopPolicy = Choices.policy
 
+
+BUYING = ShopPolicy(order_id_templates=("{provider_order_id}",), label_source=LabelSourceName.AMAZON_SHIPPING)
+REMOVING = ShopPolicy(order_id_templates=("{provider_order_id}",), verdict=VerdictPolicy(auto_process=True))
 
 LIVES = {
     "clean": Life(),
-    "damaged": Life(found=("Sellable", "CustomerDamaged"), delay=5.0),
-    "refused": Life(refused=True),
+    "damaged": Life(found=("Sellable", "CustomerDamaged"), delay=5.0, end=State.IN_REVIEW),
+    "refused": Life(refused=True, found=()),
+    "bought": Life(policy=BUYING, delay=3.0),
+    "cancelled": Life(policy=BUYING, cancelled=True, found=(), end=State.AWAITING_INSPECTION),
+    "exchange": Life(policy=REMOVING, exchange=True, found=("Sellable", "Defective")),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What both vendors have been told in a life; must not depend on what went wrong in it."""
+    """What the vendors have been told in a life; must not depend on what went wrong in it."""
 
     state: State
     items: tuple[str, ...]
     labels: int
+    purchases: int
+    kept_labels: int
     errors: tuple[str, ...]
     notes: tuple[str, ...]
     processed: int
     flags: int
+    lines: tuple[str, ...]
     grades: Counter[str]
     assessments: Counter[str]
 
 
 async def live(stage: Stage, life: Life, fuse: Fuse) -> Outcome:
-    """Lead a return from its submission to its end, and a week beyond."""
-    lines = [a_line(str(n), f"SKU{n}") for n in range(1, len(life.found) + 1)]
+    """Lead a return from its submission to its end, and some days beyond."""
+    lines = [a_line(str(n), f"SKU{n}") for n in range(1, (len(life.found) or 1) + 1)]
     stage.ship(**{line.sku: 1 for line in lines})
-    stage.network.authorization_delay = life.delay
+    stage.network.authorization_delay = stage.postage.document_delay = life.delay
     if life.refused:
         stage.network.refuse = {line.sku: ("InvalidValues", "too old") for line in lines}
-    stage.portal.submit(LoopReturn(return_id="77", lines=lines))
+    stage.portal.submit(LoopReturn(return_id="77", lines=lines, has_exchange=life.exchange))
 
     async def reach(state: State) -> None:
         await fuse.survive(stage, lambda: stage.reach(state, within=2 * DAY))
 
-    await fuse.survive(stage, lambda: stage.tell(RequestIssued(return_id="77", request_id="q77"), digest="d"))
+    async def hear(message: Message, digest: str) -> None:
+        await fuse.survive(stage, lambda: stage.tell(message, digest=digest))
+
+    await hear(RequestIssued(return_id="77", request_id="q77"), "issued")
     if not life.refused:
         await reach(State.AWAITING_INSPECTION)
-        for line, condition in zip(lines, life.found, strict=True):
-            await stage.inspect(condition, line=line.line_id)
-    if set(life.found) != {"Sellable"}:
-        await reach(State.IN_REVIEW)
-        stage.portal.set_state("77", PortalState.CLOSED)
-    await reach(State.CLOSED)
-    await fuse.survive(stage, lambda: stage.pass_time(8 * DAY))
+    if life.cancelled:
+        await hear(RequestCancelled(return_id="77", request_id="q77"), "cancelled")
+    for line, condition in zip(lines, life.found, strict=False):
+        await stage.inspect(condition, line=line.line_id)
+    await reach(life.end)
+    end = stage.clock.now() + (8 * DAY if life.end is State.CLOSED else 1.5 * DAY)
+    await fuse.survive(stage, lambda: stage.pass_time(end - stage.clock.now()))
     return await _outcome(stage)
 
 
@@ -123,10 +143,13 @@ async def _outcome(stage: Stage) -> Outcome:
         state=ret.state,
         items=tuple(item.return_item_id for item in stage.network.items(ORDER)),
         labels=len(stage.portal.labels),
+        purchases=len(stage.postage.purchases),
+        kept_labels=len(stage.postage.live()),
         errors=stage.portal.requests["q77"].errors,
         notes=tuple(note for note in loop.notes if "its id was lost" not in note),
         processed=len(loop.records),
         flags=loop.flags,
+        lines=tuple(line.line_id for line in loop.lines),
         grades=loop.grades,
         assessments=loop.assessments,
     )
@@ -165,37 +188,43 @@ WRONG = {
 }
 
 
+@pytest.fixture
+async def lived(tmp_path, template):
+    """Lead lives over one open database, each from empty tables; opening a file for each would cost more than they."""
+    store = await open_relaxed(tmp_path / "mcfd.db")
+    empty = sqlite3.connect(template)
+
+    async def lead(name: str, fuse: Fuse) -> Outcome:
+        await store._writer.read(empty.backup)
+        stage = Stage(store.path, FakeClock(), Choices(policy=LIVES[name].policy), fuse)
+        stage.begin(store)
+        return await live(stage, LIVES[name], fuse)
+
+    yield lead
+    empty.close()
+    await store.close()
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("life", LIVES)
-async def test_nothing_is_done_twice_and_nothing_is_lost(life, wrong, tmp_path, template):
+async def test_nothing_is_done_twice_and_nothing_is_lost(life, wrong, lived):
     """Whatever goes wrong once, at any point of a life: the vendors end as if it had not."""
     error, points = WRONG[wrong]
-    expected = await _lived(LIVES[life], Fuse(error, points, at=0), tmp_path, template)
+    expected = await lived(life, Fuse(error, points, at=0))
     for at in itertools.count(1):
         fuse = Fuse(error, points, at=at)
-        outcome = await _lived(LIVES[life], fuse, tmp_path, template)
-        assert outcome == expected, f"{wrong}: {fuse.where} (number {at})"
+        assert await lived(life, fuse) == expected, f"{wrong}: {fuse.where} (number {at})"
         if not fuse.blown:
             break
     assert at > 3
 
 
-@pytest.mark.parametrize("apart", [6, 7, 11])
-@pytest.mark.parametrize("life", ["clean", "damaged"])
-async def test_dying_again_and_again_does_no_harm(life, apart, tmp_path, template):
-    """A process that dies every few calls gets there all the same, as long as it gets anywhere at all."""
-    expected = await _lived(LIVES[life], Fuse(Killed(), after, at=0), tmp_path, template)
+@pytest.mark.parametrize("apart", [3, 5, 8])
+@pytest.mark.parametrize("life", ["clean", "damaged", "bought", "exchange"])
+async def test_dying_again_and_again_does_no_harm(life, apart, lived):
+    """A process that dies every few calls, a little later each time, gets there all the same."""
+    expected = await lived(life, Fuse(Killed(), after, at=0))
     for points in (before, after):
         fuse = Fuse(Killed(), points, at=apart, again=apart)
-        assert await _lived(LIVES[life], fuse, tmp_path, template) == expected
+        assert await lived(life, fuse) == expected
         assert fuse.blown > 3
-
-
-async def _lived(life: Life, fuse: Fuse, folder, template) -> Outcome:
-    for leftover in folder.glob("mcfd.db*"):
-        leftover.unlink()
-    stage = await open_stage(folder, template, watch=fuse)
-    try:
-        return await live(stage, life, fuse)
-    finally:
-        await stage.stop()

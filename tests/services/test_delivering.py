@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.portal import PortalState, RequestCancelled, RequestStatus, ReturnChanged
+from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
 from daemon.domain.returns import Asked, LabelSourceName, State, Transit, Void
 from daemon.domain.schedule import Timings
 from daemon.errors import Refused, Unavailable
@@ -20,8 +20,7 @@ async def ready(stage, *lines):
     """A return whose label is made, and not yet delivered."""
     stage.ship(SOCK=len(lines) or 1)
     await stage.submit(*lines)
-    while (await stage.ret()).state is not State.LABEL_READY:
-        await stage.step()
+    await stage.step_to(State.LABEL_READY)
 
 
 def notes(stage, words) -> list[str]:
@@ -295,14 +294,11 @@ class TestBoughtLabels:
         stage = await open_with(policy=BOUGHT)
         stage.ship(SOCK=1)
         await stage.submit()
-        while (await stage.ret()).state is not State.LABEL_READY:
-            await stage.step()
+        await stage.step_to(State.LABEL_READY)
         stage.portal.withdraw("q77")
         await stage.tell(RequestCancelled(return_id="77", request_id="q77"))
         await stage.work()
         assert stage.postage.live() == []
-
-        from daemon.domain.portal import RequestIssued
 
         stage.portal.ask(a_portal_request("q2"))
         await stage.tell(RequestIssued(return_id="77", request_id="q2"))

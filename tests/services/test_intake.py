@@ -330,14 +330,3 @@ class TestProcessingFailed:
         assert (await stage.ret()).state is State.IN_REVIEW
         assert len(stage.portal.returns["77"].records) == 1
         assert stage.portal.returns["77"].flags == 1
-
-    async def test_it_may_be_faster_than_the_answer_to_process(self, stage):
-        """A failure announced while the process call is under way is not forgotten when its answer comes."""
-        await stage.sent(plan="lose")
-        await stage.inspect()
-        trouble = ProcessingTrouble(return_id="77", message="card expired")
-        stage.portal.meanwhile("process", lambda: stage.tell(trouble), after=True)
-
-        await stage.reach(State.IN_REVIEW)
-
-        assert stage.portal.returns["77"].flags == 1

@@ -24,9 +24,6 @@ async def matched(stage):
 
 
 class TestTemplates:
-    async def test_the_first_order_that_covers_the_units_wins(stage):
-        """Ids are tried in the order of the templates, and none after the first that fits."""
-
     async def test_templates_are_tried_in_order_until_one_covers(self, stage):
         """An order that does not hold the SKUs does not count; the first that does ends the search."""
         stage.network.add(

@@ -1,0 +1,88 @@
+"""The two pages of the website authorization: the one that an operator opens, and the one that Amazon sends him to."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+COOKIE = "mcfd_authorization"
+_DISCREET = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+_ANEW = "Run `mcfd authorize amazon` again and open the link that it prints.\n"
+_PAGES: Mapping[str, tuple[int, str]] = {
+    "done": (200, "Amazon is connected. You can close this page.\n"),
+    "stale": (400, f"This link is wrong, was used already, or has expired. {_ANEW}"),
+    "refused": (400, f"Amazon did not accept the authorization. {_ANEW}"),
+    "unavailable": (503, f"Amazon could not be asked just now. {_ANEW}"),
+}
+
+
+class Begun(Protocol):
+    """What a good invitation leads to."""
+
+    @property
+    def consent_url(self) -> str:
+        """Where the browser goes."""
+
+    @property
+    def cookie(self) -> str:
+        """How it is known again."""
+
+
+class Workflow(Protocol):
+    """Decides; these pages only speak HTTP."""
+
+    def begin(self, token: str) -> Begun | None:
+        """Take an invitation."""
+
+    async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> str:
+        """Trade the code; one of `done`, `stale`, `refused`, `unavailable`."""
+
+
+class ConsentPages:
+    """Plain text, nothing cached, nothing referred. `secure` says that browsers reach us by https."""
+
+    def __init__(self, workflow: Workflow, *, callback_path: str, secure: bool) -> None:
+        self._workflow = workflow
+        self._callback_path = callback_path
+        self._secure = secure
+
+    async def start(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Bind the browser by a cookie and send it to Amazon."""
+        begun = self._workflow.begin(request.query.get("t", ""))
+        if begun is None:
+            return _page("stale")
+        answer = web.Response(status=302, headers={**_DISCREET, "Location": begun.consent_url})
+        answer.set_cookie(
+            COOKIE,
+            begun.cookie,
+            max_age=600,
+            path=self._callback_path,
+            httponly=True,
+            secure=self._secure,
+            samesite="Lax",  # Amazon's redirect is a top-level navigation from another site: Strict would not be sent
+        )
+        return answer
+
+    async def callback(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Hand over what came along, and forget the cookie."""
+        given = request.query
+        answer = _page(
+            await self._workflow.finish(
+                cookie=request.cookies.get(COOKIE, ""),
+                state=given.get("state", ""),
+                code=given.get("spapi_oauth_code", ""),
+                seller=given.get("selling_partner_id", ""),
+            )
+        )
+        answer.del_cookie(COOKIE, path=self._callback_path)
+        return answer
+
+
+def _page(ending: str) -> web.Response:
+    status, text = _PAGES[ending]
+    return web.Response(status=status, text=text, headers=_DISCREET)

@@ -1,0 +1,78 @@
+"""How many open returns are read often enough by one order read each, at 80 % of the budget of two a second.
+
+The intervals are the daemon's (schedule.look_delay); the queue is its due index: longest due first.
+"""
+
+import heapq
+import random
+from collections.abc import Mapping
+
+from bench.machine import progress
+from bench.report import Report, main
+from daemon.domain.returns import Return, Transit
+from daemon.domain.schedule import Timings, look_delay
+from tests.builders import an_awaited_return, delivered
+
+BUDGET = 2.0 * 0.8
+DAY = 86400.0
+LIMIT = BUDGET * DAY
+"""One read a day of each."""
+
+
+def _on_its_way(transit: Transit) -> Return:
+    return an_awaited_return(requests=(delivered(transit=transit),))
+
+
+DELAYS = {name: look_delay(_on_its_way(transit), Timings()) for name, transit in (
+    ("unscanned", Transit.NEW), ("moving", Transit.IN_TRANSIT), ("arrived", Transit.DELIVERED))}
+
+
+def longest_gaps(count: int, shares: Mapping[str, float], days: float) -> dict[str, float]:
+    """The longest time between two reads of one return, by kind, in seconds, once the queue is steady."""
+    chance = random.Random(5)
+    kinds = [kind for kind, share in shares.items() for _ in range(round(count * share))]
+    queue = [(chance.uniform(0, DELAYS[kind]), n) for n, kind in enumerate(kinds)]
+    heapq.heapify(queue)
+    read, gaps, now = [0.0] * len(kinds), dict.fromkeys(shares, 0.0), 0.0
+    while now < days * DAY:
+        due, n = heapq.heappop(queue)
+        now = max(now, due) + 1 / BUDGET
+        if now > days * DAY / 2:
+            gaps[kinds[n]] = max(gaps[kinds[n]], now - read[n])
+        read[n] = now
+        heapq.heappush(queue, (now + DELAYS[kinds[n]], n))
+    return gaps
+
+
+def capacity(shares: Mapping[str, float], judged: str, days: float, step: int) -> int:
+    """The most returns of which every one of the judged kind is read within 24 h."""
+    low, high = 1, 400
+    while high - low > 1:
+        middle = (low + high) // 2
+        good = longest_gaps(middle * step, shares, days).get(judged, 0.0) <= DAY
+        low, high = (middle, high) if good else (low, middle)
+    return low * step
+
+
+def measure(full: bool) -> Report:
+    report = Report("Capacity: open returns whose every inspection is seen within 24 h, by one read per order")
+    days, step = (6.0, 1000) if full else (5.0, 2000)
+    mixed = {"unscanned": 0.6, "moving": 0.25, "arrived": 0.15}
+    progress("all unscanned")
+    alone = capacity({"unscanned": 1.0}, "unscanned", days, step)
+    report.at_least("nothing is known of the parcels (RMA page)", alone, 0.97 * LIMIT, "returns", 0)
+    report.add("  of the limit, one read a day of each", f"{alone / LIMIT:.3f} of {LIMIT:,.0f}")
+    progress("mixed")
+    inspected = capacity(mixed, "arrived", days, step)
+    report.at_least("60 % unscanned, 25 % moving, 15 % arrived: the arrived ones", inspected, LIMIT, "returns", 0)
+    every = capacity(mixed, "unscanned", days, step)
+    report.add("the same: every one of them", f"{every} returns")
+    small = longest_gaps(20_000, mixed, days)
+    told = ", ".join(f"{kind} {gap / 3600:.1f} h" for kind, gap in small.items())
+    report.remark(f"longest gap between two reads with 20,000 returns of that mix: {told}")
+    report.remark("only arrived parcels are inspected; behind an overfull queue all kinds are late by the same time")
+    return report
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,63 @@
+"""User and system seconds of the daemon per return over its whole life, and where they go."""
+
+import pstats
+from pathlib import Path
+
+from bench.daemon_process import ROOT
+from bench.lives import living
+from bench.machine import progress
+from bench.report import Report, main
+
+BATCH = 50
+
+
+def _per_return(batches: int, *, buys_labels: bool) -> tuple[float, dict[str, float]]:
+    """Milliseconds per return, and calls per return by vendor."""
+    with living(buys_labels=buys_labels) as lives:
+        lives.live(BATCH)  # warm
+        before, calls = lives.daemon.cpu(), lives.daemon.metrics()
+        for turn in range(batches):
+            progress(f"{'label bought' if buys_labels else 'RMA page'}: batch {turn + 1}/{batches}")
+            lives.live(BATCH)
+        used, after = lives.daemon.cpu() - before, lives.daemon.metrics()
+    made: dict[str, float] = {}
+    for name, value in after.items():
+        if name.startswith("mcfd_vendor_calls_total"):
+            vendor = name.split('vendor="')[1].split('"')[0]
+            made[vendor] = made.get(vendor, 0.0) + (value - calls.get(name, 0.0)) / (batches * BATCH)
+    return used / (batches * BATCH) * 1e3, made
+
+
+def _profile(batches: int) -> list[str]:
+    """The functions with the largest share of the event loop's own time."""
+    with living("profiled") as lives:
+        for _ in range(batches):
+            lives.live(BATCH)
+        lives.daemon.terminate()
+        stats = pstats.Stats(str(lives.daemon.folder / "profile"))
+    rows = stats.stats.items()  # type: ignore[attr-defined]
+    total = sum(row[2] for _, row in rows)
+    top = sorted(rows, key=lambda item: -item[1][2])[:12]
+    return [f"{row[2] / total:5.1%} {_place(where)}" for where, row in top]
+
+
+def _place(where: tuple[str, int, str]) -> str:
+    path, line, name = where
+    short = path.removeprefix(str(ROOT) + "/").rpartition("site-packages/")[2]
+    return f"{Path(short)}:{line} {name}"
+
+
+def measure(full: bool) -> Report:
+    report = Report("CPU per return, from the webhook to CLOSED")
+    batches = 10 if full else 2
+    for buys_labels, what in ((False, "RMA page"), (True, "label bought and printed")):
+        spent, made = _per_return(batches, buys_labels=buys_labels)
+        calls = ", ".join(f"{number:.1f} calls to {vendor}" for vendor, number in sorted(made.items()) if number >= 0.05)
+        report.add(f"{what}, {batches * BATCH} returns", f"{spent:.1f} ms; {calls}", "<= 15 ms", spent <= 15)
+    for line in _profile(2 if full else 1):
+        report.remark(f"own time on the event loop: {line}")
+    return report
+
+
+if __name__ == "__main__":
+    main(measure)

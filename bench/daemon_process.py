@@ -1,0 +1,221 @@
+"""`mcfd run` as an operator has it, started and observed from outside. Nothing here is asynchronous."""
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+import daemon
+
+ROOT = Path(daemon.__file__).parents[1]
+SHOP = "acme"
+WEBHOOK_SECRET = "bench-webhook-secret"
+PATIENCE = 60.0
+TICK = os.sysconf("SC_CLK_TCK")
+NOBODY = "http://127.0.0.1:9"
+"""Nobody listens there, so every call to it fails at once."""
+
+
+def settings(
+    folder: Path,
+    *,
+    amazon_url: str = NOBODY,
+    loop_url: str = f"{NOBODY}/api",
+    limits: Mapping[str, Any] | None = None,
+    timings: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A configuration file's content."""
+    return {
+        "public_url": "http://127.0.0.1:8080",
+        "listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+        "store": {"path": str(folder / "state" / "mcfd.db")},
+        "amazon": {
+            "client_id": "amzn1.application-oa2-client.sandbox",
+            "endpoint": amazon_url,
+            "lwa_endpoint": f"{amazon_url}/auth/o2/token",
+            "label_source": "rma_page",
+            "limits": dict(limits or {}),
+        },
+        "shops": {SHOP: {"api_url": loop_url, "order_id_templates": ["{order_name}"]}},
+        "timings": dict(timings or {}),
+        "log": {"format": "json", "level": "info"},
+    }
+
+
+def secret_files() -> dict[str, str]:
+    """Every secret file; those of the vendors are the sandbox's."""
+    return {
+        "amazon_client_secret": "amzn1.oa2-cs.v1.sandbox",
+        "amazon_refresh_token": "Atzr|sandbox-refresh",
+        f"loop_api_key.{SHOP}": "sandbox-loop-key",
+        f"loop_webhook_secrets.{SHOP}": WEBHOOK_SECRET,
+        "vault_keys": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "ops_token": secrets.token_hex(16),
+    }
+
+
+class Daemon:
+    """The process and its folder. `variant` names a change of bench.variants; "" is the daemon as it is."""
+
+    def __init__(self, variant: str = "", **config: Any) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="mcfd-bench-"))
+        self.variant = variant
+        self.config = settings(self.folder, **config)
+        self.secrets = secret_files()
+        self.public_port = self.ops_port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._notes = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notes.bind(str(self.folder / "notify"))
+        self._notes.settimeout(PATIENCE)
+        self._write_files()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._process is not None and self._process.poll() is None:
+                self.kill()
+        self._notes.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "state" / "mcfd.db"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def _write_files(self) -> None:
+        (self.folder / "state").mkdir(mode=0o700)
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        (self.folder / "secrets").mkdir(mode=0o700)
+        for name, value in self.secrets.items():
+            path = self.folder / "secrets" / name
+            path.touch(mode=0o600)
+            path.write_text(value + "\n")
+
+    def buy_labels(self, service_id: str) -> None:
+        """Have labels bought with this Return Service ID from the next start on."""
+        self.config["amazon"]["label_source"] = "amazon_shipping"
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        (self.folder / "secrets" / "amazon_return_service_id").write_text(service_id + "\n")
+        (self.folder / "secrets" / "amazon_return_service_id").chmod(0o600)
+
+    def start(self) -> float:
+        """Start it; the seconds until it told systemd READY=1."""
+        program = ("-m", "bench.variants", self.variant) if self.variant else ("-m", "daemon")
+        log = self.folder / "log"
+        began = time.monotonic()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    *("env", f"NOTIFY_SOCKET={self.folder / 'notify'}", sys.executable, *program, "run"),
+                    *("--config", str(self.folder / "config.yaml"), "--secrets", str(self.folder / "secrets")),
+                ],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self._hear("READY=1")
+        ready = time.monotonic() - began
+        self._learn_ports(log)
+        return ready
+
+    def _hear(self, word: str) -> None:
+        end = time.monotonic() + PATIENCE
+        self._notes.settimeout(0.2)
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                if word in self._notes.recv(65536).decode().splitlines():
+                    return
+            assert self._process is not None
+            if self._process.poll() is not None:
+                break
+        raise RuntimeError("the daemon did not start:\n" + (self.folder / "log").read_text()[-2000:])
+
+    def _learn_ports(self, log: Path) -> None:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            for line in log.read_text().splitlines():
+                if '"daemon.ready"' in line:
+                    told = json.loads(line)
+                    self.public_port, self.ops_port = told["public_port"], told["ops_port"]
+                    return
+            time.sleep(0.01)
+        raise RuntimeError("the daemon did not name its ports")
+
+    def terminate(self) -> float:
+        """SIGTERM; the seconds until it had ended, which must be well."""
+        began = time.monotonic()
+        self._signal(signal.SIGTERM)
+        status = self._wait()
+        if status != 0:
+            raise RuntimeError(f"exit {status}:\n" + (self.folder / "log").read_text()[-2000:])
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._signal(signal.SIGKILL)
+        self._wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _wait(self) -> int:
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
+    # ---- observing it
+
+    def rss(self) -> float:
+        """Resident memory in MiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("no VmRSS")
+
+    def cpu(self) -> float:
+        """Seconds of user and system time so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def running(self) -> float:
+        """Seconds on a core so far, exactly, of the threads there are now."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def descriptors(self) -> int:
+        """Open file descriptors."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def get(self, path: str) -> str:
+        """Ask the ops listener."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ops_port}{path}", timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+
+    def metrics(self) -> dict[str, float]:
+        """The samples that Prometheus would scrape, by name with labels."""
+        samples = (line.rpartition(" ") for line in self.get("/metrics").splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}

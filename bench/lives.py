@@ -1,0 +1,72 @@
+"""Whole lives of returns, in batches: submitted, labelled, inspected clean, processed, closed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from bench.daemon_process import SHOP, Daemon
+from bench.sandbox_process import SandboxProcess
+
+RAISED = {"rate": 500, "burst": 500}
+OPERATIONS = ("getFulfillmentOrder", "createFulfillmentReturn", "listReturnReasonCodes", "listAllFulfillmentOrders")
+QUICK = {
+    "label_request_poll": "1h",
+    "return_poll": "1h",
+    "inspection_idle": "2s",
+    "inspection_moving": "2s",
+    "inspection_arrived": "2s",
+    "outcome_watch": "2s",
+    "http_timeout": "10s",
+}
+PATIENCE = 120.0
+
+
+class Lives:
+    """A daemon between both vendors, and returns that run through it."""
+
+    def __init__(self, daemon: Daemon, sandbox: SandboxProcess) -> None:
+        self.daemon = daemon
+        self.sandbox = sandbox
+        self.closed = 0
+        self._numbers = count(1)
+
+    def live(self, batch: int) -> None:
+        """Let a batch of returns live its whole life."""
+        returns = [self._submit(next(self._numbers)) for _ in range(batch)]
+        self._until("awaiting_inspection", batch)
+        for return_id in returns:
+            self.sandbox.call("receive", return_id=return_id, sku="SOCK-2P-M", condition="Sellable")
+        self.closed += batch
+        self._until("closed", self.closed)
+
+    def _submit(self, number: int) -> int:
+        order = f"#{number}"
+        self.sandbox.call("create_order", order_id=order, lines={"SOCK-2P-M": 1})
+        return int(self.sandbox.call("submit_return", order_name=order, lines=[{"sku": "SOCK-2P-M"}]))
+
+    def _until(self, state: str, wanted: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while (held := self._held(state)) < wanted:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{held} of {wanted} returns are {state}")
+            time.sleep(0.25)
+
+    def _held(self, state: str) -> int:
+        return int(self.daemon.metrics().get(f'mcfd_returns{{state="{state}"}}', 0))
+
+
+@contextmanager
+def living(variant: str = "many-calls", *, buys_labels: bool = False) -> Iterator[Lives]:
+    """Start both processes."""
+    with SandboxProcess() as sandbox:
+        limits = {operation: dict(RAISED) for operation in OPERATIONS}
+        daemon = Daemon(
+            variant, amazon_url=sandbox.places["amazon"], loop_url=sandbox.places["loop"], limits=limits, timings=QUICK
+        )
+        with daemon:
+            if buys_labels:
+                daemon.buy_labels(sandbox.places["service"])
+            daemon.start()
+            sandbox.call("set_webhook_url", url=f"http://127.0.0.1:{daemon.public_port}/webhooks/loop/{SHOP}")
+            yield Lives(daemon, sandbox)

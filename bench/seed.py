@@ -1,0 +1,82 @@
+"""A database full of open returns, written straight through SQL in one transaction."""
+
+import sqlite3
+from pathlib import Path
+
+from adapters.sqlite.schema import make_ready, migrations
+from adapters.sqlite.store import CACHED_STATEMENTS
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+
+
+def seed(path: Path, count: int, now: float, due_in: tuple[float, float] = (7200.0, 50400.0)) -> None:
+    """Returns whose labels are out, each of one unit on an order of its own, due within that span of seconds."""
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=CACHED_STATEMENTS)
+    try:
+        make_ready(path, connection, migrations())
+        connection.execute("PRAGMA synchronous = OFF")
+        if count:
+            _fill(connection, count, now, due_in)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
+    path.chmod(0o600)
+
+
+def _fill(connection: sqlite3.Connection, count: int, now: float, due_in: tuple[float, float]) -> None:
+    connection.execute("BEGIN")
+    for table, fixed, computed in _rows(now, due_in):
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        defaults = {row[1]: _nothing(row[2], bool(row[3])) for row in connection.execute(f"PRAGMA table_info({table})")}
+        values = [computed.get(c) or _literal(fixed.get(c, defaults[c])) for c in columns]
+        connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) {NUMBERS} SELECT {', '.join(values)} FROM n", (count,)
+        )
+    connection.execute("COMMIT")
+
+
+def _rows(now: float, due_in: tuple[float, float]) -> list[tuple[str, dict[str, object], dict[str, str]]]:
+    """Tables with their constant and their computed columns; all others are empty."""
+    due = f"{now + due_in[0]!r} + (i * 7919 % 43200) * {(due_in[1] - due_in[0]) / 43200!r}"
+    return [
+        (
+            "returns",
+            {"shop": "acme", "version": 9, "created_at": now, "changed_at": now, "state": "awaiting_inspection",
+             "settlement": "nothing", "labelled_at": now},
+            {"id": "i", "return_id": "printf('%d', 100000000 + i)", "due_at": due, "look_at": due,
+             "order_name": "printf('#%d', 100000 + i)", "order_number": "printf('%d', 100000 + i)"},
+        ),
+        (
+            "label_requests",
+            {"shop": "acme", "asked": "delivered", "source": "rma_page", "label_id": "3fa85f64", "transit": "new",
+             "reported": "new", "label_url": "https://www.amazon.com/gp/orc/rml/DhTr6mBqRRMA", "label_carrier": "Amazon",
+             "label_tracking_number": "DhTr6mBqRRMA", "label_rate_cents": 0},
+            {"return_ref": "i", "request_id": "printf('%d', 900000000 + i)"},
+        ),
+        (
+            "return_units",
+            {"part": 1, "portal_sku": "SOCK-2P-M", "sku": "SOCK-2P-M", "price_cents": 1999, "reason": "Too small",
+             "parent_reason": "Size", "standing": "authorized", "order_item_id": "item-1", "shipment_id": "DsV8pRlkr",
+             "reason_code": "CR-UNWANTED_ITEM", "authorization_id": "A1"},
+            {"return_ref": "i", "line_id": "printf('%d', 500000000 + i)", "request_id": "printf('%d', 900000000 + i)",
+             "order_id": "printf('#%d', 100000 + i)", "return_item_id": "printf('mcfd-%d', i)"},
+        ),
+        (
+            "authorizations",
+            {"authorization_id": "A1", "rma_id": "DhTr6mBqRRMA", "page_url": "https://www.amazon.com/gp/orc/rml/DhTr6mBqRRMA",
+             "center": "RNO1", "ship_to_name": "Amazon", "ship_to_line1": "8000 N Virginia St", "ship_to_line2": "",
+             "ship_to_line3": "", "ship_to_city": "Reno", "ship_to_region": "NV", "ship_to_postal_code": "89506",
+             "ship_to_country_code": "US", "ship_to_phone": ""},
+            {"return_ref": "i"},
+        ),
+    ]
+
+
+def _nothing(kind: str, needed: bool) -> object:
+    return None if not needed else "" if kind == "TEXT" else 0
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)

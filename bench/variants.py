@@ -1,0 +1,90 @@
+"""The daemon with one thing changed, to compare it with: `python -m bench.variants NAME run --config ...`."""
+
+import cProfile
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import adapters.sqlite.store
+import daemon.app
+import daemon.vendors
+from adapters.rate_limit import LoopLimits
+from adapters.sqlite.store import SqliteStore
+from adapters.sqlite.writer import Writer
+from daemon import cli
+from daemon.domain.returns import Return
+from daemon.ports import Delivery, UnitOfWork
+
+T = TypeVar("T")
+
+
+class NothingStored:
+    """A unit of work that knows nothing and keeps nothing; only what a webhook needs."""
+
+    def record_delivery(self, _: Delivery) -> bool:
+        return True
+
+    def get(self, _shop: str, _return_id: str) -> None:
+        return None
+
+    def add(self, ret: Return) -> Return:
+        return ret
+
+
+class ForgetfulStore(SqliteStore):
+    """Answers webhooks without storing them."""
+
+    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
+        try:
+            return work(NothingStored())  # type: ignore[arg-type]  # enough of one
+        except AttributeError:
+            return await super().transact(work)
+
+
+def no_store() -> None:
+    """Everything but storing: what the listener could do at most."""
+    daemon.app.SqliteStore = adapters.sqlite.store.SqliteStore = ForgetfulStore  # type: ignore[misc]
+
+
+def commit_each() -> None:
+    """One commit per unit of work instead of one for all that wait."""
+    adapters.sqlite.store.Writer = partial(Writer, largest_batch=1)  # type: ignore[misc,assignment]
+
+
+def many_calls() -> None:
+    """Loop lets us call as often as we like, so that a life is as long as the daemon makes it."""
+    daemon.vendors.LoopLimits = partial(LoopLimits, per_minute=1_000_000)  # type: ignore[misc,assignment]
+
+
+def profiled() -> None:
+    """As `many_calls`, and tell where the event loop's thread spends its time (file `profile` in the folder)."""
+    many_calls()
+    folder = Path(sys.argv[sys.argv.index("--config") + 1]).parent
+    profile = cProfile.Profile(builtins=False)
+    profile.enable()
+    real_serve = cli.commands.serve
+
+    async def serve(loaded: object) -> None:
+        try:
+            await real_serve(loaded)  # type: ignore[arg-type]
+        finally:
+            profile.disable()
+            profile.dump_stats(folder / "profile")
+            os.sync()
+
+    cli.commands.serve = serve  # type: ignore[assignment]
+
+
+VARIANTS: Mapping[str, Callable[[], None]] = {
+    "no-store": no_store,
+    "commit-each": commit_each,
+    "many-calls": many_calls,
+    "profiled": profiled,
+}
+
+if __name__ == "__main__":
+    VARIANTS[sys.argv.pop(1)]()
+    cli.main()

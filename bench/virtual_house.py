@@ -1,0 +1,233 @@
+"""The daemon's own walkers, workflow, store and limits between vendors in memory, in virtual time.
+
+The vendors are strict: each call takes its time, and one that comes too early is refused with a 429 and counted.
+"""
+
+import asyncio
+import itertools
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import asyncio_throttle.throttler
+import structlog
+
+from adapters.rate_limit import AmazonLimits, LoopLimits
+from adapters.sandbox.limits import TokenBucket as StrictBucket
+from daemon.app import WALKERS
+from daemon.domain.orders import CreateAnswer, FulfillmentOrder
+from daemon.domain.portal import PortalLabelRequest, PortalReturn
+from daemon.domain.returns import Label, Return, ReturnUnit, State
+from daemon.errors import RateLimited
+from daemon.ports import Lane
+from daemon.walker import InHand, Walker
+from tests.builders import a_line, a_shipment, an_order
+from tests.fakes import FakeNetwork, FakePortal
+from tests.services.stage import Choices, Stage, make_template
+from tests.virtual_time import FakeClock, run_virtual
+
+READ, CREATE = "getFulfillmentOrder", "createFulfillmentReturn"
+SECONDS = {READ: 0.2, CREATE: 0.4, "listReturnReasonCodes": 0.2}
+LOOP_SECONDS = 0.1
+RATE, BURST = 2.0, 30
+
+
+class StrictNetwork(FakeNetwork):
+    """Amazon behind its published limits, reached through the daemon's own buckets. Times are seconds.
+
+    `ready_after` draws how long an authorization takes; `ready_at` says when each order's was there, `found_at` when
+    a reading first showed it; `waited` are the waits for a turn to read, by lane.
+    """
+
+    def __init__(self, clock: FakeClock, ready_after: Callable[[], float], seed: int) -> None:
+        super().__init__(clock)
+        self.ready_after = ready_after
+        self.ready_at: dict[str, float] = {}
+        self.found_at: dict[str, float] = {}
+        self.waited: dict[Lane, list[float]] = {lane: [] for lane in Lane}
+        self.served: Counter[str] = Counter()
+        self.refused = 0
+        self._chance = random.Random(seed)
+        self._limits = AmazonLimits(clock, {}, jitter=self._chance.random)
+        self._strict = {operation: StrictBucket(RATE, BURST) for operation in SECONDS}
+
+    async def order(self, order_id: str, lane: Lane) -> FulfillmentOrder | None:
+        order = await self._called(READ, lane, lambda: super(StrictNetwork, self).order(order_id, lane))
+        if order_id in self.ready_at and self._clock.now() >= self.ready_at[order_id]:
+            self.found_at.setdefault(order_id, self._clock.now())
+        return order
+
+    async def create_return(self, order_id: str, units: Sequence[ReturnUnit]) -> CreateAnswer:
+        async def create() -> CreateAnswer:
+            self.authorization_delay = self.ready_after()
+            self.ready_at[order_id] = self._clock.now() + self.authorization_delay
+            return await super(StrictNetwork, self).create_return(order_id, units)
+
+        return await self._called(CREATE, Lane.SHOPPER, create)
+
+    async def reason_codes(self, sku: str) -> Sequence[str]:
+        return await self._called(
+            "listReturnReasonCodes", Lane.SHOPPER, lambda: super(StrictNetwork, self).reason_codes(sku)
+        )
+
+    async def _called(self, operation: str, lane: Lane, work: Callable[[], Awaitable[object]]) -> object:  # type: ignore[misc]
+        asked = self._clock.monotonic()
+        await self._limits.acquire(operation, lane)
+        if operation == READ:
+            self.waited[lane].append(self._clock.monotonic() - asked)
+        trip = SECONDS[operation] / 2
+        await self._pass(trip * self._chance.uniform(0.7, 1.3))
+        if not self._strict[operation].take(self._clock.monotonic()):
+            self.refused += 1
+            self._limits.throttled(operation, None)
+            raise RateLimited("QuotaExceeded")
+        self.served[operation] += 1
+        answer = await work()
+        await self._pass(trip)
+        return answer
+
+    async def _pass(self, seconds: float) -> None:
+        await self._clock.wait(asyncio.Event(), seconds)
+
+
+class StrictPortal(FakePortal):
+    """Loop behind its 300 calls a minute, reached through the daemon's own window."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.delivered_at: dict[str, float] = {}
+        self._limits = LoopLimits(clock)
+
+    async def label_request(self, request_id: str) -> PortalLabelRequest:
+        await self._turn(Lane.SHOPPER)
+        return await super().label_request(request_id)
+
+    async def details(self, return_id: str, lane: Lane) -> PortalReturn:
+        await self._turn(lane)
+        return await super().details(return_id, lane)
+
+    async def deliver_label(self, request_id: str, label: Label) -> str:
+        await self._turn(Lane.SHOPPER)
+        self.delivered_at[self.requests[request_id].return_id] = self._clock.now()
+        return await super().deliver_label(request_id, label)
+
+    async def notes(self, return_id: str) -> Sequence[str]:
+        await self._turn(Lane.BACKGROUND)
+        return await super().notes(return_id)
+
+    async def write_note(self, return_id: str, text: str) -> None:
+        await self._turn(Lane.BACKGROUND)
+        await super().write_note(return_id, text)
+
+    async def _turn(self, lane: Lane) -> None:
+        await self._limits.acquire(lane)
+        await self._clock.wait(asyncio.Event(), LOOP_SECONDS)
+
+
+class VirtualHouse:
+    """All walkers over one stage. `fixed_polling` lets every return be looked for every two seconds."""
+
+    def __init__(self, stage: Stage, network: StrictNetwork, portal: StrictPortal, *, fixed_polling: bool) -> None:
+        self.stage, self.network, self.portal = stage, network, portal
+        self.clock = stage.clock
+        self.stop = asyncio.Event()
+        self._in_hand = InHand()
+        self._fixed = fixed_polling
+        self.walkers = [self._walker(*row) for row in WALKERS]
+        stage.on_wake = self._wake
+
+    def _walker(self, name: str, states: tuple[State, ...], limit: int, patience: float) -> Walker:
+        return Walker(
+            name,
+            states,
+            workflow=self.stage.workflow,
+            store=self.stage.store,
+            clock=self.clock,
+            metrics=self.stage.metrics,
+            in_hand=self._in_hand,
+            beat=lambda: None,
+            limit=limit,
+            patience=patience,
+            grace=1.0,
+        )
+
+    def pending(self) -> int:
+        """What the policy is told."""
+        return 0 if self._fixed else pending_of(self)
+
+    def _wake(self) -> None:
+        for walker in self.walkers:
+            walker.wake.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        await self.clock.wait(asyncio.Event(), seconds)
+
+    async def submit(self, return_id: str) -> None:
+        """A shopper returns something of an order of its own, and the webhook comes."""
+        self.network.add(an_order(return_id, a_shipment("S" + return_id, SOCK=1)))
+        await self.stage.submit(a_line(return_id), return_id=return_id, provider_order_id=return_id)
+
+    def submitting(self, rate: float) -> None:
+        """Let shoppers come at random from now on."""
+        self._shoppers = asyncio.create_task(self._shop(rate))
+
+    async def _shop(self, rate: float) -> None:
+        chance = random.Random(17)
+        for n in itertools.count():
+            if await self.clock.wait(self.stop, chance.expovariate(rate)):
+                return
+            await self.submit(str(n))
+
+    async def stored(self, return_id: str) -> Return:
+        """The return as it is stored."""
+        return await self.stage.ret(return_id)
+
+
+def pending_of(house: VirtualHouse) -> int:
+    """As the daemon counts it."""
+    return max(walker.walking for walker in house.walkers if walker.name == "label_waiter")
+
+
+@asynccontextmanager
+async def living(
+    clock: FakeClock, ready_after: Callable[[], float], *, seed: int, fixed_polling: bool = False, prepare: Callable[[Path], None] = lambda _path: None
+) -> AsyncIterator[VirtualHouse]:
+    """A house whose walkers run."""
+    folder = Path(tempfile.mkdtemp(prefix="mcfd-bench-", dir=_fast_disk()))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    real, asyncio_throttle.throttler.time = asyncio_throttle.throttler.time, SimpleNamespace(monotonic=clock.monotonic)
+    try:
+        path = make_template(folder / "mcfd.db")
+        prepare(path)
+        stage = Stage(path, clock, Choices(), lambda _point: None)
+        network, portal = StrictNetwork(clock, ready_after, seed), StrictPortal(clock)
+        stage.network, stage.portal, stage.portals = network, portal, {"acme": portal}
+        await stage.start()
+        house = VirtualHouse(stage, network, portal, fixed_polling=fixed_polling)
+        for desk in stage.desks.values():
+            desk.pending = house.pending
+        async with asyncio.TaskGroup() as group:
+            for walker in house.walkers:
+                group.create_task(walker.run(house.stop))
+            try:
+                yield house
+            finally:
+                house.stop.set()
+        await stage.stop()
+    finally:
+        asyncio_throttle.throttler.time = real
+        shutil.rmtree(folder)
+
+
+def _fast_disk() -> str | None:
+    """Virtual time does not measure disks."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+__all__ = ["BURST", "RATE", "READ", "StrictNetwork", "VirtualHouse", "living", "run_virtual"]

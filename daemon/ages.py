@@ -1,0 +1,60 @@
+"""How old credentials are: Amazon's client secret lives 180 days, an authorization 365.
+
+https://developer-docs.amazon.com/sp-api/docs/rotating-your-apps-lwa-credentials,
+https://developer-docs.amazon.com/sp-api/docs/renew-authorizations
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+
+from daemon.authorization import AUTHORIZED_MARK, RefreshTokens
+from daemon.ports import Clock, ReturnStore, UnitOfWork
+
+DAY = 86400.0
+
+
+class Ages:
+    """Nobody tells when a secret was made, so it counts from the day on which its hash first appeared here."""
+
+    def __init__(self, store: ReturnStore, clock: Clock, tokens: RefreshTokens) -> None:
+        self._store = store
+        self._clock = clock
+        self._tokens = tokens
+        self._secret_since: float | None = None
+        self._authorized_since: float | None = None
+
+    async def look(self, client_secrets: Sequence[str]) -> None:
+        """Take note of what is in use now: the newest client secret first."""
+        token = self._tokens.current()
+        self._secret_since = await self._first_seen("amazon_client_secret", client_secrets)
+        if token is None or self._tokens.from_file:
+            self._authorized_since = await self._first_seen("amazon_refresh_token", [token] if token else [])
+        else:
+            about = await self._store.read(lambda uow: uow.mark(AUTHORIZED_MARK))
+            self._authorized_since = json.loads(about)["at"] if about else None
+
+    def secret_days(self) -> float:
+        """Days since the newest client secret was first seen; NaN before it was."""
+        return self._days(self._secret_since)
+
+    def authorization_days(self) -> float:
+        """Days since the authorization in use was given, or its token first seen; NaN without one."""
+        return self._days(self._authorized_since)
+
+    def _days(self, since: float | None) -> float:
+        return math.nan if since is None else (self._clock.now() - since) / DAY
+
+    async def _first_seen(self, name: str, secrets: Sequence[str]) -> float | None:
+        now, mark = self._clock.now(), f"first-seen/{name}"
+        digests = [hashlib.sha256(secret.encode()).hexdigest() for secret in secrets]
+
+        def work(uow: UnitOfWork) -> dict[str, float]:
+            known = json.loads(uow.mark(mark) or "{}")
+            seen = {digest: known.get(digest, now) for digest in digests}
+            uow.set_mark(mark, json.dumps(seen))
+            return seen
+
+        seen = await self._store.transact(work)
+        return seen[digests[0]] if digests else None

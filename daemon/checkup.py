@@ -1,0 +1,149 @@
+"""The part of the composition root that leads the doctor to his patients, over connections of his own.
+
+They know no parked credential and no cached token, so that he sees what is so now; limits are shared with the daemon's.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+
+from adapters.dated_transport import DatedTransport
+from adapters.loop_returns.wire_webhooks import TRIGGERS
+from adapters.metrics import PrometheusMetrics
+from adapters.sqlite.store import SqliteStore
+from adapters.transport import Call, Transport, open_session
+from daemon import __version__
+from daemon.ages import Ages
+from daemon.current import Current
+from daemon.doctor import AmazonPatient, Check, Line, examine, examine_amazon, examine_store, fail, ok, trouble, warn
+from daemon.errors import McfdError, Unavailable
+from daemon.house import House
+from daemon.ports import Clock
+from daemon.shop_doctor import ShopPatient, examine_shop
+from daemon.subscriptions import Subscriptions
+from daemon.vendors import USER_AGENT, Vendors, connect
+
+ROBOTS = b"User-agent: *\nDisallow: /\n"
+
+
+class Checkup:
+    """One visit. `house` is None when the store cannot be opened; `problem` then says why."""
+
+    def __init__(
+        self, current: Current, clock: Clock, *, house: House | None = None, running: bool = False, problem: str = ""
+    ) -> None:
+        self._current = current
+        self._clock = clock
+        self._house = house
+        self._running = running
+        self._problem = problem
+        self._skews: dict[str, float] = {}
+
+    async def run(self) -> dict[str, object]:
+        """Examine everything; see `doctor.examine`."""
+        async with AsyncExitStack() as stack:
+            vendors = await connect(
+                stack,
+                self._current,
+                self._clock,
+                PrometheusMetrics(__version__),
+                refresh_token=self._refresh_token,
+                sharing=self._house.vendors if self._house else None,
+                make=self._transport,
+            )
+            session = await stack.enter_async_context(open_session(USER_AGENT))
+            subscriptions = Subscriptions(
+                vendors.portals, public_url=self._current.settings.public_url, triggers=TRIGGERS
+            )
+            shops: list[Check] = [
+                partial(examine_shop, self._shop(name, vendors), subscriptions, self._store, self._clock)
+                for name in vendors.portals
+            ]
+            checks: list[Check] = [
+                self._daemon,
+                partial(examine_amazon, self._amazon(vendors), self._store, self._clock),
+                *shops,
+                partial(self._public, session),
+                self._stored,
+            ]
+            return await examine(checks, self._skews)
+
+    @property
+    def _store(self) -> SqliteStore | None:
+        return self._house.store if self._house else None
+
+    @property
+    def _refresh_token(self) -> Callable[[], str | None]:
+        return self._house.tokens.current if self._house else self._current.refresh_token
+
+    def _transport(
+        self, session: aiohttp.ClientSession, *, vendor: str, timeout: float, on_call: Callable[[Call], None]
+    ) -> Transport:
+        del on_call  # a doctor's calls are not the daemon's
+        return DatedTransport(session, clock=self._clock, skews=self._skews, vendor=vendor, timeout=timeout)
+
+    def _amazon(self, vendors: Vendors) -> AmazonPatient:
+        amazon, secrets = self._current.settings.amazon, self._current.secrets
+        ages: Ages | None = self._house.ages if self._house else None
+        return AmazonPatient(
+            tokens=vendors.tokens,
+            network=vendors.network,
+            marketplace=amazon.marketplace_id,
+            country=amazon.country,
+            token_source="secret file" if self._current.refresh_token() else "`mcfd authorize amazon`",
+            secret_days=ages.secret_days() if ages else float("nan"),
+            authorization_days=ages.authorization_days() if ages else float("nan"),
+            buys_labels=amazon.label_source_in_use(secrets) == "amazon_shipping",
+            has_service_id=amazon.return_service_id_in_use(secrets) is not None,
+            holds=amazon.on_service_not_offered == "hold",
+        )
+
+    def _shop(self, name: str, vendors: Vendors) -> ShopPatient:
+        return ShopPatient(
+            shop=name,
+            portal=vendors.portals[name],
+            destinations=self._current.settings.shops[name].destinations,
+            has_webhook_secret=bool(self._current.webhook_secrets(name)),
+            refused=self._house.vendors.portals[name].parked_scopes if self._house else (),
+        )
+
+    async def _daemon(self) -> Sequence[Line]:
+        if self._running:
+            return [ok("daemon", "process", f"mcfd {__version__} runs")]
+        return [warn("daemon", "process", "it does not run", "start it: `systemctl start mcfd`, or `mcfd run`")]
+
+    async def _stored(self) -> Sequence[Line]:
+        if self._store is not None:
+            return await examine_store(self._store)
+        return [fail("store", "file", self._problem, f"put {_folder(self._current)} right")]
+
+    async def _public(self, session: aiohttp.ClientSession) -> Sequence[Line]:
+        """From here to ourselves through the internet, the proxy and its TLS, as Loop and shoppers come."""
+        url = self._current.settings.public_url
+        transport = self._transport(session, vendor="public_url", timeout=10.0, on_call=lambda _call: None)
+        try:
+            reply = await transport.send("GET", f"{url}/robots.txt", operation="GET /robots.txt")
+        except Unavailable as error:
+            return [self._unreachable(url, error)]
+        except McfdError as error:
+            return [trouble("public_url", "reach", error, "check public_url and the reverse proxy")]
+        finally:
+            self._skews.pop("public_url", None)  # our own clock
+        if reply.status != 200 or reply.body != ROBOTS or reply.header("X-Robots-Tag") != "noindex":
+            text = f"something else answers at {url} (status {reply.status})"
+            return [fail("public_url", "reach", text, "let the reverse proxy forward every path to listen.public")]
+        return [ok("public_url", "reach", f"{url} answers as mcfd")]
+
+    def _unreachable(self, url: str, error: Unavailable) -> Line:
+        text = f"{url}: {error}"
+        if not self._running and "TLS" not in text and "resolve" not in text:
+            return warn("public_url", "reach", text, "start mcfd and ask again")
+        todo = "check DNS, the certificate, the firewall and the reverse proxy in front of listen.public"
+        return fail("public_url", "reach", text, todo)
+
+
+def _folder(current: Current) -> Path:
+    return current.settings.store.path.parent

@@ -1,0 +1,38 @@
+"""The configuration in effect. What a reload can change is read from here each time that it is used."""
+
+from config.load import Loaded
+from config.model import Settings
+from config.secret_files import Secrets
+
+
+class Current:
+    """Has the attributes of a Loaded; `take` puts others in their place."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.settings = loaded.settings
+        self.secrets = loaded.secrets
+        self.warnings = loaded.warnings
+        self.client_secrets = _client_secrets(loaded.secrets)
+
+    def take(self, settings: Settings, secrets: Secrets) -> None:
+        """Put others in their place; the list of client secrets stays the same list."""
+        self.settings, self.secrets = settings, secrets
+        self.client_secrets[:] = _client_secrets(secrets)
+
+    def loop_api_key(self, shop: str) -> str:
+        """The API key of a shop."""
+        return self.secrets.loop_api_keys[shop].get_secret_value()
+
+    def webhook_secrets(self, shop: str) -> list[bytes] | None:
+        """The webhook secrets of a shop, newest first; None for a shop that is not ours."""
+        secrets = self.secrets.loop_webhook_secrets.get(shop)
+        return None if secrets is None else [secret.get_secret_value().encode() for secret in secrets]
+
+    def refresh_token(self) -> str | None:
+        """What the secret file amazon_refresh_token holds."""
+        token = self.secrets.amazon_refresh_token
+        return token.get_secret_value() if token else None
+
+
+def _client_secrets(secrets: Secrets) -> list[str]:
+    return [secret.get_secret_value() for secret in secrets.amazon_client_secrets]

@@ -1,0 +1,75 @@
+"""Deliveries that were signed but could not be read: listed, and offered to the intake again after a fix."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from daemon.arguments import OperatorError, instant
+from daemon.domain.records import LetterRow
+from daemon.errors import ContractBroken
+from daemon.ports import SecretBox
+from daemon.upkeep import UpkeepStore
+
+log = structlog.get_logger(__name__)
+
+ALL = "all"
+
+Offer = Callable[[str, bytes, float], Awaitable[bool]]
+"""Takes (shop, body, Unix seconds of its arrival) to the intake; False when it was taken before.
+
+Raises ContractBroken while the body still cannot be read.
+"""
+
+
+def purpose(shop: str) -> str:
+    """What the content of a dead letter is sealed for."""
+    return f"dead letter of {shop}"
+
+
+class DeadLetters:
+    """Keeps the key to the letters. A letter goes only after the intake has committed what it says."""
+
+    def __init__(self, store: UpkeepStore, box: SecretBox, offer: Offer | None = None) -> None:
+        self._store = store
+        self._box = box
+        self._offer = offer
+
+    async def listing(self) -> dict[str, object]:
+        """Every dead letter, oldest first; never its content."""
+        letters = await self._store.survey(lambda keep: keep.letters())
+        return {"dead_letters": [_row(letter) for letter in letters]}
+
+    async def replay(self, names: list[str]) -> dict[str, object]:
+        """Offer these letters, or `all`, to the intake again; what became of each."""
+        return {"replayed": [await self._replay(letter_id) for letter_id in await self._ids(names)]}
+
+    async def _ids(self, names: list[str]) -> list[int]:
+        if ALL in names:
+            return [letter.letter_id for letter in await self._store.survey(lambda keep: keep.letters())]
+        if strange := [name for name in names if not (name.isascii() and name.isdigit())]:
+            raise OperatorError(f"{strange[0]} is no number of a dead letter; `mcfd dead-letters` lists them")
+        return [int(name) for name in names]
+
+    async def _replay(self, letter_id: int) -> dict[str, object]:
+        found = await self._store.survey(lambda keep: keep.letter(letter_id))
+        if found is None:
+            return {"delivery": letter_id, "outcome": "unknown", "reason": "there is no such dead letter"}
+        if self._offer is None:
+            raise OperatorError("a delivery is offered to the running daemon; start it first")
+        letter, sealed = found
+        try:
+            fresh = await self._offer(letter.shop, self._box.unseal(sealed, purpose(letter.shop)), letter.received_at)
+        except (ContractBroken, OperatorError) as error:
+            return {"delivery": letter_id, "outcome": "kept", "reason": str(error)}
+        await self._store.upkeep(lambda keep: keep.drop_letter(letter_id))
+        log.info("dead_letter.replayed", shop=letter.shop, delivery=letter_id, fresh=fresh)
+        return {"delivery": letter_id, "outcome": "taken" if fresh else "known already", "reason": ""}
+
+
+def _row(letter: LetterRow) -> dict[str, object]:
+    return {
+        "delivery": letter.letter_id,
+        "shop": letter.shop,
+        "received": instant(letter.received_at),
+        "reason": letter.reason,
+    }

@@ -1,0 +1,68 @@
+"""The part of the composition root that opens what both the daemon and the command line work on."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from adapters.metrics import PrometheusMetrics
+from adapters.sqlite.lock import StateLock
+from adapters.sqlite.store import SqliteStore, open_store
+from adapters.vault import Vault
+from config.logs import conceal
+from daemon.ages import Ages
+from daemon.authorization import RefreshTokens
+from daemon.current import Current
+from daemon.errors import McfdError
+from daemon.ports import Clock
+from daemon.vendors import Vendors, connect
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """The store, the keys, and open connections; closed with the stack that they were opened on."""
+
+    current: Current
+    clock: Clock
+    metrics: PrometheusMetrics
+    store: SqliteStore
+    vault: Vault
+    tokens: RefreshTokens
+    vendors: Vendors
+    ages: Ages
+
+
+async def open_house(stack: AsyncExitStack, current: Current, clock: Clock, metrics: PrometheusMetrics) -> House:
+    """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable."""
+    path = current.settings.store.path
+    stack.enter_context(StateLock(path.parent))
+    store = await open_store(path)
+    stack.push_async_callback(closing, "store", store.close)
+    vault = Vault(current.secrets.vault_key_bytes)
+    tokens = RefreshTokens(store, vault, current.refresh_token, conceal)
+    try:
+        await tokens.load()
+    except McfdError as error:  # a lost key must not keep the webhooks out
+        log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
+    ages = Ages(store, clock, tokens)
+    await ages.look(current.client_secrets)
+    vendors = await connect(stack, current, clock, metrics, refresh_token=tokens.current)
+    return House(
+        current=current,
+        clock=clock,
+        metrics=metrics,
+        store=store,
+        vault=vault,
+        tokens=tokens,
+        vendors=vendors,
+        ages=ages,
+    )
+
+
+async def closing(what: str, close: Callable[[], Awaitable[object]]) -> None:
+    """Each step of the shutdown has a name, so that a hanging one is known."""
+    log.info("shutdown.step", closing=what)
+    await close()

@@ -1,0 +1,112 @@
+"""The part of the composition root that gives operators their verbs beside those on single returns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.loop_returns.wire_webhooks import TRIGGERS
+from daemon.arguments import Given, OperatorError, Verb, flag, number, text, text_or_none, texts
+from daemon.authorization import Authorization
+from daemon.checkup import Checkup
+from daemon.choices import shop_policy
+from daemon.dead_letters import DeadLetters, Offer
+from daemon.domain.policy import ShopPolicy
+from daemon.domain.returns import State
+from daemon.exports import Exports
+from daemon.house import House
+from daemon.reasons import Reasons
+from daemon.rekeying import Rekeying
+from daemon.retention import Periods, Retention
+from daemon.subscriptions import Subscriptions
+
+DATABASE = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Online:
+    """What only a running daemon has."""
+
+    offer: Offer
+    authorization: Authorization
+
+
+def retention(house: House, forgotten: Callable[[State], None] = lambda _state: None) -> Retention:
+    """The clearing of the store, as configured."""
+    kept = house.current.settings.retention
+    periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns)
+    return Retention(house.store, house.clock, periods, forgotten)
+
+
+def housekeeping(house: House, clearing: Retention, online: Online | None) -> dict[str, Verb]:
+    """The verbs by name; without a running daemon those that need one say so."""
+    letters = DeadLetters(house.store, house.vault, online.offer if online else None)
+    exports = Exports(house.store)
+    public_url = house.current.settings.public_url
+    subscriptions = Subscriptions(house.vendors.portals, public_url=public_url, triggers=TRIGGERS)
+
+    async def purge(given: Given) -> object:
+        gone: dict[str, int] = await clearing.purge()
+        if not flag(given, "rekey"):
+            return gone
+        return (
+            gone
+            | await Rekeying(house.store, house.vault).run()
+            | {"bytes": gone["bytes"] + await house.store.shrink()}
+        )
+
+    async def reasons(given: Given) -> object:
+        return await Reasons(house.store, _policies(house), house.vendors.network).seen(text_or_none(given, "sku"))
+
+    async def authorize(_: Given) -> object:
+        if online is None:
+            raise OperatorError("the running daemon makes the link; start it first")
+        return online.authorization.invite()
+
+    return {
+        "dead_letters": lambda _: letters.listing(),
+        "replay": lambda given: letters.replay(texts(given, "deliveries")),
+        "purge": purge,
+        "backup": lambda given: _backup(house, text(given, "file")),
+        "export": lambda given: exports.page(
+            text(given, "report"), number(given, "since"), int(number(given, "after"))
+        ),
+        "reasons": reasons,
+        "webhooks": lambda given: subscriptions.listing(text_or_none(given, "shop")),
+        "webhooks_sync": lambda given: subscriptions.sync(text_or_none(given, "shop")),
+        "authorize": authorize,
+        "doctor": lambda _: Checkup(house.current, house.clock, house=house, running=online is not None).run(),
+    }
+
+
+def _policies(house: House) -> Mapping[str, ShopPolicy]:
+    current = house.current
+    return {name: shop_policy(name, current.settings, current.secrets) for name in current.settings.shops}
+
+
+async def _backup(house: House, name: str) -> object:
+    target = Path(name)
+    _check_target(target)
+    await house.store.backup(target)
+    return {"file": name, "bytes": _size(target)}
+
+
+def _check_target(target: Path) -> None:
+    """A file that is no database is not replaced: whoever may ask for backups must not destroy anything by it."""
+    if not target.is_absolute():
+        raise OperatorError(f"{target} is not an absolute path")
+    if target.is_dir():
+        raise OperatorError(f"{target} is a directory; name a file in it")
+    if target.exists() and not _is_replaceable(target):
+        raise OperatorError(f"{target} is there already and is no database; name another file")
+
+
+def _is_replaceable(target: Path) -> bool:
+    try:
+        with target.open("rb") as file:
+            return file.read(len(DATABASE)) in {DATABASE, b""}
+    except OSError:
+        return False
+
+
+def _size(target: Path) -> int:
+    return target.stat().st_size

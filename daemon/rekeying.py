@@ -1,0 +1,78 @@
+"""Seals everything anew under the newest vault key, so that older keys can be taken away."""
+
+import base64
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from daemon import dead_letters, hosting
+from daemon.acts import posting
+from daemon.domain.records import SEALED, SealedValue, Shelf
+from daemon.errors import McfdError
+from daemon.ports import SecretBox
+from daemon.upkeep import Upkeep, UpkeepStore
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 50
+
+
+class Keyring(SecretBox, Protocol):
+    """A box with several keys."""
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the newest key made it."""
+
+
+def purpose(value: SealedValue) -> str:
+    """What a stored value was sealed for."""
+    match value.shelf:
+        case Shelf.DOCUMENTS:
+            return posting.DOCUMENT if value.about.startswith("label/") else hosting.DOCUMENT
+        case Shelf.DEAD_LETTERS:
+            return dead_letters.purpose(value.about)
+        case Shelf.OFFERS:
+            return posting.OFFER
+        case Shelf.LINKS:
+            return hosting.LINK
+        case Shelf.MARKS:
+            return value.about
+
+
+class Rekeying:
+    """Goes through every shelf, a few values in each transaction; may be cut off and repeated at any time."""
+
+    def __init__(self, store: UpkeepStore, box: Keyring) -> None:
+        self._store = store
+        self._box = box
+
+    async def run(self) -> dict[str, int]:
+        """Do it; how many values were sealed anew, and how many no key opens."""
+        counts = {"resealed": 0, "unreadable": 0}
+        for shelf in Shelf:
+            keys = await self._store.survey(lambda keep, shelf=shelf: keep.sealed_keys(shelf))  # type: ignore[misc]
+            for start in range(0, len(keys), AT_ONCE):
+                batch = keys[start : start + AT_ONCE]
+                outcomes = await self._store.upkeep(lambda keep, s=shelf, b=batch: self._some(keep, s, b))  # type: ignore[misc]
+                for outcome in outcomes:
+                    counts[outcome] += 1
+        log.info("store.rekeyed", **counts)
+        return counts
+
+    def _some(self, keep: Upkeep, shelf: Shelf, keys: Sequence[tuple[int | str, ...]]) -> list[str]:
+        values = (keep.sealed(shelf, key) for key in keys)
+        return [outcome for value in values if value is not None and (outcome := self._one(keep, value))]
+
+    def _one(self, keep: Upkeep, value: SealedValue) -> str:
+        sealed = value.sealed
+        old = base64.b64decode(sealed.removeprefix(SEALED)) if isinstance(sealed, str) else sealed
+        if self._box.is_current(old):
+            return ""
+        what = purpose(value)
+        try:
+            new = self._box.seal(self._box.unseal(old, what), what)
+        except McfdError:
+            return "unreadable"
+        keep.reseal(value, SEALED + base64.b64encode(new).decode() if isinstance(sealed, str) else new)
+        return "resealed"

@@ -1,0 +1,189 @@
+"""What must be true in the end, whatever went wrong on the way: nothing twice, nothing lost.
+
+Everything is read off the vendors' own books. Each check yields sentences about what is wrong; none is good.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from adapters.sandbox import Sandbox
+from adapters.sandbox.loop_returns import LoopReturn
+from adapters.sandbox.mcf_orders import ReturnItem
+from adapters.sandbox.shipping_desk import BoughtShipment
+from daemon.domain.duties import duty
+from daemon.domain.returns import Return, State
+
+TRANSITS = ("pre_transit", "in_transit", "out_for_delivery", "delivered")
+REGRADED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How one return must have ended, as far as its story decides that; None leaves it open.
+
+    `items` are the units that Amazon was asked to take back, `labels` and `errors` count over all label requests,
+    `settled` is how often Loop was asked to process, to flag, and to remove lines. `words` must be on the timeline.
+    """
+
+    return_id: int
+    kind: str
+    portal: frozenset[str] = frozenset({"closed"})
+    items: int | None = None
+    labels: int | None = None
+    errors: int | None = None
+    settled: tuple[int, int, int] | None = None
+    words: tuple[str, ...] = ()
+    given_back: bool = False
+
+
+def judge(sandbox: Sandbox, *, storms: bool = False) -> list[str]:
+    """Everything that is wrong with the vendors' books. In a storm Amazon may refuse calls of its own accord."""
+    wrong = [*_units(sandbox), *_purchases(sandbox), *_requests(sandbox)]
+    for ret in sandbox.shop.returns.values():
+        wrong += [f"return {ret.return_id}: {what}" for what in (*_labels(ret), *_timeline(ret), *_outcome(ret))]
+    if not storms:
+        wrong += _limits(sandbox)
+    return wrong + [f"a vendor complains: {sentence}" for sentence in sandbox.snapshot()["amazon"]["warnings"]]
+
+
+def judge_ending(sandbox: Sandbox, ending: Ending) -> list[str]:
+    """Whether one return has ended as its story demands."""
+    ret = sandbox.shop.returns[ending.return_id]
+    facts: dict[str, tuple[object, object]] = {
+        "return items": (ending.items, len(items_of(sandbox, ret.return_id))),
+        "labels": (ending.labels, len(ret.labels)),
+        "errors": (ending.errors, sum(len(r.errors) for r in sandbox.shop.requests_of(ret))),
+        "settled (process, flag, remove)": (ending.settled, _settled(ret)),
+    }
+    wrong = [f"{what} {got}, not {wanted}" for what, (wanted, got) in facts.items() if wanted not in {None, got}]
+    if ret.state not in ending.portal:
+        wrong.append(f"ended {ret.state}, not {'/'.join(sorted(ending.portal))}")
+    timeline = " ".join(note["content"] for note in ret.notes)
+    wrong += [f"no note says {words!r}" for words in ending.words if words not in timeline]
+    if ending.given_back and any(not s.cancelled for s in shipments_of(sandbox, ret.return_id)):
+        wrong.append("a label that nobody needs was not given back")
+    return [f"{ending.kind} {ret.return_id}: {what}" for what in wrong]
+
+
+def judge_store(returns: list[Return], now: float) -> list[str]:
+    """No return may be forgotten: what still has a duty has a due time, and nothing is stuck without a reason."""
+    wrong = []
+    for ret in returns:
+        owed = duty(ret, now)
+        if ret.due_at is None and (owed is not None or ret.state not in {State.CLOSED, State.CANCELLED, State.STUCK}):
+            wrong.append(f"{ret.ref} is {ret.state} and waits for nothing, but owes {owed}")
+        if ret.due_at is not None and owed is not None and ret.due_at < now - 60:
+            wrong.append(f"{ret.ref} is {ret.state} and overdue with {owed}")
+        if ret.state is State.STUCK:
+            wrong.append(f"{ret.ref} is stuck: {ret.problem}")
+    return wrong
+
+
+def judge_deliveries(sandbox: Sandbox, known: set[str]) -> list[str]:
+    """Whatever was acknowledged is there."""
+    heard = {a.about for a in sandbox._courier.attempts if a.trigger == "label.request.issued" and a.status == 200}
+    return [f"the label request of return {lost} was acknowledged and lost" for lost in sorted(heard - known)]
+
+
+def items_of(sandbox: Sandbox, return_id: int) -> list[ReturnItem]:
+    """What Amazon was asked to take back for a return; the ids that mcfd derives name it."""
+    everything = (item for order in sandbox.network.orders.values() for item in order.items.values())
+    return [item for item in everything if f"-{return_id}-" in item.seller_id]
+
+
+def shipments_of(sandbox: Sandbox, return_id: int) -> list[BoughtShipment]:
+    """The labels that were bought for a return."""
+    bought = sandbox.shipping.shipments.values()
+    return [s for s in bought if any(parcel.reference.startswith(f"{return_id}-") for parcel in s.parcels)]
+
+
+def _settled(ret: LoopReturn) -> tuple[int, ...]:
+    return tuple(ret.counts.get(what, 0) for what in ("process", "flag", "remove"))
+
+
+def _units(sandbox: Sandbox) -> Iterator[str]:
+    """One return item per unit, and none for a unit that no return has."""
+    lines = {(ret.return_id, str(line)) for ret in sandbox.shop.returns.values() for line in _lines_ever(sandbox, ret)}
+    seen: Counter[str] = Counter()
+    for order in sandbox.network.orders.values():
+        for item in order.items.values():
+            seen[item.seller_id] += 1
+            _, _, return_id, line, _ = item.seller_id.split("-")
+            if (int(return_id), line) not in lines:
+                yield f"return item {item.seller_id} stands for no unit"
+    yield from (f"unit {unit} has {n} return items" for unit, n in seen.items() if n > 1)
+
+
+def _lines_ever(sandbox: Sandbox, ret: LoopReturn) -> set[int]:
+    asked = {line for request in sandbox.shop.requests_of(ret) for line in request.line_item_ids}
+    return asked | {line.line_item_id for line in ret.lines}
+
+
+def _purchases(sandbox: Sandbox) -> Iterator[str]:
+    """A second label for a parcel only after the first was given back; each purchase number once."""
+    bought: dict[str, list[BoughtShipment]] = defaultdict(list)
+    for shipment in sandbox.shipping.shipments.values():
+        for parcel in shipment.parcels:
+            bought[parcel.reference].append(shipment)
+    returned = {
+        call["path"].split("/")[-2]: call["at"] for call in reversed(sandbox.calls()) if _gave_back(call["operation"])
+    }
+    for reference, shipments in bought.items():
+        keys = Counter(shipment.key for shipment in shipments)
+        yield from (f"parcel {reference}: one purchase was made {n} times" for n in keys.values() if n > 1)
+        for earlier, later in pairwise(shipments):
+            if not earlier.cancelled or returned[earlier.shipment_id] > later.bought_at:
+                yield f"parcel {reference}: bought again before {earlier.shipment_id} was given back"
+
+
+def _gave_back(operation: str) -> bool:
+    return operation == "cancelShipment"
+
+
+def _requests(sandbox: Sandbox) -> Iterator[str]:
+    """One label per label request, and each error once."""
+    labels = Counter(label.request_id for ret in sandbox.shop.returns.values() for label in ret.labels)
+    yield from (f"label request {request} has {n} labels" for request, n in labels.items() if n > 1)
+    for request in sandbox.shop.requests.values():
+        errors = Counter(error["message"] for error in request.errors)
+        yield from (f"label request {request.request_id}: an error was posted {n} times" for n in errors.values() if n > 1)
+
+
+def _labels(ret: LoopReturn) -> Iterator[str]:
+    """Transit goes forward, and no step of it is told twice."""
+    told: dict[str, list[int]] = defaultdict(list)
+    for line in ret.timeline:
+        if line.startswith("label "):
+            label, _, status = line.removeprefix("label ").partition(": ")
+            told[label].append(TRANSITS.index(status))
+    for label, ranks in told.items():
+        if ranks != sorted(set(ranks)):
+            yield f"label {label} was told {[TRANSITS[rank] for rank in ranks]}"
+
+
+def _timeline(ret: LoopReturn) -> Iterator[str]:
+    """Each note once, by its marker; each line graded once, and once more when the inspector corrects himself."""
+    markers = Counter(note["content"].partition("]")[0] for note in ret.notes)
+    yield from (f"note {marker}] was written {n} times" for marker, n in markers.items() if n > 1)
+    for line in ret.lines:
+        if max(line.grades, line.assessments) > REGRADED:
+            yield f"line {line.line_item_id} was graded {line.grades} and assessed {line.assessments} times"
+
+
+def _outcome(ret: LoopReturn) -> Iterator[str]:
+    """One process, one flag or one removal; a flag beside another only when Loop said that it did not work."""
+    process, flag, remove = _settled(ret)
+    if max(process, flag, remove) > 1:
+        yield f"asked to process {process}, to flag {flag}, to remove {remove} times"
+    timeline = " ".join(note["content"] for note in ret.notes)
+    failed = "could not process" in timeline or "did not remove" in timeline
+    if process + flag + remove > 1 and not failed:
+        yield "was settled in two ways"
+
+
+def _limits(sandbox: Sandbox) -> Iterator[str]:
+    """Nobody spends more than the limit: the vendors would have said so."""
+    over = Counter(c["operation"] for c in sandbox.calls() if c["status"] == 429 and c["fault"] is None)
+    yield from (f"the limit of {operation} was exceeded {n} times" for operation, n in over.items())

@@ -1,0 +1,88 @@
+"""A new vault key takes over everything; after that the old one can go."""
+
+import base64
+import os
+
+import pytest
+
+from adapters.sqlite.store import open_store
+from adapters.vault import SealBroken, Vault
+from daemon import dead_letters, hosting
+from daemon.acts import posting
+from daemon.authorization import TOKEN_MARK, RefreshTokens
+from daemon.domain.records import SEALED
+from daemon.domain.returns import Label, LabelRequest, Postage
+from daemon.errors import StaleReturn
+from daemon.ports import DeadLetter
+from daemon.rekeying import Rekeying
+from tests.services.store_conformance import add, get, make_return
+
+OLD, NEW = os.urandom(32), os.urandom(32)
+
+
+def link(vault: Vault) -> str:
+    """A label's link as it is stored."""
+    return SEALED + base64.b64encode(vault.seal(b"https://x/labels/1.pdf", hosting.LINK)).decode()
+
+
+def tokens(store, vault: Vault) -> RefreshTokens:
+    """The kept refresh token, without a secret file."""
+    return RefreshTokens(store, vault, lambda: None, lambda _secrets: None)
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """A store with one value on every shelf, sealed under the old key."""
+    old = Vault([OLD])
+    async with await open_store(tmp_path / "mcfd.db") as opened:
+        label = Label(url=link(old), carrier="UPS", tracking_number="1Z")
+        postage = Postage(authorization_id="A1", sealed_offer=old.seal(b"offer", posting.OFFER))
+        await add(opened, make_return(requests=(LabelRequest(request_id="q", label=label),), postage=(postage,)))
+
+        def fill(uow):
+            uow.keep_document("hosted/a", old.seal(b"pdf", hosting.DOCUMENT), 9e9)
+            uow.keep_document("label/acme/r1/A1/1", old.seal(b"paper", posting.DOCUMENT), 9e9)
+            sealed = old.seal(b"body", dead_letters.purpose("acme"))
+            uow.keep_dead_letter(DeadLetter(shop="acme", digest="d", reason="", sealed=sealed, received_at=1.0))
+
+        await opened.transact(fill)
+        await tokens(opened, old).keep("Atzr|kept", "SELLER", 1.0)
+        yield opened
+
+
+async def test_everything_is_sealed_under_the_newest_key(store):
+    """After rekeying the new key alone opens every shelf; a second run finds nothing to do."""
+    both = Vault([NEW, OLD])
+    assert await Rekeying(store, both).run() == {"resealed": 6, "unreadable": 0}
+    assert await Rekeying(store, both).run() == {"resealed": 0, "unreadable": 0}
+
+    new = Vault([NEW])
+    documents = await store.read(lambda uow: [uow.document("hosted/a"), uow.document("label/acme/r1/A1/1")])
+    assert new.unseal(documents[0], hosting.DOCUMENT) == b"pdf"
+    assert new.unseal(documents[1], posting.DOCUMENT) == b"paper"
+    letter = await store.survey(lambda keep: keep.letter(1))
+    assert new.unseal(letter[1], dead_letters.purpose("acme")) == b"body"
+    ret = await get(store)
+    assert new.unseal(ret.postage[0].sealed_offer, posting.OFFER) == b"offer"
+    url = ret.requests[0].label.url.removeprefix(SEALED)
+    assert new.unseal(base64.b64decode(url), hosting.LINK) == b"https://x/labels/1.pdf"
+    kept = tokens(store, new)
+    await kept.load()
+    assert kept.current() == "Atzr|kept"
+
+
+async def test_whoever_holds_a_return_must_read_it_again(store):
+    """A step that began before the rekeying cannot write the old ciphertext back."""
+    before = await get(store)
+    await Rekeying(store, Vault([NEW, OLD])).run()
+    with pytest.raises(StaleReturn):
+        await store.transact(lambda uow: uow.defer(before))
+
+
+async def test_what_no_key_opens_is_counted_and_left(store):
+    """Values under a lost key stay as they are and are told."""
+    before = await store.read(lambda uow: (uow.document("hosted/a"), uow.mark(TOKEN_MARK)))
+    assert await Rekeying(store, Vault([NEW])).run() == {"resealed": 0, "unreadable": 6}
+    assert await store.read(lambda uow: (uow.document("hosted/a"), uow.mark(TOKEN_MARK))) == before
+    with pytest.raises(SealBroken):
+        await tokens(store, Vault([NEW])).load()

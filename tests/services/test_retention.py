@@ -1,0 +1,177 @@
+"""What has had its time goes, with everything that is filed under its name, and really leaves the disk."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adapters.sqlite import upkeep
+from adapters.sqlite.store import SqliteStore, open_store
+from daemon.acts.authorizing import link_mark
+from daemon.domain.events import Resolved
+from daemon.domain.records import StoreSize
+from daemon.domain.returns import Finding, LabelRequest, State
+from daemon.ports import DeadLetter, Delivery
+from daemon.retention import Periods, Retention
+from tests.services.store_conformance import add, get, make_full_return, make_return, make_unit
+from tests.virtual_time import FakeClock
+
+DAY = 86400.0
+PERIODS = Periods(dead_letters=30 * DAY, closed_returns=400 * DAY)
+CANARY = "a name that nothing else has"
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """An empty store."""
+    async with await open_store(tmp_path / "mcfd.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands."""
+    return FakeClock()
+
+
+def on_disk(path: Path) -> bytes:
+    """Everything that the database's files hold."""
+    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
+
+
+async def ended(store: SqliteStore, clock: FakeClock, name: str, days: float, **changes: object) -> None:
+    """Store a return that ended so many days ago."""
+    at = clock.now() - days * DAY
+    fields = {"state": State.CLOSED, "closed_at": at, "changed_at": at, "due_at": None} | changes
+    unit = make_unit(reason=CANARY, return_item_id=f"item-{name}", finding=Finding(condition="Sellable", found_at=at))
+    await add(
+        store, make_return(name, order_name=CANARY, units=(unit,), requests=(LabelRequest(request_id=name),), **fields)
+    )
+
+
+async def test_returns_go_when_their_time_is_over(store, clock):
+    """Closed, cancelled and expired returns go after the period; younger ones, open, stuck and due ones stay."""
+    await ended(store, clock, "closed", 401)
+    await ended(store, clock, "cancelled", 401, state=State.CANCELLED, closed_at=None)
+    await ended(store, clock, "expired", 401, state=State.EXPIRED, closed_at=None)
+    await ended(store, clock, "young", 399)
+    await ended(store, clock, "stuck", 500, state=State.STUCK, closed_at=None)
+    await ended(store, clock, "review", 500, state=State.IN_REVIEW, closed_at=None)
+    await ended(store, clock, "still due", 500, due_at=clock.now() + DAY)
+    forgotten: Counter[State] = Counter()
+
+    gone = await Retention(store, clock, PERIODS, lambda state: forgotten.update([state])).purge()
+
+    assert gone["returns"] == 3
+    assert forgotten == {State.CLOSED: 1, State.CANCELLED: 1, State.EXPIRED: 1}
+    names = ("closed", "cancelled", "expired", "young", "stuck", "review", "still due")
+    assert [name for name in names if await get(store, name)] == ["young", "stuck", "review", "still due"]
+
+
+async def test_a_return_goes_with_all_that_belongs_to_it(store, clock):
+    """History, parts, documents and an operator's link go with their return; what others have of the like stays."""
+    await add(store, make_full_return("old"))
+    await store.transact(lambda uow: uow.save(_closed(uow.get("acme", "old"), clock), _event(clock), State.STUCK))
+    await ended(store, clock, "old2", 1)
+
+    def file(uow):
+        for name in ("old", "old2"):
+            uow.keep_document(f"label/acme/{name}/A1/1", b"sealed", clock.now() + DAY)
+            uow.set_mark(link_mark("acme", name), "#1001")
+
+    await store.transact(file)
+
+    assert (await Retention(store, clock, PERIODS).purge())["returns"] == 1
+
+    def left(uow):
+        return [
+            (
+                bool(uow.document(f"label/acme/{name}/A1/1")),
+                uow.mark(link_mark("acme", name)),
+                bool(uow.history("acme", name)),
+            )
+            for name in ("old", "old2")
+        ]
+
+    assert await store.read(left) == [(False, None, False), (True, "#1001", False)]
+    assert await store.read(lambda uow: uow.find("old")) == []
+
+
+def _closed(ret, clock):
+    return replace(ret, state=State.CLOSED, due_at=None, closed_at=clock.now() - 500 * DAY)
+
+
+def _event(clock):
+    return Resolved(at=clock.now() - 500 * DAY, by="somebody")
+
+
+async def test_the_rest_goes_after_its_own_period(store, clock):
+    """Labels lose their content, dead letters and deliveries go, each by its own age; a gone label is remembered."""
+    now = clock.now()
+
+    def fill(uow):
+        for days in (29, 31):
+            letter = DeadLetter(shop="acme", digest=str(days), reason="", sealed=b"x", received_at=now - days * DAY)
+            uow.keep_dead_letter(letter)
+            uow.keep_document(f"hosted/{days}", b"sealed", now + (30 - days) * DAY)
+        for days in (364, 366):
+            row = {"topic": "return", "trigger": "return.updated", "subject": "1", "return_id": "1"}
+            uow.record_delivery(Delivery(shop="acme", digest=str(days), received_at=now - days * DAY, **row))
+        uow.keep_document("hosted/ancient", b"", now - 401 * DAY)
+
+    await store.transact(fill)
+    gone = await Retention(store, clock, PERIODS).purge()
+
+    assert {name: gone[name] for name in ("labels", "dead_letters", "deliveries", "returns")} == {
+        "labels": 1,
+        "dead_letters": 1,
+        "deliveries": 1,
+        "returns": 0,
+    }
+    assert [
+        await store.read(lambda uow, n=n: uow.document(n)) for n in ("hosted/29", "hosted/31", "hosted/ancient")
+    ] == [
+        b"sealed",
+        b"",
+        None,
+    ]
+    assert [letter.received_at for letter in await store.survey(lambda keep: keep.letters())] == [now - 29 * DAY]
+    assert (await Retention(store, clock, PERIODS).purge())["deliveries"] == 0
+
+
+async def test_what_is_forgotten_has_left_the_disk(store, clock):
+    """After a purge no file of the database holds a word of it, and the file is smaller, while the store works on."""
+    for n in range(150):
+        await ended(store, clock, f"gone-{n}", 500)
+    await store.transact(lambda uow: uow.keep_document("hosted/x", CANARY.encode() * 1000, clock.now() - 1))
+    await add(store, make_return("kept"))
+    await store.shrink()
+    before: StoreSize = await store.sizes()
+    assert CANARY.encode() in on_disk(store.path)
+
+    gone = await Retention(store, clock, PERIODS).purge()
+
+    after = await store.sizes()
+    assert gone["returns"] == 150
+    assert CANARY.encode() not in on_disk(store.path)
+    assert gone["bytes"] == before.size - after.size > 0
+    assert (after.unused, after.log, after.finding) == (0, 0, "")
+    assert await get(store, "kept") is not None
+    await add(store, make_return("later"))
+
+
+async def test_the_indexes_serve_the_clearing(store):
+    """Neither ended returns nor old deliveries are looked for by reading whole tables."""
+
+    def plans(connection):
+        asked = ((upkeep._ENDED, (0.0, 1)), (upkeep._DROP_DELIVERIES, (0.0, 1)))
+        return [
+            " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", given)) for sql, given in asked
+        ]
+
+    returns, deliveries = await store._writer.read(plans)
+    assert "returns_to_drop" in returns
+    assert "deliveries_by_age" in deliveries
+    assert "SCAN" not in returns
+    assert "TEMP B-TREE" not in returns + deliveries

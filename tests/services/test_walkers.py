@@ -1,0 +1,399 @@
+"""The services that wake for returns: exact times, one walk per return, and an end to every wait."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from daemon.domain.portal import PortalState, ReturnChanged
+from daemon.domain.returns import Return, State
+from daemon.errors import StoreUnavailable, Unavailable
+from daemon.services import WALKERS
+from daemon.walker import InHand, Walker, try_again_now
+from tests.builders import a_line
+from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_stage
+from tests.virtual_time import FakeClock, run_virtual
+
+GRACE = 16.0
+
+
+class WatchedSteps:
+    """A workflow that notices when one return is stepped by two at once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.under_way: Counter[str] = Counter()
+        self.together = 0
+        self.most = 0
+        self.stepped: list[str] = []
+
+    async def step(self, ret: Return) -> Return:
+        self.stepped.append(ret.return_id)
+        self.under_way[ret.return_id] += 1
+        self.together = max(self.together, self.under_way[ret.return_id])
+        self.most = max(self.most, sum(self.under_way.values()))
+        try:
+            return await self.stage.workflow.step(ret)
+        finally:
+            self.under_way[ret.return_id] -= 1
+
+
+class House:
+    """All walkers of a daemon over one stage."""
+
+    def __init__(self, stage: Stage, limit: int | None = None) -> None:
+        self.stage = stage
+        self.stop = asyncio.Event()
+        self.steps = WatchedSteps(stage)
+        self.beats: Counter[str] = Counter()
+        in_hand = InHand()
+        self.walkers = [
+            Walker(
+                name,
+                states,
+                workflow=self.steps,  # type: ignore[arg-type]
+                store=stage.store,
+                clock=stage.clock,
+                metrics=stage.metrics,
+                in_hand=in_hand,
+                beat=lambda name=name: self.beats.update([name]),
+                limit=limit or most,
+                patience=patience,
+                grace=GRACE,
+            )
+            for name, states, most, patience in WALKERS
+        ]
+        stage.on_wake = self.wake
+
+    def wake(self) -> None:
+        """As the daemon does after a webhook."""
+        for walker in self.walkers:
+            walker.wake.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Let the house live for so long."""
+        await self.stage.clock.wait(asyncio.Event(), seconds)
+
+    async def until(self, state: State, return_id: str = "77", within: float = DAY) -> None:
+        """Let the house live until a return is in that state."""
+        end = self.stage.clock.now() + within
+        while (await self.stage.ret(return_id)).state is not state:
+            assert self.stage.clock.now() < end, (await self.stage.ret(return_id)).state
+            await self.wait(1.0)
+
+
+@pytest.fixture
+def living(tmp_path, template):
+    """Run a scenario in virtual time while all walkers run; they are stopped at its end."""
+
+    def run(scenario: Callable[[House], Awaitable[None]], limit: int | None = None, **choices: object) -> None:
+        async def main(clock: FakeClock) -> None:
+            stage = await open_stage(tmp_path, template, Choices(**choices), clock=clock)  # type: ignore[arg-type]
+            try:
+                async with _walking(House(stage, limit)) as house:
+                    await scenario(house)
+            finally:
+                await stage.stop()
+
+        run_virtual(main)
+
+    return run
+
+
+@asynccontextmanager
+async def _walking(house: House):
+    async with asyncio.TaskGroup() as group:
+        for walker in house.walkers:
+            group.create_task(walker.run(house.stop))
+        yield house
+        house.stop.set()
+
+
+def test_every_state_has_one_walker():
+    """No state is forgotten, and no two services own the same."""
+    owned = Counter(state for _, states, _, _ in WALKERS for state in states)
+
+    assert owned == Counter(State)
+
+
+def test_a_return_walks_through_its_life_by_itself(living):
+    """From the webhook to CLOSED without anybody stepping it; no return is in two hands at any time."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=1)
+        stage.network.authorization_delay = 5.0
+        await stage.submit()
+        await house.until(State.AWAITING_INSPECTION)
+        await house.wait(5.0)
+        await stage.inspect()
+        await house.until(State.CLOSED)
+        assert house.steps.together == 1
+        assert len(stage.portal.labels) == 1
+
+    living(scenario)
+
+
+def test_a_label_comes_without_waiting_for_rounds(living):
+    """With the authorization in the answer the whole way takes no time at all; each step follows the last at once."""
+
+    async def scenario(house: House) -> None:
+        house.stage.ship(SOCK=1)
+        await house.stage.submit()
+        await house.until(State.AWAITING_INSPECTION)
+        assert house.stage.metrics.label_seconds == [0.0]
+
+    living(scenario)
+
+
+def test_polls_come_at_exact_times(living):
+    """The walk waits for the instant, not for the next round."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=1)
+        stage.network.authorization_delay = 9.0
+        await stage.submit()
+        start = stage.clock.now()
+        await house.until(State.AWAITING_INSPECTION)
+        assert [call.at - start for call in stage.network.made("order")] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+
+    living(scenario)
+
+
+def test_many_returns_are_never_stepped_by_two(living):
+    """Thirty returns on one order, webhooks repeated all the while: one walk each, one return item each."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=30)
+        stage.network.authorization_delay = 3.0
+        for n in range(30):
+            await stage.submit(a_line(str(n)), return_id=str(n))
+        for n in range(30):
+            await stage.tell(ReturnChanged(return_id=str(n), state=PortalState.CLOSED))
+            await house.wait(0.3)
+        for n in range(30):
+            await house.until(State.AWAITING_INSPECTION, str(n))
+        assert house.steps.together == 1
+        assert len(stage.network.items(ORDER)) == 30
+        assert len(stage.portal.labels) == 30
+
+    living(scenario)
+
+
+def test_a_hint_wakes_a_walk_that_waits(living):
+    """Between two polls a webhook is followed at once, by the walk that has the return in hand."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.pending = 1000  # half a minute between polls
+        stage.ship(SOCK=1)
+        stage.network.authorization_delay = HOUR
+        await stage.submit()
+        await house.wait(10.0)
+        stage.portal.set_state("77", PortalState.CLOSED)
+        await stage.tell(ReturnChanged(return_id="77", state=PortalState.CLOSED))
+        told_at = stage.clock.now()
+        await house.until(State.CLOSED)
+        assert stage.portal.made("details")[-1].at == told_at
+        assert house.steps.together == 1
+
+    living(scenario)
+
+
+def test_stopping_interrupts_every_wait(living):
+    """A walk that waits for its poll ends at once, and nothing is lost."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.pending = 1000
+        stage.ship(SOCK=1)
+        stage.network.authorization_delay = HOUR
+        await stage.submit()
+        await house.wait(10.0)
+        before = stage.clock.now()
+        house.stop.set()
+        house.stage.stopped_at = before  # type: ignore[attr-defined]
+
+    stages = []
+
+    async def remember(house: House) -> None:
+        stages.append(house.stage)
+        await scenario(house)
+
+    living(remember)
+    (stage,) = stages
+    assert stage.clock.now() == stage.stopped_at
+
+
+def test_a_step_in_hand_is_finished(living):
+    """Stopping waits for a call that is under way, and its answer is saved."""
+    stages = []
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stages.append(stage)
+        stage.ship(SOCK=1)
+        stage.network.meanwhile("create_return", lambda: house.wait(5.0), after=True)
+        await stage.submit()
+        await house.wait(1.0)
+        assert stage.network.count("create_return") == 1
+        before = stage.clock.now()
+        house.stop.set()
+        await house.wait(5.0)
+        assert (await stage.ret()).state is State.AWAITING_LABEL
+        assert stage.clock.now() - before <= GRACE
+
+    living(scenario)
+    assert stages[0].portal.labels == {}
+
+
+def test_a_step_that_does_not_end_is_cancelled_after_the_grace(living):
+    """A vendor that never answers does not keep the daemon from stopping."""
+    ends = []
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        ends.append(stage.clock)
+        stage.ship(SOCK=1)
+        stage.network.meanwhile("create_return", lambda: house.wait(DAY))
+        await stage.submit()
+        await house.wait(1.0)
+        ends.append(stage.clock.now())
+        house.stop.set()
+
+    living(scenario)
+    clock, stopped_at = ends
+    assert clock.now() == stopped_at + GRACE
+
+
+def test_a_failing_store_is_waited_for(living):
+    """The disk is full for a while: the walk pauses a second and goes on where it was."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=1)
+        await stage.submit()
+        stage.store.fail(StoreUnavailable("disk full"))
+        stage.store.fail(StoreUnavailable("disk full"), skip=3)
+        await house.until(State.AWAITING_INSPECTION, within=10.0)
+        assert stage.metrics.troubles == {}
+
+    living(scenario)
+
+
+def test_services_beat_while_nothing_is_due(living):
+    """The watchdog hears of each walker every second, work or no work."""
+
+    async def scenario(house: House) -> None:
+        await house.wait(60.0)
+        assert all(house.beats[walker.name] >= 59 for walker in house.walkers)
+
+    living(scenario)
+
+
+def test_only_so_many_are_walked_at_once(living):
+    """The limit holds while a hundred returns are due, and all of them come round."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=20)
+        for n in range(20):
+            stage.portal.meanwhile("label_request", lambda: house.wait(0.5))
+            await stage.submit(a_line(str(n)), return_id=str(n))
+        for n in range(20):
+            await house.until(State.AWAITING_INSPECTION, str(n))
+        assert house.steps.most <= 3 * len(house.walkers)
+
+    living(scenario, limit=3)
+
+
+def test_the_longest_due_go_first(living):
+    """Who has waited longest is walked first."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.portal.outage = Unavailable("down", retry_after=100.0)
+        for n in range(6):
+            await stage.submit(a_line(str(n)), return_id=str(n))
+            await house.wait(2.0)
+        stage.portal.outage = None
+        stage.ship(SOCK=6)
+        house.steps.stepped.clear()
+        await house.wait(120.0)
+        first = list(dict.fromkeys(house.steps.stepped))
+        assert first == [str(n) for n in range(6)]
+
+    living(scenario, limit=1)
+
+
+def test_a_crash_in_a_walk_is_counted_and_others_go_on(living):
+    """A bug outside the steps costs one walk and an alarm."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=2)
+        real, broken = house.steps.step, []
+
+        async def step(ret: Return) -> Return:
+            if ret.return_id == "1" and not broken:
+                broken.append(ret)
+                raise RuntimeError("a bug")
+            return await real(ret)
+
+        house.steps.step = step  # type: ignore[method-assign]
+        await stage.submit(a_line("1"), return_id="1")
+        await stage.submit(a_line("2"), return_id="2")
+        for n in ("1", "2"):
+            await house.until(State.AWAITING_INSPECTION, n, within=10.0)
+        assert stage.metrics.troubles["bug"] == 1
+
+    living(scenario)
+
+
+def test_the_reconciler_reads_an_order_once_for_all_its_returns(living):
+    """Three returns on one order that are due within the hour cost one read, and all three learn from it."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=3)
+        for n in ("1", "2", "3"):
+            await stage.submit(a_line(n), return_id=n)
+            await house.until(State.AWAITING_INSPECTION, n)
+            await house.wait(20 * 60.0)
+        stage.network.calls.clear()
+        for n in ("1", "2", "3"):
+            await stage.inspect("Sellable", line=n, return_id=n)
+        await house.wait(12 * HOUR)
+        assert stage.network.count("order") == 1
+        assert {(await stage.ret(n)).state for n in ("1", "2", "3")} <= {State.PROCESSING, State.CLOSED}
+
+    living(scenario)
+
+
+async def test_a_restart_tries_again_at_once_what_was_postponed(stage):
+    """Whoever restarts has often just put things right: a postponed return does not wait for its pause to end."""
+    stage.ship(SOCK=1)
+    await stage.submit()
+    stage.portal.fail("label_request", Unavailable("down", retry_after=300.0))
+    await stage.work()
+    await stage.restart()
+
+    assert await try_again_now(stage.store, stage.clock) == 1
+    await stage.work()
+    assert (await stage.ret()).state is State.AWAITING_INSPECTION
+
+
+async def test_a_restart_does_not_hurry_what_only_waits(stage):
+    """A poll that is planned stays planned."""
+    stage.ship(SOCK=1)
+    stage.network.authorization_delay = HOUR
+    await stage.submit()
+    await stage.work()
+    before = await stage.ret()
+
+    assert await try_again_now(stage.store, stage.clock) == 0
+    assert await stage.ret() == before
