@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
+from daemon.errors import Transient
 from daemon.ports import Lane
 
 
@@ -36,17 +37,27 @@ class LaneGate:
         self._lanes: dict[Lane, OrderedDict[_Waiter, None]] = {lane: OrderedDict() for lane in Lane}
         self._leader: _Waiter | None = None
         self._in_a_row = 0
+        self.closed = False
+
+    def close(self) -> None:
+        """Let nobody through any more. The owner wakes whoever awaits `permit`, which must then return at once."""
+        self.closed = True
+        for lane in self._lanes.values():
+            for waiter in lane:
+                waiter.woken.set()
 
     async def enter(self, lane: Lane) -> None:
-        """Return when it is this caller's turn."""
+        """Return when it is this caller's turn. Raises Transient once the gate is closed."""
         waiter = _Waiter()
         self._lanes[lane][waiter] = None
         self._leader = self._leader or waiter
         try:
             while not waiter.granted:
+                self._check_open()
                 if waiter is self._leader:
                     await self._permit()
-                    self._grant()
+                    if not self.closed:
+                        self._grant()
                 else:
                     await waiter.woken.wait()
         except BaseException:
@@ -60,6 +71,10 @@ class LaneGate:
                 self._leader = self._first()
                 if self._leader:
                     self._leader.woken.set()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Transient("the daemon stops and makes no more calls")
 
     def _grant(self) -> None:
         lane = self._next_lane()

@@ -88,8 +88,13 @@ class TokenBucket:
         self._refill()
         return max(0.0, self._tokens)
 
+    def close(self) -> None:
+        """Give no more turns: whoever waits, or comes, gets Transient."""
+        self._gate.close()
+        self._changed.set()
+
     async def _permit(self) -> None:
-        while (delay := self._delay()) > 0:
+        while not self._gate.closed and (delay := self._delay()) > 0:
             self._changed.clear()
             await self._clock.wait(self._changed, delay)
         self._tokens -= 1
@@ -168,6 +173,11 @@ class AmazonLimits:
         """Hold back all callers of the operation after a 429."""
         self._on_throttle(operation, self._bucket(operation).pause(retry_after or 0.0))
 
+    def close(self) -> None:
+        """Give no more turns: whoever waits, or comes, gets Transient."""
+        for bucket in self._buckets.values():
+            bucket.close()
+
     def levels(self) -> dict[str, float]:
         """Return how many calls of each operation could go at once."""
         return {operation: bucket.level() for operation, bucket in self._buckets.items()}
@@ -226,11 +236,17 @@ class LoopLimits:
         """Return how many calls could go at once."""
         return max(0.0, float(self._window.rate_limit - self._window.used()))
 
+    def close(self) -> None:
+        """Give no more turns: whoever waits, or comes, gets Transient."""
+        self._gate.close()
+        self._changed.set()
+
     async def _permit(self) -> None:
-        while (delay := self._delay()) > 0:
+        while not self._gate.closed and (delay := self._delay()) > 0:
             self._changed.clear()
             await self._clock.wait(self._changed, delay)
-        await self._window.acquire()  # type: ignore[no-untyped-call]
+        if not self._gate.closed:
+            await self._window.acquire()  # type: ignore[no-untyped-call]
 
     def _give_back(self) -> None:
         self._window.forget_last()

@@ -38,7 +38,7 @@ class Vault:
             raise SealBroken("no key in vault_keys fits a sealed value; put back the key that was removed")
         try:
             return key.decrypt(nonce, text, purpose.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # the latter for what is too short to be sealed at all
             raise SealBroken("a sealed value was changed or belongs to another place") from error
 
     def is_current(self, sealed: bytes) -> bool:

@@ -10,7 +10,7 @@ from bench.daemon_process import Daemon
 from bench.machine import progress
 from bench.report import Report, main
 from bench.seed import seed
-from daemon.app import WALKERS
+from daemon.services import WALKERS
 
 HALF_DAY = 43200.0
 WALKED = {name: (states, limit) for name, states, limit, _ in WALKERS}

@@ -19,7 +19,7 @@ import structlog
 
 from adapters.rate_limit import AmazonLimits, LoopLimits
 from adapters.sandbox.limits import TokenBucket as StrictBucket
-from daemon.app import WALKERS
+from daemon.services import WALKERS
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn
 from daemon.domain.returns import Label, Return, ReturnUnit, State

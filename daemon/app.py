@@ -208,7 +208,7 @@ class App:
             notifier=self._notifier,
             metrics=self._metrics,
         )
-        services: dict[str, Service] = {"reload": self._reloader.run}
+        services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, house)}
         if self._watchdog is not None:
             services["watchdog"] = self._services.watchdog(house, self._notifier, self._watchdog)
         return services
@@ -236,6 +236,11 @@ class App:
         await try_again_now(house.store, self._clock)
         self._services.wake()
 
+    async def _last_calls(self, house: House, stop: asyncio.Event) -> None:
+        """Steps in hand finish the call they make; a queue before a limit can be longer than any grace."""
+        await self._clock.wait(stop, None)
+        house.vendors.hang_up()
+
     async def _front_door(self, public: PublicListener, stop: asyncio.Event) -> None:
         """The first to close: what is being received is still stored, nothing new is taken."""
         await self._clock.wait(stop, None)
@@ -260,6 +265,7 @@ class App:
         problems = house.vendors.refusals()
         try:
             await house.store.alive()
+            await house.store.writable()
         except McfdError as error:
             problems["store"] = str(error)
         return problems

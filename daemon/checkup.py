@@ -98,6 +98,7 @@ class Checkup:
             authorization_days=ages.authorization_days() if ages else float("nan"),
             buys_labels=amazon.label_source_in_use(secrets) == "amazon_shipping",
             has_service_id=amazon.return_service_id_in_use(secrets) is not None,
+            page_wanted=amazon.label_source == "rma_page",
             holds=amazon.on_service_not_offered == "hold",
         )
 

@@ -6,7 +6,7 @@ import structlog
 
 from daemon.arguments import OperatorError, instant
 from daemon.domain.records import LetterRow
-from daemon.errors import ContractBroken
+from daemon.errors import McfdError, StoreUnavailable
 from daemon.ports import SecretBox
 from daemon.upkeep import UpkeepStore
 
@@ -59,7 +59,9 @@ class DeadLetters:
         letter, sealed = found
         try:
             fresh = await self._offer(letter.shop, self._box.unseal(sealed, purpose(letter.shop)), letter.received_at)
-        except (ContractBroken, OperatorError) as error:
+        except StoreUnavailable:
+            raise
+        except McfdError as error:  # unreadable still, its shop is gone, no key fits: the others go on
             return {"delivery": letter_id, "outcome": "kept", "reason": str(error)}
         await self._store.upkeep(lambda keep: keep.drop_letter(letter_id))
         log.info("dead_letter.replayed", shop=letter.shop, delivery=letter_id, fresh=fresh)

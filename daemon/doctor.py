@@ -88,6 +88,7 @@ class AmazonPatient:
     authorization_days: float
     buys_labels: bool
     has_service_id: bool
+    page_wanted: bool
     holds: bool
 
 
@@ -161,6 +162,8 @@ def _service(patient: AmazonPatient) -> Line:
     if patient.has_service_id:
         todo = "set amazon.label_source to auto or amazon_shipping to use it"
         return warn("amazon", what, "present, but label_source is rma_page: labels carry no postage", todo)
+    if patient.page_wanted:
+        return ok("amazon", what, "absent: labels are Amazon's RMA page without postage, as amazon.label_source says")
     todo = (
         "write it into the secret file amazon_return_service_id, or set amazon.label_source: rma_page if that is meant"
     )

@@ -48,7 +48,7 @@ class Exports:
         self._store = store
 
     async def page(self, report: str, since: float, after: int) -> dict[str, object]:
-        """Rows of returns that anything was heard of since (Unix seconds), behind the place `after`; `next` is None at the end."""
+        """Rows of returns heard of since (Unix seconds), behind the place `after`; `next` is None at the end."""
         wanted = REPORTS.get(report)
         if wanted is None:
             raise OperatorError(f"there is no report {report}; there are {', '.join(REPORTS)}")

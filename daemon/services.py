@@ -74,6 +74,7 @@ class Services:
         )
         polls = PortalPolls(house.vendors.portals, intake, house.store, house.clock)
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
+        services["store"] = house.store.watch
         for name, seconds, work in (
             ("label_request_poll", settings.timings.label_request_poll, polls.label_requests),
             ("return_poll", settings.timings.return_poll, polls.returns),

@@ -19,6 +19,7 @@ def _console() -> Console:
 def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
     if not rows:
         return
+    columns = [column for column in columns if any(column in row for row in rows)]
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -66,10 +67,10 @@ def match(answer: Mapping[str, object]) -> None:
 
 def plain(answer: Mapping[str, object]) -> None:
     """Names and values."""
-    console = _console()
+    console, width = _console(), max(map(len, answer), default=0)
     for name, value in answer.items():
         if value not in {None, ""} if isinstance(value, str | None) else True:
-            console.print(f"[bold]{name:>9}[/]  {escape(str(value))}")
+            console.print(f"[bold]{name:>{width}}[/]  {escape(str(value))}")
 
 
 def places(title: str, rows: Mapping[str, str]) -> None:

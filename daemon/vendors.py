@@ -15,7 +15,6 @@ from adapters.amazon_mcf.auth import AccessTokens, TokenState
 from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.postage import ReturnServicePostage
 from adapters.amazon_mcf.shipping import AmazonShipping
-from adapters.label_document import PdfPrinter
 from adapters.loop_returns.client import LoopPortal
 from adapters.metrics import PrometheusMetrics
 from adapters.rate_limit import AmazonLimits, LoopLimits
@@ -47,6 +46,12 @@ class Vendors:
     postage: ReturnServicePostage | None
     buckets: AmazonLimits
     loop_limits: Mapping[str, LoopLimits]
+
+    def hang_up(self) -> None:
+        """Make no more calls: who waits for his turn, however long the queue, comes back after the next start."""
+        self.buckets.close()
+        for limits in self.loop_limits.values():
+            limits.close()
 
     def refusals(self) -> dict[str, str]:
         """Connections whose credentials are not accepted, with what is wrong; empty when all is well."""
@@ -223,4 +228,6 @@ def desks(
 
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     """Printing is arithmetic for tens of milliseconds: it is done beside the event loop."""
+    from adapters.label_document import PdfPrinter  # noqa: PLC0415 - a quarter of the start, and 20 MiB, for whoever prints
+
     return await asyncio.to_thread(PdfPrinter().render, parcels, order_name=order_name)

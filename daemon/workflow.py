@@ -96,9 +96,12 @@ class Workflow:
             return await self._failed(ret, owed, error, desk)
 
     async def _failed(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
-        """Every way a step can fail, sorted by who must act next."""
+        """Every way a step can fail, sorted by who must act next. What is owed no more has not failed."""
         resumed = ret.begun == owed.key
-        now = await self._recorder.fresh(ret) if owed.act in ONCE else ret
+        now = await self._recorder.fresh(ret)
+        if duty(now, desk.clock.now()) != owed:  # somebody else changed the return while the call was under way
+            desk.metrics.step(owed.act, "overtaken")
+            return now
         match error:
             case Transient() | CredentialsRefused():
                 return await self._postpone(now, owed, error, desk, resumed=resumed)

@@ -19,6 +19,7 @@ from daemon.domain.schedule import Timings
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 LONGEST = 300
+NONE = "\N{EN DASH}"
 
 
 def table(first_column: str) -> list[list[str]]:
@@ -48,7 +49,7 @@ def test_the_state_diagram_is_the_table_of_ways():
     anywhere = {row[0] for row in table("event")}
     drawn = {
         (match[1], match[2]): set(match[3].split(", "))
-        for match in re.finditer(r"^    (\w+) --> (\w+): (.+)$", README, re.M)
+        for match in re.finditer(r"^    (\w+) --> (\w+): (.+)$", README, re.MULTILINE)
     }
     expected = {pair: events - anywhere for pair, events in ways().items() if pair[0] != pair[1]}
     assert drawn == {pair: events for pair, events in expected.items() if events}
@@ -86,7 +87,9 @@ def test_the_outcomes_are_the_defaults_of_a_shop():
         }
         assert treatment.get(finding, policy.conditions.get(finding)) == counts_as
         entry = policy.grades.get(finding)
-        assert (entry.grade, entry.disposition) == (grade, disposition) if entry else (grade, disposition) == ("–", "–")
+        assert (
+            (entry.grade, entry.disposition) == (grade, disposition) if entry else (grade, disposition) == (NONE, NONE)
+        )
     assert {row[0] for row in table("finding")} >= {*policy.conditions, MISSING}
 
 
@@ -137,6 +140,6 @@ def test_no_module_is_too_long(room):
 
 def test_the_dependencies_are_told():
     """Each direct dependency is in the README's table, and each row is a dependency."""
-    declared = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    declared = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
     names = set(re.findall(r'"([a-z-]+)', declared[1]))
     assert {name.lower() for row in table("package") for name in row[0].split(", ")} == names

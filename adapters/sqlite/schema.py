@@ -149,7 +149,7 @@ def _check_content(path: Path, connection: sqlite3.Connection, latest: int) -> N
     if path.stat().st_size <= CHECKED_WHOLE:
         finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if finding != "ok":
-            raise ConfigError([f"{path}: is damaged ({finding}): {RESTORE}"])
+            raise ConfigError([f"{path}: is damaged ({' '.join(finding.split())}): {RESTORE}"])
 
 
 def _configure(path: Path, connection: sqlite3.Connection) -> None:

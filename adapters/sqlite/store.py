@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 2.0
 CACHED_STATEMENTS = 256
+PROBE = 64 * 1024  # bytes
 
 sqlite_version = sqlite3.sqlite_version
 
@@ -77,9 +78,14 @@ class SqliteStore:
         await self._writer.read(lambda connection: connection.execute("PRAGMA user_version").fetchone())
 
     async def writable(self) -> None:
-        """Return if units of work can be written; tries when the last one could not. Raises StoreUnavailable."""
+        """Return if units of work can be written; tries it when one could not since. Raises StoreUnavailable.
+
+        On a full disk the smallest units may still find room, so the trial takes more than a unit ever does.
+        """
         if self._writer.trouble is not None:
-            await self.transact(lambda uow: uow.set_mark("probe", ""))
+            for size in (PROBE, 0):
+                await self.transact(lambda uow, size=size: uow.set_mark("probe", " " * size))  # type: ignore[misc]
+            self._writer.trouble = None
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Wait for `stop`; raises StoreUnavailable once a sync has failed, for then the process has to end.

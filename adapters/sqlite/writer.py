@@ -187,8 +187,9 @@ def _attempt_within(job: _Job[Any], connection: sqlite3.Connection) -> None:
 class Writer:
     """The queue in front of the connection. It needs no care: a task runs only while something waits.
 
-    `trouble` is why the last unit that was to be written was not. `broken` is set for good once a sync has failed:
-    what the disk holds is not known then, and a later sync that succeeds does not tell. So nothing is written any more.
+    `trouble` is why a unit was not written, until somebody takes it back. `broken` is set for good once a sync has
+    failed: what the disk holds is not known then, and a later sync that succeeds does not tell. So nothing is written
+    any more.
     """
 
     def __init__(self, engine: Engine, *, largest_batch: int = LARGEST_BATCH) -> None:
@@ -254,16 +255,17 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the connection itself is unusable
             for job in possible:
                 job.fail(error)
-        if written := [job.error for job in possible if job.writes]:
-            self._note(next((error for error in written if isinstance(error, StoreUnavailable)), None))
+        for job in possible:
+            if job.writes and isinstance(job.error, StoreUnavailable):
+                self._note(job.error)
         for job in batch:
             if job not in possible:
                 job.error = self._end()
             job.wake()
 
-    def _note(self, trouble: StoreUnavailable | None) -> None:
+    def _note(self, trouble: StoreUnavailable) -> None:
         self.trouble = trouble
-        if trouble is not None and getattr(trouble.__cause__, "sqlite_errorcode", 0) in _UNSYNCED:
+        if getattr(trouble.__cause__, "sqlite_errorcode", 0) in _UNSYNCED:
             self.broken.set()
 
     def _end(self) -> StoreUnavailable:

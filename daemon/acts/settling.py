@@ -50,6 +50,8 @@ async def _flag(ret: Return, before: PortalReturn, desk: Desk) -> Outcome:
         await desk.portal.flag(ret.return_id)
     except Refused:
         details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+        if details.settled:
+            return ev.SettledElsewhere(at=desk.clock.now(), how=details.state.value)
         if details.state is not PortalState.REVIEW:
             if before.state is not PortalState.EXPIRED:
                 raise

@@ -21,7 +21,7 @@ from daemon.errors import ConfigError, StoreUnavailable
 from tests.durability.recorded_disk import Image, images
 from tests.durability.workload import Recording, content, live
 
-PER_LIFE = 125
+PER_LIFE = 200
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # an image need not outlive a real power cut
 KEPT, LOST, HALVED, UNUSABLE = "kept", "lost", "halved", "unusable"
 

@@ -49,6 +49,7 @@ class DaemonProcess:
         self.started_at = 0.0
         self.folder = folder
         self.run_options: tuple[str, ...] = ()
+        self.environment: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._readers: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
@@ -231,6 +232,7 @@ class DaemonProcess:
             sys.executable,
             *("-X", "faulthandler", "-W", "default", "-m", "daemon", *arguments),
             cwd=ROOT,
+            env=self.environment or None,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -50,7 +50,7 @@ async def test_nothing_private_is_told_or_stored(tmp_path):
         told = [str(shown), (await w.daemon.get("/metrics"))[1], str(await w.daemon.ops("/readyz"))]
         assert await w.daemon.sigterm() == 0
 
-        assert len(w.daemon.lines) > 100
+        assert len(w.daemon.lines) > 40
         for text in (*w.daemon.lines, *told):
             for private_text in (*GIVEN_AWAY, *w.daemon.secrets.values()):
                 assert private_text.lower() not in text.lower()

@@ -38,6 +38,12 @@ async def test_all_is_well(tmp_path):
         assert told.status == 0
         assert f"{SHOP}: webhooks - all 6 are active" in told.stdout
 
+        verified = f'mcfd_webhook_last_verified_timestamp_seconds{{shop="{SHOP}"}}'
+        before = (await w.daemon.metrics())[verified]
+        w.sandbox.set_webhook_url(None)
+        await w.daemon.restart()
+        assert abs((await w.daemon.metrics())[verified] - before) < 2.0
+
 
 async def test_every_trouble_has_its_line(tmp_path):
     """What is refused, missing, disabled or unreachable is told with what to do, and the exit is 1."""
@@ -54,7 +60,7 @@ async def test_every_trouble_has_its_line(tmp_path):
         expected = {
             ("daemon", "process"): "ok",
             ("amazon", "token"): "fail",
-            ("amazon", "return service id"): "warn",
+            ("amazon", "return service id"): "ok",
             (SHOP, "api key"): "ok",
             (SHOP, "scope Developer Tools"): "fail",
             (SHOP, "scope Label Generation Requests"): "warn",

@@ -150,7 +150,7 @@ async def test_dead_letters_are_listed_and_replayed(tmp_path):
 
         bad = await w.daemon.cli("replay", "all", "99", "--json")
         assert bad.status == 1
-        assert [row["outcome"] for row in bad.json["replayed"]] == ["kept"]
+        assert [row["outcome"] for row in bad.json["replayed"]] == ["kept", "kept"]
         assert (await w.daemon.cli("replay", "99", "--json")).json["replayed"][0]["outcome"] == "unknown"
         assert (await w.daemon.cli("replay", "one")).status == 1
         assert len((await w.daemon.cli("dead-letters", "--json")).json["dead_letters"]) == 2

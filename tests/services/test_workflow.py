@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from daemon.domain.portal import PortalState, ReturnChanged
+from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.domain.returns import State
 from daemon.errors import (
     ContractBroken,
@@ -16,7 +16,7 @@ from daemon.errors import (
     Unavailable,
 )
 from daemon.ports import Lane
-from tests.builders import a_line
+from tests.builders import a_line, a_portal_request
 from tests.services.stage import DAY, HOUR, ORDER
 
 
@@ -264,6 +264,40 @@ class TestRaces:
         assert len(stage.network.items(ORDER)) == 1
         assert len(stage.portal.labels) == 1
         assert stage.metrics.troubles["bug"] == 0
+
+    async def test_a_refusal_of_what_is_owed_no_more_stops_nothing(self, stage):
+        """A label refused because its request was withdrawn and issued anew meanwhile: the new request gets it."""
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step_to(State.LABEL_READY)
+
+        async def reissue():
+            stage.portal.withdraw("q77")
+            stage.portal.ask(a_portal_request("q2"))
+            await stage.tell(RequestCancelled(return_id="77", request_id="q77"))
+            await stage.tell(RequestIssued(return_id="77", request_id="q2"))
+
+        stage.portal.meanwhile("deliver_label", reissue)
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert len(stage.portal.labels) == 1
+        assert len(stage.network.items(ORDER)) == 1
+
+    async def test_a_refusal_after_a_cancel_delays_nothing(self, stage):
+        """A label refused because its request was withdrawn meanwhile: the note about the cancel is written at once."""
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step_to(State.LABEL_READY)
+
+        async def withdraw():
+            stage.portal.withdraw("q77")
+            await stage.tell(RequestCancelled(return_id="77", request_id="q77"))
+
+        stage.portal.meanwhile("deliver_label", withdraw)
+        await stage.work()
+
+        assert (await stage.ret()).state is State.CANCELLED
+        assert any("Cancelled in Loop" in note for note in stage.portal.returns["77"].notes)
 
     async def test_a_hint_during_a_step_is_not_lost(self, stage):
         """A webhook that comes while Amazon is read is followed afterwards."""

@@ -11,7 +11,7 @@ from daemon.domain import events as ev
 from daemon.domain import postage_events as pe
 from daemon.domain.duties import Act, Duty, gradable_lines
 from daemon.domain.inspection import authorization_found, inspect
-from daemon.domain.matching import adopt, allocate, list_units, not_returnable
+from daemon.domain.matching import adopt, allocate, lendable, list_units, not_returnable
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.postage import Tracking, postage_of, tracked
@@ -53,7 +53,7 @@ def outcomes(ret: Return, owed: Duty, at: float) -> list[ev.Event]:
 
 
 def from_outside(ret: Return, at: float) -> list[ev.Event]:
-    """What webhooks, polls and operators may say at any moment."""
+    """What webhooks, polls, operators and other returns may say at any moment."""
     heard: list[ev.Event] = [ev.LabelRequestCancelled(at=at)]
     known = [r.request_id for r in ret.requests]
     new = [request_id for request_id in REQUESTS if request_id not in known]
@@ -65,6 +65,9 @@ def from_outside(ret: Return, at: float) -> list[ev.Event]:
         heard.append(ev.ProcessingFailed(at=at, message="the card has expired"))
     if ret.state in {State.STUCK, State.IN_REVIEW}:
         heard.append(ev.Retried(at=at, by="operator"))
+    lent = tuple(unit.key for unit in lendable(ret, ("O1", "O2")))
+    if lent:
+        heard.append(ev.UnitsHandedOver(at=at, handed=lent[:1]))
     if ret.state is State.STUCK:
         heard.append(ev.Resolved(at=at, by="operator"))
     return heard
@@ -153,6 +156,7 @@ def _authorization(
 ) -> Iterator[ev.Event]:
     if not accepted:
         yield ev.UnitsRefused(at=at, units=refused)
+        yield ev.UnitsRefused(at=at, units=refused[:1], readbacks=1)
         return
     items = [a_return_item(u, authorization_id=authorization.authorization_id) for u in accepted]
     units = (*adopt(accepted, items), *refused)

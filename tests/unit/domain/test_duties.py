@@ -81,7 +81,8 @@ def buying(*postage: Postage, **fields) -> Return:
         (an_awaited_return(look_at=NOW, postage=(PRINTED,)), Act.TRACK_PARCELS, ""),
         (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, tracked_at=PAST),)), Act.TRACK_PARCELS, ""),
         (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, tracked_at=NOW),)), Act.LOOK_FOR_INSPECTION, ""),
-        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, lost_at=PAST),)), Act.LOOK_FOR_INSPECTION, ""),
+        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, lost_at=PAST),)), Act.TRACK_PARCELS, ""),
+        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, delivered_at=PAST),)), Act.LOOK_FOR_INSPECTION, ""),
         # INSPECTED, SETTLING: words first
         (an_awaited_return(state=S.INSPECTED), Act.CONCLUDE, ""),
         (an_awaited_return(found(a_unit()), state=S.INSPECTED), Act.GRADE_LINES, ""),

@@ -121,11 +121,11 @@ def test_transit_only_advances_in_the_order_of_its_words():
         ({"shipment_id": "S", "tracking_id": "1Z", "void": Void.KEPT}, True, True),
         ({"shipment_id": "S", "tracking_id": "1Z", "void": Void.DONE}, False, False),
         ({"shipment_id": "S", "tracking_id": "1Z", "delivered_at": 1.0}, True, False),
-        ({"shipment_id": "S", "tracking_id": "1Z", "lost_at": 1.0}, True, False),
+        ({"shipment_id": "S", "tracking_id": "1Z", "lost_at": 1.0}, True, True),
     ],
 )
 def test_a_parcel_travels_while_its_label_is_bought_and_it_has_not_arrived(postage, bought, travelling):
-    """The carrier is asked about bought labels until the parcel has arrived or is lost."""
+    """The carrier is asked about bought labels until the parcel has arrived; even a lost one may turn up again."""
     built = Postage(authorization_id="A1", **postage)
     assert (built.bought, built.travelling) == (bought, travelling)
 

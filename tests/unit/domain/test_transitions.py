@@ -140,6 +140,15 @@ def test_the_note_about_authorizations_waits_until_all_are_known():
     assert notes(wholly) == {"authorized:A1,A2": "Return created in Amazon: 1 x SOCK, 1 x CAP. RMA RMA-A1, RMA-A2."}
 
 
+def test_doubtful_units_are_read_back():
+    """How often a create call was read back is kept until its units are clear."""
+    ret = a_return(units=(assigned(a_unit()), assigned(a_unit("2")), assigned(a_unit("3"))), readbacks=2)
+    accepted = ev.UnitsAuthorized(at=AT, units=(authorized(a_unit()),), readbacks=1)
+    refusal = ev.UnitsRefused(at=AT, units=(refused(a_unit()),), readbacks=1)
+    assert apply(ret, accepted).readbacks == apply(ret, refusal).readbacks == 1
+    assert apply(ret, replace(refusal, readbacks=0)).readbacks == 0
+
+
 def test_authorizations_are_noted_also_when_the_last_answer_was_a_refusal():
     """The second order's refusal ends the wait, and the first order's RMA is told then."""
     ret = a_return(
@@ -249,18 +258,41 @@ def test_a_bought_label_that_nobody_wants_is_given_back(event):
     assert apply(ret, event).postage[0].void is Void.WANTED
 
 
-def test_asking_again_takes_the_label_back():
-    """A label that is not voided yet serves the new request; troubles of before are forgotten."""
-    ret = a_return(
-        state=State.STUCK,
-        resume_state=State.AWAITING_LABEL,
-        problem="x",
-        held=True,
-        postage=(replace(BOUGHT, void=Void.WANTED),),
-    )
+def test_asking_again_forgets_troubles():
+    """One more label request opens the return anew, whatever it was stuck on."""
+    ret = a_return(state=State.STUCK, resume_state=State.AWAITING_LABEL, problem="x", held=True)
     changed = apply(ret, ev.LabelRequestedAgain(at=AT, request=LabelRequest(request_id="q2")))
-    assert (changed.problem, changed.held, changed.postage[0].void) == ("", False, Void.NO)
-    assert asked(changed) == [Asked.OPEN, Asked.UNREAD]
+    assert (changed.problem, changed.held, asked(changed)) == ("", False, [Asked.OPEN, Asked.UNREAD])
+
+
+def test_asking_again_for_a_parcel_takes_its_label_back():
+    """A label that is not voided yet serves the request that asks for its parcel; no other."""
+    other = replace(BOUGHT, authorization_id="A2", void=Void.WANTED)
+    ret = a_return(
+        requests=(a_request("q1", Asked.CANCELLED), a_request("q2", Asked.UNREAD)),
+        units=(authorized(a_unit()), authorized(a_unit("2"), "A2")),
+        postage=(replace(BOUGHT, void=Void.WANTED), other),
+    )
+    read = ev.RequestRead(at=AT, request=a_request("q2"), units=(authorized(a_unit(request_id="q2")),))
+    assert apply(ret, read).postage == (BOUGHT, other)
+
+
+def test_a_label_that_another_request_needs_is_not_given_back():
+    """Units that changed hands take their parcel's postage along."""
+    units = (authorized(a_unit(request_id="q2")), authorized(a_unit("2")))
+    ret = a_return(
+        state=State.AWAITING_LABEL, requests=(a_request("q1"), a_request("q2")), units=units, postage=(BOUGHT,)
+    )
+    changed = apply(ret, ev.LabelRequestCancelled(at=AT, request_id="q1"))
+    assert changed.postage == (BOUGHT,)
+
+
+def test_cancelling_the_whole_return_sets_free_what_has_not_come():
+    """The label is out, but nobody asks for the unit any more: another return may have it."""
+    ret = an_awaited_return(authorized(a_unit()), found(a_unit("2")))
+    whole = apply(ret, ev.LabelRequestCancelled(at=AT))
+    assert [u.request_id for u in whole.units] == ["", "q1"]
+    assert apply(ret, ev.LabelRequestCancelled(at=AT, request_id="q1")).units == ret.units
 
 
 @pytest.mark.parametrize(
@@ -473,3 +505,22 @@ def test_a_request_may_change_how_its_label_is_made():
     ret = a_return(requests=(a_request(source=LabelSourceName.AMAZON_SHIPPING),))
     changed = apply(ret, pe.LabelSourceChanged(at=AT, request_id="q1", source=LabelSourceName.RMA_PAGE))
     assert changed.requests[0].source is LabelSourceName.RMA_PAGE
+
+
+def test_a_label_bought_for_the_other_way_is_given_back():
+    """When the way changes, what was bought already is not used."""
+    request = a_request(source=LabelSourceName.AMAZON_SHIPPING)
+    ret = a_return(state=State.AWAITING_LABEL, requests=(request,), units=(authorized(a_unit()),), postage=(BOUGHT,))
+    changed = apply(ret, pe.LabelSourceChanged(at=AT, request_id="q1", source=LabelSourceName.RMA_PAGE))
+    assert changed.postage[0].void is Void.WANTED
+
+
+def test_the_parcel_that_the_portal_knows_decides_on_delivery():
+    """With bought labels a unit of another parcel does not make the request's own parcel arrive."""
+    units = (authorized(a_unit(), "A1"), authorized(a_unit("2"), "A2"))
+    ret = an_awaited_return(*units, requests=(delivered(label=a_label("1Z")),), postage=(BOUGHT,))
+    second = replace(units[1], processed_at=AT)
+    after_second = apply(ret, ev.UnitInspected(at=AT, units=(second,)))
+    assert after_second.requests[0].transit is Transit.NEW
+    after_first = apply(after_second, ev.UnitInspected(at=AT, units=(replace(units[0], processed_at=AT),)))
+    assert after_first.requests[0].transit is Transit.DELIVERED

@@ -1,0 +1,64 @@
+"""The two pages of the website authorization, over real sockets, as browsers and proxies see them."""
+
+import aiohttp
+
+from adapters.clock import SystemClock
+from adapters.consent_http import COOKIE, ConsentPages
+from adapters.public_http import PublicListener, Route
+from daemon.authorization import CALLBACK, START, Begun
+
+
+class Workflow:
+    """Lets in whoever brings "good", and remembers what came back."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, str] = {}
+        self.ending = "done"
+
+    def begin(self, token: str) -> Begun | None:
+        return Begun("https://amazon.example/consent?a=1&b=2", "biscuit") if token == "good" else None
+
+    async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> str:
+        self.given = {"cookie": cookie, "state": state, "code": code, "seller": seller}
+        return self.ending
+
+
+class Nobody:
+    """Neither receives nor hosts."""
+
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> None: ...
+
+    async def open(self, token: str) -> None: ...
+
+
+async def test_the_pages_behind_tls():
+    """The cookie is for this callback alone, unreadable for scripts and sent by https only; nothing is cached."""
+    workflow = Workflow()
+    pages = ConsentPages(workflow, callback_path=CALLBACK, secure=True)
+    routes = (Route("GET", START, pages.start), Route("GET", CALLBACK, pages.callback))
+    listener = PublicListener(receiver=Nobody(), labels=Nobody(), shops=(), clock=SystemClock(), extra_routes=routes)
+    await listener.start("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.port}"
+    try:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            async with session.get(f"{url}{START}?t=good", allow_redirects=False) as page:
+                assert (page.status, page.headers["Location"]) == (302, "https://amazon.example/consent?a=1&b=2")
+                cookie = page.cookies[COOKIE]
+                assert cookie.value == "biscuit"
+                assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
+                assert (cookie["path"], cookie["max-age"]) == (CALLBACK, "600")
+                assert page.headers["Cache-Control"] == "no-store"
+                assert page.headers["Referrer-Policy"] == "no-referrer"
+            for path, status in ((f"{START}?t=bad", 400), (START, 400)):
+                async with session.get(url + path) as page:
+                    assert (page.status, COOKIE in page.cookies) == (status, False)
+            back = f"{url}{CALLBACK}?state=S&spapi_oauth_code=C&selling_partner_id=A&more=1"
+            for ending, status in (("done", 200), ("stale", 400), ("refused", 400), ("unavailable", 503)):
+                workflow.ending = ending
+                async with session.get(back, headers={"Cookie": f"{COOKIE}=biscuit"}) as page:
+                    assert page.status == status
+                    assert page.cookies[COOKIE].value == ""
+                    assert page.headers["Cache-Control"] == "no-store"
+            assert workflow.given == {"cookie": "biscuit", "state": "S", "code": "C", "seller": "A"}
+    finally:
+        await listener.stop(1.0)

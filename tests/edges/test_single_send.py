@@ -1,0 +1,159 @@
+"""Calls that must not happen twice, through the real clients: a server that hangs up has seen each exactly once."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from adapters.amazon_mcf.client import McfNetwork
+from adapters.amazon_mcf.shipping import AmazonShipping
+from adapters.clock import SystemClock
+from adapters.loop_returns.client import LoopPortal
+from adapters.rate_limit import LoopLimits
+from adapters.transport import Transport, open_session
+from daemon.domain.portal import Grade
+from daemon.domain.returns import Label, ReturnUnit, Transit
+from daemon.errors import McfdError, Unavailable
+from daemon.ports import Lane
+from tests.amazon_server import USER_AGENT, HeldTokens, WatchedLimits
+
+LABEL = Label(url="https://x.test/l.pdf", carrier="Amazon", tracking_number="RMA-1")
+UNIT = ReturnUnit(line_id="1", portal_sku="S", sku="S", return_item_id="r-1", order_item_id="A", shipment_id="D1")
+GRADES = [Grade(line_id="1", grade="grade_a", title="Grade A", disposition="donate", description="ok", inspected_at=0)]
+
+HANGING_UP = {
+    "closes": b"",
+    "closes after half a head": b"HTTP/1.1 200 OK\r\nContent-Ty",
+    "closes after half a body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{",
+}
+
+
+@dataclass
+class HangsUp:
+    """Answers reading calls and keeps their connection; reads every other one whole, then hangs up."""
+
+    last_words: bytes = b""
+    resets: bool = False
+    url: str = ""
+    seen: list[str] = field(default_factory=list)
+    """The requests that were not for reading."""
+    connections: int = 0
+
+    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await self._serve(reader, writer):
+                await writer.drain()
+        if self.resets:
+            writer.transport.abort()
+        writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        if head.startswith("GET "):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}")
+            return True
+        self.seen.append(head.partition("\r\n")[0])
+        writer.write(self.last_words)
+        return False
+
+
+@contextlib.asynccontextmanager
+async def hanging_up(last_words: bytes = b"", *, resets: bool = False) -> AsyncIterator[HangsUp]:
+    """Run such a server."""
+    server = HangsUp(last_words, resets)
+    listener = await asyncio.start_server(server.attend, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        yield server
+    finally:
+        listener.close()
+
+
+@dataclass
+class Clients:
+    """The daemon's own clients, all for one server."""
+
+    network: McfNetwork
+    shipping: AmazonShipping
+    portal: LoopPortal
+
+
+@contextlib.asynccontextmanager
+async def clients(url: str) -> AsyncIterator[Clients]:
+    """Open them as the daemon does, over one session."""
+    clock = SystemClock()
+    async with open_session(USER_AGENT) as session:
+        transport = Transport(session, vendor="vendor", timeout=5.0, on_call=lambda _call: None)
+        tokens, limits = HeldTokens(), WatchedLimits()
+        yield Clients(
+            McfNetwork(transport, tokens, limits, endpoint=url, marketplace_id="M", user_agent=USER_AGENT),
+            AmazonShipping(transport, tokens, limits, endpoint=url, business_id="B", user_agent=USER_AGENT),
+            LoopPortal(
+                transport,
+                LoopLimits(clock),
+                clock=clock,
+                api_url=url,
+                api_version="2026-10",
+                api_key="key",
+                user_agent=USER_AGENT,
+                processor="mcfd@example.com",
+            ),
+        )
+
+
+CALLS: dict[str, Callable[[Clients], Awaitable[object]]] = {
+    "createFulfillmentReturn": lambda c: c.network.create_return("A", [UNIT]),
+    "purchaseShipment": lambda c: c.shipping.purchase(b"{}", "key-1"),
+    "cancelShipment": lambda c: c.shipping.cancel("S1"),
+    "deliver_label": lambda c: c.portal.deliver_label("7", LABEL),
+    "report_refusal": lambda c: c.portal.report_refusal("7", "no"),
+    "report_transit": lambda c: c.portal.report_transit("9", Transit.IN_TRANSIT),
+    "write_note": lambda c: c.portal.write_note("8", "text"),
+    "grade": lambda c: c.portal.grade(GRADES),
+    "assess": lambda c: c.portal.assess(GRADES),
+    "flag": lambda c: c.portal.flag("8"),
+    "process": lambda c: c.portal.process("8", {"rma": "R"}),
+    "remove": lambda c: c.portal.remove("8", ["1"]),
+    "create_webhook": lambda c: c.portal.create_webhook("return", "return.created", "https://x.test"),
+}
+
+
+async def keep_a_connection(c: Clients) -> None:
+    """Make a call that leaves its connection in the pool, whatever becomes of the answer."""
+    with contextlib.suppress(McfdError):
+        await c.network.order("A", Lane.SHOPPER)
+
+
+@pytest.mark.parametrize("manner", [*HANGING_UP, "resets"])
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_server_that_hangs_up_has_seen_one_request(call, manner):
+    """On a new and on a kept connection the call arrives once, and the caller hears that its effect is unclear."""
+    async with hanging_up(HANGING_UP.get(manner, b""), resets=manner == "resets") as server, clients(server.url) as c:
+        for kept in (False, True):
+            if kept:
+                await keep_a_connection(c)
+            before, connections = len(server.seen), server.connections
+            with pytest.raises(Unavailable) as caught:
+                await CALLS[call](c)
+
+            assert caught.value.unclear
+            assert len(server.seen) == before + 1
+            assert server.connections == connections + (not kept)
+
+
+async def test_a_session_of_aiohttps_own_does_send_again():
+    """The server notices: an ordinary session's PUT on a kept connection arrives twice."""
+    async with hanging_up() as server, aiohttp.ClientSession() as session:
+        async with session.get(server.url) as answer:
+            await answer.read()
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await session.put(server.url, data=b"{}")
+
+        assert len(server.seen) == 2

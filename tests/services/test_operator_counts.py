@@ -1,0 +1,20 @@
+"""What an operator changes is counted as what the daemon changes itself."""
+
+from adapters.sqlite.store import open_store
+from daemon.domain.returns import State
+from daemon.domain.schedule import Timings
+from daemon.operator import Operator
+from tests.services.store_conformance import add, make_return
+from tests.virtual_time import FakeClock
+
+
+async def test_an_operators_change_of_state_is_told(tmp_path):
+    """The gauges of returns by state hear of a resolved return."""
+    moved: list[tuple[State, State]] = []
+    async with await open_store(tmp_path / "mcfd.db") as store:
+        await add(store, make_return("1", state=State.STUCK, due_at=None))
+        operator = Operator(
+            store, FakeClock(), Timings(), {}, moved=lambda before, after: moved.append((before, after))
+        )
+        await operator.resolve("acme/1", "somebody")
+    assert moved == [(State.STUCK, State.CLOSED)]

@@ -1,0 +1,401 @@
+from dataclasses import replace
+
+import pytest
+
+from daemon.domain.matching import (
+    AMBIGUOUS_CODES,
+    OrderFacts,
+    adopt,
+    allocate,
+    borrow,
+    candidates,
+    covers,
+    explode,
+    fold,
+    judge_answer,
+    lendable,
+    list_units,
+    not_returnable,
+    reason_code,
+    requested_lines,
+    useful,
+    wanted_code,
+)
+from daemon.domain.orders import CreateAnswer, InvalidItem, ShippedItem
+from daemon.domain.returns import Asked, Standing, State
+from tests.builders import (
+    NOW,
+    a_line,
+    a_portal_return,
+    a_request,
+    a_return,
+    a_return_item,
+    a_shipment,
+    a_unit,
+    an_order,
+    assigned,
+    authorized,
+    delivered,
+    found,
+    processed,
+    refused,
+)
+
+# ---- which order ids to try
+
+FACTS = OrderFacts(provider_order_id="5001", order_name="#1001", order_number="1001", prefix="US-")
+
+
+@pytest.mark.parametrize(
+    ("templates", "facts", "expected"),
+    [
+        (["{provider_order_id}", "{order_name}"], FACTS, ("5001", "#1001")),
+        (["{order_name_bare}", "{order_number}"], FACTS, ("1001",)),
+        (["{prefix}{order_number}", "order-{order_number}"], FACTS, ("US-1001", "order-1001")),
+        (["{provider_order_id}", "{order_number}"], replace(FACTS, provider_order_id=""), ("1001",)),
+        (["{order_name_bare}"], replace(FACTS, order_name="#"), ()),
+        (["{prefix}{order_number}"], replace(FACTS, prefix=""), ("1001",)),
+        (["{prefix}"], replace(FACTS, prefix=""), ()),
+        (["fixed"], FACTS, ("fixed",)),
+        ([], FACTS, ()),
+    ],
+)
+def test_templates_make_the_ids_to_try(templates, facts, expected):
+    """In the merchant's order, each id once, none whose value is unknown."""
+    assert candidates(templates, facts) == expected
+
+
+# ---- lines and units
+
+
+@pytest.mark.parametrize(
+    ("sku_map", "expected"),
+    [
+        ({}, ("SOCK",)),
+        ({"CAP": "HAT"}, ("SOCK",)),
+        ({"SOCK": "AMZ-SOCK"}, ("AMZ-SOCK",)),
+        ({"SOCK": {"LEFT": 1, "RIGHT": 2}}, ("LEFT", "RIGHT", "RIGHT")),
+    ],
+)
+def test_a_line_explodes_to_what_amazon_calls_it(sku_map, expected):
+    """Itself, another name, or a bundle's content."""
+    assert explode(a_line(), sku_map) == expected
+
+
+LINES = (a_line("1"), a_line("2"), a_line("3", "CAP"))
+
+
+def taken(*line_ids: str, asked: Asked = Asked.OPEN):
+    """A return whose lines are covered by another label request, q1."""
+    return a_return(requests=(a_request("q1", asked),), units=tuple(a_unit(line_id) for line_id in line_ids))
+
+
+@pytest.mark.parametrize(
+    ("ret", "skus", "expected"),
+    [
+        (a_return(), ["SOCK"], ("1",)),
+        (a_return(), ["SOCK", "SOCK"], ("1", "2")),
+        (a_return(), ["CAP", "SOCK"], ("1", "3")),
+        (a_return(), ["SOCK", "SOCK", "SOCK"], ("1", "2")),
+        (a_return(), ["SCARF"], ()),
+        (taken("1"), ["SOCK"], ("2",)),
+        (taken("1"), ["SOCK", "SOCK"], ("1", "2")),
+        (taken("1", asked=Asked.UNREAD), ["SOCK"], ("2",)),
+        (taken("1", asked=Asked.CANCELLED), ["SOCK"], ("1",)),
+        (taken("1", asked=Asked.DELIVERED), ["SOCK"], ("1",)),
+        (a_return(units=(a_unit("1", request_id="gone"),)), ["SOCK"], ("1",)),
+        (a_return(units=(a_unit("1", request_id=""),)), ["SOCK"], ("1",)),
+        (a_return(), [], ("1", "2", "3")),
+        (a_return(), [""], ("1", "2", "3")),
+        (taken("1"), [], ("2", "3")),
+    ],
+)
+def test_a_request_covers_its_products_as_a_multiset(ret, skus, expected):
+    """One line per named SKU, those nobody asks for first; without names, all that nobody asks for."""
+    assert requested_lines(a_portal_return(*LINES), ret, "q2", skus) == expected
+
+
+def test_a_requests_own_lines_are_not_taken():
+    """Reading a label request again covers the same lines."""
+    assert requested_lines(a_portal_return(*LINES), taken("1"), "q1", ["SOCK"]) == ("1",)
+
+
+def test_units_carry_what_the_shopper_said():
+    """One unit per line, with price, reason and the request that covers it."""
+    line = a_line(price_cents=1999, reason="Too small", parent_reason="Fit")
+    (unit,) = list_units(a_return(), a_portal_return(line, a_line("2")), "q1", ["1"], {})
+    assert unit == a_unit(price_cents=1999, reason="Too small", parent_reason="Fit")
+
+
+def test_a_bundles_parts_are_units_of_one_line():
+    """Parts are counted, so that each has an id of its own."""
+    units = list_units(a_return(), a_portal_return(), "q1", ["1"], {"SOCK": {"LEFT": 1, "RIGHT": 1}})
+    assert [(u.key, u.portal_sku, u.sku) for u in units] == [(("1", 1), "SOCK", "LEFT"), (("1", 2), "SOCK", "RIGHT")]
+
+
+@pytest.mark.parametrize(
+    ("old", "expected"),
+    [
+        (authorized(a_unit()), authorized(a_unit(request_id="q2"))),
+        (found(a_unit(), graded=True), replace(found(a_unit(), graded=True), request_id="q2")),
+        (
+            replace(found(a_unit(), "missing", graded=True), processed_at=None),
+            authorized(a_unit(request_id="q2")),
+        ),
+        (refused(a_unit()), None),
+        (assigned(a_unit()), None),
+    ],
+)
+def test_asked_again_what_amazon_accepted_changes_hands(old, expected):
+    """An accepted unit stays authorized under the new request, a missing one is awaited again, all else starts anew."""
+    ret = a_return(units=(old,))
+    (unit,) = list_units(ret, a_portal_return(), "q2", ["1"], {})
+    assert unit == (expected or a_unit(request_id="q2", reason="Too small"))
+
+
+# ---- which orders
+
+
+@pytest.mark.parametrize(
+    ("orders", "units", "all_of_them", "any_of_them"),
+    [
+        ([an_order("O1", a_shipment(SOCK=1))], [a_unit()], True, True),
+        ([an_order("O1", a_shipment(SOCK=1))], [a_unit(), a_unit("2", "CAP")], False, True),
+        ([an_order("O1", a_shipment(SOCK=1)), an_order("O2", a_shipment(CAP=1))], [a_unit("2", "CAP")], True, False),
+        ([an_order("O1", a_shipment(HAT=1))], [a_unit()], False, False),
+    ],
+)
+def test_an_order_counts_by_its_skus(orders, units, all_of_them, any_of_them):
+    """Together the orders must know every SKU; one is useful that knows any."""
+    assert covers(orders, units) is all_of_them
+    assert useful(orders[0], units) is any_of_them
+
+
+# ---- allocation (the laws of it are in test_allocation)
+
+
+def places(units) -> list[tuple[str, str]]:
+    """Order and shipment of each unit, empty for one without a place."""
+    return [(u.order_id, u.shipment_id) for u in units]
+
+
+OLD, NEW = a_shipment("S-old", shipped_at=1.0, SOCK=1), a_shipment("S-new", shipped_at=2.0, SOCK=1)
+THREE = (a_unit("1"), a_unit("2"), a_unit("3"))
+
+
+@pytest.mark.parametrize(
+    ("orders", "expected"),
+    [
+        ([an_order("O1", NEW, OLD)], [("O1", "S-old"), ("O1", "S-new"), ("", "")]),
+        ([an_order("O1", NEW), an_order("O2", OLD)], [("O2", "S-old"), ("O1", "S-new"), ("", "")]),
+        ([an_order("O1", replace(OLD, shipped=False), NEW)], [("O1", "S-new"), ("", ""), ("", "")]),
+        ([an_order("O1", NEW, replace(OLD, shipped_at=None))], [("O1", "S-old"), ("O1", "S-new"), ("", "")]),
+        ([an_order("O1", a_shipment("S", SOCK=2, CAP=5))], [("O1", "S"), ("O1", "S"), ("", "")]),
+        ([an_order("O1", a_shipment("S", CAP=5))], [("", ""), ("", ""), ("", "")]),
+        ([], [("", ""), ("", ""), ("", "")]),
+    ],
+)
+def test_units_go_to_the_oldest_shipment_first(orders, expected):
+    """Over all orders, in the order of shipping, never above what was shipped."""
+    assert places(allocate(a_return(), THREE, orders, ())) == expected
+
+
+def test_an_order_line_in_two_packages_counts_both():
+    """A shipment may list one line once per package; what came back is subtracted once."""
+    entry = ShippedItem(item_id="item-SOCK", sku="SOCK", quantity=1)
+    listed = a_return_item(authorized(a_unit("9")))
+    order = an_order("O1", replace(a_shipment(), items=(entry, entry)), return_items=(listed,))
+    assert places(allocate(a_return(), THREE, [order], ())) == [("O1", "S1"), ("", ""), ("", "")]
+
+
+OTHERS = replace(assigned(a_unit("5")), return_item_id="theirs")
+
+
+@pytest.mark.parametrize(
+    ("listed", "promised", "units", "free"),
+    [
+        ([], [], (), 2),
+        ([OTHERS], [], (), 1),
+        ([], [OTHERS], (), 1),
+        ([OTHERS], [OTHERS], (), 1),
+        ([], [replace(OTHERS, order_id="O9")], (), 2),
+        ([], [], (assigned(a_unit("8")),), 1),
+        ([], [], (authorized(a_unit("8")),), 1),
+        ([], [], (refused(assigned(a_unit("8"))),), 2),
+        ([authorized(a_unit("8"))], [], (authorized(a_unit("8")),), 1),
+        ([OTHERS], [OTHERS], (assigned(a_unit("8")),), 0),
+    ],
+)
+def test_what_is_promised_is_not_given_twice(listed, promised, units, free):
+    """Amazon's list, other returns' promises and this return's own count, each unit once."""
+    order = an_order("O1", a_shipment(SOCK=2), return_items=tuple(a_return_item(u) for u in listed))
+    placed = allocate(a_return(units=units), THREE, [order], promised)
+    assert sum(1 for u in placed if u.return_item_id) == free
+
+
+def test_an_earlier_life_of_the_unit_is_adopted():
+    """Amazon lists our own id: nothing is asked again, and no other unit's place is taken."""
+    order = an_order("O1", a_shipment(SOCK=1), return_items=(a_return_item(authorized(a_unit())),))
+    assert allocate(a_return(), [a_unit()], [order], ()) == (authorized(a_unit()),)
+
+
+def test_an_id_lent_to_another_return_is_not_ours_any_more():
+    """A unit that another return took over finds no place until that return is done with it."""
+    order = an_order("O1", a_shipment(SOCK=2), return_items=(a_return_item(authorized(a_unit())),))
+    assert allocate(a_return(), [a_unit()], [order], [authorized(a_unit("9"), "A1")])[0].return_item_id
+    lent = replace(a_unit("9"), order_id="O1", return_item_id=authorized(a_unit()).return_item_id)
+    assert allocate(a_return(), [a_unit()], [order], [lent]) == (a_unit(),)
+
+
+# ---- taking over what a cancelled return left
+
+
+@pytest.mark.parametrize(
+    ("ret", "expected"),
+    [
+        (a_return(state=State.CANCELLED, units=(authorized(a_unit()),)), 1),
+        (a_return(state=State.AWAITING_INSPECTION, units=(authorized(a_unit()),)), 0),
+        (a_return(state=State.AWAITING_INSPECTION, units=(authorized(a_unit(request_id="")),)), 1),
+        (a_return(state=State.CANCELLED, units=(found(a_unit()),)), 0),
+        (a_return(state=State.CANCELLED, units=(assigned(a_unit()),)), 0),
+        (a_return(state=State.CANCELLED, units=(authorized(a_unit(), order_id="O9"),)), 0),
+    ],
+)
+def test_what_nobody_asks_for_any_more_may_be_lent(ret, expected):
+    """Accepted, not yet seen, on these orders, and given up by a return that was cancelled as a whole."""
+    assert len(lendable(ret, ["O1", "O2"])) == expected
+
+
+CANCELLED = a_return(return_id="70", state=State.CANCELLED)
+LENT = replace(authorized(a_unit("5")), return_item_id="mcfd-acme-70-5-1")
+
+
+def test_a_cancelled_returns_unit_is_taken_over_under_its_id():
+    """Asked again in another return, the unit is not asked anew: Amazon knows it already."""
+    order = an_order("O1", a_shipment(SOCK=1), return_items=(a_return_item(LENT),))
+    placed, borrowed = borrow([a_unit(), a_unit("2")], [order], [(CANCELLED, LENT)])
+    assert placed == (replace(authorized(a_unit()), return_item_id=LENT.return_item_id), a_unit("2"))
+    assert borrowed == ((CANCELLED, LENT),)
+
+
+@pytest.mark.parametrize("items", [(), (processed(LENT),), (a_return_item(authorized(a_unit("6"))),)])
+def test_only_what_amazon_still_expects_is_taken_over(items):
+    """A unit that was processed meanwhile, or that Amazon does not list, is not lent."""
+    order = an_order("O1", a_shipment(SOCK=1), return_items=items)
+    assert borrow([a_unit()], [order], [(CANCELLED, LENT)]) == ((a_unit(),), ())
+
+
+def test_only_a_unit_of_the_same_sku_is_taken_over():
+    """A cap does not stand in for a sock."""
+    order = an_order("O1", a_shipment(SOCK=1), return_items=(a_return_item(LENT),))
+    assert borrow([a_unit("1", "CAP")], [order], [(CANCELLED, LENT)]) == ((a_unit("1", "CAP"),), ())
+
+
+# ---- Amazon's answer
+
+
+def test_adopting_takes_amazons_word():
+    """Order line, shipment and authorization are as Amazon lists them; units it does not list are left out."""
+    unit = replace(assigned(a_unit()), authorization_id="A0")
+    item = a_return_item(unit, shipment_id="S2", order_item_id="other", authorization_id=None)
+    expected = replace(unit, standing=Standing.AUTHORIZED, shipment_id="S2", order_item_id="other")
+    assert adopt([unit, assigned(a_unit("2"))], [item]) == (expected,)
+    assert adopt([unit], [replace(item, authorization_id="A9")])[0].authorization_id == "A9"
+
+
+def invalid(unit, code: str, description: str = "") -> InvalidItem:
+    """A refusal of one unit."""
+    return InvalidItem(return_item_id=unit.return_item_id, code=code, description=description)
+
+
+def test_a_create_answer_is_sorted():
+    """Accepted, refused with Amazon's words, and doubtful: asked before as it seems, or not mentioned at all."""
+    units = [assigned(a_unit(str(n))) for n in range(1, 6)]
+    answer = CreateAnswer(
+        return_items=(a_return_item(units[0]),),
+        invalid_items=(
+            invalid(units[1], "InvalidValues", "too old"),
+            invalid(units[2], "DuplicateRequest"),
+            invalid(units[4], "Odd"),
+        ),
+    )
+    accepted, refusals, doubtful = judge_answer(units, answer, asked_before=False)
+    assert [u.line_id for u in accepted] == ["1"]
+    assert [(u.line_id, u.problem) for u in refusals] == [("2", "InvalidValues: too old"), ("5", "Odd")]
+    assert all(u.standing is Standing.NOT_RETURNABLE for u in refusals)
+    assert [(u.line_id, u.problem) for u in doubtful] == [
+        ("3", "DuplicateRequest"),
+        ("4", "Amazon did not mention the unit"),
+    ]
+
+
+@pytest.mark.parametrize("code", sorted(AMBIGUOUS_CODES))
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_a_lack_of_returnable_units_is_doubtful_only_after_an_unclear_call(code, asked_before):
+    """A duplicate is always read back; no returnable quantity may be our own doing only if we have asked before."""
+    unit = assigned(a_unit())
+    answer = CreateAnswer(invalid_items=(invalid(unit, code),))
+    _, refusals, doubtful = judge_answer([unit], answer, asked_before=asked_before)
+    assert bool(doubtful) == (asked_before or code == "DuplicateRequest")
+    assert bool(refusals) != bool(doubtful)
+
+
+def test_units_that_do_not_come_back_say_why():
+    """Every unit gets the reason."""
+    assert not_returnable([a_unit(), a_unit("2")], "x") == (refused(a_unit(), "x"), refused(a_unit("2"), "x"))
+
+
+# ---- reasons
+
+CODES = {("fit", "too small"): "CR-SMALL", ("", "broken"): "CR-BROKEN", ("fit", ""): "CR-FIT"}
+DEFAULT = "CR-UNWANTED_ITEM"
+ALL = ["CR-SMALL", "CR-BROKEN", "CR-FIT", DEFAULT]
+
+
+@pytest.mark.parametrize(
+    ("parent", "reason", "wanted"),
+    [
+        ("Fit", "Too small", "CR-SMALL"),
+        ("  FIT ", "too   SMALL", "CR-SMALL"),
+        ("Quality", "Broken", "CR-BROKEN"),
+        ("Fit", "Broken", "CR-BROKEN"),
+        ("Fit", "Too large", "CR-FIT"),
+        ("Fit", "", "CR-FIT"),
+        ("", "Too small", DEFAULT),
+        ("", "", DEFAULT),
+    ],
+)
+def test_reasons_are_looked_up_from_the_closest(parent, reason, wanted):
+    """Parent and reason, the reason alone, the parent alone, the default; case and blanks do not matter."""
+    unit = a_unit(parent_reason=parent, reason=reason)
+    assert wanted_code(parent, reason, {**CODES, ("", ""): "never"}, DEFAULT) == wanted
+    assert reason_code(unit, CODES, DEFAULT, ALL) == wanted
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        (["CR-SMALL"], "CR-SMALL"),
+        (["CR-OTHER", DEFAULT], DEFAULT),
+        (["CR-OTHER", "CR-ELSE"], "CR-OTHER"),
+        ([], DEFAULT),
+    ],
+)
+def test_a_reason_never_fails_a_return(allowed, expected):
+    """What the SKU does not allow becomes the default, then the first allowed; without a list, the default."""
+    assert reason_code(a_unit(parent_reason="Fit", reason="Too small"), CODES, DEFAULT, allowed) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("  Zu  GROSS\n", "zu gross"), ("STRASSE", "strasse"), ("Straße", "strasse")]
+)
+def test_reasons_are_folded(text, expected):
+    """Case, and blanks outside or doubled, do not distinguish reasons."""
+    assert fold(text) == expected
+
+
+def test_a_delivered_requests_units_are_kept_for_the_next():
+    """A re-issue after delivery covers the same accepted units."""
+    ret = a_return(requests=(delivered("q1"),), units=(authorized(a_unit()),), created_at=NOW)
+    lines = requested_lines(a_portal_return(), ret, "q2", ["SOCK"])
+    assert list_units(ret, a_portal_return(), "q2", lines, {}) == (authorized(a_unit(request_id="q2")),)

@@ -1,0 +1,74 @@
+"""The rows that finance gets."""
+
+from dataclasses import replace
+
+from daemon.cli_upkeep import _harmless
+from daemon.domain.orders import PostalAddress, ReturnAuthorization
+from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State, Void
+from daemon.exports import COLUMNS, REPORTS, rows_of
+
+
+def unit(line: str, authorization: str = "A1", **changes) -> ReturnUnit:
+    """A unit that Amazon expects."""
+    known = {"portal_sku": "P", "sku": "S", "price_cents": 1805, "standing": Standing.AUTHORIZED}
+    return ReturnUnit(line_id=line, authorization_id=authorization, **{**known, **changes})
+
+
+def ret(*units: ReturnUnit, **changes) -> Return:
+    """A return of two parcels."""
+    address = PostalAddress(name="FC", line1="1", city="C", postal_code="1", country_code="US")
+    authorizations = tuple(
+        ReturnAuthorization(authorization_id=a, rma_id=f"RMA-{a}", page_url="https://x", center="RNO1", ship_to=address)
+        for a in ("A1", "A2")
+    )
+    bought = {"shipment_id": "S1", "carrier": "UPS", "charge_cents": 799}
+    postage = (
+        Postage(authorization_id="A1", tracking_id="1Z1", **bought),
+        Postage(authorization_id="A2", tracking_id="1Z2", **(bought | {"charge_cents": 505})),
+    )
+    known = {"shop": "acme", "return_id": "7", "created_at": 0.0, "authorizations": authorizations, "postage": postage}
+    return Return(units=units, **{**known, **changes})
+
+
+def test_a_parcels_label_is_paid_once():
+    """What a label cost stands beside the first unit of its parcel, so that a column's sum is the money spent."""
+    rows = rows_of(ret(unit("1"), unit("2"), unit("3", "A2")), REPORTS["units"])
+    assert [row["label_cost"] for row in rows] == ["7.99", None, "5.05"]
+    assert [row["tracking"] for row in rows] == ["1Z1", "1Z1", "1Z2"]
+    assert [row["rma"] for row in rows] == ["RMA-A1", "RMA-A1", "RMA-A2"]
+    assert {row["price"] for row in rows} == {"18.05"}
+    assert all(tuple(sorted(row)) == tuple(sorted(COLUMNS)) for row in rows)
+
+
+def test_a_label_that_was_given_back_costs_nothing():
+    """A voided purchase has no cost and no tracking number."""
+    built = ret(unit("1"))
+    voided = tuple(replace(p, void=Void.DONE) for p in built.postage)
+    row = rows_of(replace(built, postage=voided), REPORTS["units"])[0]
+    assert (row["label_cost"], row["tracking"]) == (None, "")
+
+
+def test_the_reports_pick_their_units():
+    """Unsellable is whatever was found in a condition that is not sold again; never received is missing or expired."""
+    units = (
+        unit("fine", finding=Finding(condition="Sellable", found_at=1.0)),
+        unit("broken", finding=Finding(condition="CarrierDamaged", found_at=1.0)),
+        unit("unclear", finding=Finding(condition="", found_at=1.0)),
+        unit("lost", finding=Finding(condition=MISSING, found_at=1.0)),
+        unit("out"),
+    )
+
+    def lines(report: str, state: State) -> list[object]:
+        return [row["line"] for row in rows_of(ret(*units, state=state), REPORTS[report])]
+
+    assert lines("unsellable", State.CLOSED) == ["broken", "unclear"]
+    assert lines("never_received", State.AWAITING_INSPECTION) == ["lost"]
+    assert lines("never_received", State.EXPIRED) == ["lost", "out"]
+    assert len(lines("units", State.CLOSED)) == 5
+
+
+def test_a_spreadsheet_is_given_no_formula():
+    """A text that a spreadsheet would calculate is quoted; all else goes out as it is."""
+    assert _harmless("=1+1") == "'=1+1"
+    assert _harmless("@SUM") == "'@SUM"
+    assert [_harmless(value) for value in ("#1001", "", None, 7, "18.00")] == ["#1001", "", None, 7, "18.00"]
