@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint unit clean
+.PHONY: demo test lint unit bench bench-full clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,12 @@ unit: $(READY)        ## every test, then the domain's branch coverage
 	$(BIN)/pytest -n auto
 	$(BIN)/coverage run -m pytest tests/unit/domain -p no:randomly
 	$(BIN)/coverage report
+
+bench: $(READY)       ## the measurements, in short
+	$(BIN)/python -m bench --quick
+
+bench-full: $(READY)  ## the measurements as in bench/RESULTS.md
+	$(BIN)/python -m bench --full
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -23,8 +23,10 @@ def _on_its_way(transit: Transit) -> Return:
     return an_awaited_return(requests=(delivered(transit=transit),))
 
 
-DELAYS = {name: look_delay(_on_its_way(transit), Timings()) for name, transit in (
-    ("unscanned", Transit.NEW), ("moving", Transit.IN_TRANSIT), ("arrived", Transit.DELIVERED))}
+DELAYS = {
+    name: look_delay(_on_its_way(transit), Timings())
+    for name, transit in (("unscanned", Transit.NEW), ("moving", Transit.IN_TRANSIT), ("arrived", Transit.DELIVERED))
+}
 
 
 def longest_gaps(count: int, shares: Mapping[str, float], days: float) -> dict[str, float]:

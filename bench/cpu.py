@@ -52,7 +52,9 @@ def measure(full: bool) -> Report:
     batches = 10 if full else 2
     for buys_labels, what in ((False, "RMA page"), (True, "label bought and printed")):
         spent, made = _per_return(batches, buys_labels=buys_labels)
-        calls = ", ".join(f"{number:.1f} calls to {vendor}" for vendor, number in sorted(made.items()) if number >= 0.05)
+        calls = ", ".join(
+            f"{number:.1f} calls to {vendor}" for vendor, number in sorted(made.items()) if number >= 0.05
+        )
         report.add(f"{what}, {batches * BATCH} returns", f"{spent:.1f} ms; {calls}", "<= 15 ms", spent <= 15)
     for line in _profile(2 if full else 1):
         report.remark(f"own time on the event loop: {line}")

@@ -51,8 +51,15 @@ def _measure(count: int, idle: float) -> dict[str, float]:
             times.append(time.perf_counter() - asked)
         if daemon.metrics()['mcfd_returns{state="awaiting_inspection"}'] != count:
             raise RuntimeError("the daemon does not know the seeded returns")
-        return {"rss": daemon.rss(), "cpu": used * 100, "due": due, "all_due": all_due,
-                "metrics": statistics.median(times) * 1e3, "ready": ready, "disk": daemon.database.stat().st_size / 2**20}
+        return {
+            "rss": daemon.rss(),
+            "cpu": used * 100,
+            "due": due,
+            "all_due": all_due,
+            "metrics": statistics.median(times) * 1e3,
+            "ready": ready,
+            "disk": daemon.database.stat().st_size / 2**20,
+        }
 
 
 def measure(full: bool) -> Report:
@@ -60,7 +67,9 @@ def measure(full: bool) -> Report:
     sizes = (0, 10_000, 100_000, 1_000_000) if full else (0, 100_000)
     seen = {count: _measure(count, 20.0 if full else 6.0) for count in sizes}
     for count, values in seen.items():
-        report.add(f"{count:,} open returns: database, start to READY", f"{values['disk']:.0f} MiB, {values['ready']:.2f} s")
+        report.add(
+            f"{count:,} open returns: database, start to READY", f"{values['disk']:.0f} MiB, {values['ready']:.2f} s"
+        )
         report.at_most(f"{count:,} open returns: RSS", values["rss"], 120, "MiB")
         report.at_most(f"{count:,} open returns: idle CPU of one core", values["cpu"], 1, "%", 2)
         report.at_most(f"{count:,} open returns: due query, nothing due", values["due"], 1, "ms", 3)

@@ -40,7 +40,9 @@ class Run:
 
 def lognormal(chance: random.Random, median: float = MEDIAN, tail: float = 0.0) -> Callable[[], float]:
     """Draw how long Amazon takes; the share `tail` takes between one and thirty minutes."""
-    return lambda: chance.uniform(60, 1800) if chance.random() < tail else chance.lognormvariate(math.log(median), SIGMA)
+    return lambda: (
+        chance.uniform(60, 1800) if chance.random() < tail else chance.lognormvariate(math.log(median), SIGMA)
+    )
 
 
 def simulate(rate: float, count: int, *, ready: Callable[[random.Random], Callable[[], float]], fixed: bool) -> Run:
@@ -86,28 +88,57 @@ def _row(report: Report, what: str, ours: Run, reach: str, met: bool | None) -> 
 
 
 def measure(full: bool) -> Report:
-    report = Report("Labels: seconds from the label's existence at Amazon until the daemon found and delivered it (virtual time)")
+    report = Report(
+        "Labels: seconds from the label's existence at Amazon until the daemon found and delivered it (virtual time)"
+    )
     counts = {0.01: 150, 0.1: 800, 0.5: 2000, 0.8: 2500} if full else {0.01: 30, 0.1: 80, 0.5: 300, 0.8: 400}
     progress("in the create answer")
     at_once = simulate(0.8, counts[0.5], ready=lambda _: lambda: 0.0, fixed=False)
-    _row(report, "in the create answer, 0.8 returns/s", at_once, "0 polls, 0 x 429", at_once.reads < 0.01 and not at_once.refused)
+    _row(
+        report,
+        "in the create answer, 0.8 returns/s",
+        at_once,
+        "0 polls, 0 x 429",
+        at_once.reads < 0.01 and not at_once.refused,
+    )
     for rate, count in counts.items():
         progress(f"{rate} returns/s")
         fixed = simulate(rate, count, ready=lognormal, fixed=True)
         ours = simulate(rate, count, ready=lognormal, fixed=False)
-        _row(report, f"lognormal 20 s / 60 s, {rate} returns/s", ours, f"<= fixed 2 s, {fixed.mean():.2f}; 0 x 429",
-             ours.mean() <= fixed.mean() + 0.02 and not ours.refused)
-        report.add(f"  ours : fixed 2 s : bound, {rate} returns/s",
-                   f"{ours.mean() / fixed.mean():.2f} : 1 : {BOUND[rate] / fixed.mean():.2f}")
-        report.remark(f"{rate}/s: a model gave fixed 2 s {FIXED[rate]} s and the bound {BOUND[rate]} s; the house gives fixed 2 s "
-                      f"{fixed.mean():.2f} s ({fixed.reads:.1f} polls each)")
+        _row(
+            report,
+            f"lognormal 20 s / 60 s, {rate} returns/s",
+            ours,
+            f"<= fixed 2 s, {fixed.mean():.2f}; 0 x 429",
+            ours.mean() <= fixed.mean() + 0.02 and not ours.refused,
+        )
+        report.add(
+            f"  ours : fixed 2 s : bound, {rate} returns/s",
+            f"{ours.mean() / fixed.mean():.2f} : 1 : {BOUND[rate] / fixed.mean():.2f}",
+        )
+        report.remark(
+            f"{rate}/s: a model gave fixed 2 s {FIXED[rate]} s and the bound {BOUND[rate]} s; the house gives fixed 2 s "
+            f"{fixed.mean():.2f} s ({fixed.reads:.1f} polls each)"
+        )
     for rate in (0.1, 0.5):
         progress(f"three times slower, {rate} returns/s")
         slow = simulate(rate, counts[rate] // 2, ready=lambda c: lognormal(c, 3 * MEDIAN), fixed=False)
-        _row(report, f"three times slower, {rate} returns/s", slow, "max <= 45 s, 0 x 429", slow.found[-1] <= 45 and not slow.refused)
+        _row(
+            report,
+            f"three times slower, {rate} returns/s",
+            slow,
+            "max <= 45 s, 0 x 429",
+            slow.found[-1] <= 45 and not slow.refused,
+        )
         progress(f"heavy tail, {rate} returns/s")
         tail = simulate(rate, counts[rate] // 2, ready=lambda c: lognormal(c, tail=0.01), fixed=False)
-        _row(report, f"1 % take up to 30 min, {rate} returns/s", tail, "max <= 35 s, 0 x 429", tail.found[-1] <= 35 and not tail.refused)
+        _row(
+            report,
+            f"1 % take up to 30 min, {rate} returns/s",
+            tail,
+            "max <= 35 s, 0 x 429",
+            tail.found[-1] <= 35 and not tail.refused,
+        )
     return report
 
 

@@ -7,9 +7,8 @@ from itertools import count
 
 from bench.daemon_process import SHOP, Daemon
 from bench.sandbox_process import SandboxProcess
+from tests.e2e.world import OPERATIONS, RAISED
 
-RAISED = {"rate": 500, "burst": 500}
-OPERATIONS = ("getFulfillmentOrder", "createFulfillmentReturn", "listReturnReasonCodes", "listAllFulfillmentOrders")
 QUICK = {
     "label_request_poll": "1h",
     "return_poll": "1h",

@@ -55,9 +55,7 @@ def _ticks() -> tuple[int, int]:
 def _own_ticks() -> int:
     """Of this process and of the children it has waited for."""
     times = os.times()
-    return int(
-        (times.user + times.system + times.children_user + times.children_system) * os.sysconf("SC_CLK_TCK")
-    )
+    return int((times.user + times.system + times.children_user + times.children_system) * os.sysconf("SC_CLK_TCK"))
 
 
 def progress(text: str) -> None:

@@ -1,12 +1,20 @@
 """A measurement's table, and the command line that every script has."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.machine import describe, noise
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+HEAD = """# Results of the last full run
+
+Made by `.venv/bin/python -m bench --full`; a single section is made anew by `.venv/bin/python -m bench.NAME --full`.
+Ratios compare what was measured within one run; the absolute figures are this machine's, whose cores the load generator,
+and sometimes others (see the noise below each table), share with the daemon.
+"""
 
 
 @dataclass
@@ -38,9 +46,16 @@ class Report:
         head = ("what", "measured", "reach", "met")
         rows = [head, *self.rows]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        drawn = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+        drawn = [
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+        ]
         drawn.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-        return [f"## {self.title}", "", *drawn, *(["", *(f"- {remark}" for remark in self.remarks)] if self.remarks else [])]
+        return [
+            f"## {self.title}",
+            "",
+            *drawn,
+            *(["", *(f"- {remark}" for remark in self.remarks)] if self.remarks else []),
+        ]
 
 
 Measure = Callable[[bool], Report]
@@ -52,6 +67,16 @@ def carry_out(measure: Measure, *, full: bool) -> list[str]:
     with noise() as told:
         report = measure(full)
     return [*report.lines(), "", f"- {told[0]}; took {time.monotonic() - began:.0f} s", ""]
+
+
+def keep(section: Sequence[str]) -> None:
+    """Put a section of a full run into RESULTS.md, in place of the one before."""
+    held = RESULTS.read_text() if RESULTS.exists() else ""
+    sections = {part.partition("\n")[0]: part for part in ("\n" + held).split("\n## ")[1:]}
+    text = "\n".join(section).removeprefix("## ")
+    sections[section[0].removeprefix("## ")] = text
+    said = [HEAD, *(f"- {line}" for line in describe()), "", *(f"## {part.strip()}\n" for part in sections.values())]
+    RESULTS.write_text("\n".join(said))
 
 
 def asked_for_full(arguments: Sequence[str] | None = None) -> bool:
@@ -67,5 +92,7 @@ def main(measure: Measure) -> None:
     """Run one script."""
     full = asked_for_full()
     print("\n".join(describe()), "\n", flush=True)
-    print("\n".join(carry_out(measure, full=full)))
-    sys.stdout.flush()
+    lines = carry_out(measure, full=full)
+    print("\n".join(lines), flush=True)
+    if full:
+        keep(lines)

@@ -9,14 +9,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.clock import SystemClock
-from adapters.sandbox import Sandbox, SandboxOptions
+from adapters.sandbox import SandboxOptions
 from bench.daemon_process import ROOT, WEBHOOK_SECRET
+from tests.e2e.world import RaisedSandbox
 
 
 async def serve() -> None:
     """Say where, then wait for the end of the input."""
     options = SandboxOptions(webhook_secret=WEBHOOK_SECRET, process_after=0.05, enforce_limits=False)
-    async with Sandbox(options, SystemClock()) as sandbox:
+    async with RaisedSandbox(options, SystemClock()) as sandbox:
         places = {"amazon": sandbox.amazon_url, "loop": sandbox.loop_url, "control": sandbox.control_url}
         print(json.dumps(places | {"service": options.return_service_id}), flush=True)
         await asyncio.to_thread(sys.stdin.read)

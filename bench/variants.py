@@ -3,6 +3,7 @@
 import cProfile
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,7 @@ def profiled() -> None:
     """As `many_calls`, and tell where the event loop's thread spends its time (file `profile` in the folder)."""
     many_calls()
     folder = Path(sys.argv[sys.argv.index("--config") + 1]).parent
-    profile = cProfile.Profile(builtins=False)
+    profile = cProfile.Profile(time.thread_time, builtins=False)
     profile.enable()
     real_serve = cli.commands.serve
 

@@ -19,12 +19,12 @@ import structlog
 
 from adapters.rate_limit import AmazonLimits, LoopLimits
 from adapters.sandbox.limits import TokenBucket as StrictBucket
-from daemon.services import WALKERS
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn
 from daemon.domain.returns import Label, Return, ReturnUnit, State
 from daemon.errors import RateLimited
 from daemon.ports import Lane
+from daemon.services import WALKERS
 from daemon.walker import InHand, Walker
 from tests.builders import a_line, a_shipment, an_order
 from tests.fakes import FakeNetwork, FakePortal
@@ -196,7 +196,12 @@ def pending_of(house: VirtualHouse) -> int:
 
 @asynccontextmanager
 async def living(
-    clock: FakeClock, ready_after: Callable[[], float], *, seed: int, fixed_polling: bool = False, prepare: Callable[[Path], None] = lambda _path: None
+    clock: FakeClock,
+    ready_after: Callable[[], float],
+    *,
+    seed: int,
+    fixed_polling: bool = False,
+    prepare: Callable[[Path], None] = lambda _path: None,
 ) -> AsyncIterator[VirtualHouse]:
     """A house whose walkers run."""
     folder = Path(tempfile.mkdtemp(prefix="mcfd-bench-", dir=_fast_disk()))

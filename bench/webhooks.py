@@ -33,10 +33,18 @@ def _rates(running: dict[str, Daemon], rounds: int, number: int, connections: in
 def _compare(report: Report, what: str, rates: dict[str, float], *, judged: bool) -> None:
     spelled = ", ".join(f"{VARIANTS[variant]} {rate:,.0f}/s" for variant, rate in rates.items())
     report.add(f"{what}", spelled)
-    report.add(f"{what}: durable / not stored", f"{rates[''] / rates['no-store']:.2f}", ">= 0.45" if judged else "",
-               rates[""] / rates["no-store"] >= 0.45 if judged else None)
-    report.add(f"{what}: durable / a commit for each", f"{rates[''] / rates['commit-each']:.2f}",
-               ">= 3" if judged else "", rates[""] / rates["commit-each"] >= 3 if judged else None)
+    report.add(
+        f"{what}: durable / not stored",
+        f"{rates[''] / rates['no-store']:.2f}",
+        ">= 0.45" if judged else "",
+        rates[""] / rates["no-store"] >= 0.45 if judged else None,
+    )
+    report.add(
+        f"{what}: durable / a commit for each",
+        f"{rates[''] / rates['commit-each']:.2f}",
+        ">= 3" if judged else "",
+        rates[""] / rates["commit-each"] >= 3 if judged else None,
+    )
 
 
 def _at_times(report: Report, daemon: Daemon, rate: float, seconds: float, limit: float | None) -> None:
@@ -61,15 +69,25 @@ def measure(full: bool) -> Report:
         _compare(report, "64 connections", _rates(running, rounds, number, 64, issued=False), judged=True)
         one = _rates(running, rounds, number // 4, 1, issued=False)
         report.add("1 connection", ", ".join(f"{VARIANTS[v]} {rate:,.0f}/s" for v, rate in one.items()))
-        report.add("1 connection: durable / a commit for each", f"{one[''] / one['commit-each']:.2f}",
-                   ">= 0.95 (as fast, within noise)", one[""] / one["commit-each"] >= 0.95)
+        report.add(
+            "1 connection: durable / a commit for each",
+            f"{one[''] / one['commit-each']:.2f}",
+            ">= 0.95 (as fast, within noise)",
+            one[""] / one["commit-each"] >= 0.95,
+        )
         _at_times(report, durable, 1000, seconds, 15.0)
         _at_times(report, durable, 2000, seconds, None)
         _at_times(report, single, 2000, min(seconds, 5.0), None)
         report.rows[-1] = (report.rows[-1][0] + ", a commit for each", report.rows[-1][1], "", "")
-        _compare(report, "64 connections, each opens a return",
-                 _rates(running, max(1, rounds // 2), number // 4, 64, issued=True), judged=False)
-    report.remark("the client shares the machine with the daemon; ratios are medians within this run, variants taking turns")
+        _compare(
+            report,
+            "64 connections, each opens a return",
+            _rates(running, max(1, rounds // 2), number // 4, 64, issued=True),
+            judged=False,
+        )
+    report.remark(
+        "the client shares the machine with the daemon; ratios are medians within this run, variants taking turns"
+    )
     return report
 
 

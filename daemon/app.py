@@ -139,7 +139,6 @@ class App:
             metrics=self._metrics,
             hosting=hosting,
             box=house.vault,
-            pending=self._services.pending,
             shadow=self._shadow,
         )
 

@@ -59,10 +59,6 @@ class Services:
         for walker in self._walkers:
             walker.wake.set()
 
-    def pending(self) -> int:
-        """How many returns wait for an authorization."""
-        return max((w.walking for w in self._walkers if w.name == "label_waiter"), default=1)
-
     def all(self, house: House, desks: Mapping[str, Desk], intake: Intake, retention: Retention) -> dict[str, Service]:
         """Every service by name, but for the doors and the watchdog."""
         settings = house.current.settings

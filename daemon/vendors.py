@@ -186,7 +186,6 @@ def desks(
     metrics: PrometheusMetrics,
     hosting: LabelHosting,
     box: SecretBox,
-    pending: Callable[[], int],
     shadow: bool = False,
 ) -> dict[str, Desk]:
     """A desk per shop; what belongs to the seller's account is shared. A shadow's desks write nothing outward."""
@@ -220,7 +219,6 @@ def desks(
             label_source=source,
             label_retention=current.settings.retention.labels,
             default_size=default_size,
-            pending=pending,
         )
 
     return {name: desk(name, portal) for name, portal in vendors.portals.items()}

@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 
 from daemon.domain.returns import Return, State
+from daemon.domain.transitions import LABEL_HALF
 from daemon.errors import StoreUnavailable
 from daemon.ports import Clock, Metrics, ReturnStore, UnitOfWork
 from daemon.supervisor import Crew
@@ -74,8 +75,8 @@ class Walker:
     ) -> None:
         self.name = name
         self.wake = asyncio.Event()
-        self.walking = 0
         self._states = tuple(states)
+        self._labels = not LABEL_HALF.isdisjoint(states)
         self._workflow = workflow
         self._store = store
         self._clock = clock
@@ -117,7 +118,6 @@ class Walker:
             elif crew.room and not crew.busy(ref):  # a walk that has just ended is still in the crew for a moment
                 poke = self._in_hand.take(ref)
                 crew.start(ref, lambda ref=ref, poke=poke: self._walk(ref, poke, stop))  # type: ignore[misc]
-        self.walking = self._limit - crew.room
 
     async def _walk(self, ref: Ref, poke: asyncio.Event, stop: asyncio.Event) -> None:
         try:
@@ -136,8 +136,13 @@ class Walker:
             self.wake.set()
 
     def _stays(self, ret: Return) -> bool:
-        """The walk goes on while something is due soon, even into states of another walker."""
-        return ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
+        """The walk goes on while something is due soon, even into states of another walker.
+
+        But not from the label into what is told and watched afterwards: that would take the places, and the turns
+        before the portal's limit, of those who wait for their label.
+        """
+        soon = ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
+        return soon and (ret.state in LABEL_HALF or not self._labels)
 
     async def _wait(self, ret: Return, poke: asyncio.Event, stop: asyncio.Event) -> bool:
         """Wait for the due time; True when the return may have changed meanwhile and must be read again."""

@@ -1,5 +1,6 @@
 """What README and pyproject say of the house is so."""
 
+import ast
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -143,3 +144,21 @@ def test_the_dependencies_are_told():
     declared = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
     names = set(re.findall(r'"([a-z-]+)', declared[1]))
     assert {name.lower() for row in table("package") for name in row[0].split(", ")} == names
+
+
+def test_every_promise_has_its_test():
+    """The test that a promise names is there."""
+    for promise, held_by in table("promise"):
+        path, _, name = held_by.partition("::")
+        assert f"def {name}" in (ROOT / path).read_text(), promise
+
+
+def test_every_test_says_what_it_shows():
+    """Each test has a docstring that states the behaviour."""
+    silent = []
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+            if is_test and not ast.get_docstring(node):
+                silent.append(f"{path.relative_to(ROOT)}::{node.name}")
+    assert silent == []

@@ -255,4 +255,4 @@ async def look_for_authorization(ret: Return, _: Duty, desk: Desk, __: bool) -> 
         return found
     if past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="Amazon has not made a return authorization in time")
-    return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.pending(), desk.look_rate, desk.timings))
+    return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.timings))

@@ -79,7 +79,7 @@ class ReasonCatalogue:
 
 @dataclass(slots=True, kw_only=True)
 class Desk:
-    """The ports and choices for one shop's returns. `pending` is how many returns wait for an authorization."""
+    """The ports and choices for one shop's returns."""
 
     portal: ReturnsPortal
     network: FulfillmentNetwork
@@ -97,8 +97,6 @@ class Desk:
     label_source: LabelSource | None = None
     label_retention: float = 30 * DAY
     default_size: ParcelSize = field(default_factory=ParcelSize)
-    pending: Callable[[], int] = field(default=lambda: 1)
-    look_rate: float = 2.0
 
 
 Performer = Callable[[Return, Duty, Desk, bool], Awaitable[Outcome]]

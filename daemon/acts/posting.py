@@ -132,7 +132,7 @@ async def fetch_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     if document is None:
         if past_deadline(ret, now):
             return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
-        return NotYet(delay=poll_delay(waited(ret, now, desk.timings), 1, desk.look_rate, desk.timings))
+        return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.timings))
     return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, desk)
 
 

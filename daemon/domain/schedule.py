@@ -1,4 +1,12 @@
-"""When to look again, and when to give up. All arithmetic, no clock."""
+"""When to look again, and when to give up. All arithmetic, no clock.
+
+The label schedule: Amazon's answer to the create call is looked at first, and mostly ends the wait. Else every return
+looks for itself, at short intervals while its wait is young, then a twentieth of its wait apart, never more than half
+a minute in the first hour. How many others wait does not matter here: all looks stand in one queue before one bucket
+of calls, first come first served, so a full queue spaces them by itself, and every look is made at the last moment.
+Looks that were spaced by the number of those who wait, before they came to the queue, waited twice: at 0.8 returns a
+second they found a label half as late again (bench/labels.py).
+"""
 
 from dataclasses import dataclass, replace
 
@@ -10,6 +18,7 @@ DAY = 86400.0
 RETRY_FIRST = 1.0
 RETRY_MOST = 60.0
 LATENESS_FORGIVEN = 60.0
+POLL_GROWTH = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +121,11 @@ def look_delay(ret: Return, timings: Timings) -> float:
     return timings.inspection_moving if transit >= Transit.IN_TRANSIT.rank else timings.inspection_idle
 
 
-def poll_delay(waited: float, pending: int, rate: float, timings: Timings) -> float:
-    """How long until the authorization of one pending return is looked for again.
-
-    All pending returns share one bucket of `rate` calls a second, so each asks as often as its share allows: at the
-    first interval while few wait, never further apart than the longest. After the first hour hope is small.
-    """
+def poll_delay(waited: float, timings: Timings) -> float:
+    """How long until what one return waits for at Amazon is looked for again; `waited` is in seconds."""
     if waited >= HOUR:
         return timings.label_poll_late
-    return min(timings.label_poll_max, max(timings.label_poll_first, pending / rate))
+    return min(timings.label_poll_max, max(timings.label_poll_first, waited * POLL_GROWTH))
 
 
 def waited(ret: Return, now: float, timings: Timings) -> float:

@@ -148,7 +148,9 @@ def _requests(sandbox: Sandbox) -> Iterator[str]:
     yield from (f"label request {request} has {n} labels" for request, n in labels.items() if n > 1)
     for request in sandbox.shop.requests.values():
         errors = Counter(error["message"] for error in request.errors)
-        yield from (f"label request {request.request_id}: an error was posted {n} times" for n in errors.values() if n > 1)
+        yield from (
+            f"label request {request.request_id}: an error was posted {n} times" for n in errors.values() if n > 1
+        )
 
 
 def _labels(ret: LoopReturn) -> Iterator[str]:

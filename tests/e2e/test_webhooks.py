@@ -55,7 +55,7 @@ async def test_what_is_not_signed_by_loop_is_turned_away(w):
         assert after[name] - before.get(name, 0) == more
 
 
-async def test_every_acknowledged_delivery_survives_a_power_cut(tmp_path):
+async def test_every_acknowledged_delivery_survives_a_kill(tmp_path):
     """Of deliveries that pour in when the daemon is killed, each that was answered 200 is known after the restart."""
     quiet = {"label_request_poll": "1h", "return_poll": "1h"}
     async with vendors(tmp_path, timings=quiet) as w:

@@ -47,7 +47,7 @@ class Choices:
 
 
 class Stage:
-    """Shops, their daemon and both vendors. `pending` is how many returns are said to wait for an authorization."""
+    """Shops, their daemon and both vendors."""
 
     def __init__(self, path: Path, clock: FakeClock, choices: Choices, watch: Callable[[str], None]) -> None:
         self.path = path
@@ -59,7 +59,6 @@ class Stage:
         self.postage = FakePostage(clock)
         self.box = Vault([bytes(32)])
         self.metrics = RecordingMetrics()
-        self.pending = 1
         self.woken = 0
         self.on_wake: Callable[[], None] = lambda: None
         self._watch = watch
@@ -103,7 +102,6 @@ class Stage:
                 hosting=self.hosting,
                 print_labels=_print,
                 label_source=self.postage,
-                pending=lambda: self.pending,
             )
             for shop, portal in self.portals.items()
         }

@@ -79,7 +79,9 @@ class TestAfterTheLabel:
         await again(stage)
         await stage.reach(State.AWAITING_INSPECTION, return_id="78")
         await stage.reach(State.CLOSED, return_id="77")
-        assert notes(stage, "Nothing", "77") == ["Nothing came back. Nothing was done: the return is cancelled in Loop."]
+        assert notes(stage, "Nothing", "77") == [
+            "Nothing came back. Nothing was done: the return is cancelled in Loop."
+        ]
         assert actions(stage) == {}
 
     async def test_the_new_return_is_settled_alone(self, open_with):

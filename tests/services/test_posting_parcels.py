@@ -69,9 +69,7 @@ class TestDocument:
         await stage.work()
         (label,) = stage.portal.labels.values()
         assert (label.tracking_number, label.rate_cents) == ("1Z-SH1", 1300)
-        assert notes(stage, "Label delivered") == [
-            "Label delivered: Swift, tracking 1Z-SH1. Further parcels: 1Z-SH2."
-        ]
+        assert notes(stage, "Label delivered") == ["Label delivered: Swift, tracking 1Z-SH1. Further parcels: 1Z-SH2."]
 
     async def test_several_pages_of_amazon_are_one_file_with_links(self, open_with):
         """Case 3: without postage, several authorizations are one hosted file of slips that link to each RMA page."""

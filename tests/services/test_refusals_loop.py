@@ -23,9 +23,7 @@ class TestAmazonRefuses:
         await stage.submit(*TWO)
         ret = await stage.reach(State.CLOSED)
         await stage.pass_time(2 * DAY)
-        assert errors(stage) == (
-            "mcfd could not make a label: NotReturnable: Window closed.; InvalidValues: Hazmat.",
-        )
+        assert errors(stage) == ("mcfd could not make a label: NotReturnable: Window closed.; InvalidValues: Hazmat.",)
         assert ret.requests[0].asked is Asked.REFUSED
         assert (stage.portal.labels, source.calls, actions(stage)) == ({}, [], {})
 

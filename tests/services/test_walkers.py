@@ -189,7 +189,6 @@ def test_a_hint_wakes_a_walk_that_waits(living):
 
     async def scenario(house: House) -> None:
         stage = house.stage
-        stage.pending = 1000  # half a minute between polls
         stage.ship(SOCK=1)
         stage.network.authorization_delay = HOUR
         await stage.submit()
@@ -209,7 +208,6 @@ def test_stopping_interrupts_every_wait(living):
 
     async def scenario(house: House) -> None:
         stage = house.stage
-        stage.pending = 1000
         stage.ship(SOCK=1)
         stage.network.authorization_delay = HOUR
         await stage.submit()

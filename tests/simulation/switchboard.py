@@ -1,19 +1,16 @@
 """Both vendors' HTTP sides without sockets: their routes are looked up and called, their faults happen, in this loop."""
 
-import asyncio
-import itertools
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 from yarl import URL
 
-from adapters.sandbox.listener import Handler, House, Route, Vendor, answer_of, spoilt
+from adapters.sandbox.listener import House, Route, Vendor, answer_of, spoilt
 from adapters.sandbox.refusals import VendorError
 
 FORM = "application/x-www-form-urlencoded"

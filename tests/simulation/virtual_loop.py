@@ -167,7 +167,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.now = timer
             return
         wanted = self.next_due()
-        horizon = min((at for at in (timer, None if wanted is None else wanted - ROUND) if at is not None), default=None)
+        horizon = min(
+            (at for at in (timer, None if wanted is None else wanted - ROUND) if at is not None), default=None
+        )
         if horizon is None:
             raise RuntimeError("every task waits for ever")
         self._skip_to(horizon)

@@ -67,7 +67,9 @@ class World:
     @property
     def up(self) -> bool:
         """The daemon runs and its store is open."""
-        return self._process is not None and self._process.alive and self.home is not None and self.home.store is not None
+        return (
+            self._process is not None and self._process.alive and self.home is not None and self.home.store is not None
+        )
 
     def kill(self) -> None:
         """End the daemon before its next callback."""
@@ -80,6 +82,11 @@ class World:
         self.kill()
         await self.pass_time(seconds)
         self._wanted.set()
+
+    def calm(self) -> None:
+        """Nothing goes wrong from now on."""
+        self.vendors.set_faults()
+        self._before = lambda _world: None
 
     def fingerprint(self) -> tuple[float, int, int]:
         """All that survives a kill: while it stays the same, it does not matter when the daemon dies."""
@@ -218,9 +225,7 @@ class Home:
         """The line to the vendors."""
         world = self._world
         assert self.process is not None
-        return Line(
-            self.process, world.vendors.hosts, user_agent=user_agent, latency=world.latency, step=world.step
-        )
+        return Line(self.process, world.vendors.hosts, user_agent=user_agent, latency=world.latency, step=world.step)
 
 
 def _reason(task: "asyncio.Task[None]") -> str:

@@ -139,7 +139,7 @@ class Life:
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(seed=st.integers(0, 2**32), turns=st.integers(1, 120))
 def test_every_life_is_legal_and_goes_on(start, seed, turns):
     """Whatever happens in whatever order, no event is illegal, nothing is lost and somebody has the next move."""

@@ -20,6 +20,7 @@ from daemon.domain.schedule import (
     plan,
     poll_delay,
     retry_delay,
+    waited,
 )
 from tests.builders import (
     DAY,
@@ -172,20 +173,28 @@ def test_the_nearer_an_inspection_the_sooner_the_look(ret, expected):
 
 
 @pytest.mark.parametrize(
-    ("waited", "pending", "expected"),
+    ("since", "expected"),
     [
-        (0.0, 1, T.label_poll_first),
-        (0.0, 4, 2.0),
-        (0.0, 20, 10.0),
-        (0.0, 1000, T.label_poll_max),
-        (HOUR - 1.0, 1, T.label_poll_first),
-        (HOUR, 1, T.label_poll_late),
-        (9 * HOUR, 1000, T.label_poll_late),
+        (0.0, T.label_poll_first),
+        (40.0, T.label_poll_first),
+        (100.0, 5.0),
+        (600.0, T.label_poll_max),
+        (HOUR - 1.0, T.label_poll_max),
+        (HOUR, T.label_poll_late),
+        (9 * HOUR, T.label_poll_late),
     ],
 )
-def test_pending_returns_share_the_bucket(waited, pending, expected):
-    """Each asks as often as its share allows, never rarer than the longest interval, and slowly after an hour."""
-    assert poll_delay(waited, pending, 2.0, T) == expected
+def test_looks_grow_apart_with_the_wait(since, expected):
+    """A young wait is looked after closely, an older one a twentieth of itself later, and slowly after an hour."""
+    assert poll_delay(since, T) == expected
+
+
+@pytest.mark.parametrize(
+    ("deadline_at", "expected"), [(NOW + T.label_deadline, 0.0), (NOW, T.label_deadline), (None, T.label_deadline)]
+)
+def test_waiting_is_counted_back_from_the_deadline(deadline_at, expected):
+    """What was forgiven moved the deadline, so it does not count as waiting; without a deadline hope is small."""
+    assert waited(a_return(deadline_at=deadline_at), NOW, T) == expected
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0))

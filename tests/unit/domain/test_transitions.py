@@ -181,6 +181,13 @@ def test_further_parcels_are_named_in_the_note():
     assert notes(changed)["label:q1"] == "Label delivered: Amazon, tracking 1Z1. Further parcels: 1Z2."
 
 
+def test_a_label_of_which_nothing_is_known_is_delivered_all_the_same():
+    """Without carrier and tracking number there is nothing to note, but the request is answered."""
+    ret = a_return(state=State.LABEL_READY, units=(authorized(a_unit()),))
+    changed = apply(ret, ev.LabelDelivered(at=AT, request_id="q1", label_id="9"))
+    assert (asked(changed), changed.notes) == ([Asked.DELIVERED], ())
+
+
 def test_a_lost_label_id_is_told_once():
     """Without the portal's id no status can be sent, and the merchant is told why."""
     ret = a_return(state=State.LABEL_READY, requests=(a_request(label=a_label()),), units=(authorized(a_unit()),))

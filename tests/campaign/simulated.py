@@ -1,0 +1,181 @@
+"""Stories in the simulated world, with whatever is to go wrong in it, and the judgement at its end."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from adapters.sandbox import SandboxOptions
+from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
+from tests.campaign.kinds import Kind, Scene
+from tests.simulation.daemon_process import configuration, simulated_doors
+from tests.simulation.vendors import OPTIONS
+from tests.simulation.virtual_loop import VirtualLoop, run_world
+from tests.simulation.world import DAY, HOUR, World, empty_database
+
+QUICK = {
+    "label_request_poll": "1h",
+    "return_poll": "2h",
+    "unmatched_deadline": "30m",
+    "inspection_idle": "4h",
+    "inspection_moving": "2h",
+    "inspection_arrived": "30m",
+    "missing_sibling": "1d",
+    "missing_delivered": "2d",
+    "missing_in_transit": "4d",
+    "missing_lost": "1d",
+    "missing_silent": "5d",
+    "condition_grace": "6h",
+    "late_look": "12h",
+    "late_watch": "3d",
+    "review_watch": "6h",
+}
+"""An operator's clocks, shortened: they decide the same things, and simulated days cost time, too."""
+
+Trouble = Callable[[World, random.Random], Awaitable[None]]
+BROKEN = frozenset({"error", "critical"})
+PATIENCE = 60 * DAY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A world: what happens in it, and what goes wrong. The same plan is the same world, callback by callback."""
+
+    kinds: Sequence[Kind]
+    seed: int = 0
+    buys_labels: bool = False
+    options: SandboxOptions = OPTIONS
+    timings: Mapping[str, str] = field(default_factory=lambda: QUICK)
+    spread: float = 0.0
+    latency: Callable[[], float] | None = None
+    before: Callable[[World], None] = lambda _world: None
+    trouble: Trouble | None = None
+    storms: bool = False
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of a world; `wrong` is empty when all is well."""
+
+    wrong: list[str]
+    callbacks: int = 0
+    starts: int = 0
+    calls: int = 0
+    days: float = 0.0
+    returns: int = 0
+
+
+class Simulation:
+    """Runs plans in a folder, one after the other, each on a fresh store."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "mcfd.db"
+        self._template = empty_database(folder / "empty.db")
+        self.logs: list[Any] = []
+
+    def run(self, plan: Plan) -> Outcome:
+        """Let a world live, and judge it."""
+        for leftover in self._path.parent.glob("mcfd.db*"):
+            leftover.unlink()
+        shutil.copy(self._template, self._path)
+        with capture_logs() as self.logs, simulated_doors():
+            outcome = run_world(lambda loop: self._live(loop, plan))
+        outcome.wrong += [f"log: {_shortly(entry)}" for entry in self.logs if entry["log_level"] in BROKEN]
+        return outcome
+
+    async def _live(self, loop: VirtualLoop, plan: Plan) -> Outcome:
+        shop = {"exchanges": {"auto_process": True}, "on_unmatched": "refuse"}
+        loaded = configuration(self._path, plan.options, buys_labels=plan.buys_labels, timings=plan.timings, shop=shop)
+        world = World(loop, loaded, plan.options, seed=plan.seed, before=plan.before)
+        world.latency = plan.latency or world.latency
+        async with world:
+            return await _Performance(world, plan).go()
+
+
+class _Performance:
+    def __init__(self, world: World, plan: Plan) -> None:
+        self.world = world
+        self.plan = plan
+        self.dice = random.Random(plan.seed)
+
+    async def go(self) -> Outcome:
+        world, plan = self.world, self.plan
+        troubles = [asyncio.ensure_future(plan.trouble(world, self.dice))] if plan.trouble else []
+        stories = [self._story(number, kind) for number, kind in enumerate(plan.kinds)]
+        told = await asyncio.gather(*stories, return_exceptions=True)
+        endings = [ending for endings in told if not isinstance(endings, BaseException) for ending in endings]
+        wrong = [_failure(kind, error) for kind, error in zip(plan.kinds, told, strict=True) if _is_error(error)]
+        for trouble in troubles:
+            trouble.cancel()
+        await asyncio.gather(*troubles, return_exceptions=True)
+        world.calm()
+        wrong += await self._rest()
+        wrong += world.faults + judge(world.vendors, storms=plan.storms)
+        wrong += [what for ending in endings for what in judge_ending(world.vendors, ending)]
+        stored = world.returns()
+        wrong += judge_store(stored, world.clock.now())
+        wrong += judge_deliveries(world.vendors, {ret.return_id for ret in stored})
+        return Outcome(
+            wrong=wrong,
+            callbacks=world.callbacks,
+            starts=world.starts,
+            calls=len(world.vendors.calls()),
+            days=world.loop.now / DAY,
+            returns=len(stored),
+        )
+
+    async def _story(self, number: int, kind: Kind) -> Sequence[Ending]:
+        place = SimulatedPlace(self.world, random.Random(f"{self.plan.seed}/{number}"), buys=self.plan.buys_labels)
+        await self.world.pass_time(place.dice.random() * self.plan.spread)
+        return await kind(Scene(place, f"#{1001 + number}"))
+
+    async def _rest(self) -> list[str]:
+        """Wait until nothing is due any more: no clock runs, nobody is waited for."""
+        try:
+            await self.world.until("rest", self._rests, within=PATIENCE, every=HOUR)
+        except AssertionError:
+            waiting = [ret for ret in self.world.returns() if ret.due_at is not None]
+            return [f"{ret.ref} never rests: {ret.state}, {ret.problem}" for ret in waiting]
+        return []
+
+    def _rests(self) -> bool:
+        query = "SELECT count(*), max(due_at) FROM returns"
+        return self.world.up and self.world.connection.execute(query).fetchone()[1] is None
+
+
+class SimulatedPlace:
+    """Implements Place in a simulated world."""
+
+    hour = HOUR
+
+    def __init__(self, world: World, dice: random.Random, *, buys: bool) -> None:
+        self.sandbox = world.vendors
+        self.dice = dice
+        self.buys_labels = buys
+        self._world = world
+
+    async def pause(self, seconds: float) -> None:
+        await self._world.pass_time(seconds)
+
+    async def until(self, what: str, seen: Callable[[], Any]) -> None:
+        await self._world.until(what, seen, within=PATIENCE, every=120.0)
+
+
+def _is_error(told: object) -> bool:
+    return isinstance(told, BaseException)
+
+
+def _failure(kind: Kind, error: object) -> str:
+    if not isinstance(error, AssertionError):
+        assert isinstance(error, BaseException)
+        raise error
+    return f"{kind.__name__}: {error}"
+
+
+def _shortly(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in entry.items())
