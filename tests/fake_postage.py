@@ -35,7 +35,7 @@ class FakeLabelSource(Vendor):
 
     `services` are the ids on offer. `documents_after` is how long (s) a bought label cannot be printed. A known key
     finds its purchase again while the offer it comes with lives, whatever that offer says; `strict_keys` refuses a
-    known key that comes with another offer.
+    known key that comes with another offer, and `offers_live` (s) says for how long one can be bought.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -43,6 +43,7 @@ class FakeLabelSource(Vendor):
         self.services: tuple[str, ...] = ("GROUND", SERVICE)
         self.documents_after = 0.0
         self.strict_keys = False
+        self.offers_live = OFFER_LIVES
         self.orders: list[PostageOrder] = []
         self.shipments: dict[str, Shipment] = {}
         self._bodies: dict[str, bytes] = {}
@@ -87,7 +88,7 @@ class FakeLabelSource(Vendor):
             self.orders.append(order)
             if SERVICE not in self.services:
                 return NotOffered(offered=self.services)
-            stale_at = self._clock.now() + OFFER_LIVES
+            stale_at = self._clock.now() + self.offers_live
             body = json.dumps({"requestToken": f"TOKEN-{len(self.orders)}", "stale_at": stale_at}).encode()
             return PostageOffer(body=body, carrier_id="AMZN_US", carrier="Swift", charge_cents=650, label_format="PDF")
 

@@ -22,11 +22,12 @@ from daemon.domain.postage import (
 )
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
-from daemon.errors import Refused
+from daemon.errors import ContractBroken, Refused
 from daemon.ports import LabelSource, UnitOfWork
 
 OFFER = "postage offer"
 DOCUMENT = "label document"
+FRESH = 60.0  # seconds
 
 
 def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
@@ -47,6 +48,8 @@ async def quote_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome
     wanted = ret.state is State.AWAITING_LABEL
     if wanted and (over := overtaken(current, now)):
         return over
+    if wanted and postage_of(ret, duty.subject) is not None and past_deadline(ret, now):
+        return ev.GaveUp(at=now, problem="no label could be bought in time")
     order = postage_order(ret, authorization, current, desk.default_size)
     if not wanted:
         return await _quote_to_settle(ret, duty, desk, order)
@@ -112,6 +115,7 @@ async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Out
         return ev.GaveUp(at=desk.clock.now(), problem=str(error), no_effect=True)
     now = desk.clock.now()
     if isinstance(bought, OfferExpired):
+        await _check_age(ret, desk)
         return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""), no_effect=not resumed)
     postage = replace(
         postage,
@@ -121,6 +125,14 @@ async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Out
         printable=bought.document is not None,
     )
     return _kept(ret, pe.PostageBought(at=now, postage=postage), bought.document, desk)
+
+
+async def _check_age(ret: Return, desk: Desk) -> None:
+    """Amazon's offers live for ten minutes. One that is said to be dead at once would be followed by the next."""
+    history = await desk.store.read(lambda uow: uow.history(ret.shop, ret.return_id))
+    offered_at = max(row.at for row in history if row.event == pe.PostageOffered.__name__)
+    if desk.clock.now() - offered_at < FRESH:
+        raise ContractBroken("purchaseShipment: a new offer is said to have expired")
 
 
 async def fetch_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:

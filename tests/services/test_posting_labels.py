@@ -220,8 +220,8 @@ class TestDocuments:
         assert source.made("document")[0].arguments == ("SH1", "77-A1", "PDF")
 
     async def test_the_polls_are_rarer_after_the_first_hour(self, open_with):
-        """Case 1: a document that is late by hours costs a call every five minutes, not every two seconds."""
-        stage, source = await buying(open_with)
+        """Case 1: a document that is late by hours costs a call every five minutes, not every half minute."""
+        stage, source = await buying(open_with, timings=Timings(label_poll_first=30.0))
         source.documents_after = 3 * HOUR
         await asked(stage)
         await stage.reach(State.AWAITING_INSPECTION)
@@ -230,7 +230,7 @@ class TestDocuments:
 
     async def test_a_document_that_never_comes_needs_a_person(self, open_with):
         """Case 1: after `label_deadline` the return is stuck, and Loop is told; the label stays bought once."""
-        stage, source = await buying(open_with, timings=Timings(label_deadline=2 * HOUR))
+        stage, source = await buying(open_with, timings=Timings(label_deadline=2 * HOUR, label_poll_first=30.0))
         source.documents_after = 90 * DAY
         await asked(stage)
         await stage.reach(State.STUCK)
@@ -312,6 +312,17 @@ class TestUnclear:
         ret = await stage.reach(State.STUCK)
         assert "IDEMPOTENCY_CONFLICT" in ret.problem
         assert source.bought() == ["77-A1"]
+
+    async def test_offers_that_are_always_stale_are_asked_for_slowly(self, open_with):
+        """Case 1: should Amazon call every offer stale, it is asked at a walk, and after the deadline a person is."""
+        stage, source = await buying(open_with, timings=Timings(label_deadline=2 * HOUR))
+        source.offers_live = 0.0
+        await asked(stage)
+        await stage.pass_time(HOUR)
+        assert 20 < source.count("buy") < 600
+        ret = await stage.reach(State.STUCK)
+        assert ret.problem == "no label could be bought in time"
+        assert source.bought() == []
 
     async def test_an_unreadable_purchase_is_repeated_under_its_key(self, open_with):
         """Case 1: an answer nobody can read costs an attempt, and the repetition finds the label that was bought."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from config.shop import Shop
 from daemon.domain.returns import Asked, Standing, State
 from daemon.errors import Refused
 from tests.builders import a_line, a_portal_request
@@ -107,6 +108,19 @@ class TestUnmatched:
         await stage.operator.cancel("77")
         assert (await stage.ret()).state is State.CANCELLED
         assert errors(stage) == ()
+
+    @pytest.mark.parametrize(
+        ("on_unmatched", "destinations", "then"),
+        [
+            ("auto", [], "hold"),
+            ("auto", ["6021"], "refuse"),
+            ("hold", ["6021"], "hold"),
+            ("refuse", [], "refuse"),
+        ],
+    )
+    def test_auto_is_the_shops_situation(self, on_unmatched, destinations, then):
+        """Case 7: `auto` refuses where destinations say whose a request is, and holds where it may be another's."""
+        assert Shop(on_unmatched=on_unmatched, destinations=destinations).unmatched == then
 
 
 class TestAbroad:
