@@ -6,12 +6,14 @@ The daemon's own walkers, workflow, store and buckets run; each return costs one
 import math
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.machine import progress
 from bench.report import Report, main
 from bench.virtual_house import READ, VirtualHouse, living, run_virtual
+from daemon.acts import authorizing
 from tests.virtual_time import FakeClock
 
 MEDIAN, SIGMA = 20.0, math.log(3) / 2.326
@@ -30,7 +32,7 @@ class Run:
 
     found: list[float]
     delivered: list[float]
-    waits: list[float]
+    whole: list[float]
     refused: int
     reads: float
 
@@ -45,12 +47,24 @@ def lognormal(chance: random.Random, median: float = MEDIAN, tail: float = 0.0) 
     )
 
 
+@contextmanager
+def every_two_seconds(fixed: bool) -> Iterator[None]:
+    """Put the policy to compare with into the daemon's place."""
+    policy = authorizing.poll_delay
+    if fixed:
+        authorizing.poll_delay = lambda _waited, _timings: 2.0
+    try:
+        yield
+    finally:
+        authorizing.poll_delay = policy
+
+
 def simulate(rate: float, count: int, *, ready: Callable[[random.Random], Callable[[], float]], fixed: bool) -> Run:
     """Let `count` returns arrive at random; the first tenth, at which the buckets are still empty, is left out."""
 
-    async def main_(clock: FakeClock) -> Run:
+    async def simulated(clock: FakeClock) -> Run:
         arrivals, nature = random.Random(7), random.Random(11)
-        async with living(clock, ready(nature), seed=3, fixed_polling=fixed) as house:
+        async with living(clock, ready(nature), seed=3) as house:
             await house.wait(20.0)
             for n in range(count):
                 await house.wait(arrivals.expovariate(rate))
@@ -58,7 +72,8 @@ def simulate(rate: float, count: int, *, ready: Callable[[random.Random], Callab
             await _all_delivered(house, count)
             return _result(house, count)
 
-    return run_virtual(main_)
+    with every_two_seconds(fixed):
+        return run_virtual(simulated)
 
 
 async def _all_delivered(house: VirtualHouse, count: int) -> None:
@@ -73,8 +88,8 @@ def _result(house: VirtualHouse, count: int) -> Run:
     network, kept = house.network, [str(n) for n in range(count // 10, count)]
     found = sorted(max(0.0, network.found_at.get(n, network.ready_at[n]) - network.ready_at[n]) for n in kept)
     delivered = sorted(house.portal.delivered_at[n] - network.ready_at[n] for n in kept)
-    waits = sorted(wait for lane in network.waited.values() for wait in lane)
-    return Run(found, delivered, waits, network.refused, network.served[READ] / count - 1)
+    whole = sorted(house.portal.delivered_at[n] - house.submitted_at[n] for n in kept)
+    return Run(found, delivered, whole, network.refused, network.served[READ] / count - 1)
 
 
 def _at(values: list[float], share: float) -> float:
@@ -83,7 +98,7 @@ def _at(values: list[float], share: float) -> float:
 
 def _row(report: Report, what: str, ours: Run, reach: str, met: bool | None) -> None:
     lag = f"found after {ours.mean():.2f} (p99 {_at(ours.found, 0.99):.1f}, max {ours.found[-1]:.1f})"
-    rest = f"delivered after {statistics.fmean(ours.delivered):.2f}; {ours.reads:.1f} polls each; {ours.refused} x 429"
+    rest = f"delivered after {statistics.fmean(ours.delivered):.2f}, {statistics.fmean(ours.whole):.1f} from the request; {ours.reads:.1f} polls each; {ours.refused} x 429"
     report.add(what, f"{lag}; {rest}", reach, met)
 
 

@@ -49,7 +49,7 @@ class Lives:
         while (held := self._held(state)) < wanted:
             if time.monotonic() > end:
                 raise RuntimeError(f"{held} of {wanted} returns are {state}")
-            time.sleep(0.25)
+            time.sleep(0.5)
 
     def _held(self, state: str) -> int:
         return int(self.daemon.metrics().get(f'mcfd_returns{{state="{state}"}}', 0))

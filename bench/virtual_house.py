@@ -130,14 +130,14 @@ class StrictPortal(FakePortal):
 
 
 class VirtualHouse:
-    """All walkers over one stage. `fixed_polling` lets every return be looked for every two seconds."""
+    """All walkers over one stage."""
 
-    def __init__(self, stage: Stage, network: StrictNetwork, portal: StrictPortal, *, fixed_polling: bool) -> None:
+    def __init__(self, stage: Stage, network: StrictNetwork, portal: StrictPortal) -> None:
         self.stage, self.network, self.portal = stage, network, portal
         self.clock = stage.clock
         self.stop = asyncio.Event()
+        self.submitted_at: dict[str, float] = {}
         self._in_hand = InHand()
-        self._fixed = fixed_polling
         self.walkers = [self._walker(*row) for row in WALKERS]
         stage.on_wake = self._wake
 
@@ -156,10 +156,6 @@ class VirtualHouse:
             grace=1.0,
         )
 
-    def pending(self) -> int:
-        """What the policy is told."""
-        return 0 if self._fixed else pending_of(self)
-
     def _wake(self) -> None:
         for walker in self.walkers:
             walker.wake.set()
@@ -170,6 +166,7 @@ class VirtualHouse:
 
     async def submit(self, return_id: str) -> None:
         """A shopper returns something of an order of its own, and the webhook comes."""
+        self.submitted_at[return_id] = self.clock.now()
         self.network.add(an_order(return_id, a_shipment("S" + return_id, SOCK=1)))
         await self.stage.submit(a_line(return_id), return_id=return_id, provider_order_id=return_id)
 
@@ -189,18 +186,12 @@ class VirtualHouse:
         return await self.stage.ret(return_id)
 
 
-def pending_of(house: VirtualHouse) -> int:
-    """As the daemon counts it."""
-    return max(walker.walking for walker in house.walkers if walker.name == "label_waiter")
-
-
 @asynccontextmanager
 async def living(
     clock: FakeClock,
     ready_after: Callable[[], float],
     *,
     seed: int,
-    fixed_polling: bool = False,
     prepare: Callable[[Path], None] = lambda _path: None,
 ) -> AsyncIterator[VirtualHouse]:
     """A house whose walkers run."""
@@ -214,9 +205,7 @@ async def living(
         network, portal = StrictNetwork(clock, ready_after, seed), StrictPortal(clock)
         stage.network, stage.portal, stage.portals = network, portal, {"acme": portal}
         await stage.start()
-        house = VirtualHouse(stage, network, portal, fixed_polling=fixed_polling)
-        for desk in stage.desks.values():
-            desk.pending = house.pending
+        house = VirtualHouse(stage, network, portal)
         async with asyncio.TaskGroup() as group:
             for walker in house.walkers:
                 group.create_task(walker.run(house.stop))

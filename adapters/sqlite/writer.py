@@ -2,6 +2,9 @@
 
 A unit of work is a plain function of a sqlite3 connection. A whole batch is one hop to the connection's thread, so no
 cancelled caller can leave half a unit or an open transaction behind.
+
+Group commit: a commit waits for the disk, and as long for one unit as for a hundred. Units that come meanwhile gather;
+the next batch commits them all, each in a savepoint of its own. Nobody lingers for company: one alone goes at once.
 """
 
 import asyncio
@@ -249,7 +252,8 @@ class Writer:
             raise
 
     async def _run_batch(self, batch: Sequence[_Job[Any]]) -> None:
-        possible = [job for job in batch if not (job.writes and self.broken.is_set())]
+        broken = self.broken.is_set()
+        possible = [job for job in batch if not (job.writes and broken)]
         try:
             await self._engine.run(partial(run_batch, possible))
         except Exception as error:  # noqa: BLE001 - the connection itself is unusable
@@ -259,7 +263,7 @@ class Writer:
             if job.writes and isinstance(job.error, StoreUnavailable):
                 self._note(job.error)
         for job in batch:
-            if job not in possible:
+            if job.writes and broken:
                 job.error = self._end()
             job.wake()
 

@@ -1,7 +1,7 @@
 """When to look again, and when to give up. All arithmetic, no clock.
 
 The label schedule: Amazon's answer to the create call is looked at first, and mostly ends the wait. Else every return
-looks for itself, at short intervals while its wait is young, then a twentieth of its wait apart, never more than half
+looks for itself, at short intervals while its wait is young, then a thirtieth of its wait apart, never more than half
 a minute in the first hour. How many others wait does not matter here: all looks stand in one queue before one bucket
 of calls, first come first served, so a full queue spaces them by itself, and every look is made at the last moment.
 Looks that were spaced by the number of those who wait, before they came to the queue, waited twice: at 0.8 returns a
@@ -18,7 +18,7 @@ DAY = 86400.0
 RETRY_FIRST = 1.0
 RETRY_MOST = 60.0
 LATENESS_FORGIVEN = 60.0
-POLL_GROWTH = 0.05
+POLL_GROWTH = 1 / 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ def _enter(ret: Return, now: float, timings: Timings) -> Return:
         State.AWAITING_LABEL: timings.label_deadline,
         State.LABEL_READY: timings.label_deadline,
         State.REFUSED: timings.label_deadline,
+        **dict.fromkeys(_WATCHED_LATE, timings.late_watch),
     }.get(ret.state)
     watch = _watch(ret.state, timings)
     return replace(
@@ -78,9 +79,8 @@ def _watch(state: State, timings: Timings) -> float | None:
     return {State.PROCESSING: timings.outcome_watch, State.IN_REVIEW: timings.review_watch}.get(state)
 
 
-_LOOKED_AFTER = frozenset(
-    {State.AWAITING_INSPECTION, State.IN_REVIEW, State.EXPIRED, State.CANCELLED, State.STUCK, State.CLOSED}
-)
+_WATCHED_LATE = frozenset({State.IN_REVIEW, State.EXPIRED, State.CANCELLED, State.STUCK, State.CLOSED})
+_LOOKED_AFTER = _WATCHED_LATE | {State.AWAITING_INSPECTION}
 
 
 def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float | None:
@@ -97,7 +97,7 @@ def owes_look(ret: Return, now: float, timings: Timings) -> bool:
     """Amazon is looked at until every unit has been processed for a while, or the late watch has run out."""
     if ret.state is State.AWAITING_INSPECTION:
         return True
-    if now - (ret.closed_at or ret.changed_at) > timings.late_watch:
+    if past_deadline(ret, now):
         return False
     watched = [u for u in ret.units if _may_come(ret, u)]
     return any(u.processed_at is None or now - u.processed_at < timings.late_look for u in watched)

@@ -67,8 +67,9 @@ def _late_finding(event: ev.LateFinding, ret: Return) -> Return:
 
 @after.register
 def _nothing_came(_: ev.NothingCame, ret: Return) -> Return:
+    """The portal is read once more: a return that was cancelled or closed there long ago is told of no more."""
     words = "Nothing of this return was ever scanned or received by Amazon: it has expired."
-    return with_note(replace(ret, state=State.EXPIRED), "expired", words)
+    return with_note(replace(ret, state=State.EXPIRED, hinted=True), "expired", words)
 
 
 # ---- the outcome

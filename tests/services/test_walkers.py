@@ -9,6 +9,7 @@ import pytest
 
 from daemon.domain.portal import PortalState, ReturnChanged
 from daemon.domain.returns import Return, State
+from daemon.domain.schedule import Timings
 from daemon.errors import StoreUnavailable, Unavailable
 from daemon.services import WALKERS
 from daemon.walker import InHand, Walker, try_again_now
@@ -17,6 +18,7 @@ from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_stage
 from tests.virtual_time import FakeClock, run_virtual
 
 GRACE = 16.0
+HALF_A_MINUTE_APART = Timings(label_poll_first=30.0)
 
 
 class WatchedSteps:
@@ -133,7 +135,7 @@ def test_a_return_walks_through_its_life_by_itself(living):
         assert house.steps.together == 1
         assert len(stage.portal.labels) == 1
 
-    living(scenario)
+    living(scenario, timings=Timings(inspection_idle=300.0, outcome_watch=60.0))
 
 
 def test_a_label_comes_without_waiting_for_rounds(living):
@@ -200,7 +202,7 @@ def test_a_hint_wakes_a_walk_that_waits(living):
         assert stage.portal.made("details")[-1].at == told_at
         assert house.steps.together == 1
 
-    living(scenario)
+    living(scenario, timings=HALF_A_MINUTE_APART)
 
 
 def test_stopping_interrupts_every_wait(living):
@@ -222,7 +224,7 @@ def test_stopping_interrupts_every_wait(living):
         stages.append(house.stage)
         await scenario(house)
 
-    living(remember)
+    living(remember, timings=HALF_A_MINUTE_APART)
     (stage,) = stages
     assert stage.clock.now() == stage.stopped_at
 
@@ -353,7 +355,7 @@ def test_a_crash_in_a_walk_is_counted_and_others_go_on(living):
 
 
 def test_the_reconciler_reads_an_order_once_for_all_its_returns(living):
-    """Three returns on one order that are due within the hour cost one read, and all three learn from it."""
+    """Three returns on one order that are due soon after each other cost one read, and all three learn from it."""
 
     async def scenario(house: House) -> None:
         stage = house.stage
@@ -361,15 +363,15 @@ def test_the_reconciler_reads_an_order_once_for_all_its_returns(living):
         for n in ("1", "2", "3"):
             await stage.submit(a_line(n), return_id=n)
             await house.until(State.AWAITING_INSPECTION, n)
-            await house.wait(20 * 60.0)
+            await house.wait(20.0)
         stage.network.calls.clear()
         for n in ("1", "2", "3"):
             await stage.inspect("Sellable", line=n, return_id=n)
-        await house.wait(12 * HOUR)
+        await house.wait(600.0)
         assert stage.network.count("order") == 1
         assert {(await stage.ret(n)).state for n in ("1", "2", "3")} <= {State.PROCESSING, State.CLOSED}
 
-    living(scenario)
+    living(scenario, timings=Timings(inspection_idle=600.0))
 
 
 async def test_a_restart_tries_again_at_once_what_was_postponed(stage):

@@ -39,7 +39,6 @@ from tests.builders import (
 
 S = State
 T = Timings()
-LATER = NOW + DAY
 
 
 def planned(ret: Return, old: Return | None = None, at: float = NOW) -> Return:
@@ -60,12 +59,12 @@ def planned(ret: Return, old: Return | None = None, at: float = NOW) -> Return:
         (S.INSPECTED, None, None, None),
         (S.SETTLING, None, None, None),
         (S.PROCESSING, None, T.outcome_watch, None),
-        (S.IN_REVIEW, None, T.review_watch, T.late_look),
-        (S.EXPIRED, None, None, T.late_look),
+        (S.IN_REVIEW, T.late_watch, T.review_watch, T.late_look),
+        (S.EXPIRED, T.late_watch, None, T.late_look),
         (S.REFUSED, T.label_deadline, None, None),
-        (S.CANCELLED, None, None, T.late_look),
-        (S.STUCK, None, None, T.late_look),
-        (S.CLOSED, None, None, T.late_look),
+        (S.CANCELLED, T.late_watch, None, T.late_look),
+        (S.STUCK, T.late_watch, None, T.late_look),
+        (S.CLOSED, T.late_watch, None, T.late_look),
     ],
 )
 def test_the_clocks_of_a_state_start_when_it_is_entered(state, deadline, watch, look):
@@ -84,10 +83,12 @@ def test_staying_in_a_state_keeps_its_clocks():
     assert planned(replace(old, hinted=True), old, NOW + 60.0) == replace(old, hinted=True, due_at=NOW + 60.0)
 
 
-def test_a_watch_that_ran_out_is_wound_up_again():
-    """The portal is read again after one more interval."""
+@pytest.mark.parametrize("late", [0.0, DAY])
+def test_a_watch_that_ran_out_is_wound_up_again(late):
+    """The portal is read again one interval after it was read."""
     old = planned(an_awaited_return(state=S.PROCESSING))
-    assert planned(old, old, LATER).watch_at == LATER + T.outcome_watch
+    now = old.watch_at + late
+    assert planned(old, old, now).watch_at == now + T.outcome_watch
 
 
 # ---- when to wake
@@ -131,9 +132,9 @@ def test_an_awaited_return_with_nothing_to_wait_for_is_judged_at_once():
         ({"state": S.CLOSED, "units": (refused(a_unit()),)}, False),
         ({"state": S.CLOSED, "units": (assigned(a_unit()),)}, False),
         ({"state": S.CANCELLED, "units": (assigned(a_unit()),), "begun": "authorize_units:O1"}, True),
-        ({"state": S.CLOSED, "closed_at": NOW - 89 * DAY}, True),
-        ({"state": S.CLOSED, "closed_at": NOW - 91 * DAY}, False),
-        ({"state": S.IN_REVIEW, "changed_at": NOW - 91 * DAY}, False),
+        ({"state": S.CLOSED, "deadline_at": NOW + DAY}, True),
+        ({"state": S.CLOSED, "deadline_at": NOW - DAY}, False),
+        ({"state": S.EXPIRED, "deadline_at": NOW - DAY, "changed_at": NOW}, False),
         ({"state": S.CLOSED, "units": (found(a_unit(), at=NOW - 6 * DAY),)}, True),
         ({"state": S.CLOSED, "units": (found(a_unit(), at=NOW - 7 * DAY),)}, False),
         ({"state": S.CLOSED, "units": (found(a_unit(), at=NOW - 9 * DAY), authorized(a_unit("2")))}, True),
@@ -176,16 +177,16 @@ def test_the_nearer_an_inspection_the_sooner_the_look(ret, expected):
     ("since", "expected"),
     [
         (0.0, T.label_poll_first),
-        (40.0, T.label_poll_first),
-        (100.0, 5.0),
-        (600.0, T.label_poll_max),
+        (60.0, T.label_poll_first),
+        (120.0, 4.0),
+        (1200.0, T.label_poll_max),
         (HOUR - 1.0, T.label_poll_max),
         (HOUR, T.label_poll_late),
         (9 * HOUR, T.label_poll_late),
     ],
 )
 def test_looks_grow_apart_with_the_wait(since, expected):
-    """A young wait is looked after closely, an older one a twentieth of itself later, and slowly after an hour."""
+    """A young wait is looked after closely, an older one a thirtieth of itself later, and slowly after an hour."""
     assert poll_delay(since, T) == expected
 
 

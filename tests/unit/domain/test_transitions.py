@@ -173,8 +173,12 @@ def test_a_delivered_label_is_noted_with_its_tracking_number():
 
 def test_further_parcels_are_named_in_the_note():
     """The portal knows one tracking number; the others of the same request are told in words."""
-    units = (authorized(a_unit(), "A1"), authorized(a_unit("2"), "A2"), authorized(a_unit("3", request_id="q2"), "A3"))
-    postage = tuple(Postage(authorization_id=f"A{n}", tracking_id=f"1Z{n}") for n in (1, 2, 3))
+    parcels = (("1", "q1", "A1"), ("2", "q1", "A2"), ("3", "q2", "A3"), ("4", "q1", "A4"))
+    units = tuple(authorized(a_unit(line_id, request_id=asked), parcel) for line_id, asked, parcel in parcels)
+    postage = (
+        *(Postage(authorization_id=f"A{n}", tracking_id=f"1Z{n}") for n in (1, 2, 3)),
+        Postage(authorization_id="A4"),
+    )
     request = a_request(label=a_label("1Z1"))
     ret = a_return(state=State.LABEL_READY, requests=(request,), units=units, postage=postage)
     changed = apply(ret, ev.LabelDelivered(at=AT, request_id="q1", label_id="9"))
@@ -350,8 +354,9 @@ def test_a_correction_has_a_note_of_its_own():
 
 
 def test_an_expired_return_says_so():
-    """The merchant reads that nothing ever came."""
-    assert set(notes(apply(an_awaited_return(), ev.NothingCame(at=AT)))) == {"expired"}
+    """The merchant reads that nothing ever came, and the portal is read once more: it may have closed long ago."""
+    changed = apply(an_awaited_return(), ev.NothingCame(at=AT))
+    assert (set(notes(changed)), changed.hinted) == ({"expired"}, True)
 
 
 # ---- the outcome
