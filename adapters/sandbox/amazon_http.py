@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -13,34 +14,45 @@ from adapters.sandbox.lwa import LoginWithAmazon
 from adapters.sandbox.mcf_network import FulfillmentNetwork
 from adapters.sandbox.mcf_orders import Order, ReturnItem
 from adapters.sandbox.mcf_returns import ReturnsDesk
-from adapters.sandbox.refusals import VendorError, amazon_error, invalid_input
+from adapters.sandbox.refusals import VendorError, amazon_error, amazon_failure, invalid_input, quota_exceeded
 from daemon.ports import Clock
 
 BASE = "/fba/outbound/2020-07-01"
 LIMIT_SHOWN_ON = frozenset({200, 400, 404})
+NO_LIMITS: Mapping[str, tuple[float, int]] = MappingProxyType({})
 USER_AGENT = re.compile(r"(?:[^/]|\\/)+/.+ \(.*\bLanguage=[^;)]+.*\)")
 
 
 class AmazonDoor:
     """Token, quota and the headers of every answer; shared by all of Amazon's APIs."""
 
-    def __init__(self, lwa: LoginWithAmazon, journal: Journal, clock: Clock, *, enforce: bool) -> None:
+    def __init__(
+        self,
+        lwa: LoginWithAmazon,
+        journal: Journal,
+        clock: Clock,
+        *,
+        enforce: bool,
+        limits: Mapping[str, tuple[float, int]] = NO_LIMITS,
+    ) -> None:
         self._lwa = lwa
         self._journal = journal
         self._clock = clock
         self._enforce = enforce
+        self._limits = limits
         self._buckets: dict[str, TokenBucket] = {}
         self._requests = 0
 
     def admit(self, request: web.Request, operation: str, *, rate: float, burst: int) -> None:
-        """Refuse a caller without a good token, or one who asks too often."""
+        """Refuse a caller without a good token, or one who asks more often than the options, or else Amazon, allow."""
         self._check_user_agent(request)
         if request.method == "GET" and "Content-Length" in request.headers:
             self._journal.warn("a GET must carry neither a body nor Content-Length")
         self._lwa.check(request.headers.get("x-amz-access-token"))
-        bucket = self._buckets.setdefault(operation, TokenBucket(rate, burst))
+        plan = self._limits.get(operation) or self._limits.get("*") or (rate, burst)
+        bucket = self._buckets.setdefault(operation, TokenBucket(*plan))
         if self._enforce and not bucket.take(self._clock.monotonic()):
-            raise amazon_error(429, "QuotaExceeded", "You exceeded your quota for the requested resource.")
+            raise quota_exceeded()
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:
         """Name the request; show the rate where Amazon documents it."""
@@ -76,6 +88,7 @@ class FulfillmentVendor:
             Route("GET", order, "getFulfillmentOrder", self._get),
             Route("PUT", f"{order}/return", "createFulfillmentReturn", self._create_return),
             Route("GET", f"{BASE}/returnReasonCodes", "listReturnReasonCodes", self._reasons),
+            Route("GET", f"{BASE}/tracking", "getPackageTrackingDetails", self._package),
             Route("GET", "/gp/orc/rml/{rma}", "rmaPage", self._rma_page),
             Route("*", "/{tail:.*}", "unknown", self._unknown),
         )
@@ -91,7 +104,11 @@ class FulfillmentVendor:
 
     def contradiction(self) -> VendorError:
         """Build a 200 that carries an error."""
-        return amazon_error(200, "InternalFailure", "We encountered an internal error. Please try again.")
+        return amazon_failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build Amazon's own error of that status."""
+        return amazon_failure(status)
 
     async def _list(self, request: web.Request) -> web.Response:
         page = self._network.list_orders(request.query.get("queryStartDate"), request.query.get("nextToken"))
@@ -110,6 +127,9 @@ class FulfillmentVendor:
             query.get("sellerSku"), query.get("marketplaceId"), query.get("sellerFulfillmentOrderId")
         )
         return web.json_response({"payload": payload})
+
+    async def _package(self, request: web.Request) -> web.Response:
+        return web.json_response({"payload": self._network.package(request.query.get("packageNumber", ""))})
 
     async def _rma_page(self, request: web.Request) -> web.Response:
         for order in self._network.orders.values():

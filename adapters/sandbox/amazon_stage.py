@@ -6,10 +6,10 @@ from typing import Any
 from adapters.sandbox.loop_returns import LoopReturn
 from adapters.sandbox.loop_shop import LoopShop
 from adapters.sandbox.lwa import LoginWithAmazon
-from adapters.sandbox.mcf_network import FulfillmentNetwork
+from adapters.sandbox.mcf_network import FulfillmentNetwork, ShipmentStatus, lines_of
 from adapters.sandbox.mcf_orders import Order, ReturnItem
 from adapters.sandbox.refusals import ControlError
-from adapters.sandbox.shipping_desk import ShippingDesk
+from adapters.sandbox.shipping_desk import ParcelStatus, ShippingDesk
 from adapters.sandbox.shipping_rates import ServiceOffer
 
 
@@ -53,8 +53,8 @@ class AmazonStage:
         )
         return order_id
 
-    def set_shipment_status(self, order_id: str, shipment_id: str, status: str) -> None:
-        """Move a shipment to PENDING, SHIPPED, CANCELLED_BY_FULFILLER or CANCELLED_BY_SELLER."""
+    def set_shipment_status(self, order_id: str, shipment_id: str, status: ShipmentStatus) -> None:
+        """Let a shipment leave, or be cancelled."""
         self.network.set_shipment_status(order_id, shipment_id, status)
 
     def set_reason_codes(self, sku: str, codes: Sequence[str]) -> None:
@@ -92,6 +92,7 @@ class AmazonStage:
         item = self._unit(ret, line, sku, seller_return_item_id, order_id)
         self.network.inspect(item, condition=condition, reason=amazon_reason, center=center)
         self._claims[item.seller_id] = line
+        self.shop.note_down(ret, f"Amazon: {item.seller_id} is {item.condition or 'processed'}, {item.center}")
         return item.seller_id
 
     def offer_services(self, offers: Sequence[ServiceOffer | Mapping[str, Any]]) -> None:
@@ -102,20 +103,27 @@ class AmazonStage:
             raise ControlError(str(error)) from error
         self.shipping.offers = tuple(made)
 
-    def scan(self, tracking_id: str, status: str) -> None:
-        """Let a carrier scan a bought label: PreTransit, InTransit, OutForDelivery, Delivered, Lost, ..."""
+    def scan(self, tracking_id: str, status: ParcelStatus) -> None:
+        """Let a carrier scan a bought label."""
         self.shipping.scan(tracking_id, status)
+        for ret in self.shop.returns.values():
+            if any(label.tracking_number == tracking_id for label in ret.labels):
+                self.shop.note_down(ret, f"carrier: {status}, {tracking_id}")
+
+    def carry(self, return_id: int | str, status: ParcelStatus) -> list[str]:
+        """Let a carrier scan every parcel of a return; return the tracking ids."""
+        bought = {parcel.tracking_id for shipment in self.shipping.shipments.values() for parcel in shipment.parcels}
+        labels = self.shop.known(return_id).labels
+        carried = [label.tracking_number for label in labels if label.tracking_number in bought]
+        if not carried:
+            raise ControlError(f"return {return_id} has no label that was bought from Amazon")
+        for tracking_id in carried:
+            self.scan(tracking_id, status)
+        return carried
 
     def lose(self, return_id: int | str) -> list[str]:
         """Let the carrier lose every parcel of a return; return the tracking ids."""
-        bought = {parcel.tracking_id for shipment in self.shipping.shipments.values() for parcel in shipment.parcels}
-        labels = self.shop.known(return_id).labels
-        lost = [label.tracking_number for label in labels if label.tracking_number in bought]
-        if not lost:
-            raise ControlError(f"return {return_id} has no label that was bought from Amazon")
-        for tracking_id in lost:
-            self.shipping.scan(tracking_id, "Lost")
-        return lost
+        return self.carry(return_id, "Lost")
 
     def set_documents_after(self, seconds: float) -> None:
         """Change how long the documents of a purchase stay away."""
@@ -172,7 +180,7 @@ def _shipped(shipments: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Sum up what the shipments hold."""
     wanted: dict[str, int] = {}
     for shipment in shipments:
-        for sku, quantity in shipment.get("lines", {}).items():
+        for sku, quantity in lines_of(shipment).items():
             wanted[sku] = wanted.get(sku, 0) + quantity
     return wanted
 

@@ -3,7 +3,7 @@
 `POST /control/{operation}` takes the keyword arguments of the Sandbox method of that name as a JSON object and answers
 `{"result": …}`. Wrong arguments are a 400, what cannot be is a 409, an unknown operation a 404, each `{"error": "…"}`.
 `GET /control/snapshot` shows all that both vendors hold, `GET /control/calls` every request they got,
-`GET /control` lists the operations.
+`GET /control` lists the operations, `GET /openapi.json` describes all this, and `/` is a page that uses it.
 
 Amazon
     create_order           an order with its lines, or with several shipments
@@ -14,6 +14,7 @@ Amazon
     offer_services         which shipping services are sold
     set_documents_after    seconds until a bought label's file shows
     scan                   a carrier scans a label
+    carry                  a carrier scans all parcels of a return
     lose                   a carrier loses a return's parcels
     receive                a fulfillment center processes a unit, or corrects its condition
     revoke_access          the seller takes the consent back
@@ -37,23 +38,16 @@ Both
     set_faults             what goes wrong from now on
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import resources
 from typing import Any, Protocol
 
 from aiohttp import web
-from pydantic import ValidationError, validate_call
 
 from adapters.sandbox.listener import Route, read_json
+from adapters.sandbox.openapi import describe
+from adapters.sandbox.operations import OPERATIONS, WrongArguments
 from adapters.sandbox.refusals import ControlError, Json, VendorError
-
-OPERATIONS = (
-    *("create_order", "set_shipment_status", "set_reason_codes", "refuse_sku", "set_label_after", "offer_services"),
-    *("set_documents_after", "scan", "lose", "receive", "revoke_access", "restore_access", "expire_access_tokens"),
-    *("rotate_client_secret", "submit_return", "cancel_return", "edit_return", "reissue_label_request"),
-    *("cancel_label_request", "settle_review", "flag_return", "close_return", "expire", "plan_processing"),
-    *("set_process_after", "set_webhook_url", "set_faults"),
-)
 
 
 class Stage(Protocol):
@@ -78,6 +72,8 @@ class ControlVendor:
         """List what it answers."""
         posts = [Route("POST", f"/control/{name}", name, self._operation(name)) for name in OPERATIONS]
         return (
+            Route("GET", "/", "page", self._page),
+            Route("GET", "/openapi.json", "description", self._description),
             Route("GET", "/control", "operations", self._list),
             Route("GET", "/control/snapshot", "snapshot", self._snapshot),
             Route("GET", "/control/calls", "calls", self._calls),
@@ -94,21 +90,32 @@ class ControlVendor:
 
     def contradiction(self) -> VendorError:
         """Build a 200 that carries an error."""
-        return VendorError(200, {"error": "this answer contradicts its status"})
+        return self.failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build an error of no particular meaning."""
+        return VendorError(status, {"error": "this is no answer"})
 
     def _operation(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-        method = validate_call(getattr(self._stage, name))
+        operation = OPERATIONS[name]
 
         async def handle(request: web.Request) -> web.Response:
             arguments = await _arguments(request)
             try:
-                return web.json_response({"result": method(**arguments)})
-            except ValidationError as error:
-                raise VendorError(400, {"error": _sentence(name, error)}) from error
+                return web.json_response({"result": operation.perform(self._stage, arguments)})
+            except WrongArguments as error:
+                raise VendorError(400, {"error": str(error)}) from error
             except ControlError as error:
                 raise VendorError(409, {"error": str(error)}) from error
 
         return handle
+
+    async def _page(self, _: web.Request) -> web.Response:
+        text = resources.files("adapters.sandbox").joinpath("page.html").read_text("utf-8")
+        return web.Response(text=text, content_type="text/html")
+
+    async def _description(self, _: web.Request) -> web.Response:
+        return web.json_response(describe())
 
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response({"operations": list(OPERATIONS)})
@@ -129,10 +136,3 @@ async def _arguments(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise refusal
     return body
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    """Say which argument is wrong, in pydantic's words."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{name}: argument {json.dumps(where)}: {first['msg']}"

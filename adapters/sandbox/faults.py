@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-FaultKind = Literal["status", "empty", "contradiction", "delay", "hang", "drop", "lose", "duplicate", "reorder"]
-HTTP_KINDS = frozenset({"status", "empty", "contradiction", "delay", "hang", "drop"})
+FaultKind = Literal[
+    "status", "error", "empty", "contradiction", "delay", "hang", "drop", "lose", "duplicate", "reorder"
+]
+HTTP_KINDS = frozenset({"status", "error", "empty", "contradiction", "delay", "hang", "drop"})
 WEBHOOK_KINDS = frozenset({"lose", "duplicate", "delay", "reorder"})
 
 
@@ -15,7 +17,8 @@ class Fault:
     """One thing that goes wrong.
 
     `vendor` is `lwa`, `amazon`, `shipping`, `loop` or `webhook` (what Loop sends; `operation` is then the trigger).
-    `status`: an answer with that status and an HTML body. `empty`: 200 without a body. `contradiction`: 200 with an
+    `status`: an answer with that status and an HTML body, as gateways give. `error`: that status with the vendor's own
+    JSON for a quota used up or trouble inside. `empty`: 200 without a body. `contradiction`: 200 with an
     error inside. `delay`: `seconds` of silence, then the answer. `hang`: silence for `seconds` (0: until the sandbox
     stops), then the connection drops. `drop`: the connection drops. `lose`, `duplicate`, `delay`, `reorder` (held back
     until the next delivery went out, `seconds` at most) are for webhooks.
@@ -55,6 +58,10 @@ class FaultProfile:
     def replace(self, faults: Iterable[Fault]) -> None:
         """Put other faults into force; none at all for an empty list."""
         self._faults = [(fault, fault.count) for fault in faults]
+
+    def left(self) -> list[Fault]:
+        """List what may still go wrong, each fault with how often."""
+        return [replace(fault, count=left) for fault, left in self._faults if left != 0]
 
     def pick(self, vendor: str, operation: str) -> Fault | None:
         """Choose the fault of one request, and count it."""

@@ -44,6 +44,9 @@ class Vendor(Protocol):
     def contradiction(self) -> VendorError:
         """Build an answer that says 200 outside and no inside."""
 
+    def failure(self, status: int) -> VendorError:
+        """Build the vendor's own answer when it has trouble of its own, or is asked too often."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class House:
@@ -81,6 +84,8 @@ def spoilt(vendor: Vendor, fault: Fault) -> web.Response:
     """Build the answer that a broken vendor gives instead of its own."""
     if fault.kind == "contradiction":
         return answer_of(vendor.contradiction())
+    if fault.kind == "error":
+        return answer_of(vendor.failure(fault.status))
     if fault.kind == "empty":
         return web.Response(status=200)
     return web.Response(status=fault.status, text=BROKEN_PAGE.format(status=fault.status), content_type="text/html")
@@ -133,6 +138,7 @@ class Listener:
         """None means: no answer, the connection drops."""
         if fault is None:
             return await perform(vendor, route, request)
+        await request.read()  # the vendor is slow, not the network: whoever sends a long body is not held up
         if fault.kind == "delay":
             await self._house.clock.wait(self._house.stopping, fault.seconds)
             return await perform(vendor, route, request)

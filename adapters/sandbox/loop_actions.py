@@ -49,6 +49,7 @@ class ReturnActions:
 
     def queue(self, ret: LoopReturn) -> None:
         """Process a return when its turn comes."""
+        self._shop.note_down(ret, "Loop: processing queued")
         self._background.start(self._process_later(ret))
 
     def remove(self, return_id: int, line_item_ids: list[int]) -> None:
@@ -93,6 +94,7 @@ class ReturnActions:
             raise loop_invalid("content", f"The content must be less than {NOTE_LIMIT} characters.")
         note = {"id": self._shop.next_id(700), "content": content, "created_at": amazon_time(self._clock.now())}
         ret.notes.append(note)
+        self._shop.note_down(ret, f"note: {content}")
 
     def notes(self, return_id: int) -> list[Json]:
         """List the notes; none at all is an error whose body is a bare `false`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from adapters.sandbox.loop_returns import LineItem
+from adapters.sandbox.loop_returns import LineItem, LoopReturn
 from adapters.sandbox.loop_shop import LoopShop
 from adapters.sandbox.loop_views import OBJECT_GRADES, condition_view
 from adapters.sandbox.refusals import Json, VendorError, loop_invalid
@@ -32,9 +32,10 @@ class GradingDesk:
             _check_images(n, item)
             _check_category(n, item, version)
         answers = []
-        for line, item in zip(self._lines(items), items, strict=True):
+        for (ret, line), item in zip(self._lines(items), items, strict=True):
             line.condition = self._condition(item)
             line.grades += 1
+            self._shop.note_down(ret, f"warehouse: {line.sku} graded, {item['description']}")
             answers.append({"line_item_id": line.line_item_id, **(condition_view(line.condition, version) or {})})
         return answers
 
@@ -46,10 +47,11 @@ class GradingDesk:
             if item.get("disposition_outcome") not in DISPOSITIONS:
                 raise loop_invalid(f"items.{n}.disposition_outcome", "The selected disposition outcome is invalid.")
         answers = []
-        for line, item in zip(self._lines(items), items, strict=True):
+        for (ret, line), item in zip(self._lines(items), items, strict=True):
             names = ("disposition_outcome", "return_processor", "note", "inspected_at")
             line.disposition = {name: item.get(name) for name in names}
             line.assessments += 1
+            self._shop.note_down(ret, f"warehouse: {line.sku} assessed, {item['disposition_outcome']}")
             answers.append({"line_item_id": line.line_item_id, **line.disposition})
         return answers
 
@@ -71,8 +73,8 @@ class GradingDesk:
             self.new_categories.append(pair)
         return {name: given.get(name) for name in PARTS}
 
-    def _lines(self, items: list[Mapping[str, object]]) -> list[LineItem]:
-        known = {line.line_item_id: line for ret in self._shop.returns.values() for line in ret.lines}
+    def _lines(self, items: list[Mapping[str, object]]) -> list[tuple[LoopReturn, LineItem]]:
+        known = {line.line_item_id: (ret, line) for ret in self._shop.returns.values() for line in ret.lines}
         wanted = [item["line_item_id"] for item in items]
         if any(line_id not in known for line_id in wanted):
             raise VendorError(403, {"errors": [{"message": "A line item does not belong to this shop."}]})

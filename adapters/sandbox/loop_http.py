@@ -48,6 +48,11 @@ class Operation:
     status: int = 200
 
 
+def too_many() -> VendorError:
+    """Build the 429; its body is not documented."""
+    return VendorError(429, {"message": "Too Many Attempts."})
+
+
 class LoopVendor:
     """Serves the operations under each version, and without any."""
 
@@ -76,9 +81,9 @@ class LoopVendor:
         if request.headers.get("X-Authorization") != self._options.loop_api_key:
             raise VendorError(401, UNAUTHORIZED)
         if self._options.enforce_limits and not self._window.take(self._clock.monotonic()):
-            raise VendorError(429, {"message": "Too Many Attempts."})
+            raise too_many()
         if self._scopes.get(operation, "") not in {"", *self._options.api_scopes}:
-            raise VendorError(401, {"errors": "Unauthorized."})
+            raise VendorError(403 if operation == "regenerateLabel" else 401, {"errors": "Unauthorized."})
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:  # noqa: ARG002 - the same for all
         """Show the limit and what is left of it."""
@@ -91,8 +96,13 @@ class LoopVendor:
         """Build a 200 that carries an error."""
         return loop_refused("An unexpected error occurred.", "UNEXPECTED_ERROR")
 
+    def failure(self, status: int) -> VendorError:
+        """Build what Loop says when it is asked too often, or when it has trouble of its own."""
+        return too_many() if status == 429 else VendorError(status, {"message": "Server Error"})
+
     def _table(self) -> tuple[Operation, ...]:
         ret, hook, ask = "/warehouse/return/{return_id}", "/webhooks/{webhook_id}", "/label-requests/{request_id}"
+        own = "/returns/{return_id}/labels"
         return (
             Operation("GET", "/warehouse/return/list", "listReturns", "returns", self._list),
             Operation("GET", "/warehouse/return/details", "getReturnDetails", "returns", self._details),
@@ -110,6 +120,8 @@ class LoopVendor:
             Operation("POST", f"{ask}/errors", "createLabelRequestError", "label_requests:write", self._give_up, 202),
             Operation("POST", "/labels", "createLabel", "labels:write", self._create_label, 201),
             Operation("PUT", "/labels/{label_id}", "updateLabel", "labels:write", self._update_label, 204),
+            Operation("POST", own, "generateLabel", "returns", self._generate, 202),
+            Operation("POST", f"{own}/regenerate", "regenerateLabel", "returns", self._regenerate, 202),
             Operation("GET", "/webhooks", "listWebhooks", "developer_tools", self._webhooks),
             Operation("POST", "/webhooks", "createWebhook", "developer_tools", self._create_webhook, 201),
             Operation("PUT", hook, "updateWebhook", "developer_tools", self._update_webhook, 204),
@@ -177,6 +189,12 @@ class LoopVendor:
     async def _update_label(self, request: web.Request) -> object:
         self._rooms.labels.update_label(_number(request, "label_id"), (await _body(request)).get("status"))
         return None
+
+    async def _generate(self, request: web.Request) -> object:
+        return self._rooms.labels.generate(_number(request, "return_id"))
+
+    async def _regenerate(self, request: web.Request) -> object:
+        return self._rooms.labels.regenerate(_number(request, "return_id"))
 
     async def _webhooks(self, _: web.Request) -> object:
         return self._rooms.subscriptions.list_all()

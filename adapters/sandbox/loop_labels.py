@@ -57,6 +57,7 @@ class LabelDesk:
             raise VendorError(400, {"code": "BAD_REQUEST", "message": "The reason is not valid."})
         error = {"reason": body["reason"], "message": message, "created_at": amazon_time(self._clock.now())}
         request.errors.append(error)
+        self._shop.note_down(self._shop.returns[request.return_id], f"provider: no label, {message}")
         return error
 
     def create_label(self, body: Mapping[str, object]) -> Json:
@@ -72,6 +73,7 @@ class LabelDesk:
         label = self._label(request, body)
         request.status = "fulfilled"
         ret.labels.append(label)
+        self._shop.note_down(ret, f"provider: label {label.label_id}, {label.carrier} {label.tracking_number}")
         self._shop.emit_label("label.created", label_webhook(label, ret, "label.created", self._shop.shop_id))
         self._shop.announce(ret, "return.updated")
         return label_view(label)
@@ -84,11 +86,36 @@ class LabelDesk:
         label.status = str(status)
         label.updated_at = self._clock.now()
         ret.timeline.append(f"label {label_id}: {status}")
+        self._shop.note_down(ret, f"provider: label {label_id} is {status}")
         self._shop.emit_label("label.updated", label_webhook(label, ret, "label.updated", self._shop.shop_id))
         self._shop.announce(ret, "return.updated")
         if status == self._options.auto_process and ret.state == "open":
             ret.paid_before_inspection = True
             self._actions.queue(ret)
+
+    def generate(self, return_id: int) -> Json:
+        """Answer POST /returns/{id}/labels: asks for a label again, unless there is one or somebody is at it."""
+        ret = self._known(return_id)
+        requests = [request for request in self._shop.requests_of(ret) if request.status == "issued"]
+        if ret.labels:
+            raise _label_error(409, "label_already_exists")
+        if ret.state != "open":
+            raise _label_error(422, "return_cannot_receive_label")
+        if any(request.errors for request in requests):
+            raise _label_error(422, "label_generation_failed")
+        if not requests:
+            self._shop.issue_request(ret, [line.line_item_id for line in ret.lines])
+        return {"message": "Label generation was queued.", "returnId": return_id}
+
+    def regenerate(self, return_id: int) -> Json:
+        """Answer POST /returns/{id}/labels/regenerate, which refuses third-party labels; there are no others here."""
+        self._known(return_id)
+        raise _label_error(422, "return_cannot_receive_label")
+
+    def _known(self, return_id: int) -> LoopReturn:
+        if return_id not in self._shop.returns:
+            raise _label_error(404, "return_not_found")
+        return self._shop.returns[return_id]
 
     def _label(self, request: LabelRequest, body: Mapping[str, object]) -> Label:
         rate = body["rate"]
@@ -123,6 +150,10 @@ class LabelDesk:
 
     def _view(self, request: LabelRequest, *, in_list: bool) -> Json:
         return request_view(request, self._shop.returns[request.return_id], self._shop.shop_id, in_list=in_list)
+
+
+def _label_error(status: int, code: str) -> VendorError:
+    return VendorError(status, {"code": code, "message": code.replace("_", " ").capitalize() + "."})
 
 
 def _check_label(body: Mapping[str, object]) -> None:

@@ -33,6 +33,8 @@ WAREHOUSE: Json = {
     "country_code": "US",
     "phone": "17755550199",
 }
+DEAREST = 1_000_000
+MOST_UNITS = 250
 PARCEL: Json = {"height": 4, "width": 9.5, "length": 12, "weight": 410.5}
 
 
@@ -120,7 +122,7 @@ class LabelRequest:
 
 @dataclass
 class LoopReturn:
-    """A shopper's return. `plan` says how its processing will end: close, fail, bounce or lose."""
+    """A shopper's return. `plan` says how its processing will end; `history` is all that happened, for onlookers."""
 
     return_id: int
     order_name: str
@@ -137,6 +139,7 @@ class LoopReturn:
     labels: list[Label] = field(default_factory=list)
     notes: list[Json] = field(default_factory=list)
     timeline: list[str] = field(default_factory=list)
+    history: list[Json] = field(default_factory=list)
     state: str = "open"
     flagged: bool = False
     edited_at: float | None = None
@@ -176,9 +179,11 @@ def line_from(given: ReturnLine | Mapping[str, Any]) -> ReturnLine:
     """Accept a line as an object or as its JSON; ControlError when it makes no sense."""
     try:
         line = given if isinstance(given, ReturnLine) else ReturnLine(**given)
-        fine = Decimal(line.price).is_finite() and line.quantity >= 1
+        price = Decimal(str(line.price))
     except (TypeError, ArithmeticError) as error:
         raise ControlError(f"a line has an unknown key or a price that is no number: {error}") from error
-    if not fine:
-        raise ControlError("a line has a finite price and a quantity of one or more")
+    if not price.is_finite() or not 0 <= price < DEAREST:
+        raise ControlError(f"a line's price is from 0 to {DEAREST}")
+    if type(line.quantity) is not int or not 1 <= line.quantity <= MOST_UNITS or not isinstance(line.sku, str):
+        raise ControlError(f"a line has a SKU, and a quantity from 1 to {MOST_UNITS}")
     return line

@@ -18,6 +18,7 @@ from adapters.sandbox.loop_returns import (
 from adapters.sandbox.loop_views import webhook_view
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import ControlError, Json
+from adapters.sandbox.stamps import amazon_time
 from daemon.ports import Clock
 
 Emit = Callable[[str, str, Json], None]
@@ -54,6 +55,8 @@ class LoopShop:
         parcels: Sequence[Sequence[int]] | None,
     ) -> LoopReturn:
         """Let a shopper submit a return; `parcels` are indexes of lines, one label request each."""
+        if not lines or any(not 0 <= index < len(lines) for parcel in parcels or () for index in parcel):
+            raise ControlError("a return has lines, and its parcels name them by their indexes")
         now = self._clock.now()
         number = order_number or order_name.lstrip("#")
         ret = LoopReturn(
@@ -70,6 +73,7 @@ class LoopShop:
         )
         groups = [self.add_line(ret, line_from(line), outcome) for line in lines]
         self.returns[ret.return_id] = ret
+        self.note_down(ret, "shopper: submitted")
         for parcel in parcels if parcels is not None else [range(len(groups))]:
             self.issue_request(ret, [line_id for index in parcel for line_id in groups[index]])
         self.announce(ret, "return.created")
@@ -117,6 +121,7 @@ class LoopShop:
             ],
         )
         self.requests[request.request_id] = request
+        self.note_down(ret, f"Loop: label request {request.request_id} issued")
         trigger = "label.request.issued"
         self._emit("label.request", trigger, request_webhook(request, ret, trigger, self.shop_id))
         return request
@@ -125,12 +130,13 @@ class LoopShop:
         """Withdraw a label request."""
         request.status = "cancelled"
         ret = self.returns[request.return_id]
+        self.note_down(ret, f"Loop: label request {request.request_id} cancelled")
         trigger = "label.request.cancelled"
         self._emit("label.request", trigger, request_webhook(request, ret, trigger, self.shop_id))
 
     def cancel(self, ret: LoopReturn) -> None:
         """Cancel a return, and what was asked for it and not yet answered."""
-        ret.state = "cancelled"
+        self._enter(ret, "cancelled")
         for request in self.requests_of(ret):
             if request.status == "issued":
                 self.cancel_request(request)
@@ -143,20 +149,22 @@ class LoopShop:
         self.remove_lines(ret, remove)
         added = [line_id for line in add for line_id in self.add_line(ret, line_from(line), "refund")]
         ret.edited_at = self._clock.now()
+        self.note_down(ret, f"merchant: edited, {len(added)} added, {len(remove)} removed")
         self.announce(ret, "return.updated")
         return added
 
     def close(self, ret: LoopReturn, *, processed: bool) -> None:
         """Close a return, with or without its outcomes."""
-        ret.state = "closed"
+        self._enter(ret, "closed")
         ret.flagged = False
         if processed:
             ret.processed_at = self._clock.now()
+            self.note_down(ret, "Loop: outcomes given")
         self.announce(ret, "return.closed")
 
     def set_state(self, ret: LoopReturn, state: str) -> None:
         """Move a return to another state and tell."""
-        ret.state = state
+        self._enter(ret, state)
         self.announce(ret, "return.updated")
 
     def announce(self, ret: LoopReturn, trigger: str) -> None:
@@ -166,6 +174,7 @@ class LoopShop:
 
     def announce_failure(self, ret: LoopReturn, message: str | None) -> None:
         """Send `return.processing.failed`."""
+        self.note_down(ret, f"Loop: processing failed, {message}")
         payload: Json = {
             "topic": "return.processing",
             "trigger": "return.processing.failed",
@@ -175,6 +184,10 @@ class LoopShop:
             "source": "api",
         }
         self._emit("return.processing", "return.processing.failed", payload)
+
+    def note_down(self, ret: LoopReturn, what: str) -> None:
+        """Keep a line of a return's history; no API shows it."""
+        ret.history.append({"at": amazon_time(self._clock.now()), "what": what})
 
     def emit_label(self, trigger: str, payload: Json) -> None:
         """Send a `label` webhook."""
@@ -191,13 +204,17 @@ class LoopShop:
             raise ControlError(f"there is no return {return_id}")
         return ret
 
+    def _enter(self, ret: LoopReturn, state: str) -> None:
+        ret.state = state
+        self.note_down(ret, f"Loop: {state}")
+
     def _item(self, line: ReturnLine, provider_id: int, resolution: str) -> LineItem:
         return LineItem(
             line_item_id=self.next_id(310_000_000),
             provider_line_item_id=provider_id,
             sku=line.sku,
             title=line.title or line.sku,
-            price=Decimal(line.price),
+            price=Decimal(str(line.price)),
             reason=line.reason,
             parent_reason=line.parent_reason,
             comment=line.comment,

@@ -1,7 +1,7 @@
 """What whoever plays the world may do on Loop's side: shoppers, merchants, and the bad luck of both vendors."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from adapters.sandbox.faults import Fault, FaultProfile
 from adapters.sandbox.loop_actions import ReturnActions
@@ -11,8 +11,10 @@ from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import ControlError
 from adapters.sandbox.webhooks import Subscriptions
 
-PLANS = ("close", "fail", "bounce", "lose")
-SETTLEMENTS = ("close", "process", "unflag", "cancel")
+Ending = Literal["close", "fail", "bounce", "lose"]
+Settlement = Literal["close", "process", "unflag", "cancel"]
+PLANS: tuple[str, ...] = get_args(Ending)
+SETTLEMENTS: tuple[str, ...] = get_args(Settlement)
 
 
 class LoopStage:
@@ -83,7 +85,7 @@ class LoopStage:
         """Add lines, and remove others by line item id, as the merchant can; return the ids of the added ones."""
         return self.shop.edit(self.shop.known(return_id), add, remove)
 
-    def settle_review(self, return_id: int | str, how: str) -> None:
+    def settle_review(self, return_id: int | str, how: Settlement) -> None:
         """Do what a person does to a return in Needs Review: close, process, unflag or cancel."""
         ret = self.shop.known(return_id)
         if how not in SETTLEMENTS:
@@ -112,7 +114,7 @@ class LoopStage:
         """Let a return expire, as after 28 days without a scan."""
         self.shop.set_state(self.shop.known(return_id), "expired")
 
-    def plan_processing(self, return_id: int | str, ending: str, message: str | None = None) -> None:
+    def plan_processing(self, return_id: int | str, ending: Ending, message: str | None = None) -> None:
         """Choose how the next processing ends: close, fail (webhook), bounce (to review) or lose (never ends)."""
         if ending not in PLANS:
             raise ControlError(f"processing ends by one of {', '.join(PLANS)}, not {ending!r}")

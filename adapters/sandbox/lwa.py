@@ -136,7 +136,11 @@ class LwaVendor:
 
     def contradiction(self) -> VendorError:
         """Build a 200 that carries an error."""
-        return VendorError(200, {"error": "ServerError", "error_description": "The server had an error."})
+        return self.failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build what LWA says when it has trouble of its own."""
+        return lwa_error(status, "ServerError", "The server encountered a runtime error.")
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

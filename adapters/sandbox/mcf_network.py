@@ -2,8 +2,19 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
 
-from adapters.sandbox.mcf_orders import CENTERS, Order, OrderLine, ReturnItem, Shipment, header_view, order_view
+from adapters.sandbox.mcf_orders import (
+    CENTERS,
+    Order,
+    OrderLine,
+    ReturnItem,
+    Shipment,
+    header_view,
+    order_view,
+    package_view,
+    spelled,
+)
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import ControlError, Json, invalid_input
 from adapters.sandbox.stamps import parse_time
@@ -23,8 +34,10 @@ REASONS = {
     "CR-EXTRA_ITEM": "Arrived in addition to what was ordered",
     "CR-UNAUTHORIZED_PURCHASE": "Unauthorized purchase",
 }
-SHIPMENT_STATUSES = ("PENDING", "SHIPPED", "CANCELLED_BY_FULFILLER", "CANCELLED_BY_SELLER")
+ShipmentStatus = Literal["PENDING", "SHIPPED", "CANCELLED_BY_FULFILLER", "CANCELLED_BY_SELLER"]
+SHIPMENT_STATUSES: tuple[str, ...] = get_args(ShipmentStatus)
 LIST_REACH = 36 * 3600
+OLDEST_ORDER = 10 * 366 * 86400
 
 
 class FulfillmentNetwork:
@@ -44,7 +57,7 @@ class FulfillmentNetwork:
         self,
         order_id: str,
         lines: Mapping[str, int],
-        shipments: Sequence[Mapping[str, object]],
+        shipments: Sequence[Mapping[str, Any]],
         *,
         displayable_id: str | None,
         status: str,
@@ -53,13 +66,15 @@ class FulfillmentNetwork:
     ) -> Order:
         """Put an order into the network, `age` seconds old; ControlError when it makes no sense."""
         _check_order(order_id, return_centers, known=order_id in self.orders)
+        if not 0 <= age <= OLDEST_ORDER:
+            raise ControlError("an order is from now or from the last ten years")
         items = [OrderLine(f"item-{n}", sku, quantity) for n, (sku, quantity) in enumerate(lines.items(), 1)]
         now = self._clock.now() - age
         order = Order(
             order_id=order_id,
             displayable_id=displayable_id or order_id,
             marketplace_id=self._options.marketplace_id,
-            status=status,
+            status=spelled(status, capitals=self._options.order_statuses == "capitals"),
             received_at=now,
             changed_at=now,
             lines=items,
@@ -109,6 +124,14 @@ class FulfillmentNetwork:
             page["nextToken"] = ""
         return page
 
+    def package(self, number: str) -> Json:
+        """Answer getPackageTrackingDetails: of a parcel to the shopper, named by its packageNumber."""
+        for order in self.orders.values():
+            for shipment in order.shipments:
+                if str(shipment.package) == number and shipment.status == "SHIPPED":
+                    return package_view(shipment, self._clock.now())
+        raise invalid_input("The requested package was not found.")
+
     def reason_codes(self, sku: str | None, marketplace: str | None, order_id: str | None) -> Json:
         """Answer listReturnReasonCodes."""
         if not sku:
@@ -150,10 +173,10 @@ class FulfillmentNetwork:
         except ValueError as error:
             raise invalid_input("nextToken or queryStartDate cannot be read.") from error
 
-    def _shipment(self, items: Sequence[OrderLine], given: Mapping[str, object], at: float) -> Shipment:
-        status, lines = given.get("status", "SHIPPED"), given.get("lines")
-        if status not in SHIPMENT_STATUSES or not isinstance(lines, Mapping):
-            raise ControlError("a shipment is {'status': one of the vendor's four, 'lines': {sku: quantity}}")
+    def _shipment(self, items: Sequence[OrderLine], given: Mapping[str, Any], at: float) -> Shipment:
+        status, lines = given.get("status", "SHIPPED"), lines_of(given)
+        if status not in SHIPMENT_STATUSES:
+            raise ControlError(f"a shipment cannot be {status!r}; one of {', '.join(SHIPMENT_STATUSES)}")
         by_sku = {item.sku: item.item_id for item in items}
         if unknown := [sku for sku in lines if sku not in by_sku]:
             raise ControlError(f"the order has no line for {', '.join(map(str, unknown))}")
@@ -162,10 +185,22 @@ class FulfillmentNetwork:
             shipment_id=f"DsX{self._shipments:05d}",
             status=str(status),
             center=str(given.get("center", "RNO1")),
-            lines={by_sku[sku]: int(quantity) for sku, quantity in lines.items()},
+            lines={by_sku[sku]: quantity for sku, quantity in lines.items()},
             shipped_at=at,
             package=700_000_000 + self._shipments,
         )
+
+
+def lines_of(shipment: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the quantities by SKU of a shipment; ControlError when there are none."""
+    lines = shipment.get("lines")
+    if (
+        isinstance(lines, Mapping)
+        and lines
+        and all(type(quantity) is int and quantity > 0 for quantity in lines.values())
+    ):
+        return lines
+    raise ControlError("a shipment has lines: {sku: quantity}, and each a quantity of one or more")
 
 
 def _check_order(order_id: str, return_centers: Sequence[str], *, known: bool) -> None:

@@ -10,6 +10,7 @@ CENTERS: dict[str, Json] = {
     "ABE8": {"addressLine1": "2 Gate Street", "city": "Allentown", "stateOrRegion": "PA", "postalCode": "18101"},
     "TUS1": {"addressLine1": "3 Yard Avenue", "city": "Phoenix", "stateOrRegion": "AZ", "postalCode": "85043"},
 }
+DAYS_TO_ARRIVE = 3 * 86400
 STATUSES = {
     name.upper(): name
     for name in (
@@ -87,6 +88,11 @@ class Order:
         return next(line.sku for line in self.lines if line.item_id == item_id)
 
 
+def spelled(status: str, *, capitals: bool) -> str:
+    """Spell an order's status as Amazon's model does, or in capitals; an unknown one stays as it is."""
+    return status.upper() if capitals else STATUSES.get(status.upper(), status)
+
+
 def header_view(order: Order) -> Json:
     """Show a FulfillmentOrder, as the list and the read carry it."""
     return {
@@ -107,7 +113,7 @@ def header_view(order: Order) -> Json:
         "fulfillmentAction": "Ship",
         "fulfillmentPolicy": "FillAllAvailable",
         "receivedDate": amazon_time(order.received_at),
-        "fulfillmentOrderStatus": STATUSES.get(order.status.upper(), order.status),
+        "fulfillmentOrderStatus": order.status,
         "statusUpdatedDate": amazon_time(order.changed_at),
     }
 
@@ -156,6 +162,20 @@ def authorization_view(authorization: Authorization, base_url: str) -> Json:
     }
 
 
+def package_view(shipment: Shipment, now: float) -> Json:
+    """Show a PackageTrackingDetails; whatever was shipped arrives after three days."""
+    arrival = shipment.shipped_at + DAYS_TO_ARRIVE
+    return {
+        "packageNumber": shipment.package,
+        "trackingNumber": f"TBA{shipment.package}",
+        "carrierCode": "Amazon",
+        "shipDate": amazon_time(shipment.shipped_at),
+        "estimatedArrivalDate": amazon_time(arrival),
+        "currentStatus": "DELIVERED" if arrival <= now else "IN_TRANSIT",
+        "trackingEvents": [],
+    }
+
+
 def _line_view(line: OrderLine) -> Json:
     return {
         "sellerSku": line.sku,
@@ -184,7 +204,7 @@ def _shipment_view(order: Order, shipment: Shipment) -> Json:
         "fulfillmentCenterId": shipment.center,
         "fulfillmentShipmentStatus": shipment.status,
         "shippingDate": amazon_time(shipment.shipped_at),
-        "estimatedArrivalDate": amazon_time(shipment.shipped_at + 3 * 86400),
+        "estimatedArrivalDate": amazon_time(shipment.shipped_at + DAYS_TO_ARRIVE),
         "fulfillmentShipmentItem": items,
         "fulfillmentShipmentPackage": [package] if shipment.status == "SHIPPED" else [],
     }

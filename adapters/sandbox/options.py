@@ -1,6 +1,7 @@
 """How a sandbox is set up. Durations are seconds."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -9,9 +10,12 @@ class SandboxOptions:
     """The two vendors' settings; port 0 takes any free port.
 
     `label_after`: until an authorization shows; 0 puts it into the answer of the create call.
-    `documents_after`: until a bought label's PDF shows. `process_after`: how long `process` stays queued.
+    `documents_after`: until a bought label's PDF shows, `tracking_after`: until its tracking id does.
+    `process_after`: how long `process` stays queued.
     `retry_unit`: wait before the first webhook retry; it doubles each time.
     `time_factor`: shortens what the vendors document (token lives, the 10 minutes of a rate, Retry-After).
+    `amazon_limits`: (rate per second, burst) by operation, `*` for all others; without it Amazon's published ones.
+    `order_statuses`: Amazon's older answers, and some of today's, spell them in capitals.
     `bad_reason`: whether an unsuitable reason code refuses the whole request or its item.
     `idempotency`: whether a purchase key alone, or only with the same body, finds the first shipment again.
     `notes_shape`, `api_scopes`, `allow_flagged`, `auto_process`: how this Loop shop is set up.
@@ -41,12 +45,15 @@ class SandboxOptions:
 
     label_after: float = 0.0
     documents_after: float = 0.0
+    tracking_after: float = 0.0
     process_after: float = 0.0
     retry_unit: float = 10.0
     webhook_timeout: float = 10.0
     time_factor: float = 1.0
 
     enforce_limits: bool = True
+    amazon_limits: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    order_statuses: Literal["mixed", "capitals"] = "mixed"
     list_page_size: int = 50
     bad_reason: Literal["request", "item"] = "request"
     idempotency: Literal["key", "key_and_body"] = "key"

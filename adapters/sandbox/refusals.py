@@ -28,6 +28,20 @@ def invalid_input(message: str) -> VendorError:
     return amazon_error(400, "InvalidInput", message)
 
 
+def quota_exceeded() -> VendorError:
+    """Build Amazon's 429."""
+    return amazon_error(429, "QuotaExceeded", "You exceeded your quota for the requested resource.")
+
+
+def amazon_failure(status: int) -> VendorError:
+    """Build what Amazon says when it is asked too often, or when it has trouble of its own."""
+    if status == 429:
+        return quota_exceeded()
+    if status == 503:
+        return amazon_error(503, "ServiceUnavailable", "The service is temporarily unavailable. Please try again.")
+    return amazon_error(status, "InternalFailure", "We encountered an internal error. Please try again.")
+
+
 def loop_invalid(field: str, message: str) -> VendorError:
     """Build Loop's 422 validation answer for one field."""
     return VendorError(422, {"message": "The given data was invalid.", "errors": {field: [message]}})

@@ -112,6 +112,7 @@ class Sandbox(AmazonStage, LoopStage):
                 "deliveries": [asdict(attempt) for attempt in self._courier.attempts],
                 "new_categories": [list(pair) for pair in self._grading.new_categories],
             },
+            "faults": [asdict(fault) for fault in self.faults.left()],
         }
 
     def calls(self) -> list[Json]:
@@ -137,7 +138,9 @@ class Sandbox(AmazonStage, LoopStage):
         return await listener.start()
 
     def _amazon_vendors(self) -> list[Vendor]:
-        door = AmazonDoor(self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits)
+        door = AmazonDoor(
+            self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits, limits=self.options.amazon_limits
+        )
         desk = ReturnsDesk(self.network, self.options, self._clock)
         shipping = ShippingVendor(self.shipping, door, self.options)
         return [LwaVendor(self.lwa, self.options), shipping, FulfillmentVendor(self.network, desk, door)]

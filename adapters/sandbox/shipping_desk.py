@@ -3,23 +3,37 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from adapters.sandbox.label_files import encoded
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import ControlError, Json, amazon_error, invalid_input
 from adapters.sandbox.shipping_rates import (
     ServiceOffer,
+    charge_view,
     check_document,
     check_rates_request,
     ineligibility,
     ineligible_view,
+    promise_view,
     rate_view,
 )
 from adapters.sandbox.stamps import amazon_time
 from daemon.ports import Clock
 
 TOKEN_SECONDS = 600
+ParcelStatus = Literal[
+    "PreTransit",
+    "InTransit",
+    "OutForDelivery",
+    "Delivered",
+    "Lost",
+    "Rejected",
+    "Undeliverable",
+    "DeliveryAttempted",
+    "PickupCancelled",
+    "AwaitingCustomerPickup",
+]
 EVENTS = {
     "PreTransit": "ReadyForReceive",
     "InTransit": "PickupDone",
@@ -120,10 +134,29 @@ class ShippingDesk:
         check_document(offer, wanted["requestedDocumentSpecification"])
         if offer.requires_additional_inputs and not wanted.get("additionalInputs"):
             raise invalid_input("The rate requires additional inputs.")
-        shipment = self._buy(quote, offer, wanted, key)
+        shipment = self._buy(quote.request, offer, wanted["requestedDocumentSpecification"], key)
         if key:
             self._purchases[remembered] = shipment.shipment_id
         return self._bought_view(shipment)
+
+    def one_click(self, body: object) -> Json:
+        """Answer oneClickShipment: the first of the wanted services that is sold, without rates and without a key."""
+        request = check_rates_request(body)
+        specification, wanted = request.get("labelSpecifications"), request.get("serviceSelection")
+        services = wanted.get("serviceId") if isinstance(wanted, dict) else None
+        if not isinstance(specification, dict) or not isinstance(services, list):
+            raise invalid_input("labelSpecifications and serviceSelection.serviceId are required.")
+        sold = {offer.service_id: offer for offer in self.offers if ineligibility(offer, request) is None}
+        offer = next((sold[service] for service in services if isinstance(service, str) and service in sold), None)
+        if offer is None:
+            raise invalid_input("None of the services is available for the shipment.")
+        check_document(offer, specification)
+        shipment = self._buy(request, offer, specification, None)
+        return self._bought_view(shipment) | {
+            "carrier": {"id": offer.carrier_id, "name": offer.carrier_name},
+            "service": {"id": offer.service_id, "name": offer.name},
+            "totalCharge": charge_view(offer),
+        }
 
     def documents(self, shipment_id: str, query: Mapping[str, str]) -> Json:
         """Answer getShipmentDocuments; before the documents are ready their list is empty."""
@@ -174,18 +207,16 @@ class ShippingDesk:
                     return
         raise ControlError(f"no label with the tracking id {tracking_id!r} was bought from Amazon")
 
-    def _buy(self, quote: Quote, offer: ServiceOffer, wanted: Json, key: str | None) -> BoughtShipment:
+    def _buy(self, request: Json, offer: ServiceOffer, document: Json, key: str | None) -> BoughtShipment:
         now = self._clock.now()
-        parcels = [
-            Parcel(package["packageClientReferenceId"], self._next("TBA9")) for package in quote.request["packages"]
-        ]
+        parcels = [Parcel(package["packageClientReferenceId"], self._next("TBA9")) for package in request["packages"]]
         shipment = BoughtShipment(
             shipment_id=self._next("SHIPMENT"),
             offer=offer,
-            request=quote.request,
-            document=wanted["requestedDocumentSpecification"],
+            request=request,
+            document=document,
             parcels=parcels,
-            promise=rate_view(offer, wanted["rateId"], quote.request, now)["promise"],
+            promise=promise_view(now),
             bought_at=now,
             ready_at=now + self.documents_after,
             key=key,
@@ -217,9 +248,10 @@ class ShippingDesk:
             }
             for kind in wanted["requestedDocumentTypes"]
         ]
+        numbered = shipment.bought_at + self._options.tracking_after <= self._clock.now()
         return {
             "packageClientReferenceId": parcel.reference,
-            "trackingId": parcel.tracking_id,
+            **({"trackingId": parcel.tracking_id} if numbered else {}),
             "packageDocuments": documents if ready else [],
         }
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from adapters.sandbox.amazon_http import AmazonDoor
 from adapters.sandbox.listener import Route, read_json
 from adapters.sandbox.options import SandboxOptions
-from adapters.sandbox.refusals import VendorError, amazon_error, invalid_input
+from adapters.sandbox.refusals import VendorError, amazon_error, amazon_failure, invalid_input
 from adapters.sandbox.shipping_desk import ShippingDesk
 
 BASE = "/shipping/v2"
@@ -18,7 +18,7 @@ DEFAULT_BUSINESS = "AmazonShipping_UK"
 
 
 class ShippingVendor:
-    """The five operations that a label needs. An account is enrolled with one Amazon Shipping business."""
+    """The operations that a label needs. An account is enrolled with one Amazon Shipping business."""
 
     name = "shipping"
 
@@ -32,6 +32,7 @@ class ShippingVendor:
         return (
             Route("POST", f"{BASE}/shipments/rates", "getRates", self._rates),
             Route("POST", f"{BASE}/shipments", "purchaseShipment", self._purchase),
+            Route("POST", f"{BASE}/oneClickShipment", "oneClickShipment", self._one_click),
             Route("GET", f"{BASE}/shipments/{{shipment_id}}/documents", "getShipmentDocuments", self._documents),
             Route("PUT", f"{BASE}/shipments/{{shipment_id}}/cancel", "cancelShipment", self._cancel),
             Route("GET", f"{BASE}/tracking", "getTracking", self._tracking),
@@ -52,7 +53,11 @@ class ShippingVendor:
 
     def contradiction(self) -> VendorError:
         """Build a 200 that carries an error."""
-        return amazon_error(200, "InternalFailure", "We encountered an internal error. Please try again.")
+        return amazon_failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build Amazon's own error of that status."""
+        return amazon_failure(status)
 
     async def _rates(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
@@ -61,6 +66,10 @@ class ShippingVendor:
     async def _purchase(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
         return web.json_response({"payload": self._desk.purchase(body, request.headers.get("x-amzn-IdempotencyKey"))})
+
+    async def _one_click(self, request: web.Request) -> web.Response:
+        body = await read_json(request, invalid_input("The request body is not valid JSON."))
+        return web.json_response({"payload": self._desk.one_click(body)})
 
     async def _documents(self, request: web.Request) -> web.Response:
         payload = self._desk.documents(request.match_info["shipment_id"], request.query)

@@ -48,9 +48,9 @@ def check_rates_request(body: object) -> Json:
     if not isinstance(body, dict):
         raise invalid_input("The request body must be an object.")
     channel = _part(body, "channelDetails").get("channelType")
-    if channel not in {"AMAZON", "EXTERNAL"}:
+    if channel not in ("AMAZON", "EXTERNAL"):
         raise invalid_input("channelDetails.channelType must be AMAZON or EXTERNAL.")
-    if body.get("shipmentType", "FORWARD") not in {"FORWARD", "RETURNS"}:
+    if body.get("shipmentType", "FORWARD") not in ("FORWARD", "RETURNS"):
         raise invalid_input("shipmentType must be FORWARD or RETURNS.")
     for role in ("shipFrom", *(("shipTo",) if channel == "EXTERNAL" or "shipTo" in body else ())):
         _check_address(_part(body, role), role)
@@ -64,7 +64,6 @@ def check_rates_request(body: object) -> Json:
 
 def rate_view(offer: ServiceOffer, rate_id: str, request: Json, now: float) -> Json:
     """Show a Rate."""
-    day = 86400
     return {
         "rateId": rate_id,
         "carrierId": offer.carrier_id,
@@ -72,15 +71,26 @@ def rate_view(offer: ServiceOffer, rate_id: str, request: Json, now: float) -> J
         "serviceId": offer.service_id,
         "serviceName": offer.name,
         "billedWeight": request["packages"][0]["weight"],
-        "totalCharge": {"value": offer.cents / 100, "unit": "USD"},
-        "promise": {
-            "deliveryWindow": {"start": amazon_time(now + 3 * day), "end": amazon_time(now + 5 * day)},
-            "pickupWindow": {"start": amazon_time(now), "end": amazon_time(now + day)},
-        },
+        "totalCharge": charge_view(offer),
+        "promise": promise_view(now),
         "supportedDocumentSpecifications": [_specification(name) for name in offer.formats],
         "requiresAdditionalInputs": offer.requires_additional_inputs,
         "paymentType": "PAY_THROUGH_AMAZON",
         "benefits": {"includedBenefits": [], "excludedBenefits": []},
+    }
+
+
+def charge_view(offer: ServiceOffer) -> Json:
+    """Show what a service costs."""
+    return {"value": offer.cents / 100, "unit": "USD"}
+
+
+def promise_view(now: float) -> Json:
+    """Show a Promise: fetched within a day, delivered within five."""
+    day = 86400
+    return {
+        "deliveryWindow": {"start": amazon_time(now + 3 * day), "end": amazon_time(now + 5 * day)},
+        "pickupWindow": {"start": amazon_time(now), "end": amazon_time(now + day)},
     }
 
 
@@ -143,7 +153,7 @@ def _part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _check_address(address: Mapping[str, Any], role: str) -> None:
     for name in ADDRESS:
-        if not isinstance(address.get(name), str) or not address[name]:
+        if not _is_text(address.get(name)):
             raise invalid_input(f"{role}.{name} is required.")
     for name, longest in LENGTHS.items():
         if len(str(address.get(name) or "")) > longest:
@@ -151,7 +161,7 @@ def _check_address(address: Mapping[str, Any], role: str) -> None:
 
 
 def _check_package(package: object) -> None:
-    if not isinstance(package, Mapping) or not package.get("packageClientReferenceId"):
+    if not isinstance(package, Mapping) or not _is_text(package.get("packageClientReferenceId")):
         raise invalid_input("packages.packageClientReferenceId is required.")
     size, value = _part(package, "dimensions"), _part(package, "insuredValue")
     if any(not _positive(size.get(side)) for side in ("length", "width", "height")):
@@ -173,6 +183,10 @@ def _check_package(package: object) -> None:
 def _check_weight(weight: Mapping[str, Any], where: str) -> None:
     if not _positive(weight.get("value")) or weight.get("unit") not in WEIGHT_UNITS:
         raise invalid_input(f"{where} needs a positive value and a unit.")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _positive(value: object) -> bool:

@@ -45,11 +45,12 @@ def _shipment(shipment: BoughtShipment) -> Json:
 
 
 def _return(ret: LoopReturn, shop: LoopShop) -> Json:
-    """The details, and what no API shows: notes, timeline, label ids, how often each thing was asked."""
+    """The details, and what no API shows: notes, timeline, history, label ids, how often each thing was asked."""
     return detail_view(ret, "2026-10") | {
         "flagged": ret.flagged,
         "notes": [note["content"] for note in ret.notes],
         "timeline": list(ret.timeline),
+        "history": list(ret.history),
         "delivered_labels": [label_view(label) for label in ret.labels],
         "label_requests": [request.request_id for request in shop.requests_of(ret)],
         "counts": dict(ret.counts),

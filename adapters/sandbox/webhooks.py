@@ -113,7 +113,7 @@ def _checked(body: Mapping[str, object]) -> tuple[str, str, str]:
         raise loop_invalid("trigger", "The selected trigger is invalid.")
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise loop_invalid("url", "The url format is invalid.")
-    if body.get("status", "active") not in {"active", "inactive"}:
+    if body.get("status", "active") not in ("active", "inactive"):
         raise loop_invalid("status", "The selected status is invalid.")
     return topic, trigger, url
 

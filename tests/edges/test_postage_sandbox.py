@@ -256,8 +256,18 @@ class TestLabel:
             assert bought.tracking_id
             document = None
             while document is None:
-                document = await d.source.document(bought.shipment_id, "77-A1", "PDF")
+                document = (await d.source.document(bought.shipment_id, "77-A1", "PDF")).document
             assert document.startswith(b"%PDF")
+
+    async def test_a_late_tracking_id_comes_with_the_documents(self):
+        """Case 1: Amazon may name no tracking id at the purchase; reading the documents again brings it."""
+        async with desk(tracking_after=0.2) as d:
+            bought = await d.bought()
+            assert (bought.tracking_id, bought.document is None) == ("", False)
+            while not bought.tracking_id:
+                bought = await d.source.document(bought.shipment_id, "77-A1", "PDF")
+            assert bought.tracking_id.startswith("TBA9")
+            assert bought.document is not None
 
     async def test_voiding_twice_is_voiding(self):
         """Case 8: a label that was given back already is no error."""

@@ -1,9 +1,21 @@
 """The control API does what the Sandbox object does, and explains what it does not do."""
 
-import pytest
+import re
+from pathlib import Path
+from typing import get_args
 
-from adapters.sandbox import control
-from tests.edges.test_sandbox_swagger import Answer, outside
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from adapters.sandbox import Fault, control
+from adapters.sandbox.control import ControlVendor
+from adapters.sandbox.faults import FaultKind
+from adapters.sandbox.openapi import describe
+from adapters.sandbox.operations import OPERATIONS
+from tests.edges.test_sandbox_swagger import Answer, outside, purchase_request, rates_request
+
+VENDORS = ("amazon", "shipping", "lwa", "loop", "webhook")
+SECRETS = ("client_secret", "refresh_token", "loop_api_key", "webhook_secret", "return_service_id")
 
 
 async def order(out, operation: str, **arguments) -> Answer:
@@ -91,3 +103,124 @@ async def test_all_three_listeners_close():
         for url in urls:
             with pytest.raises(OSError, match="Cannot connect"):
                 await other.send("GET", url)
+
+
+async def test_the_description_is_valid_openapi_and_complete():
+    """`/openapi.json` is OpenAPI 3.1, describes every route of the control listener, and nothing that is not there."""
+    async with outside() as out:
+        root = out.sandbox.control_url.removesuffix("/control")
+        description = (await out.send("GET", f"{root}/openapi.json")).body
+        OpenAPIV31SpecValidator(description).validate()
+        told = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+        served = {(r.method, r.path) for r in ControlVendor(out.sandbox).routes() if r.operation != "unknown"}
+        assert told == served
+        for method, path in sorted(told):
+            answer = await out.send(method, root + path, data=b"[]" if method == "POST" else None)
+            assert answer.status == (400 if method == "POST" else 200), path
+
+
+async def test_the_description_tells_the_arguments():
+    """Each operation's arguments are a schema with what is needed, what may be said, and the choices there are."""
+    async with outside() as out:
+        root = out.sandbox.control_url.removesuffix("/control")
+        description = (await out.send("GET", f"{root}/openapi.json")).body
+        schemas = description["components"]["schemas"]
+        assert schemas["settle_review"]["required"] == ["return_id", "how"]
+        assert schemas["settle_review"]["properties"]["how"]["enum"] == ["close", "process", "unflag", "cancel"]
+        assert "exchange_sku" in schemas["ReturnLine"]["properties"]
+        operation = description["paths"]["/control/receive"]["post"]
+        assert operation["tags"] == ["Amazon"]
+        assert operation["summary"].startswith("Let a fulfillment center process one unit")
+        assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/receive")
+        assert operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["result"] == {
+            "type": "string"
+        }
+
+
+async def test_the_page_is_served_and_uses_what_exists():
+    """Every call that the page makes is described, with arguments that the operation has; it holds no secret."""
+    async with outside() as out:
+        root = out.sandbox.control_url.removesuffix("/control")
+        answer = await out.send("GET", f"{root}/")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        page, paths = answer.text, describe()["paths"]
+        forms = re.findall(r'<form data-play="(\w+)">(.*?)</form>', page, re.DOTALL)
+        buttons = re.findall(r'data-do="(\w+)"', page)
+        calls = re.findall(r'play\("(\w+)", ', page)
+        looks = re.findall(r'look\("(\w+)"\)', page)
+        assert len(forms) >= 3
+        assert {*buttons, *calls} >= {"lose", "cancel_return", "create_order", "submit_return", "set_faults"}
+        for name in (*[form for form, _ in forms], *buttons, *calls):
+            assert "post" in paths[f"/control/{name}"]
+        assert all("get" in paths[f"/control/{name}"] for name in looks)
+        for name, form in forms:
+            assert {"return_id", *re.findall(r'name="(\w+)"', form)} <= set(OPERATIONS[name].arguments.model_fields)
+        fault = re.search(r'<form id="fault">(.*?)</form>', page, re.DOTALL)[1]
+        assert set(re.findall(r'name="(\w+)"', fault)) <= set(Fault.__dataclass_fields__)
+        assert set(re.findall(r"<option>(\w+)", fault)) == {*VENDORS, *get_args(FaultKind)}
+        assert not any(getattr(out.sandbox.options, name) in page for name in SECRETS)
+        assert len(page.splitlines()) <= 200
+
+
+@pytest.mark.parametrize(
+    ("operation", "argument"),
+    [("settle_review", "how"), ("carry", "status"), ("receive", "condition")],
+)
+async def test_the_choices_of_the_page_are_real(operation, argument):
+    """What the page offers to choose from is taken by the sandbox."""
+    page = (Path(control.__file__).parent / "page.html").read_text()
+    form = re.search(rf'<form data-play="{operation}">(.*?)</form>', page, re.DOTALL)[1]
+    choices = re.findall(r"<option>(\w+)", re.search(rf'<select name="{argument}">(.*?)</select>', form)[1])
+    assert choices
+    arguments = {"return_id": 1} | ({"line": 1} if operation == "receive" else {})
+    for choice in choices:
+        assert OPERATIONS[operation].check(arguments | {argument: choice})[argument] == choice
+
+
+async def test_a_return_has_a_history():
+    """The snapshot tells, with times, what everybody did to a return."""
+    async with outside() as out:
+        out.sandbox.create_order("1001", {"SOCK": 1})
+        ret = out.sandbox.submit_return("#1001", [{"sku": "SOCK"}])
+        await out.give_back("1001", await out.unit("1001", "u1"))
+        request = out.sandbox.snapshot()["loop"]["returns"][str(ret)]["label_requests"][0]
+        rates = await out.shipping("POST", "/shipments/rates", rates_request())
+        bought = (await out.shipping("POST", "/shipments", purchase_request(rates))).body["payload"]
+        tracking_id = bought["packageDocumentDetails"][0]["trackingId"]
+        body = {"label_request_id": request, "tracking_number": tracking_id, "carrier": "Amazon"}
+        made = await out.loop("POST", "/labels", body | {"label_url": "https://x.example/l", "rate": {"amount": 1}})
+        assert (await order(out, "carry", return_id=ret, status="Delivered")).body == {"result": [tracking_id]}
+        out.sandbox.receive(ret, sku="SOCK", condition="Defective")
+        line = out.sandbox.snapshot()["loop"]["returns"][str(ret)]["line_items"][0]["line_item_id"]
+        graded = {"line_item_id": line, "description": "Amazon: Defective"}
+        await out.loop("POST", "/dispositioning/grade", {"items": [graded]})
+        await out.loop("POST", f"/warehouse/return/{ret}/note", {"content": "look at it"})
+        await out.loop("POST", f"/warehouse/return/{ret}/flag")
+        out.sandbox.settle_review(ret, "process")
+        history = out.sandbox.snapshot()["loop"]["returns"][str(ret)]["history"]
+        assert [entry["what"] for entry in history] == [
+            "shopper: submitted",
+            f"Loop: label request {request} issued",
+            f"provider: label {made.body['id']}, Amazon {tracking_id}",
+            f"carrier: Delivered, {tracking_id}",
+            "Amazon: u1 is Defective, RNO1",
+            "warehouse: SOCK graded, Amazon: Defective",
+            "note: look at it",
+            "Loop: review",
+            "Loop: closed",
+            "Loop: outcomes given",
+        ]
+        assert all(entry["at"].endswith("Z") for entry in history)
+
+
+async def test_the_snapshot_tells_the_faults_that_are_left():
+    """What may still go wrong is shown with how often; what is used up is not."""
+    async with outside() as out:
+        faults = [{"vendor": "loop", "kind": "drop"}, {"vendor": "amazon", "kind": "empty", "count": 2}]
+        await order(out, "set_faults", faults=faults)
+        await out.order("x")
+        left = out.sandbox.snapshot()["faults"]
+        assert [(f["vendor"], f["kind"], f["count"]) for f in left] == [("loop", "drop", None), ("amazon", "empty", 1)]
+        await out.order("x")
+        assert [f["vendor"] for f in out.sandbox.snapshot()["faults"]] == ["loop"]
+        assert (await order(out, "set_faults", faults=left)).status == 200

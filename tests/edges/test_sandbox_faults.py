@@ -4,6 +4,7 @@ import asyncio
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from adapters.sandbox import ControlError, Fault
 from adapters.sandbox.faults import FaultProfile
@@ -156,3 +157,51 @@ async def test_calls_are_logged_in_order_without_secrets():
         options = out.sandbox.options
         for secret in (out.token, options.loop_api_key, options.client_secret, options.refresh_token, "order_name"):
             assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("vendor", "status", "code"),
+    [
+        ("amazon", 429, "QuotaExceeded"),
+        ("amazon", 500, "InternalFailure"),
+        ("shipping", 503, "ServiceUnavailable"),
+    ],
+)
+async def test_amazons_own_trouble_is_json(vendor, status, code):
+    """An error in Amazon's own words has its envelope, and shows no rate limit."""
+    async with outside() as out:
+        out.sandbox.set_faults([Fault(vendor=vendor, kind="error", status=status)])
+        answer = await (out.order("A-1") if vendor == "amazon" else out.shipping("GET", "/tracking"))
+        assert (answer.status, answer.body["errors"][0]["code"]) == (status, code)
+        assert "x-amzn-RateLimit-Limit" not in answer.headers
+
+
+async def test_the_other_vendors_own_trouble_is_json():
+    """LWA has its ServerError, Loop a message."""
+    async with outside() as out:
+        out.sandbox.set_faults(
+            [Fault(vendor="lwa", kind="error", status=500), Fault(vendor="loop", kind="error", status=500)]
+        )
+        refused = await out.log_in()
+        assert (refused.status, refused.body["error"]) == (500, "ServerError")
+        answer = await out.loop("GET", "/webhooks")
+        assert (answer.status, answer.body) == (500, {"message": "Server Error"})
+        out.sandbox.set_faults([Fault(vendor="loop", kind="error", status=429)])
+        assert (await out.loop("GET", "/webhooks")).body == {"message": "Too Many Attempts."}
+
+
+async def test_a_delay_begins_when_the_request_is_complete():
+    """A slow vendor takes the whole request in first: the silence is not spent while the body is still on its way."""
+    async with outside() as out:
+        out.sandbox.set_faults([Fault(vendor="loop", kind="delay", seconds=0.3)])
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(out.sandbox.loop_url).port)
+        body = b'{"topic": "x"}'
+        head = f"POST /api/webhooks HTTP/1.1\r\nHost: x\r\nX-Authorization: {out.sandbox.options.loop_api_key}\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
+        await out.clock.wait(asyncio.Event(), 0.35)
+        writer.write(body[5:])
+        complete = out.clock.monotonic()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 422")
+        assert out.clock.monotonic() - complete >= 0.25
+        writer.close()
+        await writer.wait_closed()
