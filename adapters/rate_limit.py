@@ -149,7 +149,7 @@ class AmazonLimits:
         jitter: Jitter = random.random,
     ) -> None:
         """Take (rate per second, burst) per operation; `on_throttle(operation, seconds)` hears of each pause."""
-        self._clock = clock
+        self.clock = clock
         self._jitter = jitter
         self._on_throttle = on_throttle
         self._default = default
@@ -188,7 +188,7 @@ class AmazonLimits:
         return self._buckets[operation]
 
     def _new_bucket(self, rate: float, burst: float) -> TokenBucket:
-        return TokenBucket(self._clock, *self._within(rate, burst), jitter=self._jitter)
+        return TokenBucket(self.clock, *self._within(rate, burst), jitter=self._jitter)
 
     def _within(self, rate: float, burst: float) -> tuple[float, float]:
         return rate * self.RATE_MARGIN, max(1.0, burst - rate * self.ARRIVAL_JITTER)

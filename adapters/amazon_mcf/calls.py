@@ -1,5 +1,6 @@
 """How every call to the Selling Partner API is made: its turn, its token, one fresh token, its words for a refusal."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -8,7 +9,7 @@ from adapters.amazon_mcf.envelope import UNAUTHORIZED, denial
 from adapters.rate_limit import AmazonLimits
 from adapters.transport import Reply, Transport
 from daemon.errors import CredentialsRefused, RateLimited, Refused
-from daemon.ports import Lane
+from daemon.ports import Clock, Lane
 
 T = TypeVar("T")
 DENIED = frozenset({401, 403})
@@ -35,24 +36,74 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+class Admission:
+    """Whether an API lets us in. While it does not, one call in five minutes finds out whether it does again."""
+
+    SECONDS = 300.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = -math.inf
+        self.refused = ""
+
+    def check(self) -> None:
+        """Raise CredentialsRefused, without a call, while the API is parked."""
+        left = self._until - self._clock.monotonic()
+        if self.refused and left > 0:
+            raise CredentialsRefused(f"{self.refused}; it will be tried again", retry_after=left)
+
+    def admit(self) -> None:
+        """Check once more; of a parked API, make everybody else wait for the call that now finds out."""
+        self.check()
+        self._until = self._clock.monotonic() + self.SECONDS
+
+    def park(self, words: str) -> None:
+        """Take note of a refusal that is about us."""
+        self.refused = words
+        self._until = self._clock.monotonic() + self.SECONDS
+
+    def lift(self) -> None:
+        """Take note of an answer that is no refusal."""
+        self.refused = ""
+
+
 class SellingPartnerApi:
-    """Makes calls for one seller. `endpoint` is the region's host with its scheme."""
+    """Makes calls for one seller to one of its APIs. `endpoint` is the region's host with its scheme.
+
+    `probe` is a call that any seller with the role may make; None where no call holds anything that Amazon could find
+    odd. Amazon answers 403 to odd ids as well as to a seller without the role, and only the probe tells which it was.
+    """
 
     def __init__(
-        self, transport: Transport, tokens: Tokens, limits: AmazonLimits, *, endpoint: str, user_agent: str
+        self,
+        transport: Transport,
+        tokens: Tokens,
+        limits: AmazonLimits,
+        *,
+        endpoint: str,
+        user_agent: str,
+        probe: Request | None = None,
     ) -> None:
         self._transport = transport
         self._tokens = tokens
         self._limits = limits
         self._endpoint = endpoint.rstrip("/")
         self._user_agent = user_agent
+        self._probe = probe
+        self._admission = Admission(limits.clock)
+
+    @property
+    def refused(self) -> str:
+        """Why this API is parked; empty while it is not."""
+        return self._admission.refused
 
     async def call(self, request: Request, lane: Lane, decode: Callable[[int, bytes], T]) -> T:
         """Wait for a turn, send, and decode.
 
         Nothing is sent twice, but for one repeat with a fresh token after a 401 or 403, which have no effect. After
-        that, 401 is CredentialsRefused; 403 is Refused, for Amazon answers it to odd ids too.
+        that it is CredentialsRefused, which parks this API, or Refused when only this call was not liked.
         """
+        self._admission.check()
         try:
             reply = await self._authorized(request, lane)
             return decode(reply.status, reply.body)
@@ -61,20 +112,30 @@ class SellingPartnerApi:
             raise
 
     async def _authorized(self, request: Request, lane: Lane) -> Reply:
-        reply, token = await self._attempt(request, lane)
+        reply, token = await self._attempt(request, lane, admit=True)
+        if reply.status in DENIED:
+            self._tokens.drop(token)
+            reply, _ = await self._attempt(request, lane)
         if reply.status not in DENIED:
-            return reply
-        self._tokens.drop(token)
-        reply, _ = await self._attempt(request, lane)
-        if reply.status not in DENIED:
+            self._admission.lift()
             return reply
         words = denial(request.operation, reply.status, reply.body)
-        if reply.status == 401:
-            raise CredentialsRefused(f"amazon {request.operation}: {words}")
-        raise Refused(UNAUTHORIZED, words)
+        if reply.status == 403 and await self._lets_us_in(lane):
+            self._admission.lift()
+            raise Refused(UNAUTHORIZED, words)
+        self._admission.park(f"amazon {request.operation}: {words}")
+        raise CredentialsRefused(self.refused)
 
-    async def _attempt(self, request: Request, lane: Lane) -> tuple[Reply, str]:
+    async def _lets_us_in(self, lane: Lane) -> bool:
+        if self._probe is None:
+            return False
+        reply, _ = await self._attempt(self._probe, lane)
+        return reply.status not in DENIED
+
+    async def _attempt(self, request: Request, lane: Lane, *, admit: bool = False) -> tuple[Reply, str]:
         await self._limits.acquire(request.operation, lane)
+        if admit:
+            self._admission.admit()
         token = await self._tokens.token()
         reply = await self._transport.send(
             request.method,

@@ -24,8 +24,15 @@ class McfNetwork:
         marketplace_id: str,
         user_agent: str,
     ) -> None:
-        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, user_agent=user_agent)
+        since_now = wire.orders_path(limits.clock.now(), "")
+        probe = Request(operation=wire.LIST_ORDERS, method="GET", path=since_now)
+        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, user_agent=user_agent, probe=probe)
         self._marketplace_id = marketplace_id
+
+    @property
+    def refused(self) -> str:
+        """Why Fulfillment Outbound is parked; empty while it is not."""
+        return self._api.refused
 
     async def order(self, order_id: str, lane: Lane) -> FulfillmentOrder | None:
         """Read one fulfillment order; None when Amazon knows none, and for a blank id, whose path is the list's."""

@@ -17,6 +17,8 @@ MOST_ERRORS = 5
 FAILING = frozenset({"internalfailure", "internalerror", "internalservererror", "serviceunavailable"})
 LIMITING = frozenset({"quotaexceeded", "toomanyrequests", "requestthrottled"})
 
+UNKNOWN = re.compile(r"not(be)?found|does(not|nt)exist|nosuch|unabletofind")
+
 E_MAIL = re.compile(r"\S+@\S+")
 
 
@@ -43,6 +45,13 @@ class Answer:
     def failed(self) -> bool:
         """It carries no result; Amazon also says so with status 200 and a list of errors."""
         return self.status >= 300 or bool(self.errors and not (self.payload and self.payload.members))
+
+    @property
+    def unknown(self) -> bool:
+        """Nothing has that id: a 404 of the application (not of a gateway), or the 400 that Amazon really sends."""
+        if self.status == 404:
+            return bool(self.errors)
+        return self.status == 400 and self.said(UNKNOWN)
 
     def accept(self, private: Collection[str] = ()) -> Node:
         """Return the payload; raises Refused, or Transient for an error that passes, or ContractBroken."""

@@ -29,8 +29,6 @@ from daemon.domain.postage import (
 from daemon.domain.returns import Transit
 from daemon.errors import Refused
 
-NOT_HEARD_OF = "NotFound"
-
 
 class ReturnServicePostage:
     """Implements the LabelSource port. `service_id` is the merchant's Return Service ID and is told to nobody else."""
@@ -40,14 +38,18 @@ class ReturnServicePostage:
         self._service_id = service_id
         self._label_format = label_format
 
+    @property
+    def refused(self) -> str:
+        """Why Amazon Shipping is parked; empty while it is not."""
+        return self._shipping.refused
+
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
         """The rate whose service is the return service. Raises Refused when a shopper could not print its label."""
-        quote = await self._shipping.rates(_rate_request(order))
-        rate = next((rate for rate in quote.rates if rate.service_id == self._service_id), None)
-        if rate is None:
-            return NotOffered(offered=tuple(rate.service_id for rate in quote.rates))
-        choice = choose_document(rate, self._label_format)
-        return _offer(quote.request_token, rate, choice)
+        quote = await self._shipping.rates(_rate_request(order), self._service_id)
+        if quote.rate is None:
+            return NotOffered(offered=quote.offered)
+        choice = choose_document(quote.rate, self._label_format)
+        return _offer(quote.request_token, quote.rate, choice)
 
     async def buy(self, body: bytes, key: str) -> BoughtPostage | OfferExpired:
         """Send the saved purchase request under its key."""
@@ -57,13 +59,11 @@ class ReturnServicePostage:
             if error.code == TOKEN_EXPIRED:
                 return OfferExpired()
             raise
-        return BoughtPostage(
-            shipment_id=purchase.shipment_id, tracking_id=purchase.tracking_id or "", document=_label(purchase)
-        )
+        return _bought(purchase)
 
-    async def document(self, shipment_id: str, reference: str, label_format: str) -> bytes | None:
-        """The label's pages, once Amazon has made them."""
-        return _label(await self._shipping.documents(shipment_id, reference, label_format))
+    async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
+        """The label's pages and its number, once Amazon has made them."""
+        return _bought(await self._shipping.documents(shipment_id, reference, label_format))
 
     async def void(self, shipment_id: str) -> None:
         """Give an unused label back."""
@@ -71,12 +71,9 @@ class ReturnServicePostage:
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """Where the parcel is; nothing at all while the carrier has not heard of it."""
-        try:
-            reading = await self._shipping.tracking(tracking_id, carrier_id)
-        except Refused as error:
-            if error.code == NOT_HEARD_OF:
-                return Tracking()
-            raise
+        reading = await self._shipping.tracking(tracking_id, carrier_id)
+        if reading is None:
+            return Tracking()
         return Tracking(
             transit=reading.transit,
             lost=reading.lost,
@@ -118,5 +115,6 @@ def _offer(token: str, rate: Rate, choice: DocumentChoice) -> PostageOffer:
     )
 
 
-def _label(purchase: Purchase) -> bytes | None:
-    return next((d.content for d in purchase.documents if d.kind == LABEL), None)
+def _bought(purchase: Purchase) -> BoughtPostage:
+    label = next((d.content for d in purchase.documents if d.kind == LABEL), None)
+    return BoughtPostage(shipment_id=purchase.shipment_id, tracking_id=purchase.tracking_id or "", document=label)

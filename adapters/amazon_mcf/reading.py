@@ -37,15 +37,19 @@ class Node:
         return value if value.strip() else None
 
     def count(self, name: str) -> int:
-        """Return a whole number from 0 to 2³¹ − 1 that must be there."""
+        """Return a whole number from 0 to 2³¹ − 1 that must be there, also one that is written as text."""
         value = self.members.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
             raise self.broken(name, "is not a count")
         return value
 
     def flag(self, name: str) -> bool:
-        """Return a boolean that must be there."""
+        """Return a boolean; an absent one is false."""
         value = self.members.get(name)
+        if value is None:
+            return False
         if not isinstance(value, bool):
             raise self.broken(name, "is not a boolean")
         return value

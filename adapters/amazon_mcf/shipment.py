@@ -92,20 +92,15 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ineligible:
-    """A service that does not take the parcel, and Amazon's codes for why."""
-
-    service_id: str
-    codes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What getRates offers; to be bought within ten minutes, by its token."""
+    """What getRates says of the service asked for; to be bought within ten minutes, by its token.
+
+    `rate` is None when the service is not `offered`. Of other services nothing else is read.
+    """
 
     request_token: str = field(repr=False)
-    rates: tuple[Rate, ...]
-    ineligible: tuple[Ineligible, ...]
+    rate: Rate | None
+    offered: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

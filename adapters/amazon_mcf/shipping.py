@@ -30,8 +30,13 @@ class AmazonShipping:
         self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, user_agent=user_agent)
         self._business = {"x-amzn-shipping-business-id": business_id}
 
-    async def rates(self, parcel: RateRequest) -> Quote:
-        """Ask what is on offer for one parcel; a refusal never repeats the shopper's name or address."""
+    @property
+    def refused(self) -> str:
+        """Why Amazon Shipping is parked; empty while it is not."""
+        return self._api.refused
+
+    async def rates(self, parcel: RateRequest, service_id: str) -> Quote:
+        """Ask what a service takes for one parcel; a refusal never repeats the shopper's name or address."""
         request = Request(
             operation=wire.GET_RATES,
             method="POST",
@@ -39,7 +44,7 @@ class AmazonShipping:
             body=wire.encode_rates(parcel),
             headers=self._business,
         )
-        decode = partial(wire.decode_quote, private=wire.private_texts(parcel))
+        decode = partial(wire.decode_quote, service_id=service_id, private=wire.private_texts(parcel))
         return await self._api.call(request, Lane.SHOPPER, decode)
 
     async def purchase(self, body: bytes, idempotency_key: str) -> Purchase:
@@ -68,8 +73,8 @@ class AmazonShipping:
         request = Request(operation=wire.CANCEL, method="PUT", path=path, headers=self._business)
         await self._api.call(request, Lane.BACKGROUND, wire.decode_cancelled)
 
-    async def tracking(self, tracking_id: str, carrier_id: str) -> Tracking:
-        """Read where a parcel is; Refused (NotFound) while the carrier has not heard of it."""
+    async def tracking(self, tracking_id: str, carrier_id: str) -> Tracking | None:
+        """Read where a parcel is; None while the carrier has not heard of it."""
         path = tracking_path(tracking_id, carrier_id)
         request = Request(operation=GET_TRACKING, method="GET", path=path, headers=self._business)
         return await self._api.call(request, Lane.BACKGROUND, decode_tracking)

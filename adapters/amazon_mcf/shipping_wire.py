@@ -18,7 +18,6 @@ from adapters.amazon_mcf.shipment import (
     Document,
     DocumentChoice,
     DocumentOffer,
-    Ineligible,
     PrintOption,
     Purchase,
     Quote,
@@ -68,19 +67,14 @@ def encode_rates(request: RateRequest) -> bytes:
     return json.dumps(body).encode()
 
 
-def decode_quote(status: int, body: bytes, private: Collection[str]) -> Quote:
-    """Read the offers. `private` are the shopper's texts that were sent; a refusal is told without them."""
+def decode_quote(status: int, body: bytes, service_id: str, private: Collection[str]) -> Quote:
+    """Read the offer of a service. `private` are the shopper's texts that were sent; a refusal is told without them."""
     payload = _payload(read(GET_RATES, status, body), private)
+    rates = {node.text("serviceId"): node for node in reversed(payload.children("rates"))}
     return Quote(
         request_token=payload.text("requestToken"),
-        rates=tuple(_rate(node) for node in payload.children("rates")),
-        ineligible=tuple(
-            Ineligible(
-                service_id=node.text("serviceId"),
-                codes=tuple(reason.text("code") for reason in node.children("ineligibilityReasons")),
-            )
-            for node in payload.children("ineligibleRates")
-        ),
+        rate=_rate(rates[service_id]) if service_id in rates else None,
+        offered=tuple(reversed(rates)),
     )
 
 

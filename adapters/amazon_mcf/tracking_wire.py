@@ -52,9 +52,12 @@ def tracking_path(tracking_id: str, carrier_id: str) -> str:
     return f"/shipping/v2/tracking?trackingId={quote(tracking_id, safe='')}&carrierId={quote(carrier_id, safe='')}"
 
 
-def decode_tracking(status: int, body: bytes) -> Tracking:
-    """Read where a parcel is."""
-    payload = read(GET_TRACKING, status, body).accept()
+def decode_tracking(status: int, body: bytes) -> Tracking | None:
+    """Read where a parcel is; None when Amazon says that it knows of none. How it says so is documented nowhere."""
+    answer = read(GET_TRACKING, status, body)
+    if answer.unknown:
+        return None
+    payload = answer.accept()
     summary = payload.optional_child("summary")
     word = (summary.optional_text("status") if summary else None) or ""
     folded = word.strip().casefold()

@@ -5,12 +5,14 @@ A shopper's address (`destinationAddress`) is in the answers and is never read.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 from urllib.parse import quote
 
-from adapters.amazon_mcf.envelope import LONGEST_CODE, LONGEST_MESSAGE, Answer, printable, read
+from adapters.amazon_mcf.envelope import LONGEST_CODE, LONGEST_MESSAGE, printable, read
 from adapters.amazon_mcf.reading import Node
+from daemon.domain.naming import OWN_ITEM
 from daemon.domain.orders import (
     CreateAnswer,
     FulfillmentOrder,
@@ -23,7 +25,10 @@ from daemon.domain.orders import (
     ShippedItem,
 )
 from daemon.domain.returns import ReturnUnit
+from daemon.errors import ContractBroken
 from daemon.ports import OrderHead, OrderPage
+
+T = TypeVar("T")
 
 BASE = "/fba/outbound/2020-07-01"
 GET_ORDER = "getFulfillmentOrder"
@@ -32,7 +37,9 @@ LIST_REASONS = "listReturnReasonCodes"
 CREATE_RETURN = "createFulfillmentReturn"
 
 PROCESSED = {"new": False, "processed": True}
-UNKNOWN_ORDER = re.compile(r"not(be)?found|does(not|nt)exist|nosuch|unabletofind")
+CONDITIONS = {
+    word.casefold(): word for word in ("Sellable", "Defective", "CustomerDamaged", "CarrierDamaged", "FulfillerDamaged")
+}
 
 
 def encode_id(text: str) -> str:
@@ -80,18 +87,19 @@ def encode_create(units: Sequence[ReturnUnit]) -> bytes:
 def decode_order(status: int, body: bytes) -> FulfillmentOrder | None:
     """Read one order; None when Amazon says that it knows no such order."""
     answer = read(GET_ORDER, status, body)
-    if _is_unknown(answer):
+    if answer.unknown:
         return None
     payload = answer.accept()
     head = payload.child("fulfillmentOrder")
+    items = _readable(_listed_item, payload.children("returnItems"), _is_ours)
     return FulfillmentOrder(
         order_id=head.text("sellerFulfillmentOrderId"),
         displayable_order_id=head.optional_text("displayableOrderId") or "",
         status=head.text("fulfillmentOrderStatus"),
         items=tuple(_order_item(node) for node in payload.children("fulfillmentOrderItems")),
-        shipments=tuple(_shipment(node) for node in payload.children("fulfillmentShipments")),
-        return_items=tuple(_return_item(node) for node in payload.children("returnItems")),
-        authorizations=tuple(_authorization(node) for node in payload.children("returnAuthorizations")),
+        shipments=_readable(_shipment, payload.children("fulfillmentShipments"), _has_left),
+        return_items=items,
+        authorizations=_readable(_authorization, payload.children("returnAuthorizations"), _named_by(items)),
     )
 
 
@@ -124,11 +132,44 @@ def decode_page(status: int, body: bytes) -> OrderPage:
     return OrderPage(heads=heads, next_token=payload.optional_text("nextToken") or "")
 
 
-def _is_unknown(answer: Answer) -> bool:
-    """Recognise an unknown order: a 404 of the application (not of a gateway), or the 400 that Amazon really sends."""
-    if answer.status == 404:
-        return bool(answer.errors)
-    return answer.status == 400 and answer.said(UNKNOWN_ORDER)
+def _readable(decode: Callable[[Node], T], nodes: Sequence[Node], needed: Callable[[Node], bool]) -> tuple[T, ...]:
+    """Read the rows; one that is not needed, and cannot be read, must not make the whole order unreadable."""
+    rows = []
+    for node in nodes:
+        try:
+            rows.append(decode(node))
+        except ContractBroken:
+            if needed(node):
+                raise
+    return tuple(rows)
+
+
+def _has_left(shipment: Node) -> bool:
+    """A shipment that is being prepared, or was cancelled, may lack its id and its items."""
+    word = shipment.members.get("fulfillmentShipmentStatus")
+    return not isinstance(word, str) or word.strip().casefold() == "shipped"
+
+
+def _is_ours(item: Node) -> bool:
+    name = item.members.get("sellerReturnItemId")
+    return isinstance(name, str) and name.startswith(OWN_ITEM)
+
+
+def _listed_item(node: Node) -> ReturnItem:
+    """Read a unit of anybody's. Others may return units of the order, too, by hand for example: only that counts."""
+    if _is_ours(node):
+        return _return_item(node)
+    return ReturnItem(
+        return_item_id=node.optional_text("sellerReturnItemId") or "",
+        order_item_id=node.text("sellerFulfillmentOrderItemId"),
+        shipment_id=node.text("amazonShipmentId"),
+        processed=PROCESSED.get((node.optional_text("status") or "").strip().casefold(), False),
+    )
+
+
+def _named_by(items: Sequence[ReturnItem]) -> Callable[[Node], bool]:
+    ours = {item.authorization_id for item in items if item.return_item_id.startswith(OWN_ITEM)}
+    return lambda authorization: authorization.members.get("returnAuthorizationId") in ours
 
 
 def _order_item(node: Node) -> OrderItem:
@@ -165,10 +206,15 @@ def _return_item(node: Node) -> ReturnItem:
         processed=processed,
         changed_at=node.optional_time("statusChangedDate"),
         authorization_id=node.optional_text("returnAuthorizationId"),
-        condition=node.optional_text("returnReceivedCondition"),
+        condition=_condition(node.optional_text("returnReceivedCondition")),
         reason=node.optional_text("amazonReturnReasonCode"),
         center=node.optional_text("fulfillmentCenterId"),
     )
+
+
+def _condition(word: str | None) -> str | None:
+    """Spell a condition as the model does, however Amazon spelled it; an unknown one stays as it is."""
+    return None if word is None else CONDITIONS.get(word.strip().casefold(), word)
 
 
 def _invalid_item(node: Node) -> InvalidItem:

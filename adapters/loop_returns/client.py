@@ -83,15 +83,16 @@ class LoopPortal:
         return wire_labels.read_label_request(value, request_id)
 
     async def issued_requests(self) -> Sequence[IssuedRequest]:
-        """Page through the issued label requests until a page is short or brings nothing new."""
-        limit = wire_writes.PAGE_SIZE
+        """Page through the issued label requests until a page brings nothing new: Loop may cap its pages."""
         requests: dict[str, IssuedRequest] = {}
-        for number in range(MAX_PAGES):
+        offset = 0
+        for _ in range(MAX_PAGES):
             known = len(requests)
-            value = await self._ask(ISSUED_REQUESTS, wire_writes.issued_path(limit, number * limit))
+            value = await self._ask(ISSUED_REQUESTS, wire_writes.issued_path(wire_writes.PAGE_SIZE, offset))
             page = wire_labels.read_request_page(value)
             requests |= {request.request_id: request for request in page.requests}
-            if page.size < limit or len(requests) == known:
+            offset += page.size
+            if len(requests) == known:
                 break
         return list(requests.values())
 

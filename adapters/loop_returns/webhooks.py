@@ -4,18 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from adapters.loop_returns.wire_webhooks import (
-    LabelRequestCancelled,
-    LabelRequestIssued,
-    ProcessingFailed,
-    ReturnChanged,
-    WebhookDelivery,
-    decode_delivery,
-    digest,
-    verify,
-)
-from daemon.domain.portal import Message, ProcessingTrouble, RequestCancelled, RequestIssued
-from daemon.domain.portal import ReturnChanged as ReturnNews
+from adapters.loop_returns.wire_webhooks import WebhookDelivery, decode_delivery, digest, verify
 from daemon.errors import ContractBroken, Transient, WebhookRejected
 from daemon.ports import Clock
 
@@ -31,21 +20,6 @@ Intake = Callable[[str, WebhookDelivery, str, float], Awaitable[bool]]
 
 DeadLetters = Callable[[str, bytes, str], Awaitable[None]]
 """Keeps (shop, body, reason) and returns after the commit."""
-
-
-def message_of(delivery: WebhookDelivery) -> Message | None:
-    """What a delivery says to the daemon; None when it asks for nothing."""
-    match delivery:
-        case LabelRequestIssued():
-            return RequestIssued(return_id=delivery.return_id, request_id=delivery.request_id)
-        case LabelRequestCancelled():
-            return RequestCancelled(return_id=delivery.return_id, request_id=delivery.request_id)
-        case ReturnChanged():
-            return ReturnNews(return_id=delivery.return_id, state=delivery.state)
-        case ProcessingFailed():
-            return ProcessingTrouble(return_id=delivery.return_id, message=delivery.message)
-        case _:
-            return None
 
 
 class UnknownShop(WebhookRejected):

@@ -14,9 +14,10 @@
 from contextlib import suppress
 
 from adapters.loop_returns.wire_json import parse, printable
-from daemon.errors import ContractBroken, CredentialsRefused, Refused
+from daemon.errors import ContractBroken, CredentialsRefused, Refused, Unavailable
 
 NOT_FOUND = "NOT_FOUND"
+UNEXPECTED = "UNEXPECTED_ERROR"
 MESSAGE_LIMIT = 200
 CODE_LIMIT = 60
 
@@ -24,8 +25,8 @@ CODE_LIMIT = 60
 def answer(what: str, status: int, body: bytes) -> object:
     """Return the JSON of an answer that is no refusal, None when the body is empty.
 
-    Raises CredentialsRefused (401), Refused, or ContractBroken for what is neither JSON nor empty: a page of HTML is
-    not Loop's word on anything.
+    Raises CredentialsRefused (401), Refused, Unavailable for an error of Loop's own, or ContractBroken for what is
+    neither JSON nor empty: a page of HTML is not Loop's word on anything.
     """
     if status == 401:
         raise CredentialsRefused(f"{what}: Loop does not accept the API key")
@@ -33,6 +34,8 @@ def answer(what: str, status: int, body: bytes) -> object:
     if status < 300 and not _is_refusal(value):
         return value
     code, message = complaint(value)
+    if code == UNEXPECTED:
+        raise Unavailable(f"{what}: {UNEXPECTED} (status {status})")
     raise Refused(NOT_FOUND if status == 404 else code or f"HTTP_{status}", message)
 
 

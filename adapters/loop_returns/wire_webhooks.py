@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adapters.loop_returns.wire_json import Id, Payload, State, Text, Word, parse, printable, read
-from daemon.domain.portal import PortalState
+from daemon.domain.portal import (
+    Message,
+    PortalState,
+    ProcessingTrouble,
+    RequestCancelled,
+    RequestIssued,
+    ReturnChanged,
+)
 from daemon.errors import BadSignature
 
 MESSAGE_LIMIT = 120
@@ -20,57 +27,24 @@ CANONICAL_LIMIT = 256 * 1024  # bytes; whoever cannot sign must not make us pars
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivery:
-    """What every delivery has; `return_id` is "" when it names no return."""
+    """A delivery; `message` is what it says to the daemon, None when that acts on nothing of the kind."""
 
     topic: str
     trigger: str
-    return_id: str = ""
+    message: Message | None = None
+
+    @property
+    def return_id(self) -> str:
+        """The return that it names, if any."""
+        return self.message.return_id if self.message else ""
 
     @property
     def subject(self) -> str:
-        """The id of what the delivery is about."""
+        """The id of what the delivery is about: a label request or a return."""
+        match self.message:
+            case RequestIssued(request_id=request_id) | RequestCancelled(request_id=request_id):
+                return request_id
         return self.return_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRequestDelivery(WebhookDelivery):
-    """A delivery about one label request."""
-
-    request_id: str
-
-    @property
-    def subject(self) -> str:
-        """The label request's id."""
-        return self.request_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRequestIssued(LabelRequestDelivery):
-    """Loop asks for a label."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRequestCancelled(LabelRequestDelivery):
-    """Loop no longer wants the label."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnChanged(WebhookDelivery):
-    """A return was created, updated or closed; the state is a hint, the details are the truth."""
-
-    state: PortalState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessingFailed(WebhookDelivery):
-    """A queued outcome came to nothing; the message is one printable line, or empty."""
-
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown(WebhookDelivery):
-    """Nothing that mcfd acts on."""
 
 
 def verify(body: bytes, signature: str | None, secrets: Sequence[bytes]) -> Literal["raw", "canonical"]:
@@ -88,10 +62,12 @@ def decode_delivery(body: bytes) -> WebhookDelivery:
     """Read a delivery whose signature was verified. Raises ContractBroken naming the field that cannot be read."""
     value = parse(body, "Loop webhook")
     envelope = read(_Envelope, value, "Loop webhook")
-    make = _MAKERS.get((envelope.topic, envelope.trigger))
-    if make is None:
-        return Unknown(topic=printable(envelope.topic, WORD_LIMIT), trigger=printable(envelope.trigger, WORD_LIMIT))
-    return make(envelope.topic, envelope.trigger, value)
+    reader = _READERS.get((envelope.topic, envelope.trigger))
+    return WebhookDelivery(
+        topic=printable(envelope.topic, WORD_LIMIT),
+        trigger=printable(envelope.trigger, WORD_LIMIT),
+        message=reader(envelope.trigger, value) if reader else None,
+    )
 
 
 def digest(delivery: WebhookDelivery, body: bytes) -> str:
@@ -141,28 +117,27 @@ class _Processing(Payload):
     message: Text = ""
 
 
-def _issued(topic: str, trigger: str, value: object) -> WebhookDelivery:
+def _issued(trigger: str, value: object) -> Message:
     about = read(_LabelRequest, value, trigger)
-    return LabelRequestIssued(topic=topic, trigger=trigger, request_id=about.id, return_id=about.return_id)
+    return RequestIssued(request_id=about.id, return_id=about.return_id)
 
 
-def _cancelled(topic: str, trigger: str, value: object) -> WebhookDelivery:
+def _cancelled(trigger: str, value: object) -> Message:
     about = read(_LabelRequest, value, trigger)
-    return LabelRequestCancelled(topic=topic, trigger=trigger, request_id=about.id, return_id=about.return_id)
+    return RequestCancelled(request_id=about.id, return_id=about.return_id)
 
 
-def _changed(topic: str, trigger: str, value: object) -> WebhookDelivery:
+def _changed(trigger: str, value: object) -> Message:
     about = read(_Return, value, trigger)
-    return ReturnChanged(topic=topic, trigger=trigger, return_id=about.id, state=about.state)
+    return ReturnChanged(return_id=about.id, state=about.state)
 
 
-def _failed(topic: str, trigger: str, value: object) -> WebhookDelivery:
+def _failed(trigger: str, value: object) -> Message:
     about = read(_Processing, value, trigger)
-    message = printable(about.message, MESSAGE_LIMIT)
-    return ProcessingFailed(topic=topic, trigger=trigger, return_id=about.return_id, message=message)
+    return ProcessingTrouble(return_id=about.return_id, message=printable(about.message, MESSAGE_LIMIT))
 
 
-_MAKERS: Mapping[tuple[str, str], Callable[[str, str, object], WebhookDelivery]] = {
+_READERS: Mapping[tuple[str, str], Callable[[str, object], Message]] = {
     ("label.request", "label.request.issued"): _issued,
     ("label.request", "label.request.cancelled"): _cancelled,
     ("return", "return.created"): _changed,
@@ -171,5 +146,5 @@ _MAKERS: Mapping[tuple[str, str], Callable[[str, str, object], WebhookDelivery]]
     ("return.processing", "return.processing.failed"): _failed,
 }
 
-TRIGGERS = tuple(_MAKERS)
+TRIGGERS = tuple(_READERS)
 """The pairs (topic, trigger) that mcfd listens to."""

@@ -1,5 +1,6 @@
 """The network's client against a real server: headers, turns, tokens, and nothing sent twice."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -134,15 +135,43 @@ async def test_denied_call_is_repeated_once_with_a_fresh_token(status):
 
 
 async def test_second_403_is_refused():
-    """Amazon answers 403 to odd ids too, so the call is refused and the credentials are not blamed."""
-    async with network((403, DENIED), (403, DENIED)) as n:
+    """Amazon answers 403 to odd ids too: where another call is let in, this one is refused and nobody is blamed."""
+    async with network((403, DENIED), (403, DENIED), (200, sample("orders_last_page.json"))) as n:
         with pytest.raises(Refused) as refused:
             await n.client.order("two  blanks", Lane.SHOPPER)
         assert (refused.value.code, refused.value.message) == (
             "Unauthorized",
             "Access to requested resource is denied.",
         )
-        assert len(n.server.asked) == 2
+        assert "/fulfillmentOrders?" in n.server.asked[2].target
+        assert n.client.refused == ""
+
+
+async def test_a_missing_role_parks_the_api_until_it_is_given():
+    """Where nothing is let in, the API is parked: nobody calls it but one in five minutes, and it resumes by itself."""
+    denied = [(403, DENIED)] * 3
+    async with network(*denied, *denied, (200, sample("order.json")), (200, sample("order.json"))) as n:
+        for pause, calls in ((0.0, 3), (299.0, 3), (1.0, 6)):
+            n.limits.clock.advance(pause)
+            with pytest.raises(CredentialsRefused):
+                await n.client.order("A", Lane.SHOPPER)
+            assert len(n.server.asked) == calls
+            assert "getFulfillmentOrder" in n.client.refused
+        n.limits.clock.advance(300.0)
+        assert await n.client.order("A", Lane.SHOPPER) is not None
+        assert n.client.refused == ""
+        assert await n.client.order("A", Lane.SHOPPER) is not None
+
+
+async def test_only_one_call_finds_out_whether_a_parked_api_is_open_again():
+    """Whoever comes while it is being found out is not let through."""
+    async with network(*[(403, DENIED)] * 3, (200, sample("order.json"))) as n:
+        with pytest.raises(CredentialsRefused) as parked:
+            await n.client.order("A", Lane.SHOPPER)
+        n.limits.clock.advance(parked.value.retry_after)
+        answers = await asyncio.gather(*(n.client.order("A", Lane.SHOPPER) for _ in range(5)), return_exceptions=True)
+        assert len(n.server.asked) == 4
+        assert sum(isinstance(answer, CredentialsRefused) for answer in answers) == 4
 
 
 async def test_second_401_blames_the_credentials():

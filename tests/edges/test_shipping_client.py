@@ -10,7 +10,7 @@ from adapters.amazon_mcf import shipment, shipping_wire
 from adapters.amazon_mcf.shipping import AmazonShipping
 from daemon.domain.orders import PostalAddress
 from daemon.domain.returns import Transit
-from daemon.errors import RateLimited, Refused, Unavailable
+from daemon.errors import CredentialsRefused, RateLimited, Refused, Unavailable
 from daemon.ports import Lane
 from tests.amazon_server import DROP, USER_AGENT, bench
 
@@ -50,8 +50,8 @@ async def test_label_is_quoted_bought_fetched_tracked_and_voided():
     """The five calls go to their places, each naming the shipping business."""
     names = ("rates.json", "purchase.json", "documents.json", "tracking.json", "cancelled.json")
     async with shop(*[(200, sample(name)) for name in names]) as s:
-        quote = await s.client.rates(PARCEL)
-        rate = quote.rates[0]
+        quote = await s.client.rates(PARCEL, "std-us-swa-mfn")
+        rate = quote.rate
         body = shipping_wire.encode_purchase(quote.request_token, rate.rate_id, shipment.choose_document(rate))
         bought = await s.client.purchase(body, "key-1")
         printed = await s.client.documents(bought.shipment_id, PARCEL.reference, "PDF", 300)
@@ -108,12 +108,13 @@ async def test_fresh_token_keeps_the_idempotency_key():
         assert [asked.headers["x-amz-access-token"] for asked in s.server.asked] == ["token-1", "token-2"]
 
 
-async def test_missing_role_is_refused():
-    """Without the Shipping role Amazon answers 403 to everything: this API is refused, not the credentials."""
+async def test_missing_role_parks_amazon_shipping():
+    """Without the Shipping role Amazon answers 403 to everything: this API is parked, and needs no probe to tell."""
     async with shop(*[(403, b'{"message": "Forbidden"}')] * 2) as s:
-        with pytest.raises(Refused) as refused:
-            await s.client.rates(PARCEL)
-        assert refused.value.code == "Unauthorized"
+        with pytest.raises(CredentialsRefused, match="getRates"):
+            await s.client.rates(PARCEL, "std-us-swa-mfn")
+        assert "getRates" in s.client.refused
+        assert len(s.server.asked) == 2
 
 
 async def test_expired_quote_is_told_by_its_code():
@@ -129,7 +130,7 @@ async def test_refused_rates_do_not_repeat_the_shopper():
     body = json.dumps({"errors": [{"code": "InvalidRequest", "message": "No coverage at 18 LARCH ROW, Boise"}]})
     async with shop((400, body.encode())) as s:
         with pytest.raises(Refused) as refused:
-            await s.client.rates(PARCEL)
+            await s.client.rates(PARCEL, "std-us-swa-mfn")
         assert refused.value.message == "No coverage at […], […]"
 
 

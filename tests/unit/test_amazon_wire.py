@@ -41,7 +41,7 @@ def order_with(**changes):
 def return_item(**changes):
     """Build a unit on its way back; `...` leaves a member out."""
     row = {
-        "sellerReturnItemId": "r-1",
+        "sellerReturnItemId": "mcfd-1",
         "sellerFulfillmentOrderItemId": "line-A",
         "amazonShipmentId": "D1",
         "status": "New",
@@ -60,6 +60,12 @@ def authorization(**changes):
         "returnToAddress": {"name": "Returns", "addressLine1": "1 Dock Road"},
     } | changes
     return {name: value for name, value in row.items() if value is not ...}
+
+
+def authorized(**changes):
+    """A unit of ours and the authorization that it names, as members of an order's payload."""
+    ours = return_item(returnAuthorizationId="RMA1")
+    return {"returnItems": [ours], "returnAuthorizations": [authorization(**changes)]}
 
 
 def outcome(decode, status, body):
@@ -130,6 +136,36 @@ def test_authorization_is_read_with_its_address():
     )
 
 
+def test_oddities_are_read():
+    """Ids as numbers, capitals, times without a zone, blanks and nulls, members and words that nobody knows."""
+    order = wire.decode_order(200, sample("order_oddities.json"))
+    assert (order.order_id, order.displayable_order_id, order.status) == ("20417", "", "CompletePartialled")
+    assert [(item.item_id, item.sku, item.quantity) for item in order.items] == [("line-A", "40012", 2)]
+    (shipped,) = order.shipments
+    assert (shipped.shipment_id, shipped.shipped, shipped.shipped_at) == ("1578648261977", True, 1788244200.0)
+    assert shipped.items == (ShippedItem(item_id="line-A", sku="40012", quantity=2),)
+    assert order.return_items == (
+        ReturnItem(
+            return_item_id="mcfd-acme-7001234-55-1",
+            order_item_id="line-A",
+            shipment_id="1578648261977",
+            processed=True,
+            changed_at=1789406400.25,
+            condition="Chewed by a dog",
+        ),
+        ReturnItem(
+            return_item_id="made-in-seller-central",
+            order_item_id="line-A",
+            shipment_id="1578648261977",
+            processed=False,
+            changed_at=None,
+        ),
+    )
+    (authorization_,) = order.authorizations
+    assert (authorization_.rma_id, authorization_.center, authorization_.ship_to) == ("7700112233", "", None)
+    assert authorization_.page_url == "https://www.amazon.com/gp/orc/rml/7700112233"
+
+
 def test_shopper_is_never_decoded():
     """Nothing of destinationAddress or notificationEmails is in the decoded order."""
     body = sample("order.json")
@@ -162,10 +198,64 @@ def test_return_status_is_compared_without_case(status, processed):
     assert order.return_items[0].processed is processed
 
 
+@pytest.mark.parametrize("word", ["Sellable", "Defective", "CustomerDamaged", "CarrierDamaged", "FulfillerDamaged"])
+def test_conditions_are_spelled_as_in_the_model(word):
+    """Each of the five conditions is known in any case."""
+    for sent in (word, word.upper(), f" {word.lower()} "):
+        order = wire.decode_order(
+            200, order_with(returnItems=[return_item(sellerReturnItemId="mcfd-1", returnReceivedCondition=sent)])
+        )
+        assert order.return_items[0].condition == word
+
+
 def test_condition_is_kept_as_it_was_sent():
     """A condition that nobody knows is passed on, not interpreted."""
     order = wire.decode_order(200, order_with(returnItems=[return_item(returnReceivedCondition="Chewed ")]))
     assert order.return_items[0].condition == "Chewed "
+
+
+def test_an_order_is_readable_while_a_part_of_it_is_being_packed():
+    """A shipment that has not left may lack its id; the others are read."""
+    left = {"amazonShipmentId": "D1", "fulfillmentShipmentStatus": "SHIPPED"}
+    for word in ("PENDING", "CANCELLED_BY_FULFILLER", "CANCELLED_BY_SELLER"):
+        order = wire.decode_order(200, order_with(fulfillmentShipments=[{"fulfillmentShipmentStatus": word}, left]))
+        assert [shipment.shipment_id for shipment in order.shipments] == ["D1"]
+
+
+def test_a_shipment_that_has_left_must_have_its_id():
+    """Units cannot be named at Amazon without the shipment that they came in."""
+    with pytest.raises(ContractBroken, match="amazonShipmentId is absent"):
+        wire.decode_order(200, order_with(fulfillmentShipments=[{"fulfillmentShipmentStatus": "SHIPPED"}]))
+
+
+@pytest.mark.parametrize("oddity", [{"sellerReturnItemId": ...}, {"sellerReturnItemId": "by-hand", "status": "Lost"}])
+def test_a_return_that_somebody_else_made_only_takes_a_unit(oddity):
+    """What others return of the same order counts as returned, whatever it is called and wherever it is."""
+    order = wire.decode_order(200, order_with(returnItems=[return_item(**oddity), return_item()]))
+    theirs, ours = order.return_items
+    assert (theirs.order_item_id, theirs.shipment_id, theirs.processed) == ("line-A", "D1", False)
+    assert ours.return_item_id == "mcfd-1"
+
+
+@pytest.mark.parametrize("oddity", [{"amazonShipmentId": ...}, {"sellerFulfillmentOrderItemId": None}])
+def test_a_stranger_s_return_that_names_no_unit_is_passed_over(oddity):
+    """It cannot be counted, and must not make the order unreadable."""
+    rows = [return_item(sellerReturnItemId="by-hand", **oddity)]
+    assert wire.decode_order(200, order_with(returnItems=rows)).return_items == ()
+
+
+def test_a_stranger_s_authorization_need_not_be_readable():
+    """Only the authorizations that our units name must be whole."""
+    rows = [authorization(returnAuthorizationId="X", rmaPageURL=...), authorization()]
+    order = wire.decode_order(200, order_with(**authorized() | {"returnAuthorizations": rows}))
+    assert [found.authorization_id for found in order.authorizations] == ["RMA1"]
+
+
+@pytest.mark.parametrize(("sent", "read"), [(2, 2), ("2", 2), ("0", 0)])
+def test_a_count_may_be_written_as_text(sent, read):
+    """Numbers arrive as text now and then."""
+    row = {"sellerFulfillmentOrderItemId": "a", "sellerSku": "s", "quantity": sent}
+    assert wire.decode_order(200, order_with(fulfillmentOrderItems=[row])).items[0].quantity == read
 
 
 @pytest.mark.parametrize(
@@ -173,23 +263,20 @@ def test_condition_is_kept_as_it_was_sent():
     [
         ({"returnItems": [return_item(status="Lost")]}, "returnItems[0].status is neither New nor Processed"),
         ({"returnItems": [return_item(status=...)]}, "returnItems[0].status is absent"),
-        ({"returnItems": [return_item(sellerReturnItemId=...)]}, "returnItems[0].sellerReturnItemId is absent"),
-        ({"returnItems": [return_item(sellerReturnItemId="  ")]}, "returnItems[0].sellerReturnItemId is absent"),
         ({"returnItems": [return_item(amazonShipmentId=None)]}, "amazonShipmentId is absent"),
         ({"returnItems": [return_item(returnReceivedCondition=True)]}, "returnReceivedCondition is not text"),
         ({"returnItems": [return_item(returnReceivedCondition="\ud800")]}, "returnReceivedCondition is not text"),
         ({"returnItems": [return_item(statusChangedDate="yesterday")]}, "statusChangedDate is not a time"),
         ({"returnItems": "none"}, "payload.returnItems is not a list"),
         ({"returnItems": ["r-1"]}, "payload.returnItems holds what is no object"),
-        ({"returnAuthorizations": [authorization(returnAuthorizationId=...)]}, "returnAuthorizationId is absent"),
-        ({"returnAuthorizations": [authorization(amazonRmaId="")]}, "amazonRmaId is absent"),
-        ({"returnAuthorizations": [authorization(rmaPageURL="javascript:x")]}, "rmaPageURL is not a web address"),
-        ({"returnAuthorizations": [authorization(returnToAddress="Reno")]}, "returnToAddress is not an object"),
-        ({"returnAuthorizations": [authorization(returnToAddress={"name": "R"})]}, "addressLine1 is absent"),
+        (authorized(amazonRmaId=""), "amazonRmaId is absent"),
+        (authorized(rmaPageURL="javascript:x"), "rmaPageURL is not a web address"),
+        (authorized(returnToAddress="Reno"), "returnToAddress is not an object"),
+        (authorized(returnToAddress={"name": "R"}), "addressLine1 is absent"),
         ({"fulfillmentOrder": None}, "payload.fulfillmentOrder is absent"),
         ({"fulfillmentOrder": {"sellerFulfillmentOrderId": "A"}}, "fulfillmentOrderStatus is absent"),
         (
-            {"fulfillmentOrderItems": [{"sellerFulfillmentOrderItemId": "a", "sellerSku": "s", "quantity": "1"}]},
+            {"fulfillmentOrderItems": [{"sellerFulfillmentOrderItemId": "a", "sellerSku": "s", "quantity": "one"}]},
             "fulfillmentOrderItems[0].quantity is not a count",
         ),
     ],
@@ -251,6 +338,7 @@ def test_numeric_id_is_read_as_text():
         (400, sample("order_unknown.json")),
         (400, errors(message="Requested order NOT FOUND")),
         (400, errors(message="The order does not exist")),
+        (400, errors(message="We are unable to find the order.")),
         (400, errors(message="We can't do that", details="No such order.")),
         (404, errors("NotFound", "whatever")),
     ],
@@ -301,10 +389,42 @@ def test_single_error_object_is_understood():
     assert (refused.value.code, refused.value.message) == ("Odd", "")
 
 
-def test_quota_code_is_a_rate_limit_whatever_the_status():
-    """QuotaExceeded means to slow down even when it does not come with status 429."""
-    with pytest.raises(RateLimited):
-        wire.decode_reasons(400, errors("QuotaExceeded"))
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("QuotaExceeded", RateLimited),
+        ("TooManyRequests", RateLimited),
+        ("RequestThrottled", RateLimited),
+        ("InternalFailure", Unavailable),
+        ("InternalError", Unavailable),
+        ("InternalServerError", Unavailable),
+        ("ServiceUnavailable", Unavailable),
+    ],
+)
+def test_what_passes_is_told_by_its_code_whatever_the_status(code, kind):
+    """To slow down, or to come again, is said by the code, even when the status says something else."""
+    with pytest.raises(kind, match=rf"^listReturnReasonCodes: {code} \(status 400\)$"):
+        wire.decode_reasons(400, errors(code))
+
+
+def test_the_code_and_its_texts_are_not_read_as_one():
+    """A word that begins in the code and ends in the message is no word."""
+    with pytest.raises(Refused):
+        wire.decode_order(400, errors("Not", "found by nobody"))
+    with pytest.raises(Refused):
+        wire.decode_order(400, errors("InvalidInput", "It was not", "Found elsewhere"))
+
+
+def test_operations_are_named_as_amazon_names_them():
+    """The names are those of the model: limits, metrics and messages use them."""
+    names = {wire.GET_ORDER, wire.LIST_ORDERS, wire.LIST_REASONS, wire.CREATE_RETURN}
+    assert names == {
+        "getFulfillmentOrder",
+        "listAllFulfillmentOrders",
+        "listReturnReasonCodes",
+        "createFulfillmentReturn",
+    }
+    assert envelope.UNAUTHORIZED == "Unauthorized"
 
 
 @pytest.mark.parametrize(
@@ -378,6 +498,16 @@ def test_created_tells_accepted_from_refused():
         ),
     )
     assert [a.rma_id for a in created.authorizations] == ["DxRMA1"]
+
+
+def test_created_without_authorizations_and_with_a_new_reason():
+    """Authorizations may come later, a reason nobody knows is passed on, and errors beside a result hide nothing."""
+    created = wire.decode_created(200, sample("created_oddities.json"))
+    assert [(item.return_item_id, item.authorization_id) for item in created.return_items] == [
+        ("mcfd-acme-7001234-55-1", None)
+    ]
+    assert [(item.code, item.description) for item in created.invalid_items] == [("TooOldToReturn", "")]
+    assert created.authorizations == ()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.loop_returns.wire_errors import accepted, answer, done, found, lacks_scope, listed_or_none
-from daemon.errors import ContractBroken, CredentialsRefused, McfdError, Refused
+from daemon.errors import ContractBroken, CredentialsRefused, McfdError, Refused, Unavailable
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "loop_returns"
 REFUSALS = json.loads((SAMPLES / "refusals.json").read_bytes())
@@ -105,7 +105,7 @@ def test_a_return_that_is_not_there_is_not_found():
 @pytest.mark.parametrize(
     ("status", "value", "code"),
     [
-        (200, {"error": {"code": "UNEXPECTED_ERROR", "message": "Oops."}}, "UNEXPECTED_ERROR"),
+        (200, {"error": {"code": "NOT_AUTHORIZED", "message": "Oops."}}, "NOT_AUTHORIZED"),
         (200, {"errors": {"message": "Oops."}}, "HTTP_200"),
         (200, False, "HTTP_200"),
         (403, {"error": {"message": "Not yours."}}, "HTTP_403"),
@@ -117,6 +117,15 @@ def test_other_refusals_of_details_keep_their_code(status, value, code):
     with pytest.raises(Refused) as refused:
         found("Loop details", status, encoded(value))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("status", [200, 404, 422])
+@pytest.mark.parametrize("wrapped", [lambda said: {"errors": said}, lambda said: {"error": said}, lambda said: said])
+def test_an_error_of_loop_s_own_is_no_refusal(status, wrapped):
+    """Loop says with any status that something of its own went wrong: that passes, and the effect is unknown."""
+    with pytest.raises(Unavailable) as failed:
+        answer("Loop process", status, encoded(wrapped({"code": "UNEXPECTED_ERROR", "message": "Oops."})))
+    assert failed.value.unclear
 
 
 def test_details_pass():

@@ -178,6 +178,7 @@ def test_a_page_without_a_readable_row_is_broken(value):
     ("value", "location", "label_id"),
     [
         (sample("label_created"), None, "550771"),
+        (sample("label_created_older"), None, "7b1f0c22-9f6e-4a43-8f25-5f1c6d1e8a10"),
         ({"id": "7b1f-aa"}, "https://x/labels/9", "7b1f-aa"),
         (None, "https://api.example/api/2026-10/labels/550772", "550772"),
         ({"id": None}, "/labels/550773/", "550773"),
@@ -212,6 +213,10 @@ def test_destinations_are_read():
         Destination(destination_id="6022", name="Food bank", kind="donate", enabled=False),
     ]
     assert read_destinations([{"id": 1}])[0].enabled
+    assert read_destinations(sample("destinations_oddities")) == [
+        Destination(destination_id="6021", name="", kind="warehouse", enabled=True),
+        Destination(destination_id="6023", name="", kind="", enabled=False),
+    ]
 
 
 def test_webhooks_are_read():
@@ -220,6 +225,11 @@ def test_webhooks_are_read():
     assert read_subscriptions(sample("webhooks")) == [
         Subscription(webhook_id="90211", topic="label.request", trigger="label.request.issued", url=url, active=True),
         Subscription(webhook_id="90212", topic="return", trigger="return.closed", url=url, active=False),
+    ]
+    odd = read_subscriptions(sample("webhooks_oddities"))
+    assert [(one.webhook_id, one.trigger, one.active) for one in odd] == [
+        ("90213", "label.requested", True),
+        ("90214", "return.closed", False),
     ]
 
 

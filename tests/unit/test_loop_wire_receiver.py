@@ -7,24 +7,17 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adapters.loop_returns.webhooks import LoopWebhooks, UnknownShop, message_of
-from adapters.loop_returns.wire_webhooks import (
-    LabelRequestCancelled,
-    LabelRequestIssued,
-    ProcessingFailed,
-    ReturnChanged,
-    Unknown,
-    WebhookDelivery,
-    digest,
-)
-from daemon.domain import portal
-from daemon.domain.portal import PortalState
+from adapters.loop_returns.webhooks import LoopWebhooks, UnknownShop
+from adapters.loop_returns.wire_webhooks import WebhookDelivery, digest
+from daemon.domain.portal import RequestIssued
 from daemon.errors import BadSignature, StoreUnavailable, Transient, WebhookRejected
 
 NOW = 1_800_000_000.0
 SECRETS = {"acme": [b"new", b"old"], "fresh": []}
 ISSUED = {"topic": "label.request", "trigger": "label.request.issued", "id": 7, "return_id": 8, "url": "a/b"}
-DELIVERY = LabelRequestIssued(topic="label.request", trigger="label.request.issued", request_id="7", return_id="8")
+DELIVERY = WebhookDelivery(
+    topic="label.request", trigger="label.request.issued", message=RequestIssued(request_id="7", return_id="8")
+)
 
 
 class StandingClock:
@@ -106,7 +99,7 @@ async def test_what_nobody_asked_for_is_handed_on_too(webhooks, daemon):
     """An unknown topic is the intake's to count."""
     body = b'{"topic":"giftcard","trigger":"giftcard.requested"}'
     assert await webhooks.receive("acme", _sign(body, b"new"), body) == "verified"
-    assert daemon.taken[0][1] == Unknown(topic="giftcard", trigger="giftcard.requested")
+    assert daemon.taken[0][1] == WebhookDelivery(topic="giftcard", trigger="giftcard.requested")
 
 
 async def test_signed_but_unreadable_is_a_dead_letter(webhooks, daemon):
@@ -147,30 +140,6 @@ async def test_what_cannot_be_kept_is_not_acknowledged(webhooks, daemon, body):
     daemon.full = True
     with pytest.raises(StoreUnavailable):
         await webhooks.receive("acme", _sign(body, b"new"), body)
-
-
-@pytest.mark.parametrize(
-    ("delivery", "message"),
-    [
-        (DELIVERY, portal.RequestIssued(return_id="8", request_id="7")),
-        (
-            LabelRequestCancelled(topic="t", trigger="g", request_id="7", return_id="8"),
-            portal.RequestCancelled(return_id="8", request_id="7"),
-        ),
-        (
-            ReturnChanged(topic="t", trigger="g", return_id="8", state=PortalState.REVIEW),
-            portal.ReturnChanged(return_id="8", state=PortalState.REVIEW),
-        ),
-        (
-            ProcessingFailed(topic="t", trigger="g", return_id="8", message="no"),
-            portal.ProcessingTrouble(return_id="8", message="no"),
-        ),
-        (Unknown(topic="t", trigger="g"), None),
-    ],
-)
-def test_a_delivery_says_something_to_the_daemon(delivery, message):
-    """Each kind in the domain's own words, an unknown one nothing."""
-    assert message_of(delivery) == message
 
 
 def test_the_digest_is_of_topic_trigger_id_and_bytes():

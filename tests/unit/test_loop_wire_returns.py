@@ -130,6 +130,8 @@ def test_only_the_whole_return_counts_as_processed(times, processed):
         ({"line_items": [{"line_item_id": 1, "exchange_variant": 42000401}]}, True),
         ({"line_items": [{"line_item_id": 1, "exchange_variant": ""}]}, False),
         ({"line_items": [{"line_item_id": 1, "exchange_variant": None}]}, False),
+        ({"line_items": [{"line_item_id": 1, "exchange_variant": "0"}]}, False),
+        ({"line_items": [{"line_item_id": 1, "exchange_variant": "N/A"}]}, False),
         ({"exchange": True}, False),
     ],
 )
@@ -235,6 +237,12 @@ def test_a_page_of_returns_is_read():
     assert page.cursor == "ZXhhbXBsZQ%3D%3D"
 
 
+def test_oddities_of_a_page_are_read():
+    """A bare array, ids of both kinds, states nobody knows; rows without an id are passed over."""
+    page = read_return_page(sample("returns_page_oddities"))
+    assert (page.return_ids, page.cursor) == (["58120041", "58120042"], "")
+
+
 def test_a_bare_page_is_the_only_one():
     """Without paging Loop answers a bare array."""
     page = read_return_page([{"id": "7"}])
@@ -283,6 +291,7 @@ def test_notes_are_read():
     assert read_notes(wrapped) == texts
     assert read_notes(wrapped["notes"]) == texts
     assert read_notes([]) == []
+    assert read_notes(sample("notes_bare")) == ["[mcfd a91f0c22] aé \u2028b", "7"]
 
 
 def test_a_broken_note_is_broken():

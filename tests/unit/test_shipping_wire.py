@@ -90,9 +90,14 @@ def option(**changes):
 
 def rate_with(*documents, **changes):
     """Read a rate that advertises these documents."""
-    return shipping_wire.decode_quote(
-        200, quote_with(supportedDocumentSpecifications=list(documents), **changes), ()
-    ).rates[0]
+    return offer_in(quote_with(supportedDocumentSpecifications=list(documents), **changes))
+
+
+def offer_in(body, service="std-us-swa-mfn"):
+    """Read the rate of a service from an answer that offers it."""
+    rate = shipping_wire.decode_quote(200, body, service, ()).rate
+    assert rate is not None
+    return rate
 
 
 # ---- asking for rates
@@ -166,37 +171,75 @@ def test_shopper_stays_out_of_reprs():
 
 
 def test_quote_is_read_whole():
-    """A quote has its token, its rates in cents, and what does not take the parcel."""
-    quote = shipping_wire.decode_quote(200, sample("rates.json"), ())
-    first, second = quote.rates
+    """A quote has its token, the rate of the service asked for in cents, and the services on offer."""
+    quote = shipping_wire.decode_quote(200, sample("rates.json"), "std-us-swa-mfn", ())
+    first, second = quote.rate, offer_in(sample("rates.json"), quote.offered[1])
     assert quote.request_token == "token-6DCCEDD3"
     assert (first.rate_id, first.carrier_id, first.carrier_name) == ("rate-1", "AMZN_US", "Amazon Shipping")
     assert (first.service_id, first.service_name) == ("std-us-swa-mfn", "Amazon Shipping 1")
     assert (first.charge_cents, first.currency, first.requires_additional_inputs) == (745, "USD", False)
     assert (second.charge_cents, second.requires_additional_inputs) == (600, True)
-    assert quote.ineligible == (
-        shipment.Ineligible(service_id="sda-us-swa-mfn", codes=("NO_COVERAGE", "WEIGHT_RESTRICTIONS")),
-    )
+
+
+def test_oddities_of_a_quote_are_read():
+    """Ids as numbers, amounts as text, options of another kind passed over, documents nobody knows."""
+    rate = offer_in(sample("rates_oddities.json"))
+    assert (rate.rate_id, rate.carrier_name, rate.service_name, rate.charge_cents) == ("77", "", "", 746)
+    (offer,) = rate.documents
+    assert (offer.width, offer.length) == (4.0, 6.0)
+    (printing,) = offer.options
+    assert (printing.dpis, printing.layouts, printing.joining) == ((203,), ("DEFAULT",), (False,))
+    assert (printing.kinds, printing.mandatory) == (("LABEL", "HOLOGRAM"), ("LABEL",))
 
 
 def test_quote_without_rates_is_empty():
     """No offer is an answer."""
-    quote = shipping_wire.decode_quote(200, answer({"requestToken": "t"}), ())
-    assert (quote.rates, quote.ineligible) == ((), ())
+    quote = shipping_wire.decode_quote(200, answer({"requestToken": "t"}), "std-us-swa-mfn", ())
+    assert (quote.rate, quote.offered) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"rates": [{"serviceId": "other"}]},
+        {"ineligibleRates": [{"reasons": [{}]}, {"serviceId": 7, "ineligibilityReasons": [{"message": "no"}]}]},
+        {"ineligibleRates": "none"},
+    ],
+)
+def test_what_other_services_are_offered_for_is_not_read(others):
+    """A service that nobody asked for may be as strange as it likes."""
+    payload = json.loads(sample("rates.json"))["payload"]
+    strange = payload | others | {"rates": [*others.get("rates", []), *payload["rates"]]}
+    quote = shipping_wire.decode_quote(200, answer(strange), "std-us-swa-mfn", ())
+    assert quote.rate.rate_id == "rate-1"
+
+
+def test_the_first_rate_of_a_service_is_taken():
+    """Amazon lists the cheaper one first."""
+    payload = json.loads(sample("rates.json"))["payload"]
+    twice = [payload["rates"][0], payload["rates"][0] | {"rateId": "dearer"}]
+    quote = shipping_wire.decode_quote(200, answer(payload | {"rates": twice}), "std-us-swa-mfn", ())
+    assert (quote.rate.rate_id, quote.offered) == ("rate-1", ("std-us-swa-mfn",))
+
+
+@pytest.mark.parametrize("missing", ["requiresAdditionalInputs"])
+def test_a_flag_that_is_absent_is_not_set(missing):
+    """A rate without the word asks for nothing more."""
+    assert rate_with(*offers(option()), **{missing: ...}).requires_additional_inputs is False
 
 
 @pytest.mark.parametrize(("value", "cents"), [(7, 700), (7.455, 746), ("2.00000", 200), (0, 0), (19.99, 1999)])
 def test_charges_are_cents(value, cents):
     """A charge is exact to the cent, also where Amazon writes it as text."""
     body = quote_with(totalCharge={"value": value, "unit": "USD"})
-    assert shipping_wire.decode_quote(200, body, ()).rates[0].charge_cents == cents
+    assert offer_in(body).charge_cents == cents
 
 
 @pytest.mark.parametrize("value", [-1, True, None, "free", "sNaN", "Infinity", 10**9, [7]])
 def test_charge_that_is_none_breaks_the_contract(value):
     """A charge that is no amount is not guessed."""
     with pytest.raises(ContractBroken, match=r"rates\[0\].totalCharge.value is not an amount"):
-        shipping_wire.decode_quote(200, quote_with(totalCharge={"value": value, "unit": "USD"}), ())
+        offer_in(quote_with(totalCharge={"value": value, "unit": "USD"}))
 
 
 @pytest.mark.parametrize(
@@ -208,14 +251,14 @@ def test_charge_that_is_none_breaks_the_contract(value):
         ("totalCharge", ...),
         ("requiresAdditionalInputs", "no"),
         ("supportedDocumentSpecifications", [{"format": "PDF"}]),
-        ("supportedDocumentSpecifications", offers(option(supportedDocumentDetails=[{"name": "LABEL"}]))),
+        ("supportedDocumentSpecifications", offers(option(supportedDocumentDetails=[{"isMandatory": True}]))),
         ("supportedDocumentSpecifications", offers(option(supportedDPIs=300))),
     ],
 )
 def test_rate_needs_what_is_bought_by(member, value):
     """A rate that cannot be bought knowingly breaks the contract."""
     with pytest.raises(ContractBroken):
-        shipping_wire.decode_quote(200, quote_with(**{member: value}), ())
+        offer_in(quote_with(**{member: value}))
 
 
 def test_refused_rates_never_repeat_the_shopper():
@@ -225,7 +268,7 @@ def test_refused_rates_never_repeat_the_shopper():
         details="addressLine1 '18 Larch Row' unknown in Boise 83702, call 208-555-0143 or pike@example.net",
     )
     with pytest.raises(Refused) as refused:
-        shipping_wire.decode_quote(400, body, shipping_wire.private_texts(PARCEL))
+        shipping_wire.decode_quote(400, body, "std-us-swa-mfn", shipping_wire.private_texts(PARCEL))
     said = refused.value.message
     assert said.startswith("Invalid address for […] (addressLine1 '[…]' unknown in […] […], call […] or […]")
     for word in ("rowan", "pike", "larch", "boise", "83702", "555"):
@@ -238,13 +281,13 @@ def test_refused_rates_keep_details_without_private_words():
         message="Request is missing or has invalid parameters", details="ChannelDetails object cannot be null"
     )
     with pytest.raises(Refused, match=r"parameters \(ChannelDetails object cannot be null\)"):
-        shipping_wire.decode_quote(400, body, shipping_wire.private_texts(PARCEL))
+        shipping_wire.decode_quote(400, body, "std-us-swa-mfn", shipping_wire.private_texts(PARCEL))
 
 
 def test_no_private_word_means_nothing_to_blot_out():
     """A shopper of whom only short or empty texts are known changes nothing in the message."""
     with pytest.raises(Refused, match=r"^InvalidRequest: It is so \(indeed\)$"):
-        shipping_wire.decode_quote(400, errors(message="It is so", details="indeed"), ("", "so"))
+        shipping_wire.decode_quote(400, errors(message="It is so", details="indeed"), "std-us-swa-mfn", ("", "so"))
 
 
 # ---- the choice of the document
@@ -252,7 +295,7 @@ def test_no_private_word_means_nothing_to_blot_out():
 
 def test_pdf_label_is_preferred():
     """Of ZPL, PNG and PDF the PDF is bought, in the first way in which it is advertised."""
-    rate = shipping_wire.decode_quote(200, sample("rates.json"), ()).rates[0]
+    rate = offer_in(sample("rates.json"))
     assert shipment.choose_document(rate) == shipment.DocumentChoice(
         format="PDF", width=4.0, length=6.0, unit="INCH", dpi=None, layout="DEFAULT", joined=False, kinds=("LABEL",)
     )
@@ -260,7 +303,7 @@ def test_pdf_label_is_preferred():
 
 def test_preferred_format_can_be_another():
     """An operator may want PNG; its finest advertised resolution is taken."""
-    rate = shipping_wire.decode_quote(200, sample("rates.json"), ()).rates[0]
+    rate = offer_in(sample("rates.json"))
     choice = shipment.choose_document(rate, "PNG")
     assert (choice.format, choice.dpi) == ("PNG", 300)
 
@@ -322,7 +365,7 @@ def test_choice_keeps_to_what_is_advertised(changes, dpi, layout, joined, kinds)
 
 def test_purchase_body_says_what_was_chosen():
     """The body names token, rate and document, and is the same for the same choice."""
-    rate = shipping_wire.decode_quote(200, sample("rates.json"), ()).rates[0]
+    rate = offer_in(sample("rates.json"))
     for choice in (shipment.choose_document(rate), shipment.choose_document(rate, "PNG")):
         raw = shipping_wire.encode_purchase("token-6DCCEDD3", rate.rate_id, choice)
         assert raw == shipping_wire.encode_purchase("token-6DCCEDD3", rate.rate_id, replace(choice))
@@ -375,6 +418,12 @@ def test_documents_may_come_later(details):
     bought = shipping_wire.decode_purchase(200, answer({"shipmentId": "S1", "packageDocumentDetails": details}))
     assert (bought.tracking_id, bought.documents) == (None, ())
     assert shipping_wire.decode_documents(200, answer({"shipmentId": "S1"})).documents == ()
+
+
+def test_a_purchase_may_wait_for_everything_but_its_id():
+    """Neither the tracking id nor the contents of the label need be there at first."""
+    bought = shipping_wire.decode_purchase(200, sample("purchase_pending.json"))
+    assert (bought.shipment_id, bought.tracking_id, bought.documents) == ("amzn1.sid.example-1", None, ())
 
 
 def test_numeric_tracking_id_is_text():
@@ -452,6 +501,8 @@ def test_label_that_cannot_be_voided_is_refused(status):
 
 def test_paths_are_encoded():
     """Ids travel percent-encoded."""
+    assert shipping_wire.RATES_PATH == "/shipping/v2/shipments/rates"
+    assert shipping_wire.PURCHASE_PATH == "/shipping/v2/shipments"
     assert shipping_wire.cancel_path("a/b") == "/shipping/v2/shipments/a%2Fb/cancel"
     assert (
         shipping_wire.documents_path("a b", "r&1", "PDF", None)
@@ -497,6 +548,35 @@ def test_status_is_mapped_or_left_alone(status, known, transit, lost):
     """Only what the portal has a word for is reported; a new word is marked as unknown."""
     read = tracking_wire.decode_tracking(200, answer({"summary": {"status": status}}))
     assert (read.status, read.known, read.transit, read.lost) == (status, known, transit, lost)
+
+
+def test_oddities_of_a_tracking_are_read():
+    """A status nobody knows is kept; the scan is the last event with hands in it, whatever its case or its zone."""
+    read = tracking_wire.decode_tracking(200, sample("tracking_oddities.json"))
+    assert read == tracking_wire.Tracking(
+        status="ReturnedToSender",
+        known=False,
+        transit=None,
+        lost=False,
+        last_scan_at=1788598800.0,
+        delivered_at=None,
+        alternate_leg="TBA2",
+    )
+
+
+@pytest.mark.parametrize(("status", "code", "message"), [(404, "NotFound", ""), (400, "InvalidInput", "Not found.")])
+def test_a_parcel_that_nobody_has_heard_of_is_none(status, code, message):
+    """The carrier may not know a label yet."""
+    assert tracking_wire.decode_tracking(status, errors(code, message)) is None
+
+
+def test_operations_of_shipping_are_named_as_amazon_names_them():
+    """The names are those of the model: limits, metrics and messages use them."""
+    names = (
+        *(shipping_wire.GET_RATES, shipping_wire.PURCHASE, shipping_wire.GET_DOCUMENTS, shipping_wire.CANCEL),
+        tracking_wire.GET_TRACKING,
+    )
+    assert names == ("getRates", "purchaseShipment", "getShipmentDocuments", "cancelShipment", "getTracking")
 
 
 def test_tracking_without_summary_says_nothing():
@@ -557,7 +637,7 @@ JSON = st.recursive(
     max_leaves=25,
 )
 DECODERS = [
-    lambda status, body: shipping_wire.decode_quote(status, body, ("Rowan Pike",)),
+    lambda status, body: shipping_wire.decode_quote(status, body, "std-us-swa-mfn", ("Rowan Pike",)),
     shipping_wire.decode_purchase,
     shipping_wire.decode_documents,
     shipping_wire.decode_cancelled,
