@@ -5,6 +5,7 @@ from dataclasses import fields
 from config.model import Settings
 from config.secret_files import Secrets
 from config.shop import Shop
+from daemon.domain.matching import fold
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import LabelSourceName
 from daemon.domain.schedule import Timings
@@ -28,7 +29,7 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
         order_id_prefix=shop.order_id_prefix,
         sku_map=shop.sku_map,
         hold_unmatched=shop.unmatched == "hold",
-        reasons={reason.key: reason.code for reason in shop.reasons.map},
+        reasons={(fold(line.key[0]), fold(line.key[1])): line.code for line in shop.reasons.map},
         default_reason=shop.reasons.default,
         report_transit=shop.report_transit,
         verdict=_verdict(shop),

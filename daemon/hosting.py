@@ -48,6 +48,12 @@ class LabelHosting:
             return url
         return self._box.unseal(base64.b64decode(url.removeprefix(SEALED)), LINK).decode()
 
+    def withdraw(self, uow: UnitOfWork, url: str) -> None:
+        """Nobody reads the document behind a link of ours any more: it is as if its retention were over."""
+        if url.startswith(SEALED):
+            token = self.reveal(url).rpartition("/")[2].removesuffix(".pdf")
+            uow.keep_document(_name(token), b"", self._clock.now())
+
     async def open(self, token: str) -> bytes | None:
         """The document behind a link; empty when its retention is over, None when there never was one."""
         sealed = await self._store.read(lambda uow: uow.document(_name(token)))

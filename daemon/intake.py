@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 _ENDED = frozenset({PortalState.CLOSED, PortalState.CANCELLED})
 TELLING: Mapping[State, frozenset[PortalState]] = {
+    State.RECEIVED: _ENDED,
     State.AWAITING_LABEL: _ENDED,
     State.LABEL_READY: _ENDED,
     State.AWAITING_INSPECTION: _ENDED,
@@ -81,10 +82,29 @@ class Intake:
         if moved:
             self._wake()
 
+    async def order_changed(self, order_id: str) -> int:
+        """Amazon has news of a fulfillment order: it is read now. How many returns that concerns.
+
+        Only a hint: what is not on that order, or waits for nothing at Amazon, is left alone.
+        """
+
+        def work(uow: UnitOfWork) -> int:
+            now = self._clock.now()
+            found = [uow.get(*ref) for ref in uow.on_order(order_id)]
+            waiting = [ret for ret in found if ret is not None and ret.look_at is not None and ret.look_at > now]
+            for ret in waiting:
+                uow.defer(replace(ret, look_at=now, due_at=min(ret.due_at or now, now)))
+            return len(waiting)
+
+        concerned = await self._store.transact(work)
+        if concerned:
+            self._wake()
+        return concerned
+
     def _announce(self, moved: list[tuple[State | None, Return]]) -> None:
         for before, ret in moved:
             if before is not ret.state:
-                self._metrics.moved(before, ret.state)
+                self._metrics.moved(ret.shop, before, ret.state)
                 log.info("return.heard", ref=ret.ref, before=before, after=ret.state)
 
     def _take(
@@ -96,7 +116,8 @@ class Intake:
         ret = uow.get(shop, message.return_id)
         if ret is None:
             return [(None, uow.add(self._opened(shop, message)))] if isinstance(message, RequestIssued) else []
-        if repeated and not isinstance(message, ReturnChanged):
+        # The same failure may be told twice of two tries, in the same bytes: the state says whether it is news.
+        if repeated and not isinstance(message, ReturnChanged | ProcessingTrouble):
             return [(ret.state, self._bring_forward(uow, ret))]
         changed = self._changed(uow, ret, message, polled=polled)
         return [] if changed is None else [(ret.state, changed)]
@@ -119,10 +140,16 @@ class Intake:
         return plan(None, ret, now, self._timings)
 
     def _requested(self, uow: UnitOfWork, ret: Return, message: RequestIssued, *, polled: bool) -> Return | None:
-        if ret.request(message.request_id) is not None:
+        known = ret.request(message.request_id)
+        if known is not None and not self._unheard(ret, known):
             return None if polled else self._bring_forward(uow, ret)
         event = LabelRequestedAgain(at=self._clock.now(), request=LabelRequest(request_id=message.request_id))
         return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
+
+    def _unheard(self, ret: Return, request: LabelRequest) -> bool:
+        """We gave up before we could read it, and told nobody; after a while it is tried again."""
+        since = self._clock.now() - ret.changed_at
+        return ret.state is State.STUCK and request.asked is Asked.UNREAD and since >= self._timings.unmatched_deadline
 
     def _cancelled(self, uow: UnitOfWork, ret: Return, message: RequestCancelled) -> Return | None:
         request = ret.request(message.request_id)
@@ -132,7 +159,7 @@ class Intake:
         return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
 
     def _processing_failed(self, uow: UnitOfWork, ret: Return, message: ProcessingTrouble) -> Return | None:
-        asked = ret.state is State.SETTLING and ret.settlement is Settlement.PROCESS
+        asked = ret.state is State.SETTLING and ret.settlement in {Settlement.PROCESS, Settlement.REMOVE}
         if ret.state is not State.PROCESSING and not asked:
             return None
         event = ProcessingFailed(at=self._clock.now(), message=message.message)

@@ -1,21 +1,29 @@
 """What an operator may ask and do, as plain values: the daemon's listener and the command line share it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 
-from daemon.acts.authorizing import link_mark
+import structlog
+
+from daemon.acts.authorizing import indexed_orders, link_mark, named_as_asked, named_orders
 from daemon.acts.desk import Desk
 from daemon.arguments import OperatorError, Verb, instant, text, texts
 from daemon.domain.duties import duty
 from daemon.domain.events import Event, LabelRequestCancelled, Resolved, Retried
 from daemon.domain.lifecycle import allows, apply
-from daemon.domain.matching import OrderFacts, candidates, covers
+from daemon.domain.matching import covers
+from daemon.domain.operator_events import OperatorActed
+from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
 from daemon.errors import Refused
 from daemon.ports import Clock, Lane, ReturnStore, UnitOfWork
 
+log = structlog.get_logger(__name__)
+
 LISTED = 50
+AT_REST = frozenset({State.CLOSED, State.CANCELLED})
 
 
 class Operator:
@@ -29,7 +37,8 @@ class Operator:
         desks: Mapping[str, Desk],
         wake: Callable[[], None] = lambda: None,
         *,
-        moved: Callable[[State, State], None] = lambda _before, _after: None,
+        moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
+        shops: Collection[str] = (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -37,6 +46,7 @@ class Operator:
         self._desks = desks
         self._wake = wake
         self._moved = moved
+        self._shops = shops
 
     def verbs(self) -> dict[str, Verb]:
         """The verbs by name, taking the arguments as a JSON object carries them."""
@@ -48,10 +58,10 @@ class Operator:
             "status": lambda _: self.status(),
             "show": named(self.show),
             "match": named(self.match),
-            "cancel": named(self.cancel),
+            "cancel": lambda given: self.cancel(text(given, "return"), text(given, "by")),
             "retry": lambda given: self.retry(text(given, "return"), text(given, "by")),
             "resolve": lambda given: self.resolve(text(given, "return"), text(given, "by")),
-            "link": lambda given: self.link(text(given, "return"), texts(given, "orders")),
+            "link": lambda given: self.link(text(given, "return"), texts(given, "orders"), text(given, "by")),
         }
 
     async def status(self) -> dict[str, object]:
@@ -59,8 +69,16 @@ class Operator:
         counts, due, stuck = await self._store.read(
             lambda uow: (uow.counts(), uow.next_due(tuple(State)), uow.listing((State.STUCK,), LISTED))
         )
+        by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
+        for (shop, state), count in counts.items():
+            by_state[state] += count
+            by_shop[shop] += 0 if state in AT_REST else count
         return {
-            "returns": {state.value: counts.get(state, 0) for state in State},
+            "returns": {state.value: by_state[state] for state in State},
+            "shops": [
+                {"shop": shop, "open": count, "configured": shop in self._shops}
+                for shop, count in sorted(by_shop.items())
+            ],
             "oldest_due": instant(due),
             "stuck": [{"return": r.ref, "problem": r.problem, "since": instant(r.changed_at)} for r in stuck],
         }
@@ -98,62 +116,74 @@ class Operator:
         """Close a stuck return that a person has dealt with."""
         return await self._tell(name, Resolved(at=self._clock.now(), by=by))
 
-    async def cancel(self, name: str) -> dict[str, object]:
+    async def cancel(self, name: str, by: str) -> dict[str, object]:
         """Treat a return as cancelled in the portal."""
-        return await self._tell(name, LabelRequestCancelled(at=self._clock.now()))
+        now = self._clock.now()
+        acted = OperatorActed(at=now, by=by, how="cancelled it")
+        return await self._tell(name, LabelRequestCancelled(at=now), acted)
 
-    async def link(self, name: str, orders: list[str]) -> dict[str, object]:
+    async def link(self, name: str, orders: list[str], by: str) -> dict[str, object]:
         """Remember which fulfillment orders a return belongs to, and try it now."""
-        ret = await self._find(name)
+        ret, now = await self._find(name), self._clock.now()
+        acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
 
         def work(uow: UnitOfWork) -> None:
             uow.set_mark(link_mark(ret.shop, ret.return_id), "\n".join(orders))
-            fresh = uow.get(ret.shop, ret.return_id)
-            if fresh is not None and fresh.state is State.RECEIVED:
-                uow.defer(replace(fresh, due_at=self._clock.now()))
+            fresh = _written_down(uow, uow.get(ret.shop, ret.return_id) or ret, acted)
+            if fresh.state is State.RECEIVED:
+                uow.defer(replace(fresh, due_at=now))
 
         await self._store.transact(work)
+        log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
         return {"return": ret.ref, "orders": orders}
 
     async def match(self, name: str) -> dict[str, object]:
-        """Try every order id that the shop's templates make, and tell what Amazon says of each."""
+        """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
         ret = await self._find(name)
         desk = self._desks.get(ret.shop)
         if desk is None:
             raise OperatorError(f"{ret.ref}: matching asks Amazon, so the daemon must run and know the shop")
-        facts = OrderFacts(
-            provider_order_id=ret.provider_order_id,
-            order_name=ret.order_name,
-            order_number=ret.order_number,
-            prefix=desk.policy.order_id_prefix,
-        )
-        named = candidates(desk.policy.order_id_templates, facts)
-        return {"return": ret.ref, "tried": [await self._try(desk, ret, order_id) for order_id in named]}
+        held: list[FulfillmentOrder] = []
+        named = await named_orders(ret, desk)
+        tried = [await self._try(desk, ret, order_id, held) for order_id in named]
+        if not covers(held, ret.units):
+            indexed = [order_id for order_id in await indexed_orders(ret, desk) if order_id not in named]
+            tried += [await self._try(desk, ret, order_id, held) for order_id in indexed]
+        return {"return": ret.ref, "tried": tried}
 
-    async def _try(self, desk: Desk, ret: Return, order_id: str) -> dict[str, object]:
+    async def _try(self, desk: Desk, ret: Return, order_id: str, held: list[FulfillmentOrder]) -> dict[str, object]:
         try:
             order = await desk.network.order(order_id, Lane.BACKGROUND)
         except Refused as error:
             return {"order": order_id, "answer": f"refused: {error}"}
         if order is None:
             return {"order": order_id, "answer": "Amazon knows no such order"}
-        fits = covers([order], ret.units)
-        skus = sorted({item.sku for item in order.items})
-        return {"order": order_id, "answer": "holds all units" if fits else "lacks some SKU", "skus": skus}
+        if not named_as_asked(order, order_id):
+            return {"order": order_id, "answer": f"Amazon answers with another order, {order.order_id}"}
+        held.append(order)
+        return {"order": order_id, "answer": _fits(order, ret), "skus": sorted({item.sku for item in order.items})}
 
-    async def _tell(self, name: str, event: Event) -> dict[str, object]:
+    async def _tell(self, name: str, event: Event, acted: OperatorActed | None = None) -> dict[str, object]:
         ret = await self._find(name)
 
         def work(uow: UnitOfWork) -> tuple[State, Return]:
             fresh = uow.get(ret.shop, ret.return_id) or ret
             if not allows(fresh.state, type(event)):
                 raise OperatorError(f"{ret.ref} is {fresh.state}: {type(event).__name__} does not apply to it")
-            return fresh.state, uow.save(plan(fresh, apply(fresh, event), event.at, self._timings), event, fresh.state)
+            if acted is not None:
+                fresh = _written_down(uow, fresh, acted)
+            after = apply(fresh, event)
+            if isinstance(event, Retried) and after.state is fresh.state:
+                raise OperatorError(
+                    f"{ret.ref} is {fresh.state}, and nothing of it was refused: there is nothing to retry"
+                )
+            return fresh.state, uow.save(plan(fresh, after, event.at, self._timings), event, fresh.state)
 
         before, after = await self._store.transact(work)
         if after.state is not before:
-            self._moved(before, after.state)
+            self._moved(after.shop, before, after.state)
+        log.info("operator.acted", event_kind=type(event).__name__, ref=after.ref, by=getattr(acted or event, "by", ""))
         self._wake()
         return {"return": after.ref, "state": after.state.value}
 
@@ -170,6 +200,19 @@ class Operator:
         if ret is None:
             raise OperatorError(f"no return {name} is known")
         return ret
+
+
+def _fits(order: FulfillmentOrder, ret: Return) -> str:
+    lacking = sorted({unit.sku for unit in ret.units} - {item.sku for item in order.items})
+    if lacking:
+        return f"lacks {', '.join(lacking)}"
+    if not ret.units:
+        return "is there; what is to come back is not known yet"
+    return "holds all units" if any(s.shipped for s in order.shipments) else "holds all units, and nothing has shipped"
+
+
+def _written_down(uow: UnitOfWork, ret: Return, acted: OperatorActed) -> Return:
+    return uow.save(apply(ret, acted), acted, ret.state)
 
 
 def _request(request: LabelRequest) -> dict[str, object]:

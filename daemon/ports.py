@@ -130,8 +130,8 @@ class LabelSource(Protocol):
     async def buy(self, body: bytes, key: str) -> BoughtPostage | OfferExpired:
         """Send a saved purchase request; the same body and key are the same purchase however often they are sent."""
 
-    async def document(self, shipment_id: str, reference: str, label_format: str) -> bytes | None:
-        """The label to print; None while it is not there."""
+    async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
+        """Read what was bought again: the label to print and its tracking id, as far as they are there by now."""
 
     async def void(self, shipment_id: str) -> None:
         """Give a label back; one that was given back already is no error."""
@@ -214,8 +214,8 @@ class UnitOfWork(Protocol):
     def find(self, return_id: str) -> Sequence[tuple[str, str]]:
         """(shop, return id) of the returns of that id, over all shops."""
 
-    def counts(self) -> Mapping[str, int]:
-        """Returns by state."""
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Returns by shop and state."""
 
     def listing(self, states: Sequence[State], limit: int) -> Sequence[Return]:
         """Returns of these states, longest due first."""
@@ -234,9 +234,6 @@ class UnitOfWork(Protocol):
 
     def drop_documents(self, now: float) -> int:
         """Forget the contents of documents whose retention is over; how many there were."""
-
-    def lendable(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[tuple[Return, ReturnUnit]]:
-        """Units of cancelled returns on these orders that Amazon still expects and nobody has seen."""
 
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""
@@ -271,20 +268,24 @@ class Metrics(Protocol):
     def webhook(self, shop: str, outcome: str, now: float) -> None:
         """A delivery was answered; `verified`, `duplicate`, `bad_signature`, ..."""
 
-    def step(self, act: str, outcome: str) -> None:
-        """A duty was performed, or not (`done`, `not_yet`, or the class of the error)."""
-
-    def moved(self, before: State | None, after: State) -> None:
+    def moved(self, shop: str, before: State | None, after: State) -> None:
         """A return changed its state; None for a new one."""
 
-    def stock(self, counts: Mapping[str, int]) -> None:
-        """The returns by state as the store has them at start."""
+    def service_round(self, service: str, oldest_due_seconds: float) -> None:
+        """A service went round; how long its longest due return has waited, 0 when none is due."""
+
+    def trouble(self, kind: str) -> None:
+        """Something an operator should see: `bug`, `unsettled`, `processed_before_inspection`, ..."""
+
+
+class DeskMetrics(Protocol):
+    """What is counted of one shop's returns."""
+
+    def step(self, act: str, outcome: str) -> None:
+        """A duty was performed, or not (`done`, `not_yet`, or the class of the error)."""
 
     def label_delivered(self, seconds: float) -> None:
         """From hearing of the label request to the label in the portal."""
 
-    def service_round(self, service: str, oldest_due_seconds: float) -> None:
-        """A service went round; how long its longest due return has waited."""
-
     def trouble(self, kind: str) -> None:
-        """Something an operator should see: `bug`, `unsettled`, `processed_before_inspection`, ..."""
+        """As in Metrics."""

@@ -43,7 +43,7 @@ class Recorder:
         """Log and count a committed change."""
         if before is after.state:
             return
-        self._metrics.moved(before, after.state)
+        self._metrics.moved(after.shop, before, after.state)
         name = type(event).__name__ if event is not None else "Created"
         log.info("return.moved", ref=after.ref, event_kind=name, before=before, after=after.state)
 

@@ -146,7 +146,7 @@ class ShadowPostage(_Shadow):
         """Put off."""
         raise self._withhold("buy a label", key[:12])
 
-    async def document(self, shipment_id: str, reference: str, label_format: str) -> bytes | None:
+    async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
         """Read it."""
         return await self._source.document(shipment_id, reference, label_format)
 

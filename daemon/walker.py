@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 ROUND = 1.0
 STORE_PAUSE = 1.0
-LONGEST_POSTPONEMENT = 3600.0
+LONGEST_POSTPONEMENT = 3 * 3600.0
 AT_ONCE = 1000
 
 Ref = tuple[str, str]
@@ -108,10 +108,14 @@ class Walker:
     async def _round(self, crew: Crew, stop: asyncio.Event) -> None:
         now = self._clock.now()
         try:
-            refs = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
+            refs, oldest = await self._store.read(
+                lambda uow: (uow.due(self._states, now + ROUND, self._limit), uow.next_due(self._states))
+            )
         except StoreUnavailable as error:
             log.warning("store.unavailable", service=self.name, error=str(error))
+            self._metrics.trouble("store")
             return
+        self._metrics.service_round(self.name, max(0.0, now - oldest) if oldest is not None else 0.0)
         for ref in refs:
             if ref in self._in_hand:
                 self._in_hand.poke(ref)
@@ -122,7 +126,6 @@ class Walker:
     async def _walk(self, ref: Ref, poke: asyncio.Event, stop: asyncio.Event) -> None:
         try:
             ret = await self._store.read(lambda uow: uow.get(*ref))
-            self._metrics.service_round(self.name, max(0.0, self._clock.now() - (ret.due_at or 0.0)) if ret else 0.0)
             while ret is not None and not stop.is_set() and self._stays(ret):
                 if await self._wait(ret, poke, stop):
                     ret = await self._store.read(lambda uow: uow.get(*ref))
@@ -130,6 +133,7 @@ class Walker:
                     ret = await self._workflow.step(ret)
         except StoreUnavailable as error:
             log.warning("store.unavailable", ref="/".join(ref), error=str(error))
+            self._metrics.trouble("store")
             await self._clock.wait(stop, STORE_PAUSE)
         finally:
             self._in_hand.leave(ref)

@@ -17,14 +17,20 @@ from daemon.acts.looking import read_orders
 from daemon.acts.posting import buy_postage, fetch_label, quote_postage, track_parcels, void_postage
 from daemon.acts.settling import make_verdict, read_return, settle
 from daemon.acts.telling import grade_lines, report_transit, write_notes
+from daemon.attempts import INFORMING, NOBODY_WAITS, READING, SHOPPER_WAITS, SINGLED_OUT, Answers, let_go
 from daemon.domain import events as ev
-from daemon.domain.duties import Act, Duty, duty, gradable_lines
+from daemon.domain.duties import Act, Duty, duty
 from daemon.domain.inspection import inspect
 from daemon.domain.lifecycle import allows
 from daemon.domain.orders import FulfillmentOrder
-from daemon.domain.postage_events import ParcelsTracked
-from daemon.domain.returns import Return
-from daemon.domain.schedule import forgive_failure, forgive_lateness, retry_delay
+from daemon.domain.returns import Return, State
+from daemon.domain.schedule import (
+    attempt_delay,
+    forgive_failure,
+    forgive_lateness,
+    past_deadline,
+    retry_delay,
+)
 from daemon.errors import (
     CredentialsRefused,
     McfdError,
@@ -77,6 +83,7 @@ class Workflow:
         self._recorder = recorder
         self._attempts = attempts
         self._jitter = jitter
+        self._answers = Answers()
 
     async def step(self, ret: Return) -> Return:
         """Perform what is owed now and return the return as it is stored afterwards. Raises only StoreUnavailable."""
@@ -118,6 +125,7 @@ class Workflow:
         if owed.act in ONCE and not resumed:
             ret = await self._recorder.begin(ret, ev.CallBegun(at=desk.clock.now(), key=owed.key))
         outcome: Outcome = await PERFORMERS[owed.act](ret, owed, desk, resumed)
+        ret = self._heard(ret, owed, outcome, desk)
         if not isinstance(outcome, NotYet):
             result = await self._recorder.record(ret, outcome)
             if not isinstance(result, NotYet):
@@ -130,26 +138,40 @@ class Workflow:
             forgive_lateness(ret, now),
             due_at=now + outcome.delay,
             readbacks=outcome.readbacks or ret.readbacks,
-            stumbles=0,
-            attempts=0,
         )
         return await self._recorder.defer(waiting)
 
+    def _heard(self, ret: Return, owed: Duty, outcome: Outcome, desk: Desk) -> Return:
+        """Only failures in a row count. While an unclear call is waited for, it is not answered."""
+        if owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect):
+            return replace(ret, stumbles=0)
+        self._answers.given(ret, owed, desk.clock.monotonic())
+        return _answered(ret)
+
     async def _look(self, ret: Return, desk: Desk) -> Return:
-        """Read the orders once, for this return and for all others whose units are on them."""
-        orders = await read_orders(ret, desk)
+        """Read the orders once, for this return and for all others whose units are on them.
+
+        A clock decides only on a reading begun after its deadline, so the hour is that of the asking.
+        """
         now = desk.clock.now()
+        orders = await read_orders(ret, desk)
+        self._answers.given(ret, Duty(Act.LOOK_FOR_INSPECTION), desk.clock.monotonic())
         read = {order.order_id for order in orders}
         for sibling in await desk.store.read(lambda uow: _siblings(uow, ret, read)):
-            await self._judge(sibling, orders, now, desk)
-        return await self._judge(ret, orders, now, desk)
+            # Its carrier was not asked: where there is one to ask, the look of its own is still owed.
+            tracked = not any(postage.travelling for postage in sibling.postage)
+            await self._judge(sibling, orders, now, desk, looked=tracked)
+        return await self._judge(ret, orders, now, desk, looked=True)
 
-    async def _judge(self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, desk: Desk) -> Return:
+    async def _judge(
+        self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, desk: Desk, *, looked: bool
+    ) -> Return:
+        ret = _answered(ret)
         event = inspect(ret, orders, now, desk.timings)
         desk.metrics.step(Act.LOOK_FOR_INSPECTION, "not_yet" if event is None else "done")
         if event is None:
-            return await self._recorder.rest(ret, looked=True)
-        result = await self._recorder.record(ret, event, looked=True)
+            return await self._recorder.rest(ret, looked=looked)
+        result = await self._recorder.record(ret, event, looked=looked)
         return ret if isinstance(result, NotYet) else result
 
     async def _park(self, ret: Return) -> Return:
@@ -159,31 +181,45 @@ class Workflow:
     async def _postpone(
         self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk, *, resumed: bool
     ) -> Return:
-        """A vendor that answers nobody costs no attempt and no waiting time."""
+        """A vendor that answers nobody costs no attempt and no waiting time; one that answers others costs both."""
         desk.metrics.step(owed.act, type(error).__name__)
+        singled_out = isinstance(error, Unavailable) and self._answers.missing(ret, owed, desk.clock.monotonic())
+        attempts = ret.attempts + singled_out
+        if attempts >= self._attempts:
+            return await self._exhausted(ret, owed, str(error), desk)
         delay = error.retry_after or retry_delay(ret.stumbles, self._jitter())
-        log.info("step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1))
+        if attempts:
+            delay = max(delay, attempt_delay(attempts - 1, SINGLED_OUT, self._jitter()))
+        log.info(
+            "step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1), attempts=attempts
+        )
         retry_at = desk.clock.now() + delay
         no_effect = not isinstance(error, Unavailable) or not error.unclear
         one_call = owed.act is not Act.GRADE_LINES  # two calls, of which the first may have had its effect
         begun = "" if no_effect and one_call and not resumed else ret.begun
-        waiting = replace(forgive_failure(ret, retry_at), due_at=retry_at, stumbles=ret.stumbles + 1, begun=begun)
-        return await self._recorder.defer(waiting)
+        waiting = ret if singled_out else forgive_failure(ret, retry_at)
+        return await self._recorder.defer(
+            replace(waiting, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=attempts, begun=begun)
+        )
 
     async def _refused(self, ret: Return, owed: Duty, error: Refused, desk: Desk) -> Return:
-        """The vendor said no for good. What only informs is let go; everything else needs a person."""
-        if owed.act is Act.READ_REQUEST:  # the portal's list may run ahead of its details
+        """The vendor said no. What only informs is let go, what is only read is read again; the rest needs a person."""
+        self._answers.given(ret, owed, desk.clock.monotonic())
+        if owed.act in READING:
             return await self._stumble(ret, owed, error, desk)
         desk.metrics.step(owed.act, "refused")
         log.warning("step.refused", ref=ret.ref, act=owed.act, code=error.code)
         now = desk.clock.now()
-        instead = _let_go(ret, owed, now)
+        if owed.act is Act.READ_REQUEST and not past_deadline(ret, now):  # webhooks and lists run ahead of the details
+            retry_at = now + retry_delay(ret.stumbles, self._jitter())
+            return await self._recorder.defer(replace(ret, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=0))
+        instead = let_go(ret, owed, now)
         if instead is not None:
             desk.metrics.trouble(f"{owed.act}_refused")
         return await self._give_up(ret, instead, str(error), desk)
 
     async def _stumble(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
-        """An unreadable answer or a bug of ours costs one attempt."""
+        """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
         desk.metrics.step(owed.act, type(error).__name__)
         if isinstance(error, McfdError):
             log.warning("step.failed", ref=ret.ref, act=owed.act, error=str(error), attempt=ret.attempts + 1)
@@ -192,38 +228,32 @@ class Workflow:
             log.error("step.crashed", ref=ret.ref, act=owed.act, attempt=ret.attempts + 1, exc_info=error)
         if ret.attempts + 1 >= self._attempts:
             problem = str(error) if isinstance(error, McfdError) else f"an error in mcfd ({type(error).__name__})"
-            return await self._give_up(ret, None, problem, desk)
-        retry_at = desk.clock.now() + retry_delay(ret.attempts, self._jitter())
+            return await self._exhausted(ret, owed, problem, desk)
+        most = NOBODY_WAITS if ret.label_out and owed.act not in INFORMING else SHOPPER_WAITS
+        retry_at = desk.clock.now() + attempt_delay(ret.attempts, most, self._jitter())
         return await self._recorder.defer(replace(ret, due_at=retry_at, attempts=ret.attempts + 1))
 
-    async def _give_up(self, ret: Return, let_go: ev.Event | None, problem: str, desk: Desk) -> Return:
-        event = let_go or ev.GaveUp(at=desk.clock.now(), problem=problem)
+    async def _exhausted(self, ret: Return, owed: Duty, problem: str, desk: Desk) -> Return:
+        """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
+        goes_on = owed.act is not Act.REPORT_REFUSAL or ret.state is State.STUCK
+        instead = let_go(ret, owed, desk.clock.now()) if goes_on else None
+        if instead is not None:
+            desk.metrics.trouble(f"{owed.act}_refused")
+        return await self._give_up(ret, instead, problem, desk)
+
+    async def _give_up(self, ret: Return, instead: ev.Event | None, problem: str, desk: Desk) -> Return:
+        event = instead or ev.GaveUp(at=desk.clock.now(), problem=problem)
         if allows(ret.state, type(event)):
-            result = await self._recorder.record(ret, event)
+            result = await self._recorder.record(_answered(ret), event)
             return ret if isinstance(result, NotYet) else result
         # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
         later = desk.clock.now() + desk.timings.late_look
         return await self._recorder.defer(replace(ret, due_at=later, look_at=None, attempts=0))
 
 
-def _let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
-    """What a refusal counts as when the duty only informs, or looks: done, and the return goes on without it."""
-    request = ret.request(owed.subject)
-    match owed.act:
-        case Act.WRITE_NOTES:
-            return ev.NotesWritten(at=now, keys=tuple(note.key for note in ret.owed_notes()))
-        case Act.GRADE_LINES:
-            return ev.LinesGraded(at=now, line_ids=gradable_lines(ret))
-        case Act.REPORT_REFUSAL:
-            return ev.RefusalReported(at=now, request_id=owed.subject)
-        case Act.REPORT_TRANSIT if request is not None:
-            return ev.TransitReported(at=now, request_id=owed.subject, transit=request.transit)
-        case Act.TRACK_PARCELS:
-            return ParcelsTracked(
-                at=now, postage=tuple(replace(p, tracked_at=now) for p in ret.postage if p.travelling)
-            )
-        case _:
-            return None
+def _answered(ret: Return) -> Return:
+    """A step went well: only failures in a row count."""
+    return replace(ret, attempts=0, stumbles=0)
 
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:

@@ -228,15 +228,11 @@ class FakePostage(Vendor):
                     return OfferExpired()
                 known = _Shipment(f"S{len(self.purchases) + 1}", body, self._clock.now())
                 self.purchases[key] = known
-            return BoughtPostage(
-                shipment_id=known.shipment_id,
-                tracking_id=self._tracking_id(known),
-                document=self._document(known),
-            )
+            return self._bought(known)
 
-    async def document(self, shipment_id: str, reference: str, label_format: str) -> bytes | None:
+    async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
         async with self._call("document", shipment_id, reference, label_format):
-            return self._document(self._find(shipment_id))
+            return self._bought(self._find(shipment_id))
 
     async def void(self, shipment_id: str) -> None:
         async with self._call("void", shipment_id):
@@ -250,6 +246,13 @@ class FakePostage(Vendor):
 
     def _find(self, shipment_id: str) -> _Shipment:
         return next(s for s in self.purchases.values() if s.shipment_id == shipment_id)
+
+    def _bought(self, shipment: _Shipment) -> BoughtPostage:
+        return BoughtPostage(
+            shipment_id=shipment.shipment_id,
+            tracking_id=self._tracking_id(shipment),
+            document=self._document(shipment),
+        )
 
     def _tracking_id(self, shipment: _Shipment) -> str:
         return "1Z" + shipment.shipment_id

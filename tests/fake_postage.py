@@ -33,7 +33,8 @@ class Shipment:
 class FakeLabelSource(Vendor):
     """Implements LabelSource.
 
-    `services` are the ids on offer. `documents_after` is how long (s) a bought label cannot be printed. A known key
+    `services` are the ids on offer. `documents_after` is how long (s) a bought label cannot be printed, and
+    `numbers_after` how long it has no tracking id. A known key
     finds its purchase again while the offer it comes with lives, whatever that offer says; `strict_keys` refuses a
     known key that comes with another offer, and `offers_live` (s) says for how long one can be bought.
     """
@@ -42,6 +43,7 @@ class FakeLabelSource(Vendor):
         super().__init__(clock)
         self.services: tuple[str, ...] = ("GROUND", SERVICE)
         self.documents_after = 0.0
+        self.numbers_after = 0.0
         self.strict_keys = False
         self.offers_live = OFFER_LIVES
         self.orders: list[PostageOrder] = []
@@ -102,15 +104,17 @@ class FakeLabelSource(Vendor):
             shipment = self._bought(int(offer["requestToken"].removeprefix("TOKEN-")), key)
             self._bodies[key] = body
             return BoughtPostage(
-                shipment_id=shipment.shipment_id, tracking_id=shipment.tracking_id, document=self._document(shipment)
+                shipment_id=shipment.shipment_id, tracking_id=self._number(shipment), document=self._document(shipment)
             )
 
-    async def document(self, shipment_id: str, reference: str, label_format: str) -> bytes | None:
+    async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
         async with self._call("document", shipment_id, reference, label_format):
             shipment = self._find(shipment_id)
             if shipment.order.reference != reference:
                 raise Refused("InvalidRequest", "The shipment has no such package.")
-            return self._document(shipment)
+            return BoughtPostage(
+                shipment_id=shipment_id, tracking_id=self._number(shipment), document=self._document(shipment)
+            )
 
     async def void(self, shipment_id: str) -> None:
         async with self._call("void", shipment_id):
@@ -142,6 +146,9 @@ class FakeLabelSource(Vendor):
         """Parcels are named by the authorization that their reference ends with."""
         ends = tuple(f"-{authorization}" for authorization in authorizations) or ("",)
         return [s for s in self.shipments.values() if s.order.reference.endswith(ends)]
+
+    def _number(self, shipment: Shipment) -> str:
+        return "" if shipment.bought_at + self.numbers_after > self._clock.now() else shipment.tracking_id
 
     def _document(self, shipment: Shipment) -> bytes | None:
         if shipment.bought_at + self.documents_after > self._clock.now():

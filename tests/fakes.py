@@ -5,7 +5,7 @@ every call until it is taken away.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from daemon.domain.returns import State
@@ -63,13 +63,12 @@ def _undo(_: T, error: Exception) -> T:
 
 
 class RecordingMetrics:
-    """Remembers everything that was counted. Implements Metrics."""
+    """Remembers everything that was counted. Implements Metrics and DeskMetrics."""
 
     def __init__(self) -> None:
         self.webhooks: Counter[tuple[str, str]] = Counter()
         self.steps: Counter[tuple[str, str]] = Counter()
         self.moves: list[tuple[State | None, State]] = []
-        self.stocks: list[Mapping[str, int]] = []
         self.label_seconds: list[float] = []
         self.rounds: list[tuple[str, float]] = []
         self.troubles: Counter[str] = Counter()
@@ -80,11 +79,8 @@ class RecordingMetrics:
     def step(self, act: str, outcome: str) -> None:
         self.steps[act, outcome] += 1
 
-    def moved(self, before: State | None, after: State) -> None:
+    def moved(self, shop: str, before: State | None, after: State) -> None:
         self.moves.append((before, after))
-
-    def stock(self, counts: Mapping[str, int]) -> None:
-        self.stocks.append(counts)
 
     def label_delivered(self, seconds: float) -> None:
         self.label_seconds.append(seconds)

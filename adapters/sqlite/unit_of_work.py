@@ -132,9 +132,10 @@ class SqliteUnitOfWork:
             found += self._rows(merged(condition, len(states)), *states, limit - len(found))
         return [self._assemble(self._rows(_FIND, return_id, shop)[0]) for _, shop, return_id in found]
 
-    def counts(self) -> Mapping[str, int]:
-        """Returns by state, without the states that nothing is in. Reads the whole index."""
-        return dict(self._rows("SELECT state, count(*) FROM returns GROUP BY state"))
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Returns by shop and state, without the states that nothing is in. Reads the whole index."""
+        rows = self._rows("SELECT shop, state, count(*) FROM returns GROUP BY shop, state ORDER BY shop")
+        return {(shop, state): count for shop, state, count in rows}
 
     def find(self, return_id: str) -> Sequence[tuple[str, str]]:
         """(shop, return id) of the returns of that id, by shop."""
@@ -152,18 +153,6 @@ class SqliteUnitOfWork:
         """Planned and authorized units of other returns on these orders, oldest return first."""
         rows = self._rows(_PROMISED, json.dumps(list(order_ids)), return_id, shop)
         return [_UNITS.from_row(row) for row in rows]
-
-    def lendable(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[tuple[Return, ReturnUnit]]:
-        """Units that cancelled returns have on these orders, that Amazon expects and nobody has seen, oldest first."""
-        refs = dict.fromkeys(ref for order_id in order_ids for ref in self.on_order(order_id))
-        others = [self.get(*ref) for ref in refs if ref != (shop, return_id)]
-        cancelled = [other for other in others if other is not None and other.state is State.CANCELLED]
-        return [
-            (other, unit)
-            for other in cancelled
-            for unit in other.authorized()
-            if unit.order_id in order_ids and unit.processed_at is None
-        ]
 
     # ---- around the returns
 

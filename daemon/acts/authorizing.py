@@ -5,21 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.acts.desk import Decision, Desk, NotYet, Outcome
+from daemon.acts.lending import giving_back, hand_over, on_loan
 from daemon.domain import events as ev
+from daemon.domain.allocation import adopt, allocate, borrow, judge_answer, not_returnable
 from daemon.domain.duties import Duty
 from daemon.domain.inspection import authorization_found
-from daemon.domain.lifecycle import apply
 from daemon.domain.matching import (
     OrderFacts,
-    adopt,
-    allocate,
-    borrow,
     candidates,
     covers,
-    judge_answer,
-    lendable,
     list_units,
-    not_returnable,
     reason_code,
     requested_lines,
     useful,
@@ -39,21 +34,21 @@ HOME = frozenset({"", "US"})
 
 async def read_request(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     """Read the truth behind a label request and list the units that it covers."""
+    now = desk.clock.now()
     request, details = await asyncio.gather(
         desk.portal.label_request(duty.subject), desk.portal.details(ret.return_id, Lane.SHOPPER)
     )
-    now = desk.clock.now()
-    if over := _already_over(request, details, now):
+    if over := _already_over(ret, request, details, now):
         return over
     if why := desk.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
     if request.origin_country not in HOME:
         why = f"the parcel starts in {request.origin_country}; Amazon takes returns from the United States only"
-        return ev.Unmatched(at=now, why=why, hold=False)
+        return ev.Unmatched(at=now, request_id=request.request_id, why=why, hold=False)
     lines = requested_lines(details, ret, request.request_id, request.skus)
     units = list_units(ret, details, request.request_id, lines, desk.policy.sku_map)
     if not units:
-        return _unmatched(ret, desk, "the label request names no line of the return")
+        return _unmatched(ret, request.request_id, "the label request names no line of the return", now, desk)
     return ev.RequestRead(
         at=now,
         request=LabelRequest(request_id=request.request_id, asked=Asked.OPEN, source=desk.policy.label_source),
@@ -65,37 +60,59 @@ async def read_request(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     )
 
 
-def _already_over(request: PortalLabelRequest, details: PortalReturn, now: float) -> ev.Event | None:
+def _already_over(ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float) -> ev.Event | None:
     if request.status is RequestStatus.CANCELLED:
         return ev.LabelRequestCancelled(at=now, request_id=request.request_id)
     if request.status is RequestStatus.FULFILLED:
         return ev.NotOurs(at=now, request_id=request.request_id, why="somebody else delivered a label")
     if details.state is PortalState.CANCELLED:
         return ev.LabelRequestCancelled(at=now)
-    return ev.ClosedInLoop(at=now) if details.settled else None
+    lapsed = details.state is PortalState.EXPIRED and not ret.label_out  # the shopper has sent nothing
+    return ev.ClosedInLoop(at=now) if details.settled or lapsed else None
 
 
-def _unmatched(ret: Return, desk: Desk, why: str) -> Outcome:
-    """Keep trying until the deadline; then refuse, or hold: the request may belong to another provider."""
-    if not past_deadline(ret, desk.clock.now()):
-        return NotYet(delay=min(300.0, max(1.0, desk.timings.unmatched_deadline / 12)))
+def _unmatched(ret: Return, request_id: str, why: str, asked_at: float, desk: Desk) -> Outcome:
+    """Keep trying until the deadline; then refuse, or hold: the request may belong to another provider.
+
+    It must not hold up the other requests of the return that are ours; then it is left alone.
+    """
+    if not past_deadline(ret, asked_at):
+        return NotYet(delay=_soon(desk))
+    if desk.policy.hold_unmatched and any(u.order_id and u.request_id not in {"", request_id} for u in ret.units):
+        return ev.NotOurs(at=asked_at, request_id=request_id, why=why)
     if ret.held:
         return NotYet(delay=desk.timings.unmatched_deadline)
-    return ev.Unmatched(at=desk.clock.now(), why=why, hold=desk.policy.hold_unmatched)
+    return ev.Unmatched(at=asked_at, request_id=request_id, why=why, hold=desk.policy.hold_unmatched)
+
+
+def _soon(desk: Desk) -> float:
+    return min(300.0, max(1.0, desk.timings.unmatched_deadline / 12))
 
 
 async def match_order(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
-    """Find the fulfillment orders that hold the units, and give each unit its place in a shipment."""
-    units = _unassigned(ret)
-    orders, tried = await _search(ret, units, desk)
-    if not covers(orders, units):
-        return _unmatched(ret, desk, "no fulfillment order holds the units; tried " + (", ".join(tried) or "nothing"))
+    """Find the fulfillment orders that hold the units, and give each unit its place in a shipment.
+
+    A label request whose units nobody holds does not keep the others from theirs.
+    """
+    now = desk.clock.now()
+    wanted = _unassigned(ret)
+    orders, tried = await _search(ret, wanted, desk)
+    units = _held(wanted, orders)
+    if not units:
+        why = "no fulfillment order holds the units; tried " + (", ".join(tried) or "nothing")
+        return _unmatched(ret, wanted[0].request_id, why, now, desk)
     codes = {}
     for unit in units:
         allowed = await desk.reasons.allowed(unit.sku)
         codes[unit.key] = reason_code(unit, desk.policy.reasons, desk.policy.default_reason, allowed)
     units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
-    return _assign(units, orders, desk)
+    return _assign(units, orders, now, desk)
+
+
+def _held(units: tuple[ReturnUnit, ...], orders: Sequence[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
+    """The units of those label requests whose every SKU the orders know."""
+    lacking = {u.request_id for u in units if not covers(orders, [u])}
+    return tuple(u for u in units if u.request_id not in lacking)
 
 
 def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
@@ -106,9 +123,20 @@ def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
 
 
 async def _search(ret: Return, units: tuple[ReturnUnit, ...], desk: Desk) -> tuple[list[FulfillmentOrder], list[str]]:
-    """Try what an operator linked, then the templates, then the index of displayable ids."""
+    """Read candidates until they hold the units; the index of all orders is asked last."""
     orders: list[FulfillmentOrder] = []
     tried: list[str] = []
+    for order_id in await named_orders(ret, desk):
+        if await _try(order_id, orders, tried, units, desk):
+            return orders, tried
+    for order_id in await indexed_orders(ret, desk):
+        if order_id not in tried and await _try(order_id, orders, tried, units, desk):
+            break
+    return orders, tried
+
+
+async def named_orders(ret: Return, desk: Desk) -> tuple[str, ...]:
+    """Ids to try: what an operator linked, what was found for the return before, what the shop's templates make."""
     linked = await desk.store.read(lambda uow: uow.mark(link_mark(ret.shop, ret.return_id)))
     facts = OrderFacts(
         provider_order_id=ret.provider_order_id,
@@ -117,16 +145,23 @@ async def _search(ret: Return, units: tuple[ReturnUnit, ...], desk: Desk) -> tup
         prefix=desk.policy.order_id_prefix,
     )
     named = candidates(desk.policy.order_id_templates, facts)
-    for order_id in dict.fromkeys([*(linked or "").split("\n"), *named]):
-        if order_id and await _try(order_id, orders, tried, units, desk):
-            return orders, tried
+    return tuple(dict.fromkeys(i for i in (*(linked or "").split("\n"), *ret.order_ids(), *named) if i))
+
+
+def named_as_asked(order: FulfillmentOrder, order_id: str) -> bool:
+    """Amazon reads `+` in a path as a blank, and may so answer with another order.
+
+    https://github.com/amzn/selling-partner-api-models/issues/5374
+    """
+    return order.order_id.casefold() == order_id.casefold()
+
+
+async def indexed_orders(ret: Return, desk: Desk) -> tuple[str, ...]:
+    """Ids of the orders that the shopper knows by a name of this one, from the shared index."""
     await desk.refresh_index()
     names = {name for name in (ret.order_name, ret.order_name.lstrip("#"), ret.provider_order_id) if name}
     found = await desk.store.read(lambda uow: [order_id for name in names for order_id in uow.orders_named(name)])
-    for order_id in sorted(set(found) - set(tried)):
-        if await _try(order_id, orders, tried, units, desk):
-            break
-    return orders, tried
+    return tuple(sorted(set(found)))
 
 
 def link_mark(shop: str, return_id: str) -> str:
@@ -143,19 +178,23 @@ async def _try(
         order = await desk.network.order(order_id, Lane.SHOPPER)
     except Refused:
         return False
-    if order is None or not useful(order, units):
+    if order is None or not named_as_asked(order, order_id) or not useful(order, units):
         return False
     orders.append(order)
     return covers(orders, units)
 
 
-def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], desk: Desk) -> Decision:
-    """Allocation reads what other returns were promised, so it is made in the transaction that saves it."""
-    now = desk.clock.now()
+def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: float, desk: Desk) -> Decision:
+    """Allocation reads what other returns were promised, so it is made in the transaction that saves it.
+
+    The labels that come with units of cancelled returns are known only when those are done with giving them back.
+    """
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
         order_ids = [order.order_id for order in orders]
-        asked, borrowed = borrow(units, orders, _lendable(uow, ret, order_ids))
+        asked, borrowed = borrow(units, orders, on_loan(uow, ret, order_ids))
+        if any(giving_back(*lent) for lent in borrowed) and not past_deadline(ret, now):
+            return NotYet(delay=desk.timings.label_poll_max)
         promised = uow.promised(order_ids, ret.shop, ret.return_id)
         placed = (
             *(u for u in asked if u.return_item_id),
@@ -163,29 +202,12 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], desk:
         )
         homeless = [u for u in placed if not u.return_item_id]
         if homeless and any(order.still_shipping for order in orders) and not past_deadline(ret, now):
-            return NotYet(delay=min(300.0, max(1.0, desk.timings.unmatched_deadline / 12)))
-        _hand_over(uow, borrowed, now)
+            return NotYet(delay=_soon(desk))
+        postage = hand_over(uow, ret, borrowed, now, desk)
         lost = not_returnable(homeless, "no shipped unit of it is left to return")
-        return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost))
+        return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost), postage=postage)
 
     return decide
-
-
-def _lendable(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
-    """What cancelled returns on the same orders still have at Amazon, oldest return first."""
-    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
-    others = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
-    return [(other, unit) for other in others if other is not None for unit in lendable(other, order_ids)]
-
-
-def _hand_over(uow: UnitOfWork, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float) -> None:
-    """A cancelled return gives its unit up in the transaction in which another takes it."""
-    for key in dict.fromkeys((lender.shop, lender.return_id) for lender, _ in borrowed):
-        lender = uow.get(*key)
-        if lender is not None:
-            lines = tuple(unit.key for other, unit in borrowed if (other.shop, other.return_id) == key)
-            event = ev.UnitsHandedOver(at=now, handed=lines)
-            uow.save(apply(lender, event), event, lender.state)
 
 
 async def authorize_units(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
@@ -244,12 +266,12 @@ def _doubt(units: tuple[ReturnUnit, ...]) -> str:
 
 async def look_for_authorization(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
     """See whether Amazon has made the authorization by now."""
+    now = desk.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
     orders = []
     for order_id in ret.order_ids():
         order = await desk.network.order(order_id, Lane.SHOPPER)
         if order is not None:
             orders.append(order)
-    now = desk.clock.now()
     found = authorization_found(ret, orders, now)
     if found is not None:
         return found

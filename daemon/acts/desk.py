@@ -12,13 +12,13 @@ from daemon.domain.portal import ParcelSize
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
-from daemon.errors import ContractBroken, Refused
+from daemon.errors import ContractBroken, Refused, Transient
 from daemon.hosting import LabelHosting
 from daemon.ports import (
     Clock,
+    DeskMetrics,
     FulfillmentNetwork,
     LabelSource,
-    Metrics,
     ReturnsPortal,
     ReturnStore,
     SecretBox,
@@ -26,6 +26,7 @@ from daemon.ports import (
 )
 
 DAY = 86400.0
+SILENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class OrderLocks:
 
 
 class ReasonCatalogue:
-    """The return reasons that Amazon allows for each SKU, remembered for a day."""
+    """The return reasons that Amazon allows for each SKU, remembered for a day; no answer, for minutes."""
 
     def __init__(self, network: FulfillmentNetwork, clock: Clock) -> None:
         self._network = network
@@ -66,14 +67,17 @@ class ReasonCatalogue:
 
     async def allowed(self, sku: str) -> Sequence[str]:
         """The codes; empty when Amazon does not say. A reason never fails a return."""
-        read_at, codes = self._known.get(sku, (float("-inf"), ()))
-        if self._clock.monotonic() - read_at < DAY:
+        good_until, codes = self._known.get(sku, (float("-inf"), ()))
+        if self._clock.monotonic() < good_until:
             return codes
+        good_for = DAY
         try:
             codes = await self._network.reason_codes(sku)
         except (Refused, ContractBroken):
             codes = ()
-        self._known[sku] = (self._clock.monotonic(), codes)
+        except Transient:
+            good_for = SILENCE
+        self._known[sku] = (self._clock.monotonic() + good_for, codes)
         return codes
 
 
@@ -89,7 +93,7 @@ class Desk:
     store: ReturnStore
     reasons: ReasonCatalogue
     locks: OrderLocks
-    metrics: Metrics
+    metrics: DeskMetrics
     refresh_index: Callable[[], Awaitable[None]]
     box: SecretBox
     hosting: LabelHosting

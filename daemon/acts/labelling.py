@@ -85,7 +85,11 @@ def _request_of(ret: Return, authorization_id: str) -> str:
 
 
 async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
-    """Post the label, unless the portal has it already or wants it no more."""
+    """Post the label, unless the portal has it already or wants it no more.
+
+    A request that is fulfilled after a call of ours whose answer was lost has our label, also where the portal shows
+    it under another address or not yet: the shopper holds it, so it must not be given back.
+    """
     request_id = duty.subject
     label = replace(_label(ret, request_id), url=desk.hosting.reveal(_label(ret, request_id).url))
     current = await desk.portal.label_request(request_id)
@@ -94,14 +98,21 @@ async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> O
         return ev.LabelRequestCancelled(at=now, request_id=request_id)
     if resumed or current.status is RequestStatus.FULFILLED:
         details = await desk.portal.details(ret.return_id, Lane.SHOPPER)
-        if label.url in details.label_urls:
+        fulfilled = current.status is RequestStatus.FULFILLED
+        if (resumed and fulfilled) or (label.url in details.label_urls and (fulfilled or not _shared(ret, request_id))):
             desk.metrics.trouble("label_id_lost")
             return ev.LabelDelivered(at=now, request_id=request_id, label_id=None)
-        if current.status is RequestStatus.FULFILLED:
+        if fulfilled:
             return ev.NotOurs(at=now, request_id=request_id, why="somebody else delivered a label")
     label_id = await desk.portal.deliver_label(request_id, label)
     desk.metrics.label_delivered(max(0.0, desk.clock.now() - ret.created_at))
     return ev.LabelDelivered(at=desk.clock.now(), request_id=request_id, label_id=label_id)
+
+
+def _shared(ret: Return, request_id: str) -> bool:
+    """Another request has the same label: Amazon's page is one for all that it authorized."""
+    url = _label(ret, request_id).url
+    return any(r.request_id != request_id and r.label is not None and r.label.url == url for r in ret.requests)
 
 
 def _label(ret: Return, request_id: str) -> Label:

@@ -1,6 +1,7 @@
 """Buying the label of a parcel, giving it back, and following the parcel."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 
 from daemon.acts.desk import Decision, Desk, NotYet, Outcome
@@ -14,6 +15,7 @@ from daemon.domain.postage import (
     OfferExpired,
     PostageOffer,
     PostageOrder,
+    dead_labels,
     postage_of,
     postage_order,
     purchase_key,
@@ -122,7 +124,7 @@ async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Out
         shipment_id=bought.shipment_id,
         tracking_id=bought.tracking_id,
         sealed_offer=b"",
-        printable=bought.document is not None,
+        printable=bought.document is not None and bool(bought.tracking_id),
     )
     return _kept(ret, pe.PostageBought(at=now, postage=postage), bought.document, desk)
 
@@ -136,16 +138,20 @@ async def _check_age(ret: Return, desk: Desk) -> None:
 
 
 async def fetch_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
-    """Get the document of a label that could not be printed at once."""
-    postage = _postage(ret, duty.subject)
-    reference = reference_of(ret, duty.subject)
-    document = await _source(desk).document(postage.shipment_id, reference, postage.label_format)
+    """Get what the purchase did not bring at once: the document, and the tracking id if there is one by now."""
     now = desk.clock.now()
+    postage, document = await _read_again(ret, _postage(ret, duty.subject), desk)
     if document is None:
         if past_deadline(ret, now):
             return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
         return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.timings))
     return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, desk)
+
+
+async def _read_again(ret: Return, postage: Postage, desk: Desk) -> tuple[Postage, bytes | None]:
+    reference = reference_of(ret, postage.authorization_id)
+    bought = await _source(desk).document(postage.shipment_id, reference, postage.label_format)
+    return replace(postage, tracking_id=postage.tracking_id or bought.tracking_id), bought.document
 
 
 def document_name(ret: Return, postage: Postage) -> str:
@@ -172,7 +178,7 @@ async def void_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     """Give a label back, unless the carrier has seen it."""
     postage = _postage(ret, duty.subject)
     try:
-        seen = await _tracked(postage, desk)
+        postage = seen = await _tracked(ret, postage, desk)
         if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
             kept = replace(seen, void=Void.KEPT)
             return pe.PostageKept(at=desk.clock.now(), postage=kept, why="the parcel is on its way")
@@ -180,7 +186,20 @@ async def void_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     except Refused as error:
         kept = replace(postage, void=Void.KEPT)
         return pe.PostageKept(at=desk.clock.now(), postage=kept, why=error.message or error.code)
-    return pe.PostageVoided(at=desk.clock.now(), postage=replace(postage, void=Void.DONE, printable=False))
+    return _withdrawn(
+        pe.PostageVoided(at=desk.clock.now(), postage=replace(postage, void=Void.DONE, printable=False)), desk
+    )
+
+
+def _withdrawn(event: pe.PostageVoided, desk: Desk) -> Decision:
+    """Nobody is to print a label that was given back: its document goes in the transaction that says so."""
+
+    def decide(uow: UnitOfWork, ret: Return) -> ev.Event:
+        for label in dead_labels(ret, event.postage):
+            desk.hosting.withdraw(uow, label.url)
+        return event
+
+    return decide
 
 
 async def track_parcels(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
@@ -189,18 +208,21 @@ async def track_parcels(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
     for postage in ret.postage:
         if postage.travelling:
             try:
-                read.append(await _tracked(postage, desk))
+                read.append(await _tracked(ret, postage, desk))
             except Refused:
                 desk.metrics.trouble("tracking_refused")
                 read.append(replace(postage, tracked_at=desk.clock.now()))
     return pe.ParcelsTracked(at=desk.clock.now(), postage=tuple(read))
 
 
-async def _tracked(postage: Postage, desk: Desk) -> Postage:
-    """The reading counts from when it was asked for."""
+async def _tracked(ret: Return, postage: Postage, desk: Desk) -> Postage:
+    """The reading counts from when it was asked for. A parcel without a tracking id may have one by now."""
     asked_at = desk.clock.now()
     if not postage.tracking_id:
-        return postage
+        with suppress(Refused):
+            postage, _ = await _read_again(ret, postage, desk)
+    if not postage.tracking_id:
+        return replace(postage, tracked_at=asked_at)
     reading = await _source(desk).track(postage.tracking_id, postage.carrier_id)
     if not reading.known:
         desk.metrics.trouble("unknown_tracking_status")

@@ -1,12 +1,22 @@
 """What the portal is told on the way: notes, grades, transit."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
 from daemon.acts.desk import Desk, Outcome
 from daemon.domain import events as ev
 from daemon.domain.duties import Duty, gradable_lines
 from daemon.domain.naming import note_marker, note_text
+from daemon.domain.portal import Grade, PortalLine
 from daemon.domain.returns import Return
 from daemon.domain.verdict import grades
+from daemon.errors import Refused
 from daemon.ports import Lane
+
+log = structlog.get_logger(__name__)
+
+Write = Callable[[Sequence[Grade]], Awaitable[None]]
 
 
 async def write_notes(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
@@ -24,15 +34,35 @@ async def grade_lines(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcom
     lines = gradable_lines(ret)
     graded = assessed = grades(ret, lines, desk.policy.verdict)
     if resumed:
-        details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
-        there = {line.line_id: line for line in details.lines}
-        graded = tuple(g for g in graded if g.line_id in there and there[g.line_id].grade != g.grade)
-        assessed = tuple(g for g in assessed if g.line_id in there and there[g.line_id].disposition != g.disposition)
-    if graded:
-        await desk.portal.grade(graded)
-    if assessed:
-        await desk.portal.assess(assessed)
+        there = await _lines(ret, desk)
+        graded, assessed = _not_there(graded, there, "grade"), _not_there(assessed, there, "disposition")
+    await _write(ret, graded, "grade", desk.portal.grade, desk)
+    await _write(ret, assessed, "disposition", desk.portal.assess, desk)
     return ev.LinesGraded(at=desk.clock.now(), line_ids=lines)
+
+
+async def _write(ret: Return, wanted: Sequence[Grade], what: str, write: Write, desk: Desk) -> None:
+    """Write all in one call. When the portal refuses that, one line at a time: a single line spoils a whole call."""
+    try:
+        if wanted:
+            await write(wanted)
+    except Refused as error:
+        log.warning("grades.refused", ref=ret.ref, what=what, code=error.code, lines=len(wanted))
+        if len(wanted) == 1:
+            desk.metrics.trouble("grade_lines_refused")
+            return
+        for grade in _not_there(wanted, await _lines(ret, desk), what):
+            await _write(ret, (grade,), what, write, desk)
+
+
+async def _lines(ret: Return, desk: Desk) -> Mapping[str, PortalLine]:
+    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    return {line.line_id: line for line in details.lines}
+
+
+def _not_there(wanted: Sequence[Grade], there: Mapping[str, PortalLine], what: str) -> tuple[Grade, ...]:
+    """What the lines lack; a line that was removed meanwhile is dropped."""
+    return tuple(g for g in wanted if g.line_id in there and getattr(there[g.line_id], what) != getattr(g, what))
 
 
 async def report_transit(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:

@@ -63,11 +63,14 @@ def _received(ret: Return, _: float) -> Duty | None:
     for request in ret.requests:
         if request.asked is Asked.UNREAD:
             return Duty(Act.READ_REQUEST, request.request_id)
+    if ret.hinted:
+        return Duty(Act.READ_RETURN)
     asking = {r.request_id for r in ret.open_requests()}
     planned = [u for u in ret.units if u.standing is Standing.PLANNED and u.request_id in asking]
-    if any(not u.return_item_id for u in planned):
-        return Duty(Act.MATCH_ORDER)
-    return Duty(Act.AUTHORIZE_UNITS, planned[0].order_id) if planned else None
+    placed = next((u for u in planned if u.return_item_id), None)
+    if placed is not None:
+        return Duty(Act.AUTHORIZE_UNITS, placed.order_id)
+    return Duty(Act.MATCH_ORDER) if planned else None
 
 
 def _awaiting_label(ret: Return, _: float) -> Duty | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.returns import Label, LabelRequest, ReturnUnit, Settlement, Transit
+from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Settlement, Transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequestedAgain(Event):
-    """The portal issued one more label request for a return we know."""
+    """The portal issued one more label request for a return we know, or still lists one that we could not read."""
 
     request: LabelRequest
 
@@ -52,15 +52,17 @@ class NotOurs(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderMatched(Event):
-    """Units were assigned to fulfillment orders and shipments, or found not returnable."""
+    """Units have their places in shipments, or none; `postage` comes with units of a cancelled return."""
 
     units: tuple[ReturnUnit, ...]
+    postage: tuple[Postage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmatched(Event):
-    """No fulfillment order holds the units; `hold` keeps looking without telling the portal."""
+    """No fulfillment order holds the units of a label request; `hold` keeps looking without telling the portal."""
 
+    request_id: str
     why: str
     hold: bool
 
@@ -223,10 +225,7 @@ class ClosedInLoop(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaveUp(Event):
-    """We cannot go on alone; with `hold` the label request stays open: a person may still mend it.
-
-    `no_effect` says that the call that was refused is known to have had none.
-    """
+    """We cannot go on alone; `hold` leaves the label request open. `no_effect`: what was refused had none, for sure."""
 
     problem: str
     hold: bool = False
@@ -294,6 +293,7 @@ class ReturnRead(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsHandedOver(Event):
-    """Units (line id, part) of a cancelled return are awaited by another return from now on."""
+    """Units (line id, part) of a cancelled return, and what was bought for them, are another return's from now on."""
 
     handed: tuple[tuple[str, int], ...]
+    postage: tuple[Postage, ...] = ()

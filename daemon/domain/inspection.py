@@ -19,12 +19,13 @@ from daemon.domain.schedule import Timings
 
 
 def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: float) -> UnitsAuthorized | None:
-    """The authorizations that have appeared since; None while any accepted unit still waits for its own."""
+    """The authorizations that have appeared since; None while any unit that a label is asked for waits for its own."""
+    asking = {r.request_id for r in ret.open_requests()}
     units = _read_units(ret, orders)
     authorizations = tuple(a for order in orders for a in order.authorizations)
     known = {a.authorization_id for a in (*authorizations, *ret.authorizations)}
-    waiting = [u for u in units if u.standing is Standing.AUTHORIZED and u.authorization_id not in known]
-    if waiting:
+    accepted = [u for u in units if u.standing is Standing.AUTHORIZED and u.request_id in asking]
+    if any(u.authorization_id not in known for u in accepted):
         return None
     ours = {u.authorization_id for u in units}
     return UnitsAuthorized(
@@ -69,16 +70,22 @@ def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, t
         return unit
     processed_at = item.changed_at or unit.processed_at or now
     seen = replace(unit, processed_at=processed_at)
-    if not item.condition and now - processed_at < timings.condition_grace:
-        return seen
     if not item.condition and unit.finding is not None and unit.finding.condition not in {"", MISSING}:
         return seen  # what was told once is not taken back by silence
+    if not item.condition and now - processed_at < timings.condition_grace:
+        return _not_missing(seen)
     finding = Finding(
         condition=item.condition or "", found_at=processed_at, center=item.center or "", reason=item.reason or ""
     )
     if unit.finding is not None and unit.finding.condition == finding.condition:
         return seen
     return replace(seen, finding=finding, graded=unit.graded and not _before_verdict(ret))
+
+
+def _not_missing(unit: ReturnUnit) -> ReturnUnit:
+    """It has come, whatever its condition will be."""
+    lost = unit.finding is not None and unit.finding.condition == MISSING
+    return replace(unit, finding=None) if lost else unit
 
 
 def _before_verdict(ret: Return) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from daemon.domain import events as ev
 from daemon.domain import transitions_outcome, transitions_postage  # noqa: F401 - they teach `after` their events
 from daemon.domain.duties import create_unclear, purchase_unclear
+from daemon.domain.operator_events import OperatorActed
 from daemon.domain.postage_events import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State
 from daemon.domain.transitions import after
@@ -90,7 +91,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.SETTLING: {
-        ev.ProcessingRequested: frozenset({S.PROCESSING}),
+        ev.ProcessingRequested: frozenset({S.PROCESSING, S.SETTLING}),
         ev.ReturnFlagged: frozenset({S.IN_REVIEW}),
         ev.ReviewFound: frozenset({S.IN_REVIEW}),
         ev.SettledElsewhere: frozenset({S.CLOSED}),
@@ -124,7 +125,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.UnitsMissing: frozenset({S.INSPECTED}),
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
-        ev.LabelRequestCancelled: frozenset({S.EXPIRED}),
+        ev.LabelRequestCancelled: frozenset({S.EXPIRED, S.CANCELLED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.REFUSED: {
@@ -164,6 +165,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.LabelRequestCancelled: frozenset({S.STUCK, S.CANCELLED, S.CLOSED}),
     },
     S.CLOSED: {
+        ev.Retried: frozenset({S.RECEIVED, S.CLOSED}),
         ev.LateFinding: frozenset({S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.CLOSED}),
@@ -172,7 +174,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
 
 BOOKKEEPING: frozenset[type[ev.Event]] = frozenset(
     {ev.CallBegun, ev.CallHadNoEffect, ev.NotesWritten, ev.LinesGraded, ev.TransitReported, ev.ReturnRead}
-    | {ev.UnitsHandedOver}
+    | {ev.UnitsHandedOver, OperatorActed}
     | POSTAGE_EVENTS
 )
 """Events that are welcome in every state and move none."""
@@ -185,6 +187,7 @@ UNASKED: frozenset[type[ev.Event]] = frozenset(
         ev.ProcessingFailed,
         ev.NotesWritten,
         ev.ReturnRead,
+        OperatorActed,
     }
 )
 """Events that are no answer to a call that was begun: an unclear call stays unclear.
@@ -209,7 +212,8 @@ def apply(ret: Return, event: ev.Event) -> Return:
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
     if kind not in UNASKED:
         begun = changed.begun if _still_unclear(changed, event) else ""
-        changed = replace(changed, begun=begun, attempts=0, stumbles=0)
+        attempts = changed.attempts if kind is ev.CallHadNoEffect else 0  # nobody has answered yet
+        changed = replace(changed, begun=begun, attempts=attempts, stumbles=0)
     if changed.state is not ret.state:
         changed = _entered(changed, event.at)
     return replace(changed, changed_at=event.at)

@@ -4,18 +4,19 @@ import hashlib
 
 from daemon.domain.returns import Note, Return
 
+OWN_ITEM = "mcfd-"
 ID_LIMIT = 80  # createFulfillmentReturn, sellerReturnItemId
 NOTE_LIMIT = 250
 
 
 def return_item_id(shop: str, return_id: str, line_id: str, part: int) -> str:
     """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters."""
-    plain = f"mcfd-{shop}-{return_id}-{line_id}-{part}"
+    plain = f"{OWN_ITEM}{shop}-{return_id}-{line_id}-{part}"
     readable = "-" not in return_id + line_id  # else two units could share one id
     if readable and len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
         return plain
     names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, str(part)))
-    return "mcfd-" + hashlib.sha256(names.encode()).hexdigest()[:40]
+    return OWN_ITEM + hashlib.sha256(names.encode()).hexdigest()[:40]
 
 
 def note_marker(ret: Return, key: str) -> str:

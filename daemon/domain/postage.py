@@ -6,7 +6,18 @@ from dataclasses import dataclass, field, replace
 from daemon.domain.duties import Act, Duty
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.portal import ParcelSize, PortalLabelRequest
-from daemon.domain.returns import Asked, Postage, Return, ReturnUnit, Standing, Transit, Void
+from daemon.domain.returns import (
+    Asked,
+    Label,
+    LabelRequest,
+    LabelSourceName,
+    Postage,
+    Return,
+    ReturnUnit,
+    Standing,
+    Transit,
+    Void,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +58,7 @@ class OfferExpired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoughtPostage:
-    """A purchase; `document` is None while the label cannot be printed yet."""
+    """A purchase; `document` is None while the label cannot be printed yet, `tracking_id` empty while it has none."""
 
     shipment_id: str
     tracking_id: str
@@ -68,6 +79,31 @@ class Tracking:
 def postage_of(ret: Return, authorization_id: str) -> Postage | None:
     """The postage of an authorization, bought or about to be."""
     return next((p for p in ret.postage if p.authorization_id == authorization_id), None)
+
+
+def told_parcel(ret: Return, request: LabelRequest) -> Postage | None:
+    """The parcel that the portal knows: by its number, or by its RMA when its label went out before it had one."""
+    if request.label is None:
+        return None
+    number = request.label.tracking_number
+    named = {p.tracking_id: p for p in ret.postage if p.tracking_id}
+    if request.source is LabelSourceName.AMAZON_SHIPPING:
+        named |= {
+            a.rma_id: p for p in ret.postage for a in ret.authorizations if a.authorization_id == p.authorization_id
+        }
+    return named.get(number)
+
+
+def dead_labels(ret: Return, voided: Postage) -> tuple[Label, ...]:
+    """Labels made of bought ones of which none can be used any more, now that this one was given back."""
+    live = {p.authorization_id for p in ret.postage if p.bought} - {voided.authorization_id}
+
+    def dead(request: LabelRequest) -> bool:
+        shown = {u.authorization_id for u in ret.units_of(request.request_id)}
+        return not (shown & live if shown else live)
+
+    bought = [r for r in ret.requests if r.source is LabelSourceName.AMAZON_SHIPPING]
+    return tuple(r.label for r in bought if r.label is not None and dead(r))
 
 
 def put_postage(ret: Return, postage: Postage) -> Return:

@@ -182,8 +182,8 @@ class Postage:
 
     @property
     def travelling(self) -> bool:
-        """Worth asking the carrier about."""
-        return self.bought and bool(self.tracking_id) and self.delivered_at is None
+        """Worth asking the carrier about, also before its tracking id is known."""
+        return self.bought and self.delivered_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,8 @@ class Return:
     """One shopper's return, followed to its end.
 
     `due_at` is when a service must wake for it, `look_at` when Amazon is to be read again, `watch_at` when the portal
-    is; `begun` names an outward call whose answer was never stored.
+    is; `begun` names an outward call whose answer was never stored. `settlement` is the verdict's, `asked_for` what
+    the portal was asked for, which only a person makes mcfd do again.
     """
 
     shop: str
@@ -226,6 +227,7 @@ class Return:
     provider_order_id: str = ""
     has_exchange: bool = False
     settlement: Settlement = Settlement.NOTHING
+    asked_for: Settlement = Settlement.NOTHING
     processing_failed: bool = False
     flagged: bool = False
     labelled_at: float | None = None

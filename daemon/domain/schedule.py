@@ -17,8 +17,11 @@ HOUR = 3600.0
 DAY = 86400.0
 RETRY_FIRST = 1.0
 RETRY_MOST = 60.0
+ATTEMPT_FIRST = 2.0
+ATTEMPT_GROWTH = 8.0
 LATENESS_FORGIVEN = 60.0
 POLL_GROWTH = 1 / 30
+PROCESSING_PATIENCE = 3 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +50,11 @@ class Timings:
 
 def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Return:
     """The return with its clocks set: deadlines when it enters a state, and the instant to wake for it."""
-    if old is None or old.state is not new.state:
+    if old is None or old.state is not new.state or len(new.requests) > len(old.requests):
         new = _enter(new, now, timings)
-    if new.watch_at is not None and new.watch_at <= now:
-        new = replace(new, watch_at=now + (_watch(new.state, timings) or 0.0))
+    watch = _watch(new.state, timings)
+    if new.watch_at is None and watch is not None:
+        new = replace(new, watch_at=now + watch)
     if new.look_at is None and new.state in _LOOKED_AFTER and owes_look(new, now, timings):
         new = replace(new, look_at=now + look_delay(new, timings))
     return replace(new, due_at=_due(old, new, now, timings))
@@ -63,15 +67,10 @@ def _enter(ret: Return, now: float, timings: Timings) -> Return:
         State.AWAITING_LABEL: timings.label_deadline,
         State.LABEL_READY: timings.label_deadline,
         State.REFUSED: timings.label_deadline,
+        State.PROCESSING: PROCESSING_PATIENCE,
         **dict.fromkeys(_WATCHED_LATE, timings.late_watch),
     }.get(ret.state)
-    watch = _watch(ret.state, timings)
-    return replace(
-        ret,
-        deadline_at=None if deadline is None else now + deadline,
-        watch_at=None if watch is None else now + watch,
-        look_at=None,
-    )
+    return replace(ret, deadline_at=None if deadline is None else now + deadline, watch_at=None, look_at=None)
 
 
 def _watch(state: State, timings: Timings) -> float | None:
@@ -137,6 +136,14 @@ def retry_delay(stumbles: int, jitter: float) -> float:
     """Exponential back-off with full jitter (`jitter` in 0..1), capped: a vendor that comes back is found soon."""
     ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(stumbles, 10))
     return max(RETRY_FIRST / 2, ceiling * jitter)
+
+
+def attempt_delay(attempts: int, most: float, jitter: float) -> float:
+    """The pause after a failure that cost an attempt. It grows fast, so that the last attempt is hours from the first.
+
+    Half of it is jitter (0..1); `most` is in seconds.
+    """
+    return min(most, ATTEMPT_FIRST * ATTEMPT_GROWTH ** min(attempts, 10)) * (1.0 + jitter) / 2
 
 
 def forgive_failure(ret: Return, retry_at: float) -> Return:

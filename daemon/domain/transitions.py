@@ -5,7 +5,7 @@ from functools import singledispatch
 
 from daemon.domain import events as ev
 from daemon.domain.duties import create_unclear
-from daemon.domain.postage import give_back, take_back
+from daemon.domain.postage import give_back, put_postage, take_back
 from daemon.domain.returns import (
     Asked,
     Note,
@@ -80,7 +80,8 @@ def after(event: ev.Event, ret: Return) -> Return:
 
 @after.register
 def _requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
-    requests = (*ret.requests, event.request)
+    known = ret.request(event.request.request_id) is not None  # one that could not be read, and is still listed
+    requests = ret.requests if known else (*ret.requests, event.request)
     return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False)
 
 
@@ -100,6 +101,8 @@ def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
         changed = with_note(changed, f"cancelled:{event.request_id}", words)
     if ret.label_out and not event.request_id:
         changed = _set_free(changed)
+        if ret.state is State.EXPIRED:
+            return replace(changed, state=State.CANCELLED)
     if ret.state in LABEL_HALF or (ret.state is State.STUCK and not ret.label_out and not live):
         return advance(changed)
     return changed
@@ -150,16 +153,25 @@ def _not_ours(event: ev.NotOurs, ret: Return) -> Return:
 
 @after.register
 def _order_matched(event: ev.OrderMatched, ret: Return) -> Return:
-    return advance(replace(ret, units=merge_units(ret.units, event.units), problem="", held=False))
+    changed = replace(ret, units=merge_units(ret.units, event.units), held=False)
+    for postage in event.postage:
+        changed = put_postage(changed, postage)
+    bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # its refusal has no other words
+    return advance(changed if bare else replace(changed, problem=""))
 
 
 @after.register
 def _unmatched(event: ev.Unmatched, ret: Return) -> Return:
     if event.hold:
         return replace(ret, problem=event.why, held=True)
-    requests = tuple(replace(r, asked=Asked.OPEN) if r.asked is Asked.UNREAD else r for r in ret.requests)
+    requests = tuple(
+        replace(r, asked=Asked.OPEN) if r.request_id == event.request_id and r.asked is Asked.UNREAD else r
+        for r in ret.requests
+    )
     units = tuple(
-        replace(u, standing=Standing.NOT_RETURNABLE, problem=event.why) if u.standing is Standing.PLANNED else u
+        replace(u, standing=Standing.NOT_RETURNABLE, problem=event.why)
+        if u.standing is Standing.PLANNED and u.request_id == event.request_id
+        else u
         for u in ret.units
     )
     return advance(replace(ret, requests=requests, units=units, problem=event.why))

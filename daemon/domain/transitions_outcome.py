@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from daemon.domain import events as ev
-from daemon.domain.postage import give_back
+from daemon.domain.operator_events import OperatorActed
+from daemon.domain.postage import give_back, told_parcel
 from daemon.domain.returns import (
     Asked,
     LabelRequest,
@@ -37,12 +38,11 @@ def _found(ret: Return, units: Iterable[ReturnUnit], state: State) -> Return:
 
 def _arrived(ret: Return, request: LabelRequest) -> bool:
     """The parcel that the portal knows has come: a bought label names it, else it is any parcel of the request."""
-    told = request.label.tracking_number if request.label else ""
-    parcel = next((p.authorization_id for p in ret.postage if p.tracking_id and p.tracking_id == told), None)
+    parcel = told_parcel(ret, request)
     come = [u for u in ret.units if u.processed_at is not None]
     if parcel is None:
         return any(u.request_id == request.request_id for u in come)
-    return any(u.authorization_id == parcel for u in come)
+    return any(u.authorization_id == parcel.authorization_id for u in come)
 
 
 @after.register
@@ -83,17 +83,19 @@ def _findings_reported(event: ev.FindingsReported, ret: Return) -> Return:
 
 @after.register
 def _processing_requested(_: ev.ProcessingRequested, ret: Return) -> Return:
-    return replace(ret, state=State.PROCESSING)
+    """The portal's word that it failed may come before its answer."""
+    first = ret.settlement if ret.asked_for is Settlement.NOTHING else ret.asked_for
+    return replace(ret, state=State.SETTLING if ret.processing_failed else State.PROCESSING, asked_for=first)
 
 
 @after.register
 def _flagged(_: ev.ReturnFlagged, ret: Return) -> Return:
-    return replace(ret, state=State.IN_REVIEW, flagged=True)
+    return replace(ret, state=State.IN_REVIEW, flagged=True, asked_for=Settlement.FLAG)
 
 
 @after.register
 def _review_found(_: ev.ReviewFound, ret: Return) -> Return:
-    return replace(ret, state=State.IN_REVIEW, hinted=False, flagged=True)
+    return replace(ret, state=State.IN_REVIEW, hinted=False, flagged=True, asked_for=Settlement.FLAG)
 
 
 @after.register
@@ -118,7 +120,7 @@ def _left_unsettled(event: ev.LeftUnsettled, ret: Return) -> Return:
 @after.register
 def _flag_lifted(_: ev.FlagLifted, ret: Return) -> Return:
     words = "The flag was lifted and the return left open: mcfd does nothing more by itself."
-    return with_note(replace(ret, hinted=False, flagged=False), "flag-lifted", words)
+    return with_note(replace(ret, hinted=False, flagged=False, watch_at=None), "flag-lifted", words)
 
 
 @after.register(ev.Resolved)
@@ -147,7 +149,9 @@ def _gave_up(event: ev.GaveUp, ret: Return) -> Return:
 @after.register
 def _retried(_: ev.Retried, ret: Return) -> Return:
     """Back to where it came from; a request that was answered with an error is read and asked for anew."""
-    changed = replace(ret, problem="", held=False, processing_failed=False)
+    changed = replace(ret, problem="", held=False, processing_failed=False, asked_for=Settlement.NOTHING)
+    if ret.state is State.CLOSED and all(r.asked is not Asked.REFUSED for r in ret.requests):
+        return ret
     if ret.state is State.IN_REVIEW:
         return replace(changed, state=State.INSPECTED)
     if ret.resume_state is not None and ret.resume_state not in LABEL_HALF:
@@ -173,6 +177,11 @@ def _no_effect(_: ev.CallHadNoEffect, ret: Return) -> Return:
 
 
 @after.register
+def _operator_acted(_: OperatorActed, ret: Return) -> Return:
+    return ret
+
+
+@after.register
 def _notes_written(event: ev.NotesWritten, ret: Return) -> Return:
     return replace(ret, notes=tuple(replace(n, written=True) if n.key in event.keys else n for n in ret.notes))
 
@@ -189,7 +198,7 @@ def _transit_reported(event: ev.TransitReported, ret: Return) -> Return:
 
 @after.register
 def _return_read(event: ev.ReturnRead, ret: Return) -> Return:
-    changed = replace(ret, hinted=False)
+    changed = replace(ret, hinted=False, watch_at=None)
     return with_note(changed, event.note_key, event.note) if event.note else changed
 
 
@@ -199,4 +208,5 @@ def _handed_over(event: ev.UnitsHandedOver, ret: Return) -> Return:
         replace(u, standing=Standing.REMOVED, return_item_id="", authorization_id="") if u.key in event.handed else u
         for u in ret.units
     )
-    return replace(ret, units=units)
+    gone = {p.authorization_id for p in event.postage}
+    return replace(ret, units=units, postage=tuple(p for p in ret.postage if p.authorization_id not in gone))

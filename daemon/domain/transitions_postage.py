@@ -1,15 +1,25 @@
 """What happens to bought labels changes the return's postage and its timeline, never its state."""
 
+from dataclasses import replace
+
 from daemon.domain import postage_events as pe
-from daemon.domain.postage import give_back, put_postage
-from daemon.domain.returns import Return, change_request
+from daemon.domain.postage import give_back, postage_of, put_postage, told_parcel
+from daemon.domain.returns import Postage, Return, change_request
 from daemon.domain.transitions import after, with_note
 from daemon.domain.wording import kept_words, parcel_words, voided_words
 
 
+def _still(ret: Return, postage: Postage) -> Postage:
+    """The postage as an answer tells it, but for what was decided about giving it back while the call was under way."""
+    stored = postage_of(ret, postage.authorization_id)
+    if stored is None or stored.number != postage.number:
+        return postage
+    return replace(postage, void=stored.void)
+
+
 @after.register
 def _postage(event: pe.PostageEvent, ret: Return) -> Return:
-    return put_postage(ret, event.postage)
+    return put_postage(ret, _still(ret, event.postage))
 
 
 @after.register
@@ -26,15 +36,16 @@ def _kept(event: pe.PostageKept, ret: Return) -> Return:
 
 @after.register
 def _tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
-    """The portal is told of the parcel whose tracking number it has: the first of each label request."""
+    """The portal is told of the parcel that it knows: the first of each label request."""
     changed = ret
     for postage in event.postage:
-        changed = put_postage(changed, postage)
+        if postage_of(ret, postage.authorization_id) is None:  # taken over by another return while it was asked about
+            continue
+        changed = put_postage(changed, _still(ret, postage))
         if postage.delivered_at is not None:
             changed = with_note(changed, f"parcel:{postage.tracking_id}", parcel_words(postage))
     for request in ret.requests:
-        told = request.label.tracking_number if request.label else ""
-        first = next((p for p in changed.postage if p.tracking_id == told), None)
+        first = told_parcel(changed, request)
         if first is not None and first.transit.rank > request.transit.rank:
             changed = change_request(changed, request.request_id, transit=first.transit)
     return changed

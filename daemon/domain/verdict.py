@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from daemon.domain.allocation import not_returnable
 from daemon.domain.events import FindingsReported
-from daemon.domain.matching import fold, not_returnable
+from daemon.domain.matching import fold
 from daemon.domain.orders import SELLABLE
 from daemon.domain.portal import Grade, PortalReturn, PortalState
 from daemon.domain.returns import MISSING, Return, ReturnUnit, Settlement, Standing, merge_units

@@ -101,7 +101,7 @@ class TestAfterTheLabel:
         stage = await open_with(policy=PAGE)
         await stage.sent()
         stage.portal.withdraw("q77")
-        await stage.operator.cancel("77")
+        await stage.operator.cancel("77", "ann")
         ret = await stage.ret("77")
         assert ret.units[0].request_id == ""
         stage.portal.set_state("77", PortalState.OPEN)

@@ -94,12 +94,13 @@ class TestStates:
         assert ((await stage.ret()).state, actions(stage)) == (ends, asked)
 
     async def test_while_it_is_expired(self, open_with):
-        """Case 8: an expired return cancelled in Loop is over; what comes all the same is still noted."""
-        stage, _ = await buying(open_with)
+        """Case 8: an expired return cancelled in Loop is over, its label voided; what comes all the same is noted."""
+        stage, source = await buying(open_with)
         await stage.sent()
         await stage.reach(State.EXPIRED, within=46 * DAY)
         await cancel_return(stage)
-        assert await at_rest(stage) is State.CLOSED
+        assert await at_rest(stage) is State.CANCELLED
+        assert source.live() == []
         await stage.inspect()
         await stage.pass_time(8 * DAY)
         assert len(notes(stage, "inspected SOCK")) == 1

@@ -77,6 +77,20 @@ class TestUnclearAnswers:
         assert len(notes(stage, "its id was lost")) == 1
         assert stage.metrics.troubles["label_id_lost"] == 1
 
+    async def test_a_page_that_two_requests_share_proves_nothing_for_the_second(self, stage):
+        """Loop has our URL, from the other request: the one whose delivery failed gets its label all the same."""
+        stage.ship(SOCK=1, CAP=1)
+        await stage.submit(a_line("1", "SOCK"), a_line("2", "CAP"), request=a_portal_request("q1", skus=("SOCK",)))
+        stage.portal.ask(a_portal_request("q2", skus=("CAP",)))
+        await stage.tell(RequestIssued(return_id="77", request_id="q2"))
+        await stage.step_to(State.LABEL_READY)
+        await stage.step()
+        stage.portal.fail("deliver_label", LOST)
+        await stage.reach(State.AWAITING_INSPECTION, within=60.0)
+
+        assert [label.url for label in stage.portal.labels.values()] == ["https://rma.test/A1"] * 2
+        assert {r.status for r in stage.portal.requests.values()} == {RequestStatus.FULFILLED}
+
     async def test_no_status_is_sent_for_a_label_whose_id_is_lost(self, stage):
         """Without its id a label has no status; the return goes on all the same."""
         await ready(stage)

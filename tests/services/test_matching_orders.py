@@ -258,7 +258,7 @@ class TestNothingFound:
         stage.network.add(an_order("ODD-1", a_shipment("S1", SOCK=1)))
         stage.network.calls.clear()
 
-        await stage.operator.link("77", ["ODD-1"])
+        await stage.operator.link("77", ["ODD-1"], "ann")
         await stage.work()
 
         assert tried(stage)[0] == "ODD-1"

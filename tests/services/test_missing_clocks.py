@@ -195,13 +195,13 @@ class TestReadings:
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
 
     async def test_an_order_that_amazon_denies_for_a_while(self, open_with):
-        """Case 5: a refused reading is no reading: the return waits for a person, and nothing is called missing."""
+        """Case 5: a refused reading is no reading: after a day of them a person is asked, and nothing is called missing."""
         stage, _ = await buying(open_with)
         await stage.sent(*TWO)
         await stage.inspect(line="1")
         await stage.pass_time(6 * DAY)
-        stage.network.fail("order", Refused("Unauthorized", "denied"))
-        await stage.reach(State.STUCK)
+        stage.network.fail("order", Refused("Unauthorized", "denied"), times=8)
+        await stage.reach(State.STUCK, within=2 * DAY)
         await stage.inspect(line="2")
         await stage.operator.retry("77", "ops")
         await stage.reach(State.CLOSED, within=3 * DAY)

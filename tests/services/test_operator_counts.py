@@ -10,11 +10,9 @@ from tests.virtual_time import FakeClock
 
 async def test_an_operators_change_of_state_is_told(tmp_path):
     """The gauges of returns by state hear of a resolved return."""
-    moved: list[tuple[State, State]] = []
+    moved: list[tuple[str, State, State]] = []
     async with await open_store(tmp_path / "mcfd.db") as store:
         await add(store, make_return("1", state=State.STUCK, due_at=None))
-        operator = Operator(
-            store, FakeClock(), Timings(), {}, moved=lambda before, after: moved.append((before, after))
-        )
+        operator = Operator(store, FakeClock(), Timings(), {}, moved=lambda *change: moved.append(change))
         await operator.resolve("acme/1", "somebody")
-    assert moved == [(State.STUCK, State.CLOSED)]
+    assert moved == [("acme", State.STUCK, State.CLOSED)]

@@ -33,7 +33,7 @@ class TestLabelRequests:
             stage.portal.submit(LoopReturn(return_id=str(n), lines=[a_line(str(n))]))
         await stage.polls.label_requests()
 
-        assert await stage.store.read(lambda uow: uow.counts()) == {"received": 250}
+        assert await stage.store.read(lambda uow: uow.counts()) == {("acme", "received"): 250}
 
     async def test_a_row_of_yesterday_is_no_news(self, stage):
         """Polling on and on changes nothing and wakes nobody."""

@@ -105,7 +105,7 @@ class TestUnmatched:
         await stage.submit()
         await stage.pass_time(2 * HOUR)
         stage.portal.withdraw("q77")
-        await stage.operator.cancel("77")
+        await stage.operator.cancel("77", "ann")
         assert (await stage.ret()).state is State.CANCELLED
         assert errors(stage) == ()
 

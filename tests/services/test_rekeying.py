@@ -12,9 +12,9 @@ from daemon.acts import posting
 from daemon.authorization import TOKEN_MARK, RefreshTokens
 from daemon.domain.records import SEALED
 from daemon.domain.returns import Label, LabelRequest, Postage
-from daemon.errors import StaleReturn
+from daemon.errors import ConfigError, StaleReturn
 from daemon.ports import DeadLetter
-from daemon.rekeying import Rekeying
+from daemon.rekeying import Rekeying, prove_keys
 from tests.services.store_conformance import add, get, make_return
 
 OLD, NEW = os.urandom(32), os.urandom(32)
@@ -86,3 +86,22 @@ async def test_what_no_key_opens_is_counted_and_left(store):
     assert await store.read(lambda uow: (uow.document("hosted/a"), uow.mark(TOKEN_MARK))) == before
     with pytest.raises(SealBroken):
         await tokens(store, Vault([NEW])).load()
+
+
+async def test_a_key_that_was_taken_away_too_soon_is_noticed(store):
+    """A daemon starts only with a key that opens what its store was sealed under, however often keys were added."""
+    await prove_keys(store, Vault([OLD]))
+    await prove_keys(store, Vault([NEW, OLD]))
+    with pytest.raises(ConfigError, match="lacks the key"):
+        await prove_keys(store, Vault([NEW]))
+    await Rekeying(store, Vault([NEW, OLD])).run()
+    await prove_keys(store, Vault([NEW]))
+    with pytest.raises(ConfigError, match="lacks the key"):
+        await prove_keys(store, Vault([OLD]))
+
+
+async def test_a_lost_key_does_not_keep_the_daemon_down(store):
+    """Once an operator has been told what is lost with a key, the daemon starts under the new one."""
+    await prove_keys(store, Vault([OLD]))
+    assert await Rekeying(store, Vault([NEW])).run() == {"resealed": 0, "unreadable": 7}
+    await prove_keys(store, Vault([NEW]))

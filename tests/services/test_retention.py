@@ -59,12 +59,12 @@ async def test_returns_go_when_their_time_is_over(store, clock):
     await ended(store, clock, "stuck", 500, state=State.STUCK, closed_at=None)
     await ended(store, clock, "review", 500, state=State.IN_REVIEW, closed_at=None)
     await ended(store, clock, "still due", 500, due_at=clock.now() + DAY)
-    forgotten: Counter[State] = Counter()
+    forgotten: Counter[tuple[str, State]] = Counter()
 
-    gone = await Retention(store, clock, PERIODS, lambda state: forgotten.update([state])).purge()
+    gone = await Retention(store, clock, PERIODS, lambda *gone: forgotten.update([gone])).purge()
 
     assert gone["returns"] == 3
-    assert forgotten == {State.CLOSED: 1, State.CANCELLED: 1, State.EXPIRED: 1}
+    assert forgotten == {("acme", state): 1 for state in (State.CLOSED, State.CANCELLED, State.EXPIRED)}
     names = ("closed", "cancelled", "expired", "young", "stuck", "review", "still due")
     assert [name for name in names if await get(store, name)] == ["young", "stuck", "review", "still due"]
 

@@ -90,6 +90,17 @@ class TestClean:
         assert (await stage.ret()).state is State.PROCESSING
         assert len(loop(stage).records) == 1
 
+    async def test_a_failure_that_nobody_told_of_is_found_by_the_clock(self, stage):
+        """Loop tells of a failed processing only by webhook: when that is lost, a person is told after some days."""
+        await stage.sent(plan="lose")
+        await stage.inspect()
+        await stage.reach(State.PROCESSING)
+        await stage.pass_time(4 * DAY)
+
+        assert (await stage.ret()).state is State.IN_REVIEW
+        assert done_in_loop(stage) == ["process", "flag"]
+        assert len(notes(stage, "nothing was heard of it")) == 1
+
 
 class TestUnclearProcess:
     async def test_it_is_not_repeated_when_it_had_its_effect(self, stage):

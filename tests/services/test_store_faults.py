@@ -75,14 +75,14 @@ async def test_a_full_disk_loses_nothing(store):
     await pragma(store, f"max_page_count = {pages + 8}")
     with pytest.raises(StoreUnavailable, match="full"):
         await add(store, *(make_return(f"n{n}", problem="x" * 2000) for n in range(1000)))
-    stored = (await store.read(lambda uow: uow.counts()))["received"]
+    stored = (await store.read(lambda uow: uow.counts()))["acme", "received"]
     assert await get(store, f"n{stored}") is None
     assert await get(store, f"n{stored - 1}") is not None
 
     await pragma(store, "max_page_count = 1000000")
     await add(store, make_return(f"n{stored}"))
 
-    assert await store.read(lambda uow: uow.counts()) == {"stuck": 1, "received": stored + 1}
+    assert await store.read(lambda uow: uow.counts()) == {("acme", "stuck"): 1, ("acme", "received"): stored + 1}
     assert await pragma(store, "integrity_check") == ("ok",)
 
 
@@ -155,5 +155,5 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path):
 
     assert len(acknowledged) >= 1200
     assert missing == []
-    assert counts["received"] >= len(acknowledged)
+    assert counts["acme", "received"] >= len(acknowledged)
     assert sound == ("ok",)

@@ -324,7 +324,7 @@ async def test_no_statement_scans_a_table(path):
         uow.get("acme", "r1"), uow.history("acme", "r1"), uow.find("r1"), uow.on_order("o1"), uow.mark("m")
         uow.due(WAITING, 1.0, 10), uow.next_due(WAITING), uow.listing([State.STUCK, State.CLOSED], 10)
         uow.promised(["o1", "o2"], "acme", "r1"), uow.orders_named("d")
-        uow.document("n"), uow.lendable(["o1"], "acme", "r2")
+        uow.document("n")
 
     async with await open_store(path) as store:
         await store._writer.read(lambda connection: connection.set_trace_callback(statements.add))

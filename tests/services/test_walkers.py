@@ -271,7 +271,7 @@ def test_a_step_that_does_not_end_is_cancelled_after_the_grace(living):
 
 
 def test_a_failing_store_is_waited_for(living):
-    """The disk is full for a while: the walk pauses a second and goes on where it was."""
+    """The disk is full for a while: the walk pauses a second and goes on where it was, and each failure is counted."""
 
     async def scenario(house: House) -> None:
         stage = house.stage
@@ -280,7 +280,7 @@ def test_a_failing_store_is_waited_for(living):
         stage.store.fail(StoreUnavailable("disk full"))
         stage.store.fail(StoreUnavailable("disk full"), skip=3)
         await house.until(State.AWAITING_INSPECTION, within=10.0)
-        assert stage.metrics.troubles == {}
+        assert stage.metrics.troubles == {"store": 2}
 
     living(scenario)
 

@@ -100,6 +100,20 @@ class TestProgrammers:
         assert len(stage.portal.requests["q77"].errors) == 1
         assert len([n for n in stage.portal.returns["77"].notes if "orders[0].id" in n]) == 1
 
+    @pytest.mark.parametrize("hint", [False, True])
+    async def test_only_failures_in_a_row_count(self, stage, hint):
+        """A look, or a reading, that now and then cannot be read has its attempts anew after each that can."""
+        await stage.sent()
+        for _ in range(12):
+            stage.portal.fail("details", ContractBroken("unreadable"))
+            stage.network.fail("order", ContractBroken("unreadable"))
+            if hint:
+                await stage.tell(ReturnChanged(return_id="77", state=PortalState.CLOSED))
+            await stage.pass_time(DAY)
+
+        ret = await stage.ret()
+        assert (ret.state, ret.attempts) == (State.AWAITING_INSPECTION, 0)
+
     async def test_the_operator_chooses_how_many(self, open_with):
         """`attempts` is a knob."""
         stage = await open_with(attempts=2)
@@ -173,18 +187,19 @@ class TestPeople:
     async def test_a_refusal_for_good_needs_a_person_at_once(self, stage):
         """No attempt is spent on what asking again will not change."""
         await stage.sent()
-        await stage.inspect("Sellable")
-        stage.portal.fail("details", Refused("NOT_FOUND", "No return found"))
+        await stage.inspect("Defective")
+        stage.portal.fail("flag", Refused("UNPROCESSABLE", "not this one"))
         ret = await stage.reach(State.STUCK)
 
-        assert "No return found" in ret.problem
+        assert "not this one" in ret.problem
+        assert stage.portal.count("flag") == 1
 
     async def test_a_retried_return_goes_on_where_it_was(self, stage):
         """After a person put things right the verdict is made."""
         await stage.sent()
         await stage.inspect("Sellable")
-        stage.portal.fail("details", Refused("NOT_FOUND", "No return found"))
-        await stage.reach(State.STUCK)
+        stage.portal.fail("details", Refused("NOT_FOUND", "No return found"), times=8)
+        await stage.reach(State.STUCK, within=2 * DAY)
 
         await stage.operator.retry("77", "ann")
         await stage.reach(State.CLOSED)

@@ -30,6 +30,7 @@ CREATE TABLE returns (
     provider_order_id TEXT NOT NULL,
     has_exchange INTEGER NOT NULL CHECK (has_exchange IN (0, 1)),
     settlement TEXT NOT NULL CHECK (settlement IN ('process', 'flag', 'remove', 'nothing')),
+    asked_for TEXT NOT NULL CHECK (asked_for IN ('process', 'flag', 'remove', 'nothing')),
     processing_failed INTEGER NOT NULL CHECK (processing_failed IN (0, 1)),
     flagged INTEGER NOT NULL CHECK (flagged IN (0, 1)),
     labelled_at REAL,

@@ -9,9 +9,11 @@ from itertools import product
 
 from daemon.domain import events as ev
 from daemon.domain import postage_events as pe
+from daemon.domain.allocation import adopt, allocate, lendable, not_returnable
 from daemon.domain.duties import Act, Duty, gradable_lines
 from daemon.domain.inspection import authorization_found, inspect
-from daemon.domain.matching import adopt, allocate, lendable, list_units, not_returnable
+from daemon.domain.matching import list_units
+from daemon.domain.operator_events import OperatorActed
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.postage import Tracking, postage_of, tracked
@@ -54,7 +56,7 @@ def outcomes(ret: Return, owed: Duty, at: float) -> list[ev.Event]:
 
 def from_outside(ret: Return, at: float) -> list[ev.Event]:
     """What webhooks, polls, operators and other returns may say at any moment."""
-    heard: list[ev.Event] = [ev.LabelRequestCancelled(at=at)]
+    heard: list[ev.Event] = [ev.LabelRequestCancelled(at=at), OperatorActed(at=at, by="operator", how="cancelled it")]
     known = [r.request_id for r in ret.requests]
     new = [request_id for request_id in REQUESTS if request_id not in known]
     heard += [ev.LabelRequestedAgain(at=at, request=LabelRequest(request_id=request_id)) for request_id in new[:1]]
@@ -113,7 +115,7 @@ def _read_request(ret: Return, request_id: str, at: float) -> Iterator[ev.Event]
     yield ev.LabelRequestCancelled(at=at)
     yield ev.NotOurs(at=at, request_id=request_id, why="goes to another destination")
     yield ev.ClosedInLoop(at=at)
-    yield from _unmatched(at)
+    yield from _unmatched(request_id, at)
     for lines, source in product((("1",), ("2",), ("1", "2")), LabelSourceName):
         yield ev.RequestRead(
             at=at,
@@ -122,15 +124,16 @@ def _read_request(ret: Return, request_id: str, at: float) -> Iterator[ev.Event]
         )
 
 
-def _unmatched(at: float) -> Iterator[ev.Event]:
+def _unmatched(request_id: str, at: float) -> Iterator[ev.Event]:
     for hold in (True, False):
-        yield ev.Unmatched(at=at, why="no fulfillment order holds the units", hold=hold)
+        yield ev.Unmatched(at=at, request_id=request_id, why="no fulfillment order holds the units", hold=hold)
 
 
 def _match_order(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
-    yield from _unmatched(at)
     asking = {r.request_id for r in ret.open_requests()}
     units = [u for u in ret.units if u.standing is Standing.PLANNED and not u.return_item_id and u.request_id in asking]
+    yield from _unmatched(units[0].request_id, at)
+    yield ev.NotOurs(at=at, request_id=units[0].request_id, why="no fulfillment order holds the units")
     for shipped in ((), ("O1",), ("O2",), ("O1", "O2")):
         placed = allocate(ret, units, [order for order in _orders(ret, {}) if order.order_id in shipped], ())
         lost = not_returnable([u for u in placed if not u.return_item_id], "no shipped unit of it is left to return")
@@ -294,7 +297,10 @@ def _meaning(ret: Return, details: PortalReturn, at: float) -> ev.Event:
         return ev.FlagLifted(at=at)
     if not details.settled:
         return ev.ReturnRead(at=at)
-    if ret.state in LABEL_HALF | {State.STUCK, State.AWAITING_INSPECTION} and details.state is PortalState.CANCELLED:
+    if (
+        ret.state in LABEL_HALF | {State.STUCK, State.AWAITING_INSPECTION, State.EXPIRED}
+        and details.state is PortalState.CANCELLED
+    ):
         return ev.LabelRequestCancelled(at=at)
     if ret.state is State.AWAITING_INSPECTION:
         return ev.ReturnRead(at=at, note_key="processed-early", note="Processed before Amazon inspected it.")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.matching import allocate
+from daemon.domain.allocation import allocate
 from daemon.domain.orders import FulfillmentOrder, ReturnItem, Shipment, ShippedItem
 from daemon.domain.returns import ReturnUnit
 from tests.builders import a_return, a_unit, an_order

@@ -45,9 +45,10 @@ def buying(*postage: Postage, **fields) -> Return:
 @pytest.mark.parametrize(
     ("ret", "act", "subject"),
     [
-        # RECEIVED: read every request first, then match, then authorize order by order
+        # RECEIVED: read every request first, authorize what has its place order by order, match the rest
         (a_return(requests=(a_request("q0"), UNREAD), units=(a_unit(),)), Act.READ_REQUEST, "q1"),
-        (a_return(units=(a_unit(), assigned(a_unit("2")))), Act.MATCH_ORDER, ""),
+        (a_return(units=(a_unit(),)), Act.MATCH_ORDER, ""),
+        (a_return(units=(a_unit(), assigned(a_unit("2")))), Act.AUTHORIZE_UNITS, "O1"),
         (a_return(units=(assigned(a_unit(), "O2"), assigned(a_unit("2"), "O1"))), Act.AUTHORIZE_UNITS, "O2"),
         (a_return(units=(assigned(a_unit("1", request_id="gone")), authorized(a_unit("2")))), None, ""),
         # AWAITING_LABEL: the truth behind a hint, then request by request

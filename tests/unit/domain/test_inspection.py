@@ -4,6 +4,7 @@ import pytest
 
 from daemon.domain import events as ev
 from daemon.domain.inspection import authorization_found, inspect
+from daemon.domain.lifecycle import apply
 from daemon.domain.orders import ReturnItem
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State
 from daemon.domain.schedule import Timings
@@ -11,6 +12,7 @@ from tests.builders import (
     DAY,
     HOUR,
     NOW,
+    a_request,
     a_return_item,
     a_unit,
     an_authorization,
@@ -61,12 +63,24 @@ def test_an_authorization_is_found_when_every_accepted_unit_has_one():
     )
 
 
+def a_label_wait(*units: ReturnUnit) -> Return:
+    """A return whose label waits for its authorizations."""
+    return an_awaited_return(*units, state=State.AWAITING_LABEL, requests=(a_request("q1"),), authorizations=())
+
+
 @pytest.mark.parametrize("authorizations", [(), (an_authorization("A1"),)])
 def test_an_authorization_is_waited_for_until_the_last_unit_has_one(authorizations):
     """One of two parcels is not enough; neither is an id without its authorization."""
-    ret = an_awaited_return(authorized(a_unit("1"), ""), authorized(a_unit("2"), ""), authorizations=())
+    ret = a_label_wait(authorized(a_unit("1"), ""), authorized(a_unit("2"), ""))
     items = (a_return_item(ONE), a_return_item(FAR))
     assert authorization_found(ret, [an_order("O1", return_items=items, authorizations=authorizations)], NOW) is None
+
+
+def test_a_unit_that_nobody_asks_for_any_more_is_not_waited_for():
+    """The request of the other unit was cancelled: this one's label does not wait for its authorization."""
+    ret = a_label_wait(authorized(a_unit("1"), ""), authorized(a_unit("2", request_id="q0"), ""))
+    order = an_order("O1", return_items=(a_return_item(ONE),), authorizations=(an_authorization("A1"),))
+    assert authorization_found(ret, [order], NOW).authorizations == (an_authorization("A1"),)
 
 
 def test_an_authorization_read_before_counts():
@@ -193,6 +207,18 @@ def test_late_findings_name_what_changed(state):
     event = read(ret, processed(ONE), processed(TWO), at=NOW + 99 * DAY)
     assert event == ev.LateFinding(at=NOW + 99 * DAY, units=(found(a_unit("2")),))
     assert read(ret, processed(ONE), at=NOW + 99 * DAY) is None
+
+
+@pytest.mark.parametrize("state", [State.AWAITING_INSPECTION, State.CLOSED])
+def test_a_missing_unit_that_has_come_is_missing_no_more(state):
+    """It is here although its condition is not told yet; what it is, is said when Amazon says it."""
+    ret = an_awaited_return(found(a_unit("1")), missing(TWO), authorized(a_unit("3"), "A2"), state=state)
+    event = read(ret, processed(TWO, None, at=NOW), at=NOW + HOUR)
+    unit = next(u for u in event.units if u.line_id == "2")
+    assert (unit.finding, unit.processed_at) == (None, NOW)
+    later = apply(ret, event)
+    told = read(later, processed(TWO, "Sellable", at=NOW), at=NOW + 2 * HOUR)
+    assert next(u for u in told.units if u.line_id == "2").finding.condition == "Sellable"
 
 
 # ---- missing by the clock

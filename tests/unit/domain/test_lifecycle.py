@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain import events as ev
+from daemon.domain import operator_events
 from daemon.domain import postage_events as pe
 from daemon.domain.duties import Act, Duty
 from daemon.domain.lifecycle import BOOKKEEPING, UNASKED, WAYS, allows, apply
+from daemon.domain.operator_events import OperatorActed
 from daemon.domain.returns import (
     Asked,
     LabelRequest,
@@ -74,7 +76,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.RequestRead(at=LATER, request=a_request("q1"), units=(a_unit(),)),
         ev.NotOurs(at=LATER, request_id="q1", why="goes to another destination"),
         ev.OrderMatched(at=LATER, units=(refused(a_unit()),)),
-        ev.Unmatched(at=LATER, why="no fulfillment order holds the units", hold=False),
+        ev.Unmatched(at=LATER, request_id="q1", why="no fulfillment order holds the units", hold=False),
         ev.UnitsAuthorized(at=LATER, units=(authorized(a_unit()),)),
         ev.UnitsRefused(at=LATER, units=(refused(a_unit()),)),
         ev.LabelIssued(at=LATER, request_id="q1", label=a_label()),
@@ -107,6 +109,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.TransitReported(at=LATER, request_id="q1", transit=Transit.IN_TRANSIT),
         ev.ReturnRead(at=LATER),
         ev.UnitsHandedOver(at=LATER, handed=(("1", 1),)),
+        OperatorActed(at=LATER, by="operator", how="linked it to #1001"),
         pe.PostageOffered(at=LATER, postage=POSTAGE),
         pe.OfferLapsed(at=LATER, postage=POSTAGE),
         pe.PostageBought(at=LATER, postage=POSTAGE),
@@ -147,6 +150,12 @@ def witness(state: State, kind: type[ev.Event], target: State) -> tuple[Return, 
         return stuck_before(target), event
     if kind in _FROM_RECEIVED and state is S.RECEIVED:
         return received(kind, target, event)
+    if kind is ev.ProcessingRequested and target is S.SETTLING:
+        return built(state, REST_OF_LIFE, processing_failed=True), event
+    if kind is ev.Retried and target is S.RECEIVED:
+        return built(state, REST[S.CLOSED]), event
+    if (state, target) == (S.EXPIRED, S.CANCELLED):
+        return built(state, REST_OF_LIFE), replace(event, request_id="")
     first, rest = FIRST.get(state, REST_OF_LIFE), NOTHING
     if state in FIRST and kind in _ABOUT_ONE_REQUEST:
         first, rest = _ABOUT_ONE_REQUEST[kind] or first, REST.get(target, NOTHING)
@@ -220,7 +229,7 @@ def test_bookkeeping_is_welcome_everywhere_and_moves_nothing(state):
 
 def every_kind() -> Iterator[type[ev.Event]]:
     """Each kind of event that can happen."""
-    for module in (ev, pe):
+    for module in (ev, operator_events, pe):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, ev.Event) and value not in {ev.Event, pe.PostageEvent}:
                 yield value
@@ -265,10 +274,13 @@ def test_an_event_that_nobody_taught_is_refused():
 
 @pytest.mark.parametrize("kind", [k for k in EVENTS if k in WAYS[S.SETTLING] or k in BOOKKEEPING], ids=row_id)
 def test_an_answer_ends_a_begun_call_and_forgives_failures(kind):
-    """Only an answer clears the begun call and the counts of failures; a webhook or a note in between does not."""
+    """Only an answer clears the begun call and the counts of failures; a webhook or a note in between does not.
+
+    A call that is known to have had no effect is made again, and was not answered: its attempts still count.
+    """
     ret = built(S.SETTLING, REST_OF_LIFE, begun="settle:", attempts=3, stumbles=4)
     changed = apply(ret, EVENTS[kind])
-    kept = ("settle:", 3, 4) if kind in UNASKED else ("", 0, 0)
+    kept = ("settle:", 3, 4) if kind in UNASKED else ("", 3 if kind is ev.CallHadNoEffect else 0, 0)
     assert (changed.begun, changed.attempts, changed.stumbles) == kept
 
 

@@ -139,6 +139,23 @@ class Life:
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(seed=st.integers(0, 2**32), turns=st.integers(0, 60))
+def test_left_alone_every_life_comes_to_rest(start, seed, turns):
+    """Whatever happened before: once nobody interferes, it ends, or only a named party can move it: no clock runs."""
+    life = Life(start)
+    dice = Random(seed)
+    for _ in range(turns):
+        life.go_on(dice.getrandbits(24))
+    for _ in range(3000):
+        if life.ret.due_at is None:
+            break
+        life.step(dice.getrandbits(24))
+    assert life.ret.due_at is None
+    assert life.ret.state in AT_REST
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
 @settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(seed=st.integers(0, 2**32), turns=st.integers(1, 120))
 def test_every_life_is_legal_and_goes_on(start, seed, turns):

@@ -2,20 +2,22 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.matching import (
+from daemon.domain.allocation import (
     AMBIGUOUS_CODES,
-    OrderFacts,
     adopt,
     allocate,
     borrow,
+    judge_answer,
+    lendable,
+    not_returnable,
+)
+from daemon.domain.matching import (
+    OrderFacts,
     candidates,
     covers,
     explode,
     fold,
-    judge_answer,
-    lendable,
     list_units,
-    not_returnable,
     reason_code,
     requested_lines,
     useful,
@@ -102,7 +104,11 @@ def taken(*line_ids: str, asked: Asked = Asked.OPEN):
         (taken("1"), ["SOCK", "SOCK"], ("1", "2")),
         (taken("1", asked=Asked.UNREAD), ["SOCK"], ("2",)),
         (taken("1", asked=Asked.CANCELLED), ["SOCK"], ("1",)),
-        (taken("1", asked=Asked.DELIVERED), ["SOCK"], ("1",)),
+        (taken("1", asked=Asked.DELIVERED), ["SOCK"], ("2",)),
+        (taken("1", asked=Asked.DELIVERED), ["SOCK", "SOCK"], ("1", "2")),
+        (taken("1", "2", asked=Asked.DELIVERED), ["SOCK"], ("1",)),
+        (a_return(units=(found(a_unit("1")), authorized(a_unit("2"))), requests=(delivered("q1"),)), ["SOCK"], ("2",)),
+        (a_return(units=(a_unit("9"),), requests=(delivered("q1"),)), ["SOCK"], ("1",)),
         (a_return(units=(a_unit("1", request_id="gone"),)), ["SOCK"], ("1",)),
         (a_return(units=(a_unit("1", request_id=""),)), ["SOCK"], ("1",)),
         (a_return(), [], ("1", "2", "3")),
@@ -111,7 +117,7 @@ def taken(*line_ids: str, asked: Asked = Asked.OPEN):
     ],
 )
 def test_a_request_covers_its_products_as_a_multiset(ret, skus, expected):
-    """One line per named SKU, those nobody asks for first; without names, all that nobody asks for."""
+    """One line per named SKU, the freest first: a second line of an SKU is told from a new label for the first one."""
     assert requested_lines(a_portal_return(*LINES), ret, "q2", skus) == expected
 
 

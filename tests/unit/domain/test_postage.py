@@ -5,6 +5,7 @@ import pytest
 from daemon.domain.portal import ParcelSize
 from daemon.domain.postage import (
     Tracking,
+    dead_labels,
     give_back,
     parcel_units,
     postage_of,
@@ -13,19 +14,22 @@ from daemon.domain.postage import (
     put_postage,
     reference_of,
     take_back,
+    told_parcel,
     tracked,
 )
-from daemon.domain.returns import Asked, Postage, Transit, Void
+from daemon.domain.returns import Asked, LabelSourceName, Postage, Transit, Void
 from tests.builders import (
     CENTER,
     NOW,
     SHOPPER,
+    a_label,
     a_portal_request,
     a_request,
     a_return,
     a_unit,
     an_authorization,
     authorized,
+    delivered,
     refused,
 )
 
@@ -203,3 +207,64 @@ def test_what_is_not_voided_yet_can_be_taken_back(void, request_id, expected):
     """For the request that asks for its parcel, and only before the void."""
     ret = a_return(units=(authorized(a_unit()),), postage=(replace(BOUGHT, void=void),))
     assert take_back(ret, request_id).postage[0].void is expected
+
+
+# ---- what the portal and the shopper have of it
+
+SECOND = Postage(authorization_id="A2", shipment_id="S2", tracking_id="2Z")
+SHIPPED = {"source": LabelSourceName.AMAZON_SHIPPING, "label": a_label("1Z")}
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "postage", "told"),
+    [
+        (SHIPPED, (SECOND, BOUGHT), BOUGHT),
+        ({"label": a_label("1Z")}, (BOUGHT,), BOUGHT),
+        ({**SHIPPED, "label": a_label("RMA-A1")}, (SECOND, replace(BOUGHT, tracking_id="")), "A1"),
+        ({"label": a_label("RMA-A1")}, (BOUGHT,), None),
+        ({"label": None}, (BOUGHT,), None),
+        (SHIPPED, (SECOND,), None),
+        ({**SHIPPED, "label": a_label("")}, (replace(BOUGHT, tracking_id=""),), None),
+    ],
+)
+def test_the_portal_knows_a_parcel_by_its_number_or_by_its_rma(request_fields, postage, told):
+    """A bought label that went out before it had a tracking id is the parcel of its RMA; Amazon's page is none."""
+    request = delivered("q1", **request_fields)
+    ret = a_return(
+        requests=(request,),
+        authorizations=(an_authorization("A1", rma_id="RMA-A1"), an_authorization("A2", rma_id="RMA-A2")),
+        postage=postage,
+    )
+    found = told_parcel(ret, request)
+    assert found == told if told != "A1" else found == postage[1]
+
+
+@pytest.mark.parametrize(
+    ("requests", "units", "dead"),
+    [
+        ((delivered("q1", **SHIPPED),), (authorized(a_unit()),), 1),
+        ((delivered("q1", **SHIPPED),), (authorized(a_unit()), authorized(a_unit("2"), "A2")), 0),
+        ((delivered("q1", **SHIPPED),), (authorized(a_unit(request_id="")),), 0),
+        ((delivered("q1"),), (authorized(a_unit()),), 0),
+        ((a_request("q1", source=LabelSourceName.AMAZON_SHIPPING),), (authorized(a_unit()),), 0),
+        (
+            (delivered("q1", **SHIPPED), delivered("q2", **SHIPPED)),
+            (authorized(a_unit()), authorized(a_unit("2", request_id="q2"), "A2")),
+            1,
+        ),
+    ],
+)
+def test_a_label_is_dead_when_nothing_on_it_can_be_sent(requests, units, dead):
+    """A document with one good label, or one of another request, or Amazon's page, stays; so does what is unsure."""
+    ret = a_return(requests=requests, units=units, postage=(BOUGHT, SECOND))
+    assert dead_labels(ret, BOUGHT) == tuple(r.label for r in requests[:1])[:dead]
+
+
+def test_when_the_last_label_was_given_back_no_label_is_left():
+    """Of a cancelled return nobody knows any more which units were whose: its labels go with the last parcel."""
+    ret = a_return(
+        requests=(delivered("q1", **SHIPPED),),
+        units=(authorized(a_unit(request_id="")),),
+        postage=(BOUGHT, replace(SECOND, void=Void.DONE)),
+    )
+    assert dead_labels(ret, BOUGHT) == (SHIPPED["label"],)

@@ -116,7 +116,7 @@ def test_transit_only_advances_in_the_order_of_its_words():
     ("postage", "bought", "travelling"),
     [
         ({}, False, False),
-        ({"shipment_id": "S"}, True, False),
+        ({"shipment_id": "S"}, True, True),
         ({"shipment_id": "S", "tracking_id": "1Z"}, True, True),
         ({"shipment_id": "S", "tracking_id": "1Z", "void": Void.KEPT}, True, True),
         ({"shipment_id": "S", "tracking_id": "1Z", "void": Void.DONE}, False, False),
@@ -125,7 +125,7 @@ def test_transit_only_advances_in_the_order_of_its_words():
     ],
 )
 def test_a_parcel_travels_while_its_label_is_bought_and_it_has_not_arrived(postage, bought, travelling):
-    """The carrier is asked about bought labels until the parcel has arrived; even a lost one may turn up again."""
+    """Bought labels are looked after until the parcel has arrived; even a lost one may turn up again."""
     built = Postage(authorization_id="A1", **postage)
     assert (built.bought, built.travelling) == (bought, travelling)
 

@@ -4,14 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.domain import events as ev
 from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Note, Return, State, Transit
 from daemon.domain.schedule import (
+    ATTEMPT_FIRST,
     HOUR,
     LATENESS_FORGIVEN,
+    PROCESSING_PATIENCE,
     RETRY_FIRST,
     RETRY_MOST,
     Timings,
+    attempt_delay,
     forgive_failure,
     forgive_lateness,
     look_delay,
@@ -58,7 +63,7 @@ def planned(ret: Return, old: Return | None = None, at: float = NOW) -> Return:
         (S.AWAITING_INSPECTION, None, None, T.inspection_idle),
         (S.INSPECTED, None, None, None),
         (S.SETTLING, None, None, None),
-        (S.PROCESSING, None, T.outcome_watch, None),
+        (S.PROCESSING, PROCESSING_PATIENCE, T.outcome_watch, None),
         (S.IN_REVIEW, T.late_watch, T.review_watch, T.late_look),
         (S.EXPIRED, T.late_watch, None, T.late_look),
         (S.REFUSED, T.label_deadline, None, None),
@@ -84,11 +89,28 @@ def test_staying_in_a_state_keeps_its_clocks():
 
 
 @pytest.mark.parametrize("late", [0.0, DAY])
-def test_a_watch_that_ran_out_is_wound_up_again(late):
+@pytest.mark.parametrize(
+    ("state", "event", "interval"),
+    [
+        (S.PROCESSING, ev.ReturnRead(at=NOW), T.outcome_watch),
+        (S.IN_REVIEW, ev.ReturnRead(at=NOW), T.review_watch),
+        (S.IN_REVIEW, ev.FlagLifted(at=NOW), T.review_watch),
+    ],
+)
+def test_a_watch_that_ran_out_is_wound_up_again(state, event, interval, late):
     """The portal is read again one interval after it was read."""
-    old = planned(an_awaited_return(state=S.PROCESSING))
+    old = planned(an_awaited_return(state=state))
     now = old.watch_at + late
-    assert planned(old, old, now).watch_at == now + T.outcome_watch
+    assert planned(apply(old, event), old, now).watch_at == now + interval
+
+
+def test_only_a_reading_winds_up_the_watch():
+    """What else happens at the very instant, a note written for example, does not put the reading off."""
+    old = planned(an_awaited_return(state=S.PROCESSING, notes=(Note(key="k", text="t"),)))
+    written = apply(old, ev.NotesWritten(at=old.watch_at, keys=("k",)))
+    after = planned(written, old, old.watch_at)
+    assert (after.watch_at, after.due_at) == (old.watch_at, old.watch_at)
+    assert duty(after, old.watch_at) == Duty(Act.READ_RETURN)
 
 
 # ---- when to wake
@@ -207,6 +229,20 @@ def test_retries_back_off_within_bounds(stumbles, jitter):
 def test_retries_grow():
     """The ceiling doubles until it is reached."""
     assert [retry_delay(n, 1.0) for n in range(8)] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+@given(st.integers(0, 10_000), st.floats(0.0, 1.0))
+def test_attempts_are_spaced_within_bounds(attempts, jitter):
+    """Half jitter: never below half of the first pause, never above the longest."""
+    assert ATTEMPT_FIRST / 2 <= attempt_delay(attempts, HOUR, jitter) <= HOUR
+
+
+@pytest.mark.parametrize(("most", "hours"), [(600.0, 0.7), (3 * HOUR, 8.6), (8 * HOUR, 18.6)])
+def test_eight_attempts_span_what_the_longest_pause_says(most, hours):
+    """The first tries come soon, for most failures are short; the last is far from the first."""
+    pauses = [attempt_delay(n, most, 1.0) for n in range(7)]
+    assert pauses[:4] == [2.0, 16.0, 128.0, min(most, 1024.0)]
+    assert sum(pauses) / HOUR == pytest.approx(hours, abs=0.1)
 
 
 # ---- time that does not count

@@ -6,6 +6,7 @@ import pytest
 
 from daemon.domain import events as ev
 from daemon.domain import postage_events as pe
+from daemon.domain.allocation import lendable
 from daemon.domain.duties import Act, Duty
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import Tracking, tracked
@@ -93,17 +94,83 @@ def test_a_request_withdrawn_while_it_was_read_stays_withdrawn(request_id):
 
 def test_holding_an_unmatched_return_keeps_looking():
     """Held, the return stays where it is, and says why."""
-    ret = apply(a_return(units=(a_unit(),)), ev.Unmatched(at=AT, why="tried #1", hold=True))
+    ret = apply(a_return(units=(a_unit(),)), ev.Unmatched(at=AT, request_id="q1", why="tried #1", hold=True))
     assert (ret.state, ret.held, ret.problem) == (State.RECEIVED, True, "tried #1")
     assert ret.units == (a_unit(),)
 
 
 def test_refusing_an_unmatched_return_gives_the_reason_to_each_unit():
-    """Without a hold, what was only planned is not returnable, and unread requests are answered, too."""
+    """Without a hold, what was only planned is not returnable, and the request is answered also if it was not read."""
     ret = a_return(units=(a_unit(), authorized(a_unit("2"))), requests=(a_request("q1", Asked.UNREAD),))
-    changed = apply(ret, ev.Unmatched(at=AT, why="abroad", hold=False))
+    changed = apply(ret, ev.Unmatched(at=AT, request_id="q1", why="abroad", hold=False))
     assert changed.units == (refused(a_unit(), "abroad"), ret.units[1])
     assert asked(changed) == [Asked.OPEN]
+
+
+def test_an_unmatched_request_leaves_the_other_requests_alone():
+    """Neither a request that was not read yet nor the units that another one asks for are refused with it."""
+    units = (a_unit(), a_unit("2", request_id="q2"))
+    ret = a_return(units=units, requests=(a_request("q1"), a_request("q2"), a_request("q3", Asked.UNREAD)))
+    changed = apply(ret, ev.Unmatched(at=AT, request_id="q1", why="tried #1", hold=False))
+    assert changed.units == (refused(units[0], "tried #1"), units[1])
+    assert asked(changed) == [Asked.OPEN, Asked.OPEN, Asked.UNREAD]
+    assert changed.state is State.RECEIVED
+
+
+def test_the_reason_of_a_request_without_units_is_kept_until_it_is_told():
+    """A sibling's match does not take the words away from a refusal that has no units to carry them."""
+    ret = a_return(units=(a_unit(request_id="q2"),), requests=(a_request("q1"), a_request("q2")), problem="abroad")
+    changed = apply(ret, ev.OrderMatched(at=AT, units=(assigned(a_unit(request_id="q2")),)))
+    assert changed.problem == "abroad"
+
+
+def test_an_expired_return_that_is_cancelled_is_over_and_lends_what_never_came():
+    """Its label is given back, and another return may ask for its units."""
+    bought = Postage(authorization_id="A1", shipment_id="S", tracking_id="1Z")
+    ret = a_return(state=State.EXPIRED, requests=(delivered("q1"),), units=(authorized(a_unit()),), postage=(bought,))
+    changed = apply(ret, ev.LabelRequestCancelled(at=AT))
+    assert (changed.state, changed.postage[0].void) == (State.CANCELLED, Void.WANTED)
+    assert lendable(changed, ["O1"]) == changed.units
+    withdrawn = apply(ret, ev.LabelRequestCancelled(at=AT, request_id="q1"))
+    assert withdrawn.state is State.EXPIRED
+
+
+def test_a_label_changes_hands_with_its_units():
+    """What was bought for units that another return takes over is the other's; what is left stays."""
+    kept, other = (Postage(authorization_id=name, shipment_id="S", tracking_id=name) for name in ("A1", "A2"))
+    lender = a_return(
+        state=State.CANCELLED, units=(authorized(a_unit()), authorized(a_unit("2"), "A2")), postage=(kept, other)
+    )
+    gave = apply(lender, ev.UnitsHandedOver(at=AT, handed=(("1", 1),), postage=(kept,)))
+    assert gave.postage == (other,)
+    took = apply(a_return(units=(a_unit(),)), ev.OrderMatched(at=AT, units=(authorized(a_unit()),), postage=(kept,)))
+    assert took.postage == (kept,)
+
+
+def test_a_late_word_of_the_carrier_does_not_bring_back_a_label_that_was_handed_over():
+    """It was asked about while it changed hands: the news are the new return's to hear."""
+    seen = Postage(authorization_id="A1", shipment_id="S", tracking_id="1Z", delivered_at=AT)
+    changed = apply(a_return(state=State.CANCELLED), pe.ParcelsTracked(at=AT, postage=(seen,)))
+    assert (changed.postage, changed.notes) == ((), ())
+
+
+def test_a_label_that_went_out_under_its_rma_is_followed_all_the_same():
+    """The tracking id was learnt later: the portal hears of the parcel that it knows by the RMA."""
+    rma = an_authorization("A1")
+    label = a_label(rma.rma_id)
+    request = delivered("q1", label=label, source=LabelSourceName.AMAZON_SHIPPING)
+    bought = Postage(authorization_id="A1", shipment_id="S")
+    ret = a_return(
+        state=State.AWAITING_INSPECTION,
+        requests=(request,),
+        units=(authorized(a_unit()),),
+        authorizations=(rma,),
+        postage=(bought,),
+    )
+    seen = replace(bought, tracking_id="1Z", transit=Transit.IN_TRANSIT)
+    assert apply(ret, pe.ParcelsTracked(at=AT, postage=(seen,))).requests[0].transit is Transit.IN_TRANSIT
+    page = replace(ret, requests=(replace(request, source=LabelSourceName.RMA_PAGE),))
+    assert apply(page, pe.ParcelsTracked(at=AT, postage=(seen,))).requests[0].transit is Transit.NEW
 
 
 def test_a_match_ends_the_hold():
@@ -274,6 +341,13 @@ def test_asking_again_forgets_troubles():
     ret = a_return(state=State.STUCK, resume_state=State.AWAITING_LABEL, problem="x", held=True)
     changed = apply(ret, ev.LabelRequestedAgain(at=AT, request=LabelRequest(request_id="q2")))
     assert (changed.problem, changed.held, asked(changed)) == ("", False, [Asked.OPEN, Asked.UNREAD])
+
+
+def test_a_request_that_is_still_asked_for_is_there_once():
+    """A request that we gave up reading goes back to work under its own id."""
+    ret = a_return(state=State.STUCK, resume_state=State.RECEIVED, requests=(a_request("q1", Asked.UNREAD),))
+    changed = apply(ret, ev.LabelRequestedAgain(at=AT, request=LabelRequest(request_id="q1")))
+    assert (changed.state, asked(changed)) == (State.RECEIVED, [Asked.UNREAD])
 
 
 def test_asking_again_for_a_parcel_takes_its_label_back():

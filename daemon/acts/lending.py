@@ -1,0 +1,52 @@
+"""What cancelled returns still have at Amazon, for others that ask for the same units again."""
+
+from collections.abc import Sequence
+
+from daemon.acts.desk import Desk
+from daemon.acts.posting import document_name
+from daemon.domain import events as ev
+from daemon.domain.allocation import lendable
+from daemon.domain.lifecycle import apply
+from daemon.domain.postage import postage_of
+from daemon.domain.returns import Postage, Return, ReturnUnit, Void
+from daemon.ports import UnitOfWork
+
+
+def on_loan(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
+    """What cancelled returns on the same orders still have at Amazon, oldest return first."""
+    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
+    others = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
+    return [(other, unit) for other in others if other is not None for unit in lendable(other, order_ids)]
+
+
+def hand_over(
+    uow: UnitOfWork, ret: Return, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float, desk: Desk
+) -> tuple[Postage, ...]:
+    """A cancelled return gives its units up in the transaction in which another takes them, with their live labels."""
+    taken: dict[str, Postage] = {}
+    for key in dict.fromkeys((lender.shop, lender.return_id) for lender, _ in borrowed):
+        lender = uow.get(*key)
+        if lender is not None:
+            units = [unit for other, unit in borrowed if (other.shop, other.return_id) == key]
+            postage = [postage_of(lender, name) for name in dict.fromkeys(u.authorization_id for u in units)]
+            live = tuple(p for p in postage if p is not None and _take_over(uow, lender, p, ret, desk))
+            event = ev.UnitsHandedOver(at=now, handed=tuple(unit.key for unit in units), postage=live)
+            uow.save(apply(lender, event), event, lender.state)
+            taken |= {p.authorization_id: p for p in live}
+    return tuple(taken.values())
+
+
+def giving_back(lender: Return, unit: ReturnUnit) -> bool:
+    """Whether the label of the unit's parcel is just being given back."""
+    postage = postage_of(lender, unit.authorization_id)
+    return postage is not None and postage.void is Void.WANTED
+
+
+def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Return, desk: Desk) -> bool:
+    """Whether a cancelled return's label serves another as it is: what cannot be given back is not bought again."""
+    sealed = uow.document(document_name(lender, postage))
+    live = postage.bought and postage.void is not Void.WANTED
+    if not (live and postage.printable and postage.tracking_id and sealed):
+        return False
+    uow.keep_document(document_name(borrower, postage), sealed, desk.clock.now() + desk.label_retention)
+    return True

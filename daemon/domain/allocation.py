@@ -1,0 +1,163 @@
+"""Which shipped unit a returned one was, and what Amazon made of it. A shipped unit comes back once."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.domain.naming import return_item_id
+from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
+from daemon.domain.returns import Return, ReturnUnit, Standing, State
+
+DUPLICATE = "DuplicateRequest"
+AMBIGUOUS_CODES = frozenset({DUPLICATE, "NoReturnableQuantity"})
+"""Refusals that may mean "you have asked already", when an earlier call may have had its effect."""
+
+_EXPECTED = frozenset({Standing.PLANNED, Standing.AUTHORIZED})
+
+
+def allocate(
+    ret: Return, units: Sequence[ReturnUnit], orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUnit]
+) -> tuple[ReturnUnit, ...]:
+    """Assign each unit to a shipped unit of its SKU, oldest shipment first; never above what was shipped.
+
+    `promised` are units of other returns that were assigned but that Amazon may not list yet. A return item of the
+    same derived id is ours from an earlier life, and is adopted. What finds no place stays unassigned
+    (`return_item_id` is empty).
+    """
+    promised = tuple(promised)
+    elsewhere = {u.return_item_id for u in promised}
+    slots = _free_slots(orders, (*promised, *_own_promises(ret, units)))
+    ours = {item.return_item_id: (order, item) for order in orders for item in order.return_items}
+    placed: list[ReturnUnit] = []
+    for unit in units:
+        item_id = return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part)
+        if item_id in elsewhere:  # lent to a return that is still under way
+            placed.append(unit)
+            continue
+        if item_id in ours:
+            order, item = ours[item_id]
+            placed.extend(adopt([_place(unit, order.order_id, item.order_item_id, item.shipment_id, item_id)], [item]))
+            continue
+        slot = next((s for s in slots if s.sku == unit.sku), None)
+        if slot is None:
+            placed.append(unit)
+            continue
+        slots.remove(slot)
+        placed.append(_place(unit, slot.order_id, slot.item_id, slot.shipment_id, item_id))
+    return tuple(placed)
+
+
+def lendable(ret: Return, order_ids: Sequence[str]) -> tuple[ReturnUnit, ...]:
+    """Units on these orders that Amazon still expects, of a return that was cancelled as a whole: another may ask."""
+    return tuple(
+        u
+        for u in ret.authorized()
+        if u.order_id in order_ids and u.processed_at is None and (ret.state is State.CANCELLED or not u.request_id)
+    )
+
+
+def borrow(
+    units: Sequence[ReturnUnit],
+    orders: Sequence[FulfillmentOrder],
+    lendable: Sequence[tuple[Return, ReturnUnit]],
+) -> tuple[tuple[ReturnUnit, ...], tuple[tuple[Return, ReturnUnit], ...]]:
+    """Take over return items of cancelled returns that Amazon still expects: asked again, they are not asked anew.
+
+    Gives the units, the borrowed ones authorized, and what was borrowed.
+    """
+    items = {item.return_item_id: item for order in orders for item in order.return_items if not item.processed}
+    free = [(ret, unit) for ret, unit in lendable if unit.return_item_id in items]
+    placed, borrowed = [], []
+    for unit in units:
+        match = next(((ret, lent) for ret, lent in free if lent.sku == unit.sku), None)
+        if match is None:
+            placed.append(unit)
+            continue
+        free.remove(match)
+        borrowed.append(match)
+        lent = match[1]
+        ours = _place(unit, lent.order_id, lent.order_item_id, lent.shipment_id, lent.return_item_id)
+        placed.extend(adopt([ours], [items[lent.return_item_id]]))
+    return tuple(placed), tuple(borrowed)
+
+
+def _own_promises(ret: Return, placing: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:
+    """Units of the same return that have their place already."""
+    moving = {u.key for u in placing}
+    return tuple(u for u in ret.units if u.return_item_id and u.standing in _EXPECTED and u.key not in moving)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One shipped unit that may still come back."""
+
+    order_id: str
+    item_id: str
+    shipment_id: str
+    sku: str
+
+
+def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUnit]) -> list[_Slot]:
+    listed = {item.return_item_id for order in orders for item in order.return_items}
+    taken = Counter((o.order_id, i.order_item_id, i.shipment_id) for o in orders for i in o.return_items)
+    taken.update((u.order_id, u.order_item_id, u.shipment_id) for u in promised if u.return_item_id not in listed)
+    shipped = [(order, shipment) for order in orders for shipment in order.shipments if shipment.shipped]
+    slots: list[_Slot] = []
+    for order, shipment in sorted(shipped, key=lambda pair: pair[1].shipped_at or 0.0):
+        for item in shipment.items:  # one entry per package: an order line may have several
+            place = order.order_id, item.item_id, shipment.shipment_id
+            used = min(item.quantity, taken[place])
+            taken[place] -= used
+            slots.extend([_Slot(*place, item.sku)] * (item.quantity - used))
+    return slots
+
+
+def _place(unit: ReturnUnit, order_id: str, item_id: str, shipment_id: str, our_id: str) -> ReturnUnit:
+    return replace(
+        unit, order_id=order_id, order_item_id=item_id, shipment_id=shipment_id, return_item_id=our_id, problem=""
+    )
+
+
+def not_returnable(units: Iterable[ReturnUnit], problem: str) -> tuple[ReturnUnit, ...]:
+    """Units that are not coming back, and why."""
+    return tuple(replace(u, standing=Standing.NOT_RETURNABLE, problem=problem) for u in units)
+
+
+def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[ReturnUnit, ...]:
+    """Units that Amazon lists under our ids, authorized as it says; the others are left out."""
+    listed = {item.return_item_id: item for item in items}
+    return tuple(
+        replace(
+            unit,
+            standing=Standing.AUTHORIZED,
+            authorization_id=listed[unit.return_item_id].authorization_id or unit.authorization_id,
+            order_item_id=listed[unit.return_item_id].order_item_id,
+            shipment_id=listed[unit.return_item_id].shipment_id,
+        )
+        for unit in units
+        if unit.return_item_id in listed
+    )
+
+
+def judge_answer(
+    units: Sequence[ReturnUnit], answer: CreateAnswer, *, asked_before: bool
+) -> tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]]:
+    """Sort the units of a create call into accepted, refused, and doubtful (refused as if asked before, or unnamed).
+
+    `asked_before` says that an earlier call for them ended unclear: only then may a lack of returnable units be ours.
+    """
+    ambiguous = AMBIGUOUS_CODES if asked_before else {DUPLICATE}
+    accepted = adopt(units, answer.return_items)
+    taken = {u.key for u in accepted}
+    invalid = {item.return_item_id: item for item in answer.invalid_items}
+    refused: list[ReturnUnit] = []
+    doubtful: list[ReturnUnit] = []
+    for unit in units:
+        if unit.key in taken:
+            continue
+        item = invalid.get(unit.return_item_id)
+        if item is None or item.code in ambiguous:
+            doubtful.append(replace(unit, problem=item.code if item else "Amazon did not mention the unit"))
+        else:
+            refused.append(*not_returnable([unit], f"{item.code}: {item.description}".strip(": ")))
+    return accepted, tuple(refused), tuple(doubtful)
