@@ -1,6 +1,11 @@
-"""What operators count, on a registry of our own. Label values are bounded: never an id."""
+"""What operators count, on a registry of our own. Label values are bounded: never an id.
 
-from collections.abc import Callable, Mapping
+What an alert watches for is there from the start, with 0: Prometheus does not see a counter rise that begins at 1.
+"""
+
+from collections import Counter as Counted
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -10,6 +15,13 @@ from daemon.domain.returns import State
 
 LABEL_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400)
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+TROUBLES = (
+    *("bug", "store", "poll_failed", "unsettled", "processed_before_inspection", "service_not_offered"),
+    *("purchase_refused", "tracking_refused", "unknown_tracking_status", "label_id_lost"),
+    *(f"{act}_refused" for act in ("write_notes", "grade_lines", "report_refusal", "report_transit", "track_parcels")),
+)
+ALARMING = ("bad_signature", "unreadable", "unavailable")
+"""Outcomes of deliveries that an alert watches for."""
 
 
 class PrometheusMetrics:
@@ -18,7 +30,8 @@ class PrometheusMetrics:
     def __init__(self, version: str) -> None:
         self.registry = registry = CollectorRegistry()
         Info("mcfd_build", "The version that runs.", registry=registry).info({"version": version})
-        self._returns = Gauge("mcfd_returns", "Returns by state.", ["state"], registry=registry)
+        self._started = Gauge("mcfd_start_timestamp_seconds", "When the process started.", registry=registry)
+        self._returns = Gauge("mcfd_returns", "Returns by shop and state.", ["shop", "state"], registry=registry)
         self._webhooks = Counter(
             "mcfd_webhooks", "Webhook deliveries by what became of them.", ["shop", "outcome"], registry=registry
         )
@@ -31,7 +44,9 @@ class PrometheusMetrics:
             ["shop"],
             registry=registry,
         )
-        self._steps = Counter("mcfd_steps", "Duties by what came of them.", ["act", "outcome"], registry=registry)
+        self._steps = Counter(
+            "mcfd_steps", "Duties by what came of them.", ["shop", "act", "outcome"], registry=registry
+        )
         self._label = Histogram(
             "mcfd_label_seconds",
             "From hearing of a label request to the label in Loop.",
@@ -53,7 +68,13 @@ class PrometheusMetrics:
         )
         self._lateness = Gauge(
             "mcfd_service_lateness_seconds",
-            "How late the service came to the last return it took up.",
+            "How long the return that a service is latest with has been due; 0 when none is.",
+            ["service"],
+            registry=registry,
+        )
+        self._silent = Gauge(
+            "mcfd_service_silent",
+            "1 while a service was not heard of within the time that it promised; systemd's watchdog is not fed then.",
             ["service"],
             registry=registry,
         )
@@ -82,8 +103,12 @@ class PrometheusMetrics:
             "Days since the newest client secret of Amazon was first seen here.",
             registry=registry,
         )
-        for state in State:
-            self._returns.labels(state=state)
+        for kind in TROUBLES:
+            self._troubles.labels(kind=kind)
+
+    def of(self, shop: str) -> "ShopMetrics":
+        """What is counted of one shop's returns."""
+        return ShopMetrics(self, shop)
 
     def webhook(self, shop: str, outcome: str, now: float) -> None:
         """A delivery was judged; for one that was signed by the shop also when."""
@@ -95,32 +120,48 @@ class PrometheusMetrics:
         """When a delivery of the shop was last verified, perhaps by an earlier process."""
         self._verified.labels(shop=shop).set(at)
 
+    def held(self) -> Counted[State]:
+        """Returns by state, over all shops."""
+        total = Counted[State]()
+        for sample in (sample for family in self._returns.collect() for sample in family.samples):
+            total[State(sample.labels["state"])] += int(sample.value)
+        return total
+
     def webhook_answered(self, seconds: float) -> None:
         """How long a delivery took to be answered."""
         self._webhook_seconds.observe(seconds)
 
-    def step(self, act: str, outcome: str) -> None:
+    def step(self, shop: str, act: str, outcome: str) -> None:
         """A duty was performed, or not."""
-        self._steps.labels(act=act, outcome=outcome).inc()
+        self._steps.labels(shop=shop, act=act, outcome=outcome).inc()
 
-    def moved(self, before: State | None, after: State) -> None:
+    def moved(self, shop: str, before: State | None, after: State) -> None:
         """A return is in another state now."""
         if before is not None:
-            self._returns.labels(state=before).dec()
-        self._returns.labels(state=after).inc()
+            self._returns.labels(shop=shop, state=before).dec()
+        self._returns.labels(shop=shop, state=after).inc()
 
-    def stock(self, counts: Mapping[str, int]) -> None:
-        """The returns by state, as counted once at start."""
-        for state in State:
-            self._returns.labels(state=state).set(counts.get(state, 0))
+    def began(self, now: float, shops: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
+        """When, for which shops, and with which returns by (shop, state): those of other shops count as well."""
+        self._started.set(now)
+        for shop in {*shops, *(shop for shop, _ in counts)}:
+            for state in State:
+                self._returns.labels(shop=shop, state=state).set(counts.get((shop, state), 0))
+        for shop in shops:
+            for outcome in ALARMING:
+                self._webhooks.labels(shop=shop, outcome=outcome)
 
     def label_delivered(self, seconds: float) -> None:
         """A label reached the portal."""
         self._label.observe(seconds)
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
-        """A service took up a return that late."""
+        """A service went round."""
         self._lateness.labels(service=service).set(oldest_due_seconds)
+
+    def service(self, name: str, silent: Callable[[], bool]) -> None:
+        """Expose whether a service keeps its promise to be heard of."""
+        self._silent.labels(service=name).set_function(silent)
 
     def trouble(self, kind: str) -> None:
         """Something an operator should see."""
@@ -144,9 +185,9 @@ class PrometheusMetrics:
         self._authorization_age.set_function(authorization)
         self._secret_age.set_function(client_secret)
 
-    def forgotten(self, state: State) -> None:
+    def forgotten(self, shop: str, state: State) -> None:
         """A return of that state is no longer kept."""
-        self._returns.labels(state=state).dec()
+        self._returns.labels(shop=shop, state=state).dec()
 
     def watch(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Expose a live reading as a gauge with one label."""
@@ -155,6 +196,26 @@ class PrometheusMetrics:
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopMetrics:
+    """Implements the DeskMetrics port. The time to a label and what troubles us are counted over all shops."""
+
+    _all: PrometheusMetrics
+    _shop: str
+
+    def step(self, act: str, outcome: str) -> None:
+        """A duty was performed, or not."""
+        self._all.step(self._shop, act, outcome)
+
+    def label_delivered(self, seconds: float) -> None:
+        """A label reached the portal."""
+        self._all.label_delivered(seconds)
+
+    def trouble(self, kind: str) -> None:
+        """Something an operator should see."""
+        self._all.trouble(kind)
 
 
 class _Reading(Collector):

@@ -37,13 +37,15 @@ async def ask(
             return answer
     except aiohttp.ClientConnectorError as error:
         raise NotRunning(f"no daemon answers at {base_url}") from error
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+    except TimeoutError as error:
+        raise DaemonSaid(f"the daemon at {base_url} did not answer within {timeout:.0f} s") from error
+    except (aiohttp.ClientError, ValueError) as error:
         raise DaemonSaid(f"the daemon at {base_url} does not answer as mcfd does ({type(error).__name__})") from error
 
 
 async def answers(base_url: str) -> bool:
-    """Whether anything listens there."""
-    patience = aiohttp.ClientTimeout(total=SHORT, connect=2.0)
+    """Whether anything listens there, be it ever so slow."""
+    patience = aiohttp.ClientTimeout(total=2.0)
     try:
         async with (
             aiohttp.ClientSession(timeout=patience, trust_env=False) as session,

@@ -70,7 +70,7 @@ class OpsListener:
 
     async def _call(self, request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token):
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token):  # as aiohttp decoded it
             return _error(HTTPStatus.UNAUTHORIZED, "the ops token is missing or wrong")
         verb = self._verbs.get(request.match_info["verb"])
         if verb is None:

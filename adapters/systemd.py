@@ -40,10 +40,6 @@ class Notifier:
         """Say that the daemon is alive."""
         self._send("WATCHDOG=1")
 
-    def extend_timeout(self, usec: int) -> None:
-        """Ask for `usec` more microseconds from now, for a start or a stop that takes long."""
-        self._send(f"EXTEND_TIMEOUT_USEC={usec}")
-
     def _send(self, message: str) -> None:
         if not self._address:
             return
@@ -60,6 +56,7 @@ class Watchdog:
 
     `interval` is WatchdogSec in seconds (None: systemd does not watch). `store_alive` makes a round trip through the
     store; one that answers StoreUnavailable lives (a restart would not empty the disk), one that is silent does not.
+    `status` is the sentence that `systemctl status` shows; it is told when it has changed.
     """
 
     def __init__(
@@ -70,12 +67,15 @@ class Watchdog:
         interval: float | None,
         store_alive: Callable[[], Awaitable[object]],
         late: Callable[[], Sequence[str]],
+        status: Callable[[], str] = str,
     ) -> None:
         self._notifier = notifier
         self._pause = interval / 3 if interval else None
         self._clock = clock
         self._store_alive = store_alive
         self._late = late
+        self._status = status
+        self._told = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ping until `stop` is set."""
@@ -92,6 +92,9 @@ class Watchdog:
             log.error("watchdog.withheld", missing=", ".join(late))
         else:
             self._notifier.watchdog()
+        if (status := self._status()) != self._told:
+            self._notifier.status(status)
+            self._told = status
 
     async def _store_answers(self, patience: float) -> bool:
         try:

@@ -27,10 +27,13 @@ class Loaded:
 
 
 def load(config_path: Path, secrets_dir: Path | None) -> Loaded:
-    """Read both; without `secrets_dir` systemd's $CREDENTIALS_DIRECTORY counts. Raises ConfigError."""
+    """Read both; without `secrets_dir` it is $CREDENTIALS_DIRECTORY, or else `secrets` beside the file.
+
+    Raises ConfigError.
+    """
     document = read_document(config_path)
     settings, problems = validate(document)
-    directory = SecretDirectory(secrets_dir or _credentials_directory())
+    directory = SecretDirectory(secrets_dir or _credentials_directory() or _beside(config_path))
     secrets = directory.read(_shops(settings, document))
     problems += directory.problems
     if settings and secrets:
@@ -64,6 +67,11 @@ def _is_shop_name(name: object) -> bool:
         return isinstance(name, str) and bool(shop_name(name))
     except ValueError:
         return False
+
+
+def _beside(config_path: Path) -> Path | None:
+    directory = config_path.parent / "secrets"
+    return directory if directory.is_dir() else None
 
 
 def _credentials_directory() -> Path | None:

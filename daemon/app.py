@@ -29,10 +29,11 @@ from daemon.intake import Intake, verified_mark
 from daemon.listeners import offering, open_ops, open_public
 from daemon.operator import Operator
 from daemon.ports import Clock
+from daemon.rekeying import prove_keys
 from daemon.reloading import Change, Reloader
-from daemon.services import STEPS_SHARE, Services
+from daemon.services import STEPS_SHARE, Services, sentence
 from daemon.supervisor import Heartbeats, Service, supervise
-from daemon.vendors import desks
+from daemon.vendors import AMAZON_CONNECTIONS, desks
 from daemon.walker import try_again_now
 
 log = structlog.get_logger(__name__)
@@ -74,16 +75,17 @@ class App:
         settings = self._current.settings
         async with AsyncExitStack() as stack:
             house = await open_house(stack, self._current, self._clock, self._metrics)
+            await prove_keys(house.store, house.vault)
             self._store = house.store
             self._echo()
-            known = await self._take_stock(house)
+            await self._take_stock(house)
             hosting = self._hosting(house)
             self._desks = self._make_desks(house, hosting)
             intake = Intake(house.store, self._clock, timings(settings), self._metrics, self._services.wake)
             services = self._own_services(house)
             await self._listen(stack, house, intake=intake, hosting=hosting, services=services)
             self._notifier.ready()
-            self._notifier.status(f"{known} returns known, {len(settings.shops)} shops")
+            self._notifier.status(sentence(house))
             log.info("daemon.ready", public_port=self.public_port, ops_port=self.ops_port)
             if opened is not None:
                 await opened()
@@ -106,19 +108,19 @@ class App:
 
     # ---- opening
 
-    async def _take_stock(self, house: House) -> int:
-        """What the metrics begin with; how many returns are known."""
+    async def _take_stock(self, house: House) -> None:
+        """What the metrics begin with."""
         await try_again_now(house.store, self._clock)
         counts = await house.store.read(lambda uow: uow.counts())
-        self._metrics.stock(counts)
+        self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
         self._metrics.ages(house.ages.authorization_days, house.ages.secret_days)
-        self._metrics.connection("amazon", lambda: "amazon" in house.vendors.refusals())
+        for name in AMAZON_CONNECTIONS:
+            self._metrics.connection(name, partial(house.vendors.refuses, name))
         for shop, portal in house.vendors.portals.items():
             self._metrics.connection(f"loop/{shop}", partial(_is_parked, portal))
             verified = await house.store.read(lambda uow, shop=shop: uow.mark(verified_mark(shop)))  # type: ignore[misc]
             if verified:
                 self._metrics.verified(shop, float(verified))
-        return sum(counts.values())
 
     def _hosting(self, house: House) -> LabelHosting:
         return LabelHosting(
@@ -171,6 +173,8 @@ class App:
         """Both doors; the services get the one that closes first, and the clearing that operators can ask for."""
         authorization, clearing = self._authorization(house), retention(house, self._metrics.forgotten)
         services |= self._services.all(house, self._desks, intake, clearing)
+        for name in self._beats.names:
+            self._metrics.service(name, partial(self._beats.is_late, name))
         operator = Operator(
             house.store,
             self._clock,
@@ -178,8 +182,10 @@ class App:
             self._desks,
             self._services.wake,
             moved=self._metrics.moved,
+            shops=frozenset(self._current.settings.shops),
         )
-        online = Online(offer=offering(self._current, intake), authorization=authorization)
+        offer = offering(self._current, intake)
+        online = Online(offer=offer, authorization=authorization, order_changed=intake.order_changed)
         verbs = operator.verbs() | housekeeping(house, clearing, online)
         ready = partial(self._ready, house)
         ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from adapters.certificate import read_certificate
 from adapters.dated_transport import DatedTransport
 from adapters.loop_returns.wire_webhooks import TRIGGERS
 from adapters.metrics import PrometheusMetrics
@@ -18,8 +20,21 @@ from adapters.transport import Call, Transport, open_session
 from daemon import __version__
 from daemon.ages import Ages
 from daemon.current import Current
-from daemon.doctor import AmazonPatient, Check, Line, examine, examine_amazon, examine_store, fail, ok, trouble, warn
-from daemon.errors import McfdError, Unavailable
+from daemon.doctor import (
+    AmazonPatient,
+    Check,
+    Line,
+    examine,
+    examine_amazon,
+    examine_certificate,
+    examine_returns,
+    examine_store,
+    fail,
+    ok,
+    trouble,
+    warn,
+)
+from daemon.errors import McfdError, Refused, Unavailable
 from daemon.house import House
 from daemon.ports import Clock
 from daemon.shop_doctor import ShopPatient, examine_shop
@@ -67,6 +82,7 @@ class Checkup:
                 partial(examine_amazon, self._amazon(vendors), self._store, self._clock),
                 *shops,
                 partial(self._public, session),
+                self._certificate,
                 self._stored,
             ]
             return await examine(checks, self._skews)
@@ -118,7 +134,8 @@ class Checkup:
 
     async def _stored(self) -> Sequence[Line]:
         if self._store is not None:
-            return await examine_store(self._store)
+            shops = self._current.settings.shops
+            return [*await examine_store(self._store), *await examine_returns(self._store, shops)]
         return [fail("store", "file", self._problem, f"put {_folder(self._current)} right")]
 
     async def _public(self, session: aiohttp.ClientSession) -> Sequence[Line]:
@@ -137,6 +154,19 @@ class Checkup:
             text = f"something else answers at {url} (status {reply.status})"
             return [fail("public_url", "reach", text, "let the reverse proxy forward every path to listen.public")]
         return [ok("public_url", "reach", f"{url} answers as mcfd")]
+
+    async def _certificate(self) -> Sequence[Line]:
+        url = urlsplit(self._current.settings.public_url)
+        if url.scheme != "https":
+            return []
+        try:
+            shown = await read_certificate(url.hostname or "", url.port or 443, timeout=10.0)
+        except Refused as error:
+            todo = "put the right certificate, with its chain, into the reverse proxy: Loop delivers to no other"
+            return [fail("public_url", "certificate", error.message, todo)]
+        except Unavailable:  # which is told as unreachable
+            return []
+        return [examine_certificate(shown.begins, shown.ends, self._clock.now())]
 
     def _unreachable(self, url: str, error: Unavailable) -> Line:
         text = f"{url}: {error}"

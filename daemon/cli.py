@@ -29,6 +29,7 @@ from daemon.cli_options import (
     settings,
     show,
 )
+from daemon.cli_sandbox import sandbox
 from daemon.cli_upkeep import VERBS
 from daemon.errors import ConfigError, McfdError
 
@@ -43,7 +44,7 @@ def main() -> None:
     """
 
 
-for _verb in VERBS:
+for _verb in (*VERBS, sandbox):
     main.add_command(_verb)
 
 
@@ -126,8 +127,23 @@ def match(return_: str, config: Path, secrets: Path | None, as_json: bool) -> No
 @plainly
 def link(return_: str, orders: tuple[str, ...], config: Path, secrets: Path | None, as_json: bool) -> None:
     """Say which fulfillment orders a return belongs to."""
-    answered = answer(quietly(config, secrets), "link", {"return": return_, "orders": list(orders)})
+    answered = answer(quietly(config, secrets), "link", {"return": return_, "orders": list(orders), "by": user()})
     show(answered, tables.plain, as_json=as_json)
+
+
+@main.command(epilog=example("mcfd look '#1001'"))
+@click.argument("orders", nargs=-1, required=True, metavar="ORDER...")
+@settings
+@as_json
+@plainly
+def look(orders: tuple[str, ...], config: Path, secrets: Path | None, as_json: bool) -> None:
+    """Read fulfillment orders at Amazon now, because something there has changed.
+
+    Says how many returns wait for each. Whatever hears Amazon's notifications can say so with it, or by a POST to
+    /api/look of the ops listener.
+    """
+    answered = answer(quietly(config, secrets), "look", {"orders": list(orders)})
+    show(answered, tables.looked, as_json=as_json)
 
 
 def _for_each(verb: str, help_text: str) -> None:
@@ -165,19 +181,6 @@ def keygen(as_json: bool) -> None:
     """Make a key for the secret file vault_keys. To change keys, put the new one on the first line."""
     key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     click.echo(json.dumps({"key": key}) if as_json else key)
-
-
-@main.command(epilog=example("mcfd sandbox --webhook-url http://127.0.0.1:8080/webhooks/loop/acme"))
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=9500, show_default=True, help="The first of three ports: control, Amazon, Loop.")
-@click.option(
-    "--webhook-url", default=None, help="Where Loop delivers, such as http://127.0.0.1:8080/webhooks/loop/acme"
-)
-@plainly
-def sandbox(host: str, port: int, webhook_url: str | None) -> None:
-    """Run stand-ins of Amazon and Loop on this machine."""
-    configure("console", "warning", under_systemd=False)
-    run_loop(commands.serve_sandbox(host, port, webhook_url))
 
 
 @main.command(epilog=example("mcfd demo", "mcfd demo --verbose"))

@@ -40,11 +40,22 @@ def plainly(verb: Callable[P, None]) -> Callable[P, None]:
         except AlreadyRunning as error:
             click.echo(str(error), err=True)
             sys.exit(EX_TEMPFAIL)
-        except (McfdError, OSError) as error:
+        except BrokenPipeError:
+            raise  # `mcfd export | head`: click ends quietly
+        except McfdError as error:
             click.echo(f"mcfd: {error}", err=True)
+            sys.exit(EX_FAILED)
+        except OSError as error:
+            click.echo(f"mcfd: {_words(error)}", err=True)
             sys.exit(EX_FAILED)
 
     return run
+
+
+def _words(error: OSError) -> str:
+    """What the system says, without its number; the path in front, if it is about one."""
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
 
 
 def settings(verb: Callable[P, None]) -> Callable[P, None]:
@@ -54,7 +65,7 @@ def settings(verb: Callable[P, None]) -> Callable[P, None]:
         type=click.Path(path_type=Path),
         default=None,
         metavar="DIR",
-        help="Directory of the secret files; under systemd it is $CREDENTIALS_DIRECTORY.",
+        help="Directory of the secret files. Default: $CREDENTIALS_DIRECTORY, else `secrets` beside FILE.",
     )
     config = click.option(
         "--config",

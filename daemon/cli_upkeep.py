@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from config.environment import user
 from daemon import commands, tables
 from daemon.cli_options import EX_FAILED, answer, as_json, example, plainly, quietly, run_loop, settings, show, working
 from daemon.exports import COLUMNS, REPORTS
@@ -100,7 +101,9 @@ def replay(deliveries: tuple[str, ...], config: Path, secrets: Path | None, as_j
 
     DELIVERY is a number that `mcfd dead-letters` shows, or `all`. Exits 1 when one still cannot be read; it is kept.
     """
-    answered = answer(quietly(config, secrets), "replay", {"deliveries": list(deliveries)}, busy="replaying …")
+    answered = answer(
+        quietly(config, secrets), "replay", {"deliveries": list(deliveries), "by": user()}, busy="replaying …"
+    )
     show(answered, tables.replayed, as_json=as_json)
     if any(row["outcome"] in {"kept", "unknown"} for row in answered["replayed"]):
         sys.exit(EX_FAILED)
@@ -142,6 +145,8 @@ def export(
     *, report: str, since: datetime | None, as_csv: bool, config: Path, secrets: Path | None, as_json: bool
 ) -> None:
     """Print returns unit by unit: conditions, dates, settlement, what labels cost."""
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other")
     start = since.replace(tzinfo=UTC).timestamp() if since else 0.0
     rows: list[dict[str, Any]] = []
     take = _csv_writer() if as_csv else rows.extend

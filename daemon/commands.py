@@ -20,6 +20,7 @@ from config.environment import systemd
 from config.fields import Address
 from config.load import Loaded
 from daemon.arguments import Verb
+from daemon.errors import ConfigError
 
 log = structlog.get_logger(__name__)
 
@@ -59,14 +60,17 @@ def cast_shadow(loaded: Loaded) -> Loaded:
     """The same configuration on a fresh copy of the store, with doors that nobody is told of.
 
     The copy is read off the store as a backup is, so the daemon that uses it may run on. Raises StoreUnavailable,
-    or AlreadyRunning when there is a shadow already.
+    ConfigError, or AlreadyRunning when there is a shadow already.
     """
     from adapters.sqlite.backup import copy_database
     from adapters.sqlite.lock import StateLock
 
     path = loaded.settings.store.path
     shadow = path.parent / "shadow" / path.name
-    shadow.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        shadow.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([f"{shadow.parent}: cannot be created ({error.strerror}): see store.path"]) from error
     with StateLock(shadow.parent):
         for leftover in shadow.parent.glob(f"{path.name}*"):
             leftover.unlink()
@@ -112,29 +116,3 @@ async def export(loaded: Loaded, report: str, since: float, take: Callable[[list
             assert isinstance(page, dict)  # noqa: S101 - the export's own shape
             take(page["rows"])
             after = page["next"]
-
-
-async def serve_sandbox(host: str, port: int, webhook_url: str | None) -> None:
-    """Run the stand-ins until a signal stops them."""
-    from adapters.clock import SystemClock
-    from adapters.sandbox import Sandbox, SandboxOptions
-    from daemon import tables
-    from daemon.supervisor import install_signals
-
-    options = SandboxOptions(
-        host=host, control_port=port, amazon_port=port + 1, loop_port=port + 2, webhook_url=webhook_url
-    )
-    stop = asyncio.Event()
-    forget = install_signals(asyncio.get_running_loop(), stop, lambda: None)
-    async with Sandbox(options, SystemClock()) as sandbox:
-        tables.places(
-            "The sandbox listens. Stop it with Ctrl-C.",
-            {
-                "control": sandbox.control_url,
-                "amazon.endpoint": sandbox.amazon_url,
-                "amazon.lwa_endpoint": sandbox.lwa_url,
-                "shops.*.api_url": sandbox.loop_url,
-            },
-        )
-        await stop.wait()
-    forget()

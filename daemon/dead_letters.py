@@ -1,21 +1,34 @@
 """Deliveries that were signed but could not be read: listed, and offered to the intake again after a fix."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from daemon.arguments import OperatorError, instant
+from daemon.domain.lifecycle import apply
+from daemon.domain.operator_events import OperatorActed
 from daemon.domain.records import LetterRow
 from daemon.errors import McfdError, StoreUnavailable
-from daemon.ports import SecretBox
+from daemon.ports import Clock, SecretBox, UnitOfWork
 from daemon.upkeep import UpkeepStore
 
 log = structlog.get_logger(__name__)
 
 ALL = "all"
 
-Offer = Callable[[str, bytes, float], Awaitable[bool]]
-"""Takes (shop, body, Unix seconds of its arrival) to the intake; False when it was taken before.
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a letter; `fresh` is False when the same was taken before."""
+
+    return_id: str
+    fresh: bool
+
+
+Offer = Callable[[str, bytes, float], Awaitable[Taken]]
+"""Takes (shop, body, Unix seconds of its arrival) to the intake.
 
 Raises ContractBroken while the body still cannot be read.
 """
@@ -29,8 +42,9 @@ def purpose(shop: str) -> str:
 class DeadLetters:
     """Keeps the key to the letters. A letter goes only after the intake has committed what it says."""
 
-    def __init__(self, store: UpkeepStore, box: SecretBox, offer: Offer | None = None) -> None:
+    def __init__(self, store: UpkeepStore, clock: Clock, box: SecretBox, offer: Offer | None = None) -> None:
         self._store = store
+        self._clock = clock
         self._box = box
         self._offer = offer
 
@@ -39,9 +53,9 @@ class DeadLetters:
         letters = await self._store.survey(lambda keep: keep.letters())
         return {"dead_letters": [_row(letter) for letter in letters]}
 
-    async def replay(self, names: list[str]) -> dict[str, object]:
+    async def replay(self, names: list[str], by: str) -> dict[str, object]:
         """Offer these letters, or `all`, to the intake again; what became of each."""
-        return {"replayed": [await self._replay(letter_id) for letter_id in await self._ids(names)]}
+        return {"replayed": [await self._replay(letter_id, by) for letter_id in await self._ids(names)]}
 
     async def _ids(self, names: list[str]) -> list[int]:
         if ALL in names:
@@ -50,7 +64,7 @@ class DeadLetters:
             raise OperatorError(f"{strange[0]} is no number of a dead letter; `mcfd dead-letters` lists them")
         return [int(name) for name in names]
 
-    async def _replay(self, letter_id: int) -> dict[str, object]:
+    async def _replay(self, letter_id: int, by: str) -> dict[str, object]:
         found = await self._store.survey(lambda keep: keep.letter(letter_id))
         if found is None:
             return {"delivery": letter_id, "outcome": "unknown", "reason": "there is no such dead letter"}
@@ -58,14 +72,22 @@ class DeadLetters:
             raise OperatorError("a delivery is offered to the running daemon; start it first")
         letter, sealed = found
         try:
-            fresh = await self._offer(letter.shop, self._box.unseal(sealed, purpose(letter.shop)), letter.received_at)
+            taken = await self._offer(letter.shop, self._box.unseal(sealed, purpose(letter.shop)), letter.received_at)
         except StoreUnavailable:
             raise
         except McfdError as error:  # unreadable still, its shop is gone, no key fits: the others go on
             return {"delivery": letter_id, "outcome": "kept", "reason": str(error)}
         await self._store.upkeep(lambda keep: keep.drop_letter(letter_id))
-        log.info("dead_letter.replayed", shop=letter.shop, delivery=letter_id, fresh=fresh)
-        return {"delivery": letter_id, "outcome": "taken" if fresh else "known already", "reason": ""}
+        await self._store.transact(partial(self._write_down, letter, taken.return_id, by))
+        log.info("dead_letter.replayed", shop=letter.shop, delivery=letter_id, fresh=taken.fresh, by=by)
+        return {"delivery": letter_id, "outcome": "taken" if taken.fresh else "known already", "reason": ""}
+
+    def _write_down(self, letter: LetterRow, return_id: str, by: str, uow: UnitOfWork) -> None:
+        """In the history of the return that it is about, if that is known here."""
+        ret = uow.get(letter.shop, return_id)
+        if ret is not None:
+            acted = OperatorActed(at=self._clock.now(), by=by, how=f"replayed dead letter {letter.letter_id}")
+            uow.save(apply(ret, acted), acted, ret.state)
 
 
 def _row(letter: LetterRow) -> dict[str, object]:

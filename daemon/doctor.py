@@ -1,21 +1,25 @@
 """Looks at everything that mcfd depends on, changes nothing, and says line by line what works and what to do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from daemon.arguments import instant
+from daemon.domain.returns import State
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.ports import Clock, FulfillmentNetwork, Lane
 from daemon.upkeep import UpkeepStore
 
 DAY = 86400.0
 GIGABYTE = 1024**3
+AT_REST = frozenset({State.CLOSED, State.CANCELLED})
 CLOCK_WARN, CLOCK_FAIL = 30.0, 300.0
 SECRET_WARN, SECRET_LIVES = 150, 180
 AUTHORIZATION_WARN, AUTHORIZATION_LIVES = 330, 365
+CERTIFICATE_WARN = 21 * DAY
 
 
 class Verdict(StrEnum):
@@ -189,6 +193,39 @@ async def examine_store(store: UpkeepStore) -> Sequence[Line]:
 
 def _mega(size: int) -> str:
     return f"{size / 1024**2:.1f}"
+
+
+async def examine_returns(store: UpkeepStore, shops: Collection[str]) -> Sequence[Line]:
+    """What waits in the store for a person."""
+    counts = await store.read(lambda uow: uow.counts())
+    stuck = sum(count for (_, state), count in counts.items() if state == State.STUCK)
+    open_ones = Counter[str]()
+    for (shop, state), count in counts.items():
+        open_ones[shop] += 0 if state in AT_REST else count
+    lines = [ok("store", "returns", f"{open_ones.total()} open, none is stuck")]
+    if stuck:
+        todo = "`mcfd status` names them; then `mcfd retry` or `mcfd resolve`"
+        lines = [warn("store", "returns", f"{open_ones.total()} open, {stuck} of them stuck", todo)]
+    gone = {shop: count for shop, count in open_ones.items() if count and shop not in shops}
+    if gone:
+        names = ", ".join(f"{shop} ({count})" for shop, count in sorted(gone.items()))
+        todo = "configure the shop again, or deal with its returns in Loop by hand: nobody follows them"
+        lines.append(warn("store", "removed shops", f"open returns of shops that are not configured: {names}", todo))
+    if letters := await store.survey(lambda keep: keep.letters()):
+        todo = "`mcfd dead-letters` says why; report it, and `mcfd replay` after the fix"
+        lines.append(warn("store", "dead letters", f"{len(letters)} deliveries could not be read", todo))
+    return lines
+
+
+def examine_certificate(begins: float, ends: float, now: float) -> Line:
+    """Whoever renews by himself does so when a third of the life is left; later than that, nobody does."""
+    days = f"good for {(ends - now) / DAY:.0f} more days"
+    todo = "renew it; is the timer of certbot, or Caddy, still at work?"
+    if ends - now < DAY:
+        return fail("public_url", "certificate", days, todo)
+    if ends - now < min(CERTIFICATE_WARN, (ends - begins) / 4):
+        return warn("public_url", "certificate", days, todo)
+    return ok("public_url", "certificate", days)
 
 
 def examine_clock(skews: Mapping[str, float]) -> Line:

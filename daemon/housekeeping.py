@@ -1,6 +1,6 @@
 """The part of the composition root that gives operators their verbs beside those on single returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,11 @@ from daemon.checkup import Checkup
 from daemon.choices import shop_policy
 from daemon.dead_letters import DeadLetters, Offer
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.returns import State
 from daemon.exports import Exports
 from daemon.house import House
 from daemon.reasons import Reasons
 from daemon.rekeying import Rekeying
-from daemon.retention import Periods, Retention
+from daemon.retention import Forgotten, Periods, Retention
 from daemon.subscriptions import Subscriptions
 
 DATABASE = b"SQLite format 3\0"
@@ -28,9 +27,10 @@ class Online:
 
     offer: Offer
     authorization: Authorization
+    order_changed: Callable[[str], Awaitable[int]]
 
 
-def retention(house: House, forgotten: Callable[[State], None] = lambda _state: None) -> Retention:
+def retention(house: House, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
     """The clearing of the store, as configured."""
     kept = house.current.settings.retention
     periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns)
@@ -39,7 +39,7 @@ def retention(house: House, forgotten: Callable[[State], None] = lambda _state: 
 
 def housekeeping(house: House, clearing: Retention, online: Online | None) -> dict[str, Verb]:
     """The verbs by name; without a running daemon those that need one say so."""
-    letters = DeadLetters(house.store, house.vault, online.offer if online else None)
+    letters = DeadLetters(house.store, house.clock, house.vault, online.offer if online else None)
     exports = Exports(house.store)
     public_url = house.current.settings.public_url
     subscriptions = Subscriptions(house.vendors.portals, public_url=public_url, triggers=TRIGGERS)
@@ -62,9 +62,16 @@ def housekeeping(house: House, clearing: Retention, online: Online | None) -> di
             raise OperatorError("the running daemon makes the link; start it first")
         return online.authorization.invite()
 
+    async def look(given: Given) -> object:
+        if online is None:
+            raise OperatorError("the running daemon reads orders; start it first")
+        orders = texts(given, "orders")
+        return {"orders": [{"order": order, "returns": await online.order_changed(order)} for order in orders]}
+
     return {
+        "look": look,
         "dead_letters": lambda _: letters.listing(),
-        "replay": lambda given: letters.replay(texts(given, "deliveries")),
+        "replay": lambda given: letters.replay(texts(given, "deliveries"), text(given, "by")),
         "purge": purge,
         "backup": lambda given: _backup(house, text(given, "file")),
         "export": lambda given: exports.page(
@@ -101,6 +108,9 @@ def _check_target(target: Path) -> None:
 
 
 def _is_replaceable(target: Path) -> bool:
+    """A plain file; a rename onto a device would put a file in its place."""
+    if not target.is_file():
+        return False
     try:
         with target.open("rb") as file:
             return file.read(len(DATABASE)) in {DATABASE, b""}

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from adapters.consent_http import ConsentPages
-from adapters.loop_returns.webhooks import LoopWebhooks, message_of
+from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire_webhooks import WebhookDelivery, decode_delivery, digest
 from adapters.metrics import PrometheusMetrics
 from adapters.ops_http import OpsListener
@@ -12,7 +12,7 @@ from adapters.public_http import PublicListener, Route
 from daemon.arguments import OperatorError, Verb
 from daemon.authorization import CALLBACK, START, Authorization
 from daemon.current import Current
-from daemon.dead_letters import Offer, purpose
+from daemon.dead_letters import Offer, Taken, purpose
 from daemon.hosting import LabelHosting
 from daemon.intake import Intake
 from daemon.ports import Clock, DeadLetter, Delivery, SecretBox
@@ -67,11 +67,11 @@ def offering(current: Current, intake: Intake) -> Offer:
     """How a dead letter is offered to the intake again, as if Loop had just delivered it."""
     take = _taking(intake)
 
-    async def offer(shop: str, body: bytes, received_at: float) -> bool:
+    async def offer(shop: str, body: bytes, received_at: float) -> Taken:
         if shop not in current.settings.shops:
             raise OperatorError(f"the shop {shop} is not configured")
         delivery = decode_delivery(body)
-        return await take(shop, delivery, digest(delivery, body), received_at)
+        return Taken(delivery.return_id, await take(shop, delivery, digest(delivery, body), received_at))
 
     return offer
 
@@ -87,7 +87,7 @@ def _taking(intake: Intake) -> Callable[[str, WebhookDelivery, str, float], Awai
             digest=name,
             received_at=now,
         )
-        return await intake.deliver(row, message_of(delivery))
+        return await intake.deliver(row, delivery.message)
 
     return take
 

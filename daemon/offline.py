@@ -30,7 +30,8 @@ async def opened(loaded: Loaded, verb: str) -> AsyncIterator[Verb]:
         if verb in READ:
             stack.enter_context(StateLock(current.settings.store.path.parent))
             store = await stack.enter_async_context(await open_store(current.settings.store.path))
-            yield Operator(store, clock, timings(current.settings), {}).verbs()[verb]
+            shops = frozenset(current.settings.shops)
+            yield Operator(store, clock, timings(current.settings), {}, shops=shops).verbs()[verb]
             return
         try:
             house = await open_house(stack, current, clock, PrometheusMetrics(__version__))

@@ -1,4 +1,4 @@
-"""Seals everything anew under the newest vault key, so that older keys can be taken away."""
+"""Seals everything anew under the newest vault key, so that older ones can go; notices when one went too soon."""
 
 import base64
 from collections.abc import Sequence
@@ -9,13 +9,18 @@ import structlog
 from daemon import dead_letters, hosting
 from daemon.acts import posting
 from daemon.domain.records import SEALED, SealedValue, Shelf
-from daemon.errors import McfdError
-from daemon.ports import SecretBox
+from daemon.errors import ConfigError, McfdError
+from daemon.ports import ReturnStore, SecretBox
 from daemon.upkeep import Upkeep, UpkeepStore
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 50
+PROOF_MARK = "vault/proof"
+KEY_GONE = (
+    "secret vault_keys: lacks the key that the store was sealed under; put it back below the new one, run "
+    "`mcfd purge --rekey`, then remove it. If it is lost, that command tells how much is lost with it, and mcfd starts"
+)
 
 
 class Keyring(SecretBox, Protocol):
@@ -40,6 +45,22 @@ def purpose(value: SealedValue) -> str:
             return value.about
 
 
+async def prove_keys(store: ReturnStore, box: SecretBox) -> None:
+    """Raise ConfigError when no key opens what this store was sealed under, rather than fail at every label."""
+    sealed = await store.read(lambda uow: uow.mark(PROOF_MARK))
+    if sealed is None:
+        await store.transact(lambda uow: uow.set_mark(PROOF_MARK, _proof(box)))
+        return
+    try:
+        box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), PROOF_MARK)
+    except McfdError:
+        raise ConfigError([KEY_GONE]) from None
+
+
+def _proof(box: SecretBox) -> str:
+    return SEALED + base64.b64encode(box.seal(b"", PROOF_MARK)).decode()
+
+
 class Rekeying:
     """Goes through every shelf, a few values in each transaction; may be cut off and repeated at any time."""
 
@@ -57,6 +78,7 @@ class Rekeying:
                 outcomes = await self._store.upkeep(lambda keep, s=shelf, b=batch: self._some(keep, s, b))  # type: ignore[misc]
                 for outcome in outcomes:
                     counts[outcome] += 1
+        await self._store.transact(lambda uow: uow.set_mark(PROOF_MARK, _proof(self._box)))
         log.info("store.rekeyed", **counts)
         return counts
 

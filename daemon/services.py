@@ -46,6 +46,14 @@ STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
 
+def sentence(house: House) -> str:
+    """How it is, for `systemctl status`."""
+    held = house.metrics.held()
+    open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
+    parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
+    return "; ".join([*parts, *(f"{name}: {problem}" for name, problem in house.vendors.refusals().items())])
+
+
 class Services:
     """Makes them, and knows the walkers that are to be woken."""
 
@@ -82,7 +90,12 @@ class Services:
     def watchdog(self, house: House, notifier: Notifier, interval: float) -> Service:
         """The service that pings systemd."""
         return Watchdog(
-            notifier, interval=interval, clock=house.clock, store_alive=house.store.alive, late=self._beats.late
+            notifier,
+            interval=interval,
+            clock=house.clock,
+            store_alive=house.store.alive,
+            late=self._beats.late,
+            status=partial(sentence, house),
         ).run
 
     def _walker(

@@ -218,8 +218,16 @@ class Heartbeats:
 
     def late(self) -> list[str]:
         """Name those who broke their promise."""
-        now = self._clock.monotonic()
-        return sorted(name for name, seconds in self._promises.items() if now - self._heard[name] > seconds)
+        return sorted(name for name in self._promises if self.is_late(name))
+
+    def is_late(self, name: str) -> bool:
+        """Whether `name` broke its promise."""
+        return self._clock.monotonic() - self._heard[name] > self._promises[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whoever promised."""
+        return tuple(self._promises)
 
 
 def install_signals(

@@ -33,11 +33,18 @@ def status(answer: Mapping[str, object]) -> None:
     counts = answer["returns"]
     assert isinstance(counts, Mapping)  # noqa: S101 - the operator's own shape
     _table("Returns", [{"state": state, "returns": count} for state, count in counts.items()], ["state", "returns"])
+    shops = [row | {"configured": "yes" if row["configured"] else "no: nobody follows them"} for row in _dicts(answer)]
+    if len(shops) > 1 or any(row["configured"] != "yes" for row in shops):
+        _table("Shops", shops, ["shop", "open", "configured"])
     stuck = answer["stuck"]
     assert isinstance(stuck, Sequence)  # noqa: S101 - the operator's own shape
     _table("Stuck", stuck, ["return", "since", "problem"])
     if not stuck:
         _console().print("No return is stuck.")
+
+
+def _dicts(answer: Mapping[str, object]) -> list[dict[str, object]]:
+    return [dict(row) for row in _rows(answer, "shops")]
 
 
 def show(answer: Mapping[str, object]) -> None:
@@ -63,6 +70,11 @@ def match(answer: Mapping[str, object]) -> None:
     tried = answer["tried"]
     assert isinstance(tried, Sequence)  # noqa: S101 - the operator's own shape
     _table(f"Tried for {answer['return']}", tried, ["order", "answer", "skus"])
+
+
+def looked(answer: Mapping[str, object]) -> None:
+    """How many returns each order is read for."""
+    _table("Read now", _rows(answer, "orders"), ["order", "returns"])
 
 
 def plain(answer: Mapping[str, object]) -> None:

@@ -36,6 +36,10 @@ USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; 
 """In the form that Amazon prescribes: docs/include-a-user-agent-header-in-all-requests."""
 
 
+AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
+"""The seller's credentials, and the two APIs for which a role may be missing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
     """Open connections; closed with the stack that they were opened on."""
@@ -53,9 +57,15 @@ class Vendors:
         for limits in self.loop_limits.values():
             limits.close()
 
+    def refuses(self, connection: str) -> bool:
+        """Whether a connection is parked."""
+        return connection in self.refusals()
+
     def refusals(self) -> dict[str, str]:
         """Connections whose credentials are not accepted, with what is wrong; empty when all is well."""
         found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
+        found["amazon/outbound"] = self.network.refused
+        found["amazon/shipping"] = self.postage.refused if self.postage else ""
         if self.tokens.state is not TokenState.OK:
             found["amazon"] = f"credentials: {self.tokens.state}"
         return {connection: problem for connection, problem in found.items() if problem}
@@ -95,6 +105,16 @@ async def connect(
     def transport(vendor: str) -> Transport:
         def on_call(call: Call) -> None:
             metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
+            tell = log.debug if call.outcome == "ok" else log.info
+            tell(
+                "vendor.call",
+                vendor=call.vendor,
+                operation=call.operation,
+                outcome=call.outcome,
+                status=call.status,
+                request_id=call.request_id,
+                seconds=round(call.seconds, 3),
+            )
 
         return make(session, vendor=vendor, timeout=current.settings.timings.http_timeout, on_call=on_call)
 
@@ -211,7 +231,7 @@ def desks(
             store=store,
             reasons=reasons,
             locks=locks,
-            metrics=metrics,
+            metrics=metrics.of(name),
             refresh_index=index.refresh,
             box=box,
             hosting=hosting,
@@ -225,7 +245,11 @@ def desks(
 
 
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
-    """Printing is arithmetic for tens of milliseconds: it is done beside the event loop."""
+    """Printing is arithmetic for tens of milliseconds, the first time for more: it is done beside the event loop."""
+    return await asyncio.to_thread(_print, parcels, order_name)
+
+
+def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     from adapters.label_document import PdfPrinter  # noqa: PLC0415 - a quarter of the start, and 20 MiB, for whoever prints
 
-    return await asyncio.to_thread(PdfPrinter().render, parcels, order_name=order_name)
+    return PdfPrinter().render(parcels, order_name=order_name)

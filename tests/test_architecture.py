@@ -9,6 +9,7 @@ import pytest
 
 from adapters.metrics import PrometheusMetrics
 from config.durations import parse_duration
+from config.model import Settings
 from config.model import Timings as ConfiguredTimings
 from config.shop import Shop
 from daemon.choices import _verdict
@@ -151,6 +152,27 @@ def test_every_promise_has_its_test():
     for promise, held_by in table("promise"):
         path, _, name = held_by.partition("::")
         assert f"def {name}" in (ROOT / path).read_text(), promise
+
+
+def test_every_guess_has_its_module_and_its_switch():
+    """The module that holds a guess is there, and so is what changes it: a key, a secret file or a name in it."""
+    for unknown, _, module, switches, settle in table("unknown"):
+        source = (ROOT / module).read_text()
+        for switch in [name.strip("` ") for name in switches.split(",") if name.strip() != NONE]:
+            constant = re.search(rf"^{switch} = ", source, re.MULTILINE) is not None
+            assert constant or is_key(switch) or switch in {row[0] for row in table("file")}, unknown
+        assert settle, unknown
+
+
+def is_key(path: str) -> bool:
+    """Whether the configuration has a key; `shops` stands for any shop."""
+    section: object = Settings
+    for name in path.split("."):
+        fields = getattr(section, "model_fields", {})
+        if name not in fields:
+            return False
+        section = Shop if name == "shops" else fields[name].annotation
+    return True
 
 
 def test_every_test_says_what_it_shows():

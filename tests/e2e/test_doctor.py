@@ -1,12 +1,18 @@
 """`mcfd doctor`: what it sees, what it says, and that it changes nothing."""
 
 import pytest
+from aiohttp import test_utils, web
 
 from adapters.sandbox import Fault
 from adapters.sqlite.lock import StateLock
+from adapters.sqlite.store import open_store
+from daemon.domain.returns import State
+from daemon.ports import DeadLetter
+from tests.e2e.certificates import Authority
 from tests.e2e.daemon_process import Said
 from tests.e2e.gate import gated, webhook_url
-from tests.e2e.world import SHOP, SOCK, until, vendors
+from tests.e2e.world import CLOCK, SHOP, SOCK, everyone, until, vendors
+from tests.services.store_conformance import add, make_return
 
 
 def lines(said: Said) -> dict[tuple[str, str], tuple[str, str]]:
@@ -127,6 +133,88 @@ async def test_a_store_that_is_not_to_be_had(tmp_path):
         assert "holds" in found["store", "file"][1]
         assert found["amazon", "role"][0] == "ok"
         assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("days", "name", "verdict", "text"),
+    [
+        (60, "localhost", "ok", "good for 60 more days"),
+        (10, "localhost", "warn", "good for 10 more days"),
+        (0.5, "localhost", "fail", "good for 0 more days"),
+        (-1, "localhost", "fail", "certificate has expired"),
+        (60, "other.example", "fail", "Hostname mismatch"),
+    ],
+)
+async def test_the_certificate_in_front(tmp_path, days, name, verdict, text):
+    """How long the certificate is good is told before it ends; one that Loop would not accept fails with its reason."""
+    authority = Authority(tmp_path)
+    async with gated(tmp_path, tls=authority.server(days=days, name=name)) as (w, gate):
+        w.daemon.environment = {"SSL_CERT_FILE": str(authority.file)}
+        await w.daemon.start()
+        said = await w.daemon.cli("doctor", "--json")
+        found = lines(said)
+        assert found["public_url", "certificate"][0] == verdict
+        assert text in found["public_url", "certificate"][1]
+        reached = found["public_url", "reach"]
+        assert reached[0] == ("fail" if "good" not in text else "ok"), reached
+        assert said.status == (1 if verdict == "fail" else 0)
+        assert gate.url in reached[1]
+
+
+async def test_a_certificate_of_nobody(tmp_path):
+    """A certificate that signed itself fails, and a port without TLS is told as unreachable alone."""
+    async with gated(tmp_path, tls=Authority(tmp_path).server(days=60)) as (w, _):
+        await w.daemon.start()
+        assert lines(await w.daemon.cli("doctor", "--json"))["public_url", "certificate"][0] == "fail"
+    other = tmp_path / "without"
+    other.mkdir()
+    async with gated(other) as (w, gate):
+        w.daemon.config["public_url"] = gate.url.replace("http:", "https:")
+        await w.daemon.start()
+        found = lines(await w.daemon.cli("doctor", "--json"))
+        assert found["public_url", "reach"][0] == "fail"
+        assert ("public_url", "certificate") not in found
+
+
+async def test_the_proxy_sends_elsewhere(tmp_path):
+    """A redirect is not followed: Loop does not follow it either."""
+
+    async def elsewhere(_: web.Request) -> web.Response:
+        raise web.HTTPMovedPermanently("https://www.example.com/")
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", elsewhere)
+    async with vendors(tmp_path) as w, test_utils.TestServer(app, host="127.0.0.1") as server:
+        w.daemon.config["public_url"] = f"http://127.0.0.1:{server.port}"
+        w.daemon.write_files()
+        verdict, text = lines(await w.daemon.cli("doctor", "--json"))["public_url", "reach"]
+        assert verdict == "fail"
+        assert "redirect (status 301)" in text
+
+
+async def test_what_waits_in_the_store(tmp_path):
+    """Stuck returns, dead letters and open returns of shops that are gone have their lines; `status` shows them, too."""
+    async with gated(tmp_path) as (w, _):
+        w.daemon.write_files()
+        async with await open_store(w.daemon.state / "mcfd.db") as store:
+            await add(store, make_return("1", shop="gone"), make_return("2", shop=SHOP, state=State.STUCK, problem="p"))
+            letter = DeadLetter(shop=SHOP, digest="d", reason="strange", sealed=b"?", received_at=CLOCK.now())
+            await store.transact(lambda uow: uow.keep_dead_letter(letter))
+        for _ in range(2):  # without the daemon, and with it
+            found = lines(await w.daemon.cli("doctor", "--json"))
+            assert found["store", "returns"] == ("warn", "2 open, 1 of them stuck")
+            assert found["store", "removed shops"][0] == "warn"
+            assert "gone (1)" in found["store", "removed shops"][1]
+            assert found["store", "dead letters"] == ("warn", "1 deliveries could not be read")
+            status, table = await everyone(w.daemon.cli("status", "--json"), w.daemon.cli("status"))
+            assert status.json["shops"] == [
+                {"shop": SHOP, "open": 1, "configured": True},
+                {"shop": "gone", "open": 1, "configured": False},
+            ]
+            assert "nobody follows them" in table.stdout
+            if not w.daemon.running:
+                await w.daemon.start()
+        assert (await w.daemon.metrics())['mcfd_returns{shop="gone",state="received"}'] == 1
 
 
 async def test_something_else_answers(tmp_path):

@@ -1,13 +1,15 @@
 """What an operator sees and does: probes, metrics, the operator API, the command line."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 
 from adapters.sandbox import Fault
-from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, until, world
+from tests.e2e.world import CLOCK, MUG, SHOP, SOCK, World, everyone, until, world
 
 gentle = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,8 +22,8 @@ async def test_metrics_answer_operators_questions_without_ids(w):
     await w.state(return_id, "closed")
     metrics = await w.daemon.metrics()
     for name in (
-        'mcfd_returns{state="closed"}',
-        'mcfd_steps_total{act="deliver_label",outcome="done"}',
+        f'mcfd_returns{{shop="{SHOP}",state="closed"}}',
+        f'mcfd_steps_total{{act="deliver_label",outcome="done",shop="{SHOP}"}}',
         'mcfd_vendor_calls_total{operation="createFulfillmentReturn",outcome="ok",vendor="amazon"}',
         "mcfd_label_seconds_count",
         f'mcfd_webhooks_total{{outcome="verified",shop="{SHOP}"}}',
@@ -46,8 +48,9 @@ async def test_the_states_are_counted_as_returns_move(w):
     await w.state(return_id, "closed")
     metrics = await w.daemon.metrics()
     _, status = await w.daemon.verb("status")
-    gauges = {state: metrics[f'mcfd_returns{{state="{state}"}}'] for state in status["returns"]}
+    gauges = {state: metrics[f'mcfd_returns{{shop="{SHOP}",state="{state}"}}'] for state in status["returns"]}
     assert gauges == status["returns"]
+    assert [(row["shop"], row["configured"]) for row in status["shops"]] == [(SHOP, True)]
 
 
 @gentle
@@ -113,6 +116,47 @@ async def test_the_command_line_with_and_without_the_daemon(tmp_path):
         assert dump(w) == before
 
 
+async def test_an_order_is_read_when_somebody_says_that_it_has_changed(tmp_path):
+    """A hint on the command line makes an inspection be seen long before its turn."""
+    async with world(
+        tmp_path, timings=dict.fromkeys(("inspection_idle", "inspection_moving", "inspection_arrived"), "12h")
+    ) as w:
+        return_id = w.submit("#3151", SOCK)
+        await w.state(return_id, "awaiting_inspection")
+        w.sandbox.receive(return_id, sku=SOCK)
+        hinted = await w.daemon.cli("look", "#3151", "#3159", "--json")
+        assert hinted.json == {"orders": [{"order": "#3151", "returns": 1}, {"order": "#3159", "returns": 0}]}
+        await w.state(return_id, "closed")
+
+
+async def test_who_did_it_and_when_is_written_down(tmp_path):
+    """Linking, cancelling, resolving and replaying leave the operator's name, and the time, in the return's history."""
+    held = {"destinations": [6021], "on_unmatched": "hold"}
+    async with world(tmp_path, timings={"unmatched_deadline": "100ms"}, shop=held) as w:
+        w.daemon.environment = {"SUDO_USER": "ann"}
+        w.sandbox.create_order("ODD-1", {SOCK: 1})
+        w.sandbox.create_order("#3301", {MUG: 1})
+        return_id = w.submit("#3301", SOCK)
+
+        async def is_held() -> bool:
+            return bool((await w.daemon.show(return_id)).get("problem"))
+
+        await until("it is held", is_held)
+        before = CLOCK.now()
+        assert (await w.daemon.cli("link", str(return_id), "ODD-1")).status == 0
+        await w.labelled(return_id)
+        assert (await w.daemon.cli("cancel", f"{SHOP}/{return_id}", "--json")).status == 0
+        history = (await w.daemon.show(return_id))["history"]
+        acted = [row for row in history if row["event"] == "OperatorActed"]
+        assert [json.loads(row["detail"]) for row in acted] == [
+            {"how": "linked it to ODD-1", "by": "ann"},
+            {"how": "cancelled it", "by": "ann"},
+        ]
+        assert all(datetime.fromisoformat(row["at"]).timestamp() >= before - 1.0 for row in acted)
+        told = [event["by"] for event in w.daemon.heard("operator.acted")]
+        assert told == ["ann", "ann"]
+
+
 def dump(w: World) -> list[str]:
     """Everything that the stopped daemon left behind."""
     with closing(sqlite3.connect(w.daemon.state / "mcfd.db")) as connection:
@@ -130,7 +174,7 @@ async def test_a_stuck_return_is_retried_or_resolved_by_a_person(tmp_path):
             assert shown["problem"]
         _, status = await w.daemon.verb("status")
         assert {row["return"] for row in status["stuck"]} == {f"{SHOP}/{retried}", f"{SHOP}/{resolved}"}
-        assert (await w.daemon.metrics())['mcfd_returns{state="stuck"}'] == 2
+        assert (await w.daemon.metrics())[f'mcfd_returns{{shop="{SHOP}",state="stuck"}}'] == 2
 
         w.sandbox.set_faults()
         await until("Loop shows why", lambda: w.notes(retried) and w.notes(resolved))

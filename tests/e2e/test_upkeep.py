@@ -147,6 +147,9 @@ async def test_dead_letters_are_listed_and_replayed(tmp_path):
         assert good.status == 0, good.stderr
         assert good.json["replayed"][0]["outcome"] == "taken"
         await w.labelled(return_id)
+        history = (await w.daemon.show(return_id))["history"]
+        acted = [json.loads(row["detail"])["how"] for row in history if row["event"] == "OperatorActed"]
+        assert acted == [f"replayed dead letter {numbers['a field was strange']}"]
 
         bad = await w.daemon.cli("replay", "all", "99", "--json")
         assert bad.status == 1
@@ -254,7 +257,7 @@ async def test_purge_forgets_and_rekey_seals_anew(tmp_path):
         assert purged.status == 0, purged.stderr
         assert (purged.json["returns"], purged.json["dead_letters"]) == (1, 1)
         assert (await w.daemon.show(gone))["state"] == ""
-        assert (await w.daemon.metrics())['mcfd_returns{state="closed"}'] == 0
+        assert (await w.daemon.metrics())[f'mcfd_returns{{shop="{SHOP}",state="closed"}}'] == 0
         assert not holds(w.daemon.state, b"#6601-canary")
         assert holds(w.daemon.state, b"#6602")
 

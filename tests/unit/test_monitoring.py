@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for nothing that a scrape does not show."""
+"""Alerts and dashboard ask for nothing that a scrape does not show, and each alert fires when it should."""
 
 import json
 import re
@@ -9,22 +9,34 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adapters.metrics import PrometheusMetrics
+from adapters.metrics import ALARMING, TROUBLES, PrometheusMetrics
+from daemon.domain.returns import State
 
-CONFIG = Path(__file__).parents[2] / "config"
-ALERTS = CONFIG / "prometheus-alerts.yaml"
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "config" / "prometheus-alerts.yaml"
+CASES = ROOT / "tests" / "prometheus" / "alerts-test.yaml"
+RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def started() -> PrometheusMetrics:
+    """The metrics of a daemon that has just started, before anything happened."""
+    metrics = PrometheusMetrics("1")
+    metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
+    metrics.began(100.0, ["acme"], {("gone", "awaiting_inspection"): 3})
+    metrics.connection("amazon", lambda: False)
+    metrics.service("reconciler", lambda: True)
+    metrics.ages(lambda: 1.0, lambda: 2.0)
+    return metrics
 
 
 def exposed() -> set[str]:
     """Every sample name of a scrape after one of everything has happened."""
-    metrics = PrometheusMetrics("1")
-    metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
+    metrics = started()
     metrics.webhook("acme", "verified", 1.0)
     metrics.webhook_answered(0.1)
-    metrics.step("settle", "done")
-    metrics.label_delivered(1.0)
+    metrics.of("acme").step("settle", "done")
+    metrics.of("acme").label_delivered(1.0)
     metrics.service_round("reconciler", 1.0)
-    metrics.trouble("bug")
     metrics.call("amazon", "getFulfillmentOrder", "ok", 0.1)
     return {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
@@ -36,16 +48,15 @@ def asked(text: str) -> set[str]:
 
 def test_every_alert_asks_for_a_metric_that_exists():
     """A renamed metric would silence its alert."""
-    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
-    assert rules
-    for rule in rules:
+    assert RULES
+    for rule in RULES:
         assert asked(rule["expr"]) <= exposed(), rule["alert"]
         assert rule["annotations"]["action"], rule["alert"]
 
 
 def test_every_panel_asks_for_a_metric_that_exists():
     """A renamed metric would empty its panel."""
-    panels = json.loads((CONFIG / "grafana-dashboard.json").read_text())["panels"]
+    panels = json.loads((ROOT / "config" / "grafana-dashboard.json").read_text())["panels"]
     assert panels
     for panel in panels:
         for target in panel["targets"]:
@@ -53,8 +64,70 @@ def test_every_panel_asks_for_a_metric_that_exists():
             assert asked(target["expr"]) <= exposed(), panel["title"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_what_an_alert_counts_is_there_from_the_start():
+    """A counter that begins at 1 does not rise for Prometheus: the first bug would go unnoticed."""
+    registry = started().registry
+    for rule in RULES:
+        for kind in re.findall(r'mcfd_troubles_total\{kind="([a-z_]+)"\}\[', rule["expr"]):
+            assert registry.get_sample_value("mcfd_troubles_total", {"kind": kind}) == 0, rule["alert"]
+        for outcome in re.findall(r'mcfd_webhooks_total\{outcome="([a-z_]+)"', rule["expr"]):
+            labels = {"shop": "acme", "outcome": outcome}
+            assert registry.get_sample_value("mcfd_webhooks_total", labels) == 0, rule["alert"]
+    assert set(re.findall(r'mcfd_webhooks_total\{outcome="([a-z_]+)"', ALERTS.read_text())) == set(ALARMING)
+
+
+def test_every_trouble_of_the_code_is_known():
+    """A kind of trouble that the code reports is among those that are there from the start."""
+    sources = [path.read_text() for path in (ROOT / "daemon").rglob("*.py")]
+    told = {kind for text in sources for kind in re.findall(r'metrics\.trouble\("([a-z_]+)"', text)}
+    assert {"bug", "store", "unsettled"} <= told
+    assert told <= set(TROUBLES)
+
+
+def test_returns_are_counted_per_shop():
+    """Each shop has every state from the start, also one that is not configured any more; nothing is counted twice."""
+    metrics = started()
+
+    def held(shop: str, state: State) -> float | None:
+        return metrics.registry.get_sample_value("mcfd_returns", {"shop": shop, "state": state.value})
+
+    assert {held("acme", state) for state in State} == {0.0}
+    assert held("gone", State.AWAITING_INSPECTION) == 3
+    metrics.moved("acme", None, State.RECEIVED)
+    metrics.moved("acme", State.RECEIVED, State.STUCK)
+    assert (held("acme", State.RECEIVED), held("acme", State.STUCK), held("gone", State.STUCK)) == (0, 1, 0)
+    metrics.forgotten("gone", State.AWAITING_INSPECTION)
+    assert held("gone", State.AWAITING_INSPECTION) == 2
+
+
+def promtool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run promtool."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
 def test_promtool_accepts_the_alerts():
     """The rules are what Prometheus understands."""
-    checked = subprocess.run(["promtool", "check", "rules", ALERTS], capture_output=True, text=True, check=False)
+    checked = promtool("check", "rules", ALERTS)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_alerts_fire_when_they_should(tmp_path: Path):
+    """Every alert fires in its case and stays quiet in the other; with another threshold the cases would fail."""
+    checked = promtool("test", "rules", CASES)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    slack = tmp_path / "alerts.yaml"
+    slack.write_text(ALERTS.read_text().replace("> 150", "> 170"))
+    (tmp_path / "cases.yaml").write_text(CASES.read_text().replace("../../config/prometheus-alerts.yaml", slack.name))
+    failed = promtool("test", "rules", tmp_path / "cases.yaml")
+    assert failed.returncode != 0
+    assert "McfdClientSecretRunsOut" in failed.stdout + failed.stderr
+
+
+def test_every_alert_has_both_cases():
+    """Each alert is shown to fire and to stay quiet."""
+    names = {case["name"] for case in yaml.safe_load(CASES.read_text())["tests"]}
+    for rule in RULES:
+        assert {f"{rule['alert']} fires", f"{rule['alert']} stays quiet"} <= names, rule["alert"]

@@ -80,14 +80,12 @@ def test_each_message_is_one_datagram_of_the_protocol(systemd: Systemd):
     notifier.status("12 open returns")
     notifier.reloading()
     notifier.watchdog()
-    notifier.extend_timeout(5_000_000)
     notifier.stopping()
     assert systemd.heard() == [
         "READY=1",
         "STATUS=12 open returns",
         "RELOADING=1\nMONOTONIC_USEC=12345678",
         "WATCHDOG=1",
-        "EXTEND_TIMEOUT_USEC=5000000",
         "STOPPING=1",
     ]
 
@@ -155,6 +153,23 @@ async def test_no_ping_while_a_service_is_late(systemd: Systemd):
     late.clear()
     await run_for(one, 0.1)
     assert "WATCHDOG=1" in systemd.heard()
+
+
+async def test_the_status_is_told_when_it_changes(systemd: Systemd):
+    """`systemctl status` shows how it is now, and is not told the same again."""
+    sentences = ["2 open returns", "2 open returns", "2 open returns; amazon: credentials: refused"]
+    notifier = Notifier(systemd.address, SystemClock())
+    one = Watchdog(
+        notifier,
+        SystemClock(),
+        interval=0.06,
+        store_alive=round_trip,
+        late=list,
+        status=lambda: sentences.pop(0) if len(sentences) > 1 else sentences[0],
+    )
+    await run_for(one, 0.3)
+    told = [message for message in systemd.heard() if message.startswith("STATUS=")]
+    assert told == ["STATUS=2 open returns", "STATUS=2 open returns; amazon: credentials: refused"]
 
 
 async def test_without_an_interval_the_watchdog_only_waits(systemd: Systemd):
