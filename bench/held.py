@@ -6,7 +6,7 @@ import time
 
 from adapters.clock import SystemClock
 from adapters.sqlite.store import open_store
-from bench.daemon_process import Daemon
+from bench.daemon_process import SHOP, Daemon
 from bench.machine import progress
 from bench.report import Report, main
 from bench.seed import seed
@@ -49,7 +49,7 @@ def _measure(count: int, idle: float) -> dict[str, float]:
             asked = time.perf_counter()
             daemon.get("/metrics")
             times.append(time.perf_counter() - asked)
-        if daemon.metrics()['mcfd_returns{state="awaiting_inspection"}'] != count:
+        if daemon.metrics()[f'mcfd_returns{{shop="{SHOP}",state="awaiting_inspection"}}'] != count:
             raise RuntimeError("the daemon does not know the seeded returns")
         return {
             "rss": daemon.rss(),

@@ -48,6 +48,7 @@ def _rows(now: float, due_in: tuple[float, float]) -> list[tuple[str, dict[str, 
                 "changed_at": now,
                 "state": "awaiting_inspection",
                 "settlement": "nothing",
+                "asked_for": "nothing",
                 "labelled_at": now,
             },
             {
