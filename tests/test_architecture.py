@@ -1,6 +1,7 @@
 """What README and pyproject say of the house is so."""
 
 import ast
+import json
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -184,3 +185,10 @@ def test_every_test_says_what_it_shows():
             if is_test and not ast.get_docstring(node):
                 silent.append(f"{path.relative_to(ROOT)}::{node.name}")
     assert silent == []
+
+
+def test_the_dashboard_is_laid_out_as_the_readme_shows_it():
+    """Whoever looks at the picture finds each panel in its place."""
+    panels = json.loads((ROOT / "config" / "grafana-dashboard.json").read_text())["panels"]
+    placed = sorted((panel["gridPos"]["y"], panel["gridPos"]["x"], panel["title"]) for panel in panels)
+    assert [title for row in table("left") for title in row if title] == [title for _, _, title in placed]
