@@ -97,6 +97,7 @@ class Places:
             (self._idle, keepalive_timeout, "idle"),
         )
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
 
     def connected(self, connection: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a place; the time for the first request runs from here."""
@@ -174,10 +175,11 @@ class Places:
     def _set_timer(self) -> None:
         due = [next(iter(waiting.values())) + limit for waiting, limit, _ in self._limits if waiting]
         if self._timer is not None:
-            if due and self._timer.when() <= min(due):
+            if due and self._wakes_at <= min(due):  # uvloop's handle of what is due at once cannot say when()
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(due), self._sweep) if due else None
+        self._wakes_at = min(due, default=0.0)
+        self._timer = self._loop.call_at(self._wakes_at, self._sweep) if due else None
 
     def _sweep(self) -> None:
         self._timer = None

@@ -41,15 +41,16 @@ class Gate:
 
 @asynccontextmanager
 async def gated(folder: Path, **options: Any) -> AsyncIterator[tuple[World, Gate]]:
-    """Both vendors, a daemon that nobody has started yet, and the proxy in front of it."""
-    gate = Gate()
+    """Both vendors, a daemon that nobody has started yet, and the proxy in front of it, if told so with `tls`."""
+    gate, tls = Gate(), options.pop("tls", None)
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", gate.forward)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    gate.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    port = runner.addresses[0][1]
+    gate.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
     try:
         async with vendors(folder, **options) as made:
             gate.world = made

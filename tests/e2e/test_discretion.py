@@ -1,59 +1,186 @@
-"""What nobody may find in the log, on the terminal or in the database."""
+"""What nobody may find in anything that the daemon writes: log, terminal, metrics, answers, database, backup."""
+
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from rich.console import Console
 
 from adapters.sandbox import Fault, ReturnLine
 from adapters.sandbox.webhooks import signature
-from tests.e2e.world import MUG, SHOP, SOCK, everyone, until, world
+from daemon.stories import STORIES
+from daemon.teller import Teller
+from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, pause, until, world
 
+pytestmark = pytest.mark.timeout(240)
+
+PATH = f"/webhooks/loop/{SHOP}"
+LOUD = {"log": {"level": "debug"}}
+SERVICE = "service-canary-1"
 PERSON = {
     "name": "Canary Birdsong",
     "company": "Canary & Sons",
     "address1": "77 Canary Wharf",
     "address2": "Canary Floor",
     "city": "Canaryville",
+    "zip": "CANARY-77",
     "phone": "12085550canary",
 }
 CUSTOMER = "canary.birdsong@example.org"
-GIVEN_AWAY = ("canary", "/gp/orc/rml", "/labels/", "Atza|", "Atzr|", "83702")
+LINE = ReturnLine(sku=SOCK, comment="I, Canary, do not like it", title="Canary socks")
+PRIVATE: dict[str, Any] = {"origin": PERSON, "customer": CUSTOMER}
+# Marks of what the vendors made up: the shopper as Amazon knows him, Amazon's return page, tokens, a PDF.
+GIVEN_AWAY = ("canary", "rowan", "larch row", "/gp/orc/rml", "/labels/", "Atza|", "Atzr|", "%PDF")
+SEALED_AWAY = ("canary", "rowan", "larch row", "/labels/", "Atza|", "Atzr|", "%PDF")
+VERBS = (
+    *(("status",), ("doctor",), ("webhooks", "list"), ("dead-letters",), ("replay", "all"), ("reasons",)),
+    *(("export",), ("export", "--csv"), ("purge",), ("check",)),
+)
 
 
-async def test_nothing_private_is_told_or_stored(tmp_path):
-    """Through successes, refusals, failures and bad deliveries, at the loudest level: no secret, person or link."""
-    loud = {"log": {"level": "debug"}}
-    async with world(tmp_path, buys_labels=True, config=loud, return_service_id="service-canary-1") as w:
-        private = {"origin": PERSON, "customer": CUSTOMER}
-        line = ReturnLine(sku=SOCK, comment="I, Canary, do not like it", title="Canary socks")
-        for vendor, operation in (("loop", "createLabel"), ("shipping", "purchaseShipment"), ("lwa", "token")):
-            w.sandbox.set_faults([Fault(vendor=vendor, operation=operation, kind="status", status=500, count=1)])
-            if vendor == "lwa":
-                w.sandbox.expire_access_tokens()
-            await w.labelled(w.submit(f"#5{operation}", line, **private))
-        w.sandbox.set_faults([Fault(vendor="shipping", operation="getRates", kind="contradiction", count=1)])
-        clean, damaged = w.submit("#5001", line, **private), w.submit("#5002", MUG, **private)
-        await everyone(w.receive(clean, SOCK), w.receive(damaged, MUG, "CustomerDamaged"))
-        await everyone(w.state(clean, "closed"), w.state(damaged, "in_review"))
+@dataclass
+class Told:
+    """Everything that was seen of a daemon, and what may be nowhere in it."""
+
+    w: World
+    texts: list[str] = field(default_factory=list)
+    stored: list[bytes] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
+
+    def look_at_files(self, *more: Path) -> None:
+        """Read the state directory as it is now, with the write-ahead log while there is one."""
+        self.stored += [path.read_bytes() for path in (*self.w.daemon.state.iterdir(), *more)]
+
+    async def ask(self, returns: Iterable[int]) -> None:
+        """Ask all that operators may ask, over HTTP and by the command."""
+        daemon = self.w.daemon
+        for return_id in returns:
+            self.texts += [str(await daemon.verb(verb, **{"return": str(return_id)})) for verb in ("show", "match")]
+        self.texts += [str(await daemon.get(path)) for path in ("/metrics", "/healthz", "/readyz", "/nothing")]
+        assert (await daemon.verb("show", "wrong-canary", **{"return": "1"}))[0] == 401
+        for said in await everyone(*(daemon.cli(*arguments) for arguments in VERBS)):
+            self.texts += [said.stdout, said.stderr]
+
+    async def deliver_trash(self) -> None:
+        """Signed, forged and broken deliveries that name a person."""
+        secret, daemon = self.w.sandbox.options.webhook_secret, self.w.daemon
+        broken = b'{"topic": "label.request", "trigger": "label.request.issued", "customer": "' + CUSTOMER.encode()
+        signed = signature(secret, broken)
+        self.hidden |= {signed, signature("canary", broken)}
+        assert await daemon.deliver(PATH, broken, signed) == 200
+        assert await daemon.deliver(PATH, broken, signature("canary", broken)) == 401
+        assert await daemon.deliver(f"{PATH}?email={CUSTOMER}", broken, secret) == 401
+        assert await daemon.deliver("/webhooks/loop/canary", broken, signed) == 404
+        assert await daemon.deliver(f"/{CUSTOMER}", broken, signed) == 404
+
+    async def fetch_labels(self, returns: Iterable[int]) -> None:
+        """Do what shoppers do, and what guessers do."""
+        tokens = {"canary-canary-canary-canary-canary-canary-c"[:43]}
+        for return_id in returns:
+            urls = [label["label_url"] for label in self.w.portal(return_id)["delivered_labels"]]
+            tokens |= {re.search(r"/labels/([\w-]{43})\.pdf$", url)[1] for url in urls if "/labels/" in url}
+        async with aiohttp.ClientSession() as session:
+            for token in tokens:
+                url = f"http://127.0.0.1:{self.w.daemon.public_port}/labels/{token}.pdf?of={CUSTOMER}"
+                async with session.get(url) as page:
+                    assert page.status in ({404} if token.startswith("canary") else {200, 410})
+        self.hidden |= tokens
+
+    def judge(self) -> None:
+        """Nothing private was told, nothing private is stored in clear, and there was something to look at."""
+        lines, secrets = self.w.daemon.lines, self.w.daemon.secrets.values()
+        assert len(lines) > 40
+        given_away = [one.lower() for one in {*GIVEN_AWAY, *secrets, *self.hidden}]
+        assert [text for text in (*lines, *self.texts) if any(one in text.lower() for one in given_away)] == []
+        everything = b"".join(self.stored)
+        assert b"SQLite format 3" in everything
+        marks = {*PERSON.values(), CUSTOMER, *SEALED_AWAY, *secrets, *self.hidden}
+        assert [one for one in marks if one.encode() in everything] == []
+
+
+@pytest.mark.parametrize("buys_labels", [True, False], ids=["bought labels", "Amazon's pages"])
+async def test_nothing_private_is_told_or_stored(tmp_path, buys_labels):
+    """Of all the demo's returns, at the loudest level, no secret, person or link is in anything that was written."""
+    shop = {"exchanges": {"auto_process": True}}
+    how: dict[str, Any] = {"buys_labels": buys_labels, "config": LOUD, "shop": shop, "return_service_id": SERVICE}
+    async with world(tmp_path, timings={"missing_sibling": "2s"}, **how) as w:
+        told = Told(w)
+        w.sandbox.submit_return = partial(w.sandbox.submit_return, **PRIVATE)
+        teller = Teller(w.sandbox, _States(w), Console(file=io.StringIO()))
+        stories = [story for title, story in STORIES if buys_labels or title not in _OF_BOUGHT_LABELS]
+        await everyone(*(story(teller) for story in stories))
+        returns = [int(name) for name in w.sandbox.snapshot()["loop"]["returns"]]
+        await told.fetch_labels(returns)
+        await told.deliver_trash()
+        await told.ask(returns)
+        told.look_at_files()
+        backup = tmp_path / "backup.db"
+        assert (await w.daemon.cli("backup", str(backup))).status == 0
+        assert await w.daemon.sigterm() == 0
+        told.look_at_files(backup)
+        told.judge()
+
+
+async def test_nothing_private_is_told_when_things_go_wrong(tmp_path):
+    """The same under a storm of faults of both vendors, refusals, a lost authorization, and a kill."""
+    async with world(tmp_path, buys_labels=True, config=LOUD, return_service_id=SERVICE, seed=6) as w:
+        told = Told(w)
+        w.sandbox.set_faults(_storm())
+        returns = [w.submit(f"#50{n:02}", LINE if n % 2 else MUG, **PRIVATE) for n in range(8)]
+        await until("all kinds of faults", lambda: _seen(w) >= {fault.kind for fault in _storm()}, 60)
+        w.sandbox.expire_access_tokens()
+        await pause(1.0)
+        told.look_at_files()
+        await w.daemon.sigkill()
+        told.look_at_files()
+        await w.restart()
+        w.sandbox.set_faults()
 
         w.sandbox.refuse_sku("HAT", "InvalidValues", "This hat cannot come back.")
+        returns.append(w.submit("#5101", "HAT", **PRIVATE))
+        await w.state(returns[-1], "closed")
         w.sandbox.offer_services([{"service_id": "OTHER", "name": "Other"}])
-        refused, stuck = w.submit("#5003", "HAT", **private), w.submit("#5004", SOCK, **private)
-        await everyone(w.state(refused, "closed"), w.state(stuck, "stuck"))
-        broken = b'{"topic": "label.request", "trigger": "label.request.issued", "customer": "' + CUSTOMER.encode()
-        secret = w.sandbox.options.webhook_secret
-        assert await w.daemon.deliver(f"/webhooks/loop/{SHOP}", broken, signature(secret, broken)) == 200
-        assert await w.daemon.deliver(f"/webhooks/loop/{SHOP}?email={CUSTOMER}", broken, secret) == 401
-        assert (await w.daemon.verb("show", "wrong-canary", **{"return": str(clean)}))[0] == 401
-
+        returns.append(w.submit("#5102", SOCK, **PRIVATE))
+        await w.state(returns[-1], "stuck")
+        await told.deliver_trash()
         w.sandbox.revoke_access()
-        late = w.submit("#5005", line, **private)
+        returns.append(w.submit("#5103", LINE, **PRIVATE))
         await until("it is parked", lambda: w.daemon.heard("amazon.credentials_changed", state="refused"))
-        shown = [await w.daemon.verb("show", **{"return": str(name)}) for name in (clean, damaged, stuck, late)]
-        assert {status for status, _ in shown} == {200}
-        told = [str(shown), (await w.daemon.get("/metrics"))[1], str(await w.daemon.ops("/readyz"))]
+        await told.fetch_labels(returns)
+        await told.ask(returns)
         assert await w.daemon.sigterm() == 0
+        told.look_at_files()
+        told.judge()
 
-        assert len(w.daemon.lines) > 40
-        for text in (*w.daemon.lines, *told):
-            for private_text in (*GIVEN_AWAY, *w.daemon.secrets.values()):
-                assert private_text.lower() not in text.lower()
-        stored = b"".join(path.read_bytes() for path in w.daemon.state.iterdir())
-        for private_text in (*PERSON.values(), CUSTOMER, "canary", "/labels/", *w.daemon.secrets.values()):
-            assert private_text.encode() not in stored
+
+_OF_BOUGHT_LABELS = ("A clean return", "Two parcels", "Cancelled after the label")
+
+
+@dataclass
+class _States:
+    """What the teller asks of a daemon."""
+
+    w: World
+
+    async def state_of(self, _shop: str, return_id: str) -> str:
+        return str((await self.w.daemon.show(return_id))["state"])
+
+
+def _storm() -> list[Fault]:
+    """Something of everything that goes wrong with an answer."""
+    vendors = ("lwa", "amazon", "shipping", "loop")
+    often: dict[str, Any] = {"probability": 0.07}
+    storm = [Fault(vendor=vendor, kind="status", status=status, **often) for vendor in vendors for status in (500, 429)]
+    storm += [Fault(vendor=v, kind=k, **often) for v in vendors for k in ("empty", "contradiction", "drop")]
+    storm += [Fault(vendor=v, kind="drop", after_effect=True, **often) for v in vendors]
+    return storm + [Fault(vendor=v, kind=k, seconds=0.2, **often) for v in vendors for k in ("delay", "hang")]
+
+
+def _seen(w: World) -> set[str]:
+    return {str(call["fault"]) for call in w.sandbox.calls() if call["fault"]}

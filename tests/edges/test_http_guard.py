@@ -12,7 +12,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from adapters.clock import SystemClock
-from adapters.http_guard import GuardedServer
+from adapters.http_guard import GuardedServer, Places
 
 GOOD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 HALF_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nX-Slow: "
@@ -36,6 +36,13 @@ def on_both_loops(test: Callable[[], Awaitable[None]]) -> Callable[..., None]:
 async def pause(seconds: float) -> None:
     """Let real time pass."""
     await CLOCK.wait(asyncio.Event(), seconds)
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(10):
+        while not seen():
+            await pause(0.02)
 
 
 class House:
@@ -173,8 +180,27 @@ async def test_a_flood_does_not_lock_out_the_real_sender():
             reader, writer = await one.connect(GOOD)
             assert await answer(reader) == (200, b"body")
             writer.close()
-        assert one.turned_away.count("evicted") >= 180
+        await until(lambda: one.turned_away.count("evicted") >= 180)
         assert set(one.turned_away) == {"evicted"}
+
+
+class Line(asyncio.Transport):
+    """A connection that can only be cut."""
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+@on_both_loops
+async def test_who_comes_while_another_is_just_due_is_watched_all_the_same():
+    """A deadline that is due at once does not make the guard fail for the next connection of the same turn."""
+    turned_away: list[str] = []
+    limits = {"request_deadline": 0.0, "keepalive_timeout": 5.0, "max_connections": 9}
+    places = Places(**limits, on_turned_away=turned_away.append)
+    for visitor in (object(), object(), object()):
+        places.connected(visitor, Line())
+    await until(lambda: len(turned_away) == 3)
+    assert set(turned_away) == {"late"}
 
 
 @on_both_loops

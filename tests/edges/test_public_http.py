@@ -352,6 +352,10 @@ async def test_an_unknown_shop_is_404_and_no_metric_label(session: aiohttp.Clien
         ("GET", "/metrics", 404),
         ("GET", "/.env", 404),
         ("TRACE", "/", 404),
+        ("OPTIONS", f"/labels/{TOKEN}.pdf", 405),
+        ("OPTIONS", "/webhooks/loop/acme", 405),
+        ("GET", "/labels/", 404),
+        ("GET", "/labels", 404),
     ],
 )
 async def test_everything_else_is_405_or_404(session: aiohttp.ClientSession, method: str, path: str, status: int):
@@ -421,6 +425,9 @@ async def test_the_oldest_incomplete_connection_gives_way(session: aiohttp.Clien
         slow = [await one.connect(WEBHOOK) for _ in range(5)]
         async with session.post(one.url("/webhooks/loop/acme"), data=b"{}") as answer:
             assert answer.status == 200
+        async with asyncio.timeout(10):
+            while not turned_away:
+                await pause(0.02)
         assert turned_away == ["evicted"]
         for _, writer in slow:
             writer.close()
