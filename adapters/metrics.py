@@ -24,6 +24,10 @@ ALARMING = ("bad_signature", "unreadable", "unavailable")
 """Outcomes of deliveries that an alert watches for."""
 
 
+AUTHORIZATION_LIVES, SECRET_LIVES = 365.0, 180.0
+"""Days; Amazon's pages renew-authorizations and rotating-your-apps-lwa-credentials."""
+
+
 class PrometheusMetrics:
     """Implements the Metrics port; what can be read off a live object is read when Prometheus asks."""
 
@@ -37,6 +41,12 @@ class PrometheusMetrics:
         )
         self._webhook_seconds = Histogram(
             "mcfd_webhook_seconds", "From the complete request to its answer.", registry=registry
+        )
+        self._fetched = Counter(
+            "mcfd_labels_fetched", "Requests for labels by what became of them.", ["outcome"], registry=registry
+        )
+        self._turned_away = Counter(
+            "mcfd_connections_turned_away", "Public connections that were ended, by why.", ["why"], registry=registry
         )
         self._verified = Gauge(
             "mcfd_webhook_last_verified_timestamp_seconds",
@@ -93,14 +103,14 @@ class PrometheusMetrics:
             ["connection"],
             registry=registry,
         )
-        self._authorization_age = Gauge(
-            "mcfd_authorization_age_days",
-            "Days since Amazon's authorization in use was given or first seen here.",
+        self._authorization_left = Gauge(
+            "mcfd_authorization_days_left",
+            "Days until Amazon's authorization in use ends, as a public application's does a year after it was given.",
             registry=registry,
         )
-        self._secret_age = Gauge(
-            "mcfd_client_secret_age_days",
-            "Days since the newest client secret of Amazon was first seen here.",
+        self._secret_left = Gauge(
+            "mcfd_client_secret_days_left",
+            "Days until the newest client secret of Amazon ends, counted from when it was first seen here.",
             registry=registry,
         )
         for kind in TROUBLES:
@@ -130,6 +140,14 @@ class PrometheusMetrics:
     def webhook_answered(self, seconds: float) -> None:
         """How long a delivery took to be answered."""
         self._webhook_seconds.observe(seconds)
+
+    def label_fetched(self, outcome: str) -> None:
+        """Somebody followed a link to a label, or guessed one."""
+        self._fetched.labels(outcome=outcome).inc()
+
+    def turned_away(self, why: str) -> None:
+        """A public connection was ended before it made a request that could be answered."""
+        self._turned_away.labels(why=why).inc()
 
     def step(self, shop: str, act: str, outcome: str) -> None:
         """A duty was performed, or not."""
@@ -181,9 +199,9 @@ class PrometheusMetrics:
         self._parked.labels(connection=name).set_function(parked)
 
     def ages(self, authorization: Callable[[], float], client_secret: Callable[[], float]) -> None:
-        """Expose how many days old the credentials of Amazon are; NaN while that is not known."""
-        self._authorization_age.set_function(authorization)
-        self._secret_age.set_function(client_secret)
+        """Expose how many days the credentials of Amazon have left, by their ages; NaN while that is not known."""
+        self._authorization_left.set_function(lambda: AUTHORIZATION_LIVES - authorization())
+        self._secret_left.set_function(lambda: SECRET_LIVES - client_secret())
 
     def forgotten(self, shop: str, state: State) -> None:
         """A return of that state is no longer kept."""

@@ -43,6 +43,8 @@ async def open_public(
         clock=clock,
         extra_routes=_consent_routes(authorization, current.settings.public_url),
         on_webhook=answered,
+        on_label=metrics.label_fetched,
+        on_turned_away=metrics.turned_away,
     )
     await listener.start(current.settings.listen.public.host, current.settings.listen.public.port)
     return listener

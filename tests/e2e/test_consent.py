@@ -70,8 +70,8 @@ async def test_from_a_stranger_to_a_guest(tmp_path):
         await w.labelled(return_id)
         metrics = await w.daemon.metrics()
         assert metrics['mcfd_connection_parked{connection="amazon"}'] == 0
-        assert 0 <= metrics["mcfd_authorization_age_days"] < 1
-        assert 0 <= metrics["mcfd_client_secret_age_days"] < 1
+        assert 364 < metrics["mcfd_authorization_days_left"] <= 365
+        assert 179 < metrics["mcfd_client_secret_days_left"] <= 180
         assert (await w.daemon.ops("/readyz"))[0] == 200
 
         await w.restart()

@@ -1,5 +1,6 @@
 """What an operator sees and does: probes, metrics, the operator API, the command line."""
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -185,3 +186,17 @@ async def test_a_stuck_return_is_retried_or_resolved_by_a_person(tmp_path):
         assert "Retried" in [row["event"] for row in shown["history"]]
         assert w.portal(retried)["counts"] == {"process": 1}
         assert not w.portal(resolved)["delivered_labels"]
+
+
+async def test_who_knocks_without_a_key_is_counted(tmp_path):
+    """Guessed labels, and connections that speak no HTTP, show in the metrics."""
+    async with world(tmp_path) as w:
+        guess = f"GET /labels/{'x' * 43}.pdf HTTP/1.1\r\nHost: returns.test\r\nConnection: close\r\n\r\n"
+        for said in (guess.encode(), b"\x16\x03\x01 nonsense\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", w.daemon.public_port)
+            writer.write(said)
+            await reader.read()
+            writer.close()
+        metrics = await w.daemon.metrics()
+        assert metrics['mcfd_labels_fetched_total{outcome="missing"}'] == 1
+        assert metrics['mcfd_connections_turned_away_total{why="malformed"}'] == 1
