@@ -182,7 +182,10 @@ class Settings(Section):
     """How often, how long."""
 
     attempts: Count = 8
-    """Failures of ours, or unreadable answers, before a return is stuck. Default 8: with back-off, some hours."""
+    """Failures of ours, unreadable answers, or failures of one return while others are answered, before it is stuck.
+
+    Default 8: with growing pauses, from forty minutes before the label is out to most of a day after it.
+    """
 
     retention: Retention = Retention()
     """How long things are kept."""

@@ -132,5 +132,5 @@ async def test_an_order_that_amazon_learns_of_later(w):
     await until("it was looked for", lambda: w.calls("getFulfillmentOrder", "%232951"))
     await w.state(return_id, "received")
     w.sandbox.create_order("#2951", {SOCK: 1})
-    assert (await w.daemon.verb("link", **{"return": str(return_id), "orders": ["#2951"]}))[0] == 200
+    assert (await w.daemon.verb("link", **{"return": str(return_id), "orders": ["#2951"], "by": "a person"}))[0] == 200
     await w.labelled(return_id)
