@@ -183,7 +183,7 @@ def verified_mark(shop: str) -> str:
 
 
 def _verified(uow: UnitOfWork, shop: str, at: float) -> None:
-    """A delivery that is offered again counts for the day on which it came."""
+    """Remember when, to a minute; a delivery that is offered again counts for the day on which it came."""
     last = uow.mark(verified_mark(shop))
-    if last is None or float(last) < at:
+    if last is None or float(last) + 60.0 < at:
         uow.set_mark(verified_mark(shop), repr(at))
