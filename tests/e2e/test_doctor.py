@@ -11,7 +11,7 @@ from daemon.ports import DeadLetter
 from tests.e2e.certificates import Authority
 from tests.e2e.daemon_process import Said
 from tests.e2e.gate import gated, webhook_url
-from tests.e2e.world import CLOCK, SHOP, SOCK, everyone, until, vendors
+from tests.e2e.world import CLOCK, SHOP, SOCK, until, vendors
 from tests.services.store_conformance import add, make_return
 
 
