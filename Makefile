@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SUPPLY := $(VENV)/supply/bin
+TOOLS  := $(VENV)/supply/.ready
 
-.PHONY: demo test lint unit bench bench-full clean
+.PHONY: demo test lint unit campaign bench bench-full lock audit clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,11 +31,32 @@ unit: $(READY)        ## every test, then the domain's branch coverage
 	$(BIN)/coverage run -m pytest tests/unit/domain -p no:randomly
 	$(BIN)/coverage report
 
+SEED    ?= $(shell date +%s)
+RETURNS ?= 40
+WORLDS  ?= 50
+
+campaign: $(READY)    ## random worlds with everything that goes wrong; WORLDS=0 goes on until interrupted
+	$(BIN)/python -m tests.campaign --seed $(SEED) --returns $(RETURNS) --worlds $(WORLDS)
+
 bench: $(READY)       ## the measurements, in short
 	$(BIN)/python -m bench --quick
 
 bench-full: $(READY)  ## the measurements as in bench/RESULTS.md
 	$(BIN)/python -m bench --full
+
+lock: $(TOOLS)        ## renews requirements.txt, which names every package of an installation with its hashes
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	| $(SUPPLY)/uv pip compile pyproject.toml - --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
+
+audit: $(TOOLS)       ## looks for known vulnerabilities in what requirements.txt names; needs the internet
+	$(SUPPLY)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt
+
+$(TOOLS): pyproject.toml
+	$(PYTHON) -m venv $(VENV)/supply
+	$(SUPPLY)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(SUPPLY)/python -m pip install --quiet --upgrade --group supply
+	touch $(TOOLS)
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .coverage

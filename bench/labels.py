@@ -142,8 +142,8 @@ def measure(full: bool) -> Report:
             report,
             f"three times slower, {rate} returns/s",
             slow,
-            "max <= 45 s, 0 x 429",
-            slow.found[-1] <= 45 and not slow.refused,
+            "max <= 30 s, 0 x 429",
+            slow.found[-1] <= 30 and not slow.refused,
         )
         progress(f"heavy tail, {rate} returns/s")
         tail = simulate(rate, counts[rate] // 2, ready=lambda c: lognormal(c, tail=0.01), fixed=False)
@@ -151,9 +151,14 @@ def measure(full: bool) -> Report:
             report,
             f"1 % take up to 30 min, {rate} returns/s",
             tail,
-            "max <= 35 s, 0 x 429",
-            tail.found[-1] <= 35 and not tail.refused,
+            "max <= 30 s, 0 x 429",
+            tail.found[-1] <= 30 and not tail.refused,
         )
+    report.remark(
+        "behind a full bucket the spacing is what the limit leaves: with n returns waiting and r more a second, each is "
+        "looked at every n / (2 - r) s, which no order of looks changes; the distance to the bound is what a policy would "
+        "gain that knew how long Amazon takes and passed over those that cannot be ready yet"
+    )
     return report
 
 

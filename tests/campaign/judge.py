@@ -16,7 +16,7 @@ from daemon.domain.duties import duty
 from daemon.domain.returns import Return, State
 
 TRANSITS = ("pre_transit", "in_transit", "out_for_delivery", "delivered")
-REGRADED = 2
+NOT_PROCESSED, NOT_REMOVED, MISSING = "could not process", "did not remove", "issing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,16 @@ class Ending:
     given_back: bool = False
 
 
-def judge(sandbox: Sandbox, *, storms: bool = False) -> list[str]:
-    """Everything that is wrong with the vendors' books. In a storm Amazon may refuse calls of its own accord."""
+def judge(sandbox: Sandbox, *, storms: bool = False, deaths: bool = False) -> list[str]:
+    """Everything that is wrong with the vendors' books.
+
+    In a storm Amazon may refuse calls of its own accord. After a storm or a death a label's progress, which is a plain
+    PUT, may have been told once more.
+    """
     wrong = [*_units(sandbox), *_purchases(sandbox), *_requests(sandbox)]
     for ret in sandbox.shop.returns.values():
-        wrong += [f"return {ret.return_id}: {what}" for what in (*_labels(ret), *_timeline(ret), *_outcome(ret))]
+        said = (*_labels(ret, again=storms or deaths), *_timeline(ret), *_outcome(ret))
+        wrong += [f"return {ret.return_id}: {what}" for what in said]
     if not storms:
         wrong += _limits(sandbox)
     return wrong + [f"a vendor complains: {sentence}" for sentence in sandbox.snapshot()["amazon"]["warnings"]]
@@ -60,8 +65,7 @@ def judge_ending(sandbox: Sandbox, ending: Ending) -> list[str]:
     wrong = [f"{what} {got}, not {wanted}" for what, (wanted, got) in facts.items() if wanted not in {None, got}]
     if ret.state not in ending.portal:
         wrong.append(f"ended {ret.state}, not {'/'.join(sorted(ending.portal))}")
-    timeline = " ".join(note["content"] for note in ret.notes)
-    wrong += [f"no note says {words!r}" for words in ending.words if words not in timeline]
+    wrong += [f"no note says {words!r}" for words in ending.words if not _says(ret, words)]
     if ending.given_back and any(not s.cancelled for s in shipments_of(sandbox, ret.return_id)):
         wrong.append("a label that nobody needs was not given back")
     return [f"{ending.kind} {ret.return_id}: {what}" for what in wrong]
@@ -100,7 +104,21 @@ def shipments_of(sandbox: Sandbox, return_id: int) -> list[BoughtShipment]:
 
 
 def _settled(ret: LoopReturn) -> tuple[int, ...]:
-    return tuple(ret.counts.get(what, 0) for what in ("process", "flag", "remove"))
+    """How often Loop did it, or tried to.
+
+    A call that Loop refuses has no effect: a removal whose refusal got lost is refused again, and so is a flag that comes
+    after its time-out, when the next one has been raised already.
+    """
+    process, flag, remove = (ret.counts.get(what, 0) for what in ("process", "flag", "remove"))
+    return process, min(flag, _told(ret, "Loop: review")), 1 if _says(ret, NOT_REMOVED) else remove
+
+
+def _told(ret: LoopReturn, what: str) -> int:
+    return sum(line["what"].startswith(what) for line in ret.history)
+
+
+def _says(ret: LoopReturn, words: str) -> bool:
+    return any(words in note["content"] for note in ret.notes)
 
 
 def _units(sandbox: Sandbox) -> Iterator[str]:
@@ -153,35 +171,40 @@ def _requests(sandbox: Sandbox) -> Iterator[str]:
         )
 
 
-def _labels(ret: LoopReturn) -> Iterator[str]:
-    """Transit goes forward, and no step of it is told twice."""
+def _labels(ret: LoopReturn, *, again: bool) -> Iterator[str]:
+    """Transit goes forward, and no step of it is told twice, unless `again`."""
     told: dict[str, list[int]] = defaultdict(list)
     for line in ret.timeline:
         if line.startswith("label "):
             label, _, status = line.removeprefix("label ").partition(": ")
             told[label].append(TRANSITS.index(status))
     for label, ranks in told.items():
-        if ranks != sorted(set(ranks)):
+        if ranks != sorted(ranks if again else set(ranks)):
             yield f"label {label} was told {[TRANSITS[rank] for rank in ranks]}"
 
 
 def _timeline(ret: LoopReturn) -> Iterator[str]:
-    """Each note once, by its marker; each line graded once, and once more when the inspector corrects himself."""
+    """Each note once, by its marker; each line graded once, and once more when the inspector has something new."""
     markers = Counter(note["content"].partition("]")[0] for note in ret.notes)
     yield from (f"note {marker}] was written {n} times" for marker, n in markers.items() if n > 1)
     for line in ret.lines:
-        if max(line.grades, line.assessments) > REGRADED:
+        looks = sum(
+            f"-{line.line_item_id}-" in told["what"] for told in ret.history if told["what"].startswith("Amazon:")
+        )
+        if max(line.grades, line.assessments) > max(1, looks + _says(ret, MISSING)):
             yield f"line {line.line_item_id} was graded {line.grades} and assessed {line.assessments} times"
 
 
 def _outcome(ret: LoopReturn) -> Iterator[str]:
-    """One process, one flag or one removal; a flag beside another only when Loop said that it did not work."""
+    """One process, one flag or one removal; something else beside it only when Loop said that it did not work.
+
+    What Loop tried in vain may be tried again when nobody heard of it.
+    """
     process, flag, remove = _settled(ret)
+    process -= min(_told(ret, "Loop: processing failed"), max(0, process - 1))
     if max(process, flag, remove) > 1:
         yield f"asked to process {process}, to flag {flag}, to remove {remove} times"
-    timeline = " ".join(note["content"] for note in ret.notes)
-    failed = "could not process" in timeline or "did not remove" in timeline
-    if process + flag + remove > 1 and not failed:
+    if process + flag + remove > 1 and not _says(ret, NOT_PROCESSED) and not _says(ret, NOT_REMOVED):
         yield "was settled in two ways"
 
 

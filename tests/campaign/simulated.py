@@ -12,30 +12,30 @@ from structlog.testing import capture_logs
 
 from adapters.sandbox import SandboxOptions
 from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
-from tests.campaign.kinds import Kind, Scene
+from tests.campaign.scene import Kind, Scene
 from tests.simulation.daemon_process import configuration, simulated_doors
 from tests.simulation.vendors import OPTIONS
 from tests.simulation.virtual_loop import VirtualLoop, run_world
 from tests.simulation.world import DAY, HOUR, World, empty_database
 
-QUICK = {
-    "label_request_poll": "1h",
-    "return_poll": "2h",
-    "unmatched_deadline": "30m",
-    "inspection_idle": "4h",
-    "inspection_moving": "2h",
-    "inspection_arrived": "30m",
-    "missing_sibling": "1d",
-    "missing_delivered": "2d",
-    "missing_in_transit": "4d",
-    "missing_lost": "1d",
-    "missing_silent": "5d",
-    "condition_grace": "6h",
-    "late_look": "12h",
-    "late_watch": "3d",
-    "review_watch": "6h",
+CLOCKS = {
+    "label_request_poll": 1.0,
+    "return_poll": 2.0,
+    "unmatched_deadline": 0.5,
+    "inspection_idle": 4.0,
+    "inspection_moving": 2.0,
+    "inspection_arrived": 0.5,
+    "missing_sibling": 24.0,
+    "missing_delivered": 48.0,
+    "missing_in_transit": 96.0,
+    "missing_lost": 24.0,
+    "missing_silent": 120.0,
+    "condition_grace": 6.0,
+    "late_look": 12.0,
+    "late_watch": 72.0,
+    "review_watch": 6.0,
 }
-"""An operator's clocks, shortened: they decide the same things, and simulated days cost time, too."""
+"""An operator's clocks in hours of the story, shortened: they decide the same, and simulated days cost time, too."""
 
 Trouble = Callable[[World, random.Random], Awaitable[None]]
 BROKEN = frozenset({"error", "critical"})
@@ -50,7 +50,8 @@ class Plan:
     seed: int = 0
     buys_labels: bool = False
     options: SandboxOptions = OPTIONS
-    timings: Mapping[str, str] = field(default_factory=lambda: QUICK)
+    hour: float = HOUR
+    timings: Mapping[str, str] = field(default_factory=dict)
     spread: float = 0.0
     latency: Callable[[], float] | None = None
     before: Callable[[World], None] = lambda _world: None
@@ -90,7 +91,8 @@ class Simulation:
 
     async def _live(self, loop: VirtualLoop, plan: Plan) -> Outcome:
         shop = {"exchanges": {"auto_process": True}, "on_unmatched": "refuse"}
-        loaded = configuration(self._path, plan.options, buys_labels=plan.buys_labels, timings=plan.timings, shop=shop)
+        clocks = {name: f"{hours * plan.hour:.0f}s" for name, hours in CLOCKS.items()} | dict(plan.timings)
+        loaded = configuration(self._path, plan.options, buys_labels=plan.buys_labels, timings=clocks, shop=shop)
         world = World(loop, loaded, plan.options, seed=plan.seed, before=plan.before)
         world.latency = plan.latency or world.latency
         async with world:
@@ -115,7 +117,7 @@ class _Performance:
         await asyncio.gather(*troubles, return_exceptions=True)
         world.calm()
         wrong += await self._rest()
-        wrong += world.faults + judge(world.vendors, storms=plan.storms)
+        wrong += world.faults + judge(world.vendors, storms=plan.storms, deaths=world.starts > 1)
         wrong += [what for ending in endings for what in judge_ending(world.vendors, ending)]
         stored = world.returns()
         wrong += judge_store(stored, world.clock.now())
@@ -130,14 +132,14 @@ class _Performance:
         )
 
     async def _story(self, number: int, kind: Kind) -> Sequence[Ending]:
-        place = SimulatedPlace(self.world, random.Random(f"{self.plan.seed}/{number}"), buys=self.plan.buys_labels)
+        place = SimulatedPlace(self.world, self.plan, random.Random(f"{self.plan.seed}/{number}"))
         await self.world.pass_time(place.dice.random() * self.plan.spread)
         return await kind(Scene(place, f"#{1001 + number}"))
 
     async def _rest(self) -> list[str]:
         """Wait until nothing is due any more: no clock runs, nobody is waited for."""
         try:
-            await self.world.until("rest", self._rests, within=PATIENCE, every=HOUR)
+            await self.world.until("rest", self._rests, within=PATIENCE, every=self.plan.hour)
         except AssertionError:
             waiting = [ret for ret in self.world.returns() if ret.due_at is not None]
             return [f"{ret.ref} never rests: {ret.state}, {ret.problem}" for ret in waiting]
@@ -151,19 +153,17 @@ class _Performance:
 class SimulatedPlace:
     """Implements Place in a simulated world."""
 
-    hour = HOUR
-
-    def __init__(self, world: World, dice: random.Random, *, buys: bool) -> None:
+    def __init__(self, world: World, plan: Plan, dice: random.Random) -> None:
         self.sandbox = world.vendors
         self.dice = dice
-        self.buys_labels = buys
+        self.hour = plan.hour
         self._world = world
 
     async def pause(self, seconds: float) -> None:
         await self._world.pass_time(seconds)
 
     async def until(self, what: str, seen: Callable[[], Any]) -> None:
-        await self._world.until(what, seen, within=PATIENCE, every=120.0)
+        await self._world.until(what, seen, within=PATIENCE, every=self.hour / 30)
 
 
 def _is_error(told: object) -> bool:

@@ -1,0 +1,45 @@
+"""Random worlds for as long as one likes: `python -m tests.campaign --seed 1 --returns 40 --worlds 100`.
+
+A world that ends badly is printed with the command that replays it, and the run goes on; the exit status is 1 then.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from tests.campaign.simulated import Outcome, Simulation
+from tests.campaign.worlds import random_plan
+
+
+@click.command()
+@click.option("--seed", default=1, show_default=True, help="The first world's; the others follow one by one.")
+@click.option("--returns", default=40, show_default=True, help="Stories in each world.")
+@click.option("--worlds", default=50, show_default=True, help="How many worlds; 0 goes on until it is interrupted.")
+def campaign(seed: int, returns: int, worlds: int) -> None:
+    """Let random worlds live, one after the other, and judge each."""
+    bad: list[int] = []
+    number = 0
+    with tempfile.TemporaryDirectory() as folder:
+        simulation = Simulation(Path(folder))
+        while number < worlds or worlds == 0:
+            outcome = simulation.run(random_plan(seed + number, returns))
+            _tell(seed + number, returns, outcome)
+            bad += [seed + number] if outcome.wrong else []
+            number += 1
+    click.echo(f"{number} worlds, {len(bad)} ended badly{': ' if bad else ''}{', '.join(map(str, bad))}")
+    sys.exit(1 if bad else 0)
+
+
+def _tell(seed: int, returns: int, outcome: Outcome) -> None:
+    lives = f"{outcome.days:.0f} days, {outcome.starts} starts, {outcome.calls} calls"
+    click.echo(f"world {seed}: {outcome.returns} returns, {lives}: {'wrong' if outcome.wrong else 'well'}")
+    for what in outcome.wrong:
+        click.echo(f"    {what}")
+    if outcome.wrong:
+        click.echo(f"    replay it: make campaign SEED={seed} RETURNS={returns} WORLDS=1")
+
+
+if __name__ == "__main__":
+    campaign()

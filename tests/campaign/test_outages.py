@@ -1,0 +1,38 @@
+"""A vendor that is away for hours or for weeks, and comes back: all goes on, and nobody was given up."""
+
+import pytest
+
+from tests.campaign.outages import Outage
+from tests.e2e.world import tell
+from tests.simulation.world import MINUTE
+
+WEEK = 168  # hours
+DEADLINES = {
+    "label_deadline": 24,
+    "unmatched_deadline": 1,
+    "missing_sibling": WEEK,
+    "missing_delivered": 2 * WEEK,
+    "missing_in_transit": 30 * 24,
+    "missing_lost": WEEK,
+    "missing_silent": 45 * 24,
+}
+"""The defaults, in hours."""
+
+
+@pytest.mark.parametrize("vendor", ["amazon", "loop"])
+def test_down_for_hours(vendor, simulation):
+    """Whoever waits for a label gets it before most of the inspections are read, and no limit is exceeded."""
+    outage = Outage(vendor, hours=1.5, under_way=30, asked=30)
+    outcome = simulation.run(outage.plan())
+    assert outcome.wrong == []
+    seconds, settled = outage.drained()
+    tell([f"{vendor}: {seconds:.0f} s to the last label, {settled} of the others settled by then"])
+    assert settled < outage.under_way / 2
+
+
+@pytest.mark.parametrize("vendor", ["amazon", "loop"])
+def test_down_for_three_weeks(vendor, simulation):
+    """Longer than every deadline: time in which nobody answered counts against nobody. An hour is a minute here."""
+    outage = Outage(vendor, hours=3 * WEEK, under_way=2, asked=2, hour=MINUTE)
+    outcome = simulation.run(outage.plan(timings={name: f"{hours}m" for name, hours in DEADLINES.items()}))
+    assert outcome.wrong == []
