@@ -104,7 +104,13 @@ async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> O
             return ev.LabelDelivered(at=now, request_id=request_id, label_id=None)
         if fulfilled:
             return ev.NotOurs(at=now, request_id=request_id, why="somebody else delivered a label")
-    label_id = await desk.portal.deliver_label(request_id, label)
+    try:
+        label_id = await desk.portal.deliver_label(request_id, label)
+    except Refused:  # a call of ours that was given up may have arrived just before this one
+        if not resumed or (await desk.portal.label_request(request_id)).status is not RequestStatus.FULFILLED:
+            raise
+        desk.metrics.trouble("label_id_lost")
+        return ev.LabelDelivered(at=now, request_id=request_id, label_id=None)
     desk.metrics.label_delivered(max(0.0, desk.clock.now() - ret.created_at))
     return ev.LabelDelivered(at=desk.clock.now(), request_id=request_id, label_id=label_id)
 

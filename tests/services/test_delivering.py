@@ -77,6 +77,23 @@ class TestUnclearAnswers:
         assert len(notes(stage, "its id was lost")) == 1
         assert stage.metrics.troubles["label_id_lost"] == 1
 
+    async def test_a_call_that_arrives_after_its_time_out_is_recognised(self, stage):
+        """Loop takes the first call while the second is under way, and refuses that one: the label is there, and ours."""
+        await ready(stage)
+        label = (await stage.ret()).requests[0].label
+
+        async def arrives() -> None:
+            stage.portal.requests["q77"] = replace(stage.portal.requests["q77"], status=RequestStatus.FULFILLED)
+            stage.portal.returns["77"].label_urls.append(label.url)
+
+        stage.portal.fail("deliver_label", LOST)
+        await stage.step()
+        stage.portal.meanwhile("deliver_label", arrives)
+        ret = await stage.reach(State.AWAITING_INSPECTION, within=60.0)
+
+        assert (ret.requests[0].asked, ret.requests[0].label_id) == (Asked.DELIVERED, None)
+        assert stage.portal.count("deliver_label") == 2
+
     async def test_a_page_that_two_requests_share_proves_nothing_for_the_second(self, stage):
         """Loop has our URL, from the other request: the one whose delivery failed gets its label all the same."""
         stage.ship(SOCK=1, CAP=1)
