@@ -71,6 +71,7 @@ class Parking:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
+        self.keys = 0
 
     def check(self, scope: Scope) -> None:
         """Raise CredentialsRefused while calls that need the scope are parked."""
@@ -96,6 +97,7 @@ class Parking:
 
     def forget(self) -> None:
         """Take note of a new key: nothing is known against it."""
+        self.keys += 1
         self._until.clear()
 
     @property
@@ -149,8 +151,11 @@ class LoopConnection:
         await self._limits.acquire(lane or operation.lane)
         if not parked:
             self.parking.admit(operation.scope)
+        key = self.parking.keys
         reply = await self._send(operation, path, body)
         self._limits.observe(reply.headers)
+        if key != self.parking.keys:  # a new one came while this call was under way: the answer says nothing of it
+            return reply
         if reply.status == 401:
             self.parking.park(operation.scope, lacks_scope=lacks_scope(reply.body))
         else:
