@@ -32,7 +32,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One finished call, for metrics and debug logs.
+    """One finished call, for whoever counts, logs or compares clocks; `date` is the answer's header.
 
     `outcome`: ok (2xx), refused (another readable status), rate_limited, unavailable, broken or abandoned.
     """
@@ -43,6 +43,7 @@ class Call:
     seconds: float
     status: int | None = None
     request_id: str | None = None
+    date: str | None = None
 
 
 def open_session(user_agent: str, *, connections: int = 200) -> aiohttp.ClientSession:
@@ -77,7 +78,7 @@ class Transport:
         self._vendor = vendor
         self._on_call = on_call
         connect = min(CONNECT_TIMEOUT, timeout / 2)  # shorter than the whole, so that a time-out tells which it was
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect, sock_read=timeout)
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect)
 
     async def send(
         self,
@@ -119,12 +120,13 @@ class Transport:
         ) as response:
             attempt.status = response.status
             attempt.request_id = _request_id(response.headers)
+            attempt.date = response.headers.get("Date")
             _reject_unusable(attempt.label, response)
             return Reply(response.status, response.headers, await _read_bounded(attempt.label, response))
 
     def _report(self, operation: str, outcome: str, attempt: "_Attempt") -> None:
         seconds = asyncio.get_running_loop().time() - attempt.started
-        self._on_call(Call(self._vendor, operation, outcome, seconds, attempt.status, attempt.request_id))
+        self._on_call(Call(self._vendor, operation, outcome, seconds, attempt.status, attempt.request_id, attempt.date))
 
 
 @dataclass(slots=True)
@@ -133,6 +135,7 @@ class _Attempt:
     started: float
     status: int | None = None
     request_id: str | None = None
+    date: str | None = None
 
 
 # aiohttp's exceptions, the first match decides: kind, and whether the request may have had its effect.

@@ -4,7 +4,8 @@ They know no parked credential and no cached token, so that he sees what is so n
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,9 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from adapters.certificate import read_certificate
-from adapters.dated_transport import DatedTransport
 from adapters.loop_returns.wire_webhooks import TRIGGERS
-from adapters.metrics import PrometheusMetrics
 from adapters.sqlite.store import SqliteStore
 from adapters.transport import Call, Transport, open_session
 from daemon import __version__
@@ -64,10 +63,9 @@ class Checkup:
                 stack,
                 self._current,
                 self._clock,
-                PrometheusMetrics(__version__),
+                self._compare_clocks,  # a doctor's calls are not counted among the daemon's
                 refresh_token=self._refresh_token,
                 sharing=self._house.vendors if self._house else None,
-                make=self._transport,
             )
             session = await stack.enter_async_context(open_session(USER_AGENT))
             subscriptions = Subscriptions(
@@ -95,11 +93,10 @@ class Checkup:
     def _refresh_token(self) -> Callable[[], str | None]:
         return self._house.tokens.current if self._house else self._current.refresh_token
 
-    def _transport(
-        self, session: aiohttp.ClientSession, *, vendor: str, timeout: float, on_call: Callable[[Call], None]
-    ) -> Transport:
-        del on_call  # a doctor's calls are not the daemon's
-        return DatedTransport(session, clock=self._clock, skews=self._skews, vendor=vendor, timeout=timeout)
+    def _compare_clocks(self, call: Call) -> None:
+        """By how many seconds our clock is ahead of the vendor's."""
+        with suppress(ValueError):
+            self._skews[call.vendor] = self._clock.now() - parsedate_to_datetime(call.date or "").timestamp()
 
     def _amazon(self, vendors: Vendors) -> AmazonPatient:
         amazon, secrets = self._current.settings.amazon, self._current.secrets
@@ -141,15 +138,13 @@ class Checkup:
     async def _public(self, session: aiohttp.ClientSession) -> Sequence[Line]:
         """From here to ourselves through the internet, the proxy and its TLS, as Loop and shoppers come."""
         url = self._current.settings.public_url
-        transport = self._transport(session, vendor="public_url", timeout=10.0, on_call=lambda _call: None)
+        transport = Transport(session, vendor="public_url", timeout=10.0, on_call=lambda _call: None)
         try:
             reply = await transport.send("GET", f"{url}/robots.txt", operation="GET /robots.txt")
         except Unavailable as error:
             return [self._unreachable(url, error)]
         except McfdError as error:
             return [trouble("public_url", "reach", error, "check public_url and the reverse proxy")]
-        finally:
-            self._skews.pop("public_url", None)  # our own clock
         if reply.status != 200 or reply.body != ROBOTS or reply.header("X-Robots-Tag") != "noindex":
             text = f"something else answers at {url} (status {reply.status})"
             return [fail("public_url", "reach", text, "let the reverse proxy forward every path to listen.public")]

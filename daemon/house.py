@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -16,7 +17,7 @@ from daemon.authorization import RefreshTokens
 from daemon.current import Current
 from daemon.errors import McfdError
 from daemon.ports import Clock
-from daemon.vendors import Vendors, connect
+from daemon.vendors import Vendors, connect, tell_of_call
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,8 @@ async def open_house(stack: AsyncExitStack, current: Current, clock: Clock, metr
         log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
     ages = Ages(store, clock, tokens)
     await ages.look(current.client_secrets)
-    vendors = await connect(stack, current, clock, metrics, refresh_token=tokens.current)
+    vendors = await connect(stack, current, clock, partial(tell_of_call, metrics), refresh_token=tokens.current)
+    metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
     return House(
         current=current,
         clock=clock,

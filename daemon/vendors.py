@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
-import aiohttp
 import structlog
 
 from adapters.amazon_mcf.auth import AccessTokens, TokenState
@@ -77,62 +75,52 @@ def _refused(scopes: Sequence[str]) -> str:
     return f"the API key may not use {', '.join(scopes)}" if scopes else ""
 
 
-class MakeTransport(Protocol):
-    """How a vendor is called: Transport itself, or one that notices more."""
-
-    def __call__(
-        self, session: aiohttp.ClientSession, *, vendor: str, timeout: float, on_call: Callable[[Call], None]
-    ) -> Transport:
-        """Make the transport of one vendor."""
+def tell_of_call(metrics: PrometheusMetrics, call: Call) -> None:
+    """Count a call, and log it: at debug level when it went well."""
+    metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
+    tell = log.debug if call.outcome == "ok" else log.info
+    tell(
+        "vendor.call",
+        vendor=call.vendor,
+        operation=call.operation,
+        outcome=call.outcome,
+        status=call.status,
+        request_id=call.request_id,
+        seconds=round(call.seconds, 3),
+    )
 
 
 async def connect(
     stack: AsyncExitStack,
     current: Current,
     clock: Clock,
-    metrics: PrometheusMetrics,
+    on_call: Callable[[Call], None],
     *,
     refresh_token: Callable[[], str | None],
     sharing: Vendors | None = None,
-    make: MakeTransport = Transport,
 ) -> Vendors:
     """One HTTP session for all; one Amazon account; one portal per shop, each with its own limit.
 
-    `sharing` names open connections whose limits count for these, too.
+    `on_call` hears of every call; `sharing` names open connections whose limits count for these, too.
     """
     session = await stack.enter_async_context(open_session(USER_AGENT))
-
-    def transport(vendor: str) -> Transport:
-        def on_call(call: Call) -> None:
-            metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
-            tell = log.debug if call.outcome == "ok" else log.info
-            tell(
-                "vendor.call",
-                vendor=call.vendor,
-                operation=call.operation,
-                outcome=call.outcome,
-                status=call.status,
-                request_id=call.request_id,
-                seconds=round(call.seconds, 3),
-            )
-
-        return make(session, vendor=vendor, timeout=current.settings.timings.http_timeout, on_call=on_call)
-
-    tokens = _tokens(transport("lwa"), current, clock, refresh_token)
+    transport = partial(Transport, session, timeout=current.settings.timings.http_timeout, on_call=on_call)
+    tokens = _tokens(transport(vendor="lwa"), current, clock, refresh_token)
     stack.push_async_callback(tokens.close)
     buckets = sharing.buckets if sharing else _buckets(current, clock)
     loop_limits = sharing.loop_limits if sharing else {name: LoopLimits(clock) for name in current.settings.shops}
-    metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", buckets.levels)
     network = McfNetwork(
-        transport("amazon"),
+        transport(vendor="amazon"),
         tokens,
         buckets,
         endpoint=current.settings.amazon.sp_api_url,
         marketplace_id=current.settings.amazon.marketplace_id,
         user_agent=USER_AGENT,
     )
-    portals = {name: _portal(name, transport("loop"), limits, current, clock) for name, limits in loop_limits.items()}
-    postage = _postage(transport("amazon"), tokens, buckets, current)
+    portals = {
+        name: _portal(name, transport(vendor="loop"), limits, current, clock) for name, limits in loop_limits.items()
+    }
+    postage = _postage(transport(vendor="amazon"), tokens, buckets, current)
     return Vendors(
         tokens=tokens, network=network, portals=portals, postage=postage, buckets=buckets, loop_limits=loop_limits
     )

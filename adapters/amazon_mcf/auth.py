@@ -163,13 +163,6 @@ class AccessTokens:
         refused = self._hold and self._hold.refused and self._hold.of == credentials
         return TokenState.REFUSED if refused else TokenState.OK
 
-    @property
-    def parked_until(self) -> float | None:
-        """When (Unix seconds) the refused credentials are tried again; None while they are not refused."""
-        if self._hold is None or self.state is not TokenState.REFUSED:
-            return None
-        return self._clock.now() + max(0.0, self._hold.until - self._clock.monotonic())
-
     async def close(self) -> None:
         """End a refresh that is under way; call it before the session is closed."""
         if self._refreshing:

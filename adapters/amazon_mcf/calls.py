@@ -1,15 +1,15 @@
 """How every call to the Selling Partner API is made: its turn, its token, one fresh token, its words for a refusal."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from adapters.amazon_mcf.envelope import UNAUTHORIZED, denial
+from adapters.parking import Parking
 from adapters.rate_limit import AmazonLimits
 from adapters.transport import Reply, Transport
 from daemon.errors import CredentialsRefused, RateLimited, Refused
-from daemon.ports import Clock, Lane
+from daemon.ports import Lane
 
 T = TypeVar("T")
 DENIED = frozenset({401, 403})
@@ -36,37 +36,6 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-class Admission:
-    """Whether an API lets us in. While it does not, one call in five minutes finds out whether it does again."""
-
-    SECONDS = 300.0
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until = -math.inf
-        self.refused = ""
-
-    def check(self) -> None:
-        """Raise CredentialsRefused, without a call, while the API is parked."""
-        left = self._until - self._clock.monotonic()
-        if self.refused and left > 0:
-            raise CredentialsRefused(f"{self.refused}; it will be tried again", retry_after=left)
-
-    def admit(self) -> None:
-        """Check once more; of a parked API, make everybody else wait for the call that now finds out."""
-        self.check()
-        self._until = self._clock.monotonic() + self.SECONDS
-
-    def park(self, words: str) -> None:
-        """Take note of a refusal that is about us."""
-        self.refused = words
-        self._until = self._clock.monotonic() + self.SECONDS
-
-    def lift(self) -> None:
-        """Take note of an answer that is no refusal."""
-        self.refused = ""
-
-
 class SellingPartnerApi:
     """Makes calls for one seller to one of its APIs. `endpoint` is the region's host with its scheme.
 
@@ -90,12 +59,12 @@ class SellingPartnerApi:
         self._endpoint = endpoint.rstrip("/")
         self._user_agent = user_agent
         self._probe = probe
-        self._admission = Admission(limits.clock)
+        self._parking = Parking(limits.clock)
 
     @property
     def refused(self) -> str:
         """Why this API is parked; empty while it is not."""
-        return self._admission.refused
+        return self._parking.refused.get(Parking.EVERYTHING, "")
 
     async def call(self, request: Request, lane: Lane, decode: Callable[[int, bytes], T]) -> T:
         """Wait for a turn, send, and decode.
@@ -103,7 +72,7 @@ class SellingPartnerApi:
         Nothing is sent twice, but for one repeat with a fresh token after a 401 or 403, which have no effect. After
         that it is CredentialsRefused, which parks this API, or Refused when only this call was not liked.
         """
-        self._admission.check()
+        self._parking.check()
         try:
             reply = await self._authorized(request, lane)
             return decode(reply.status, reply.body)
@@ -117,13 +86,13 @@ class SellingPartnerApi:
             self._tokens.drop(token)
             reply, _ = await self._attempt(request, lane)
         if reply.status not in DENIED:
-            self._admission.lift()
+            self._parking.lift()
             return reply
         words = denial(request.operation, reply.status, reply.body)
         if reply.status == 403 and await self._lets_us_in(lane):
-            self._admission.lift()
+            self._parking.lift()
             raise Refused(UNAUTHORIZED, words)
-        self._admission.park(f"amazon {request.operation}: {words}")
+        self._parking.park(f"amazon {request.operation}: {words}")
         raise CredentialsRefused(self.refused)
 
     async def _lets_us_in(self, lane: Lane) -> bool:
@@ -135,7 +104,7 @@ class SellingPartnerApi:
     async def _attempt(self, request: Request, lane: Lane, *, admit: bool = False) -> tuple[Reply, str]:
         await self._limits.acquire(request.operation, lane)
         if admit:
-            self._admission.admit()
+            self._parking.admit()
         token = await self._tokens.token()
         reply = await self._transport.send(
             request.method,

@@ -64,14 +64,9 @@ class LoopPortal:
         )
 
     @property
-    def parked_until(self) -> float | None:
-        """When a refused credential is tried again, in Unix seconds; None while Loop accepts it."""
-        return self._loop.parking.until
-
-    @property
     def parked_scopes(self) -> tuple[str, ...]:
         """What is parked: scopes in Loop's words, "" for the whole key."""
-        return self._loop.parking.parked
+        return tuple(self._loop.parking.refused)
 
     def unpark(self) -> None:
         """Try at once again: the key is another one now."""

@@ -1,15 +1,15 @@
 """One shop's connection to Loop: whose turn it is, who we are, and whether Loop still accepts that."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from adapters.loop_returns.wire_errors import lacks_scope
+from adapters.parking import Parking
 from adapters.rate_limit import LoopLimits
 from adapters.transport import Reply, Transport
-from daemon.errors import CredentialsRefused, RateLimited
+from daemon.errors import RateLimited
 from daemon.ports import Clock, Lane
 
 
@@ -22,6 +22,10 @@ class Scope(StrEnum):
     READ_LABEL_REQUESTS = "Label Requests (Read)"
     WRITE_LABEL_REQUESTS = "Label Requests (Write)"
     LABELS = "Labels (Write)"
+
+
+ASIDE = frozenset({Scope.DEVELOPER_TOOLS, Scope.DESTINATIONS})
+"""What only operators need: labels must not wait for a missing tick there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,62 +59,6 @@ class ApiKey:
     async def headers(self) -> Mapping[str, str]:
         """Return Loop's own header, which is not `Authorization`."""
         return {"X-Authorization": self._reveal()}
-
-
-class Parking:
-    """Remembers a refused credential: no call for five minutes, then one that tries, and so on until one succeeds.
-
-    Loop answers 401 for a key that lacks a scope, too. That parks the scope alone, and so does whatever is only needed
-    by operators: labels must not wait for a missing tick at Developer Tools.
-    """
-
-    SECONDS = 300.0
-    EVERYTHING = ""
-    ASIDE = frozenset({Scope.DEVELOPER_TOOLS, Scope.DESTINATIONS})
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until: dict[str, float] = {}
-        self.keys = 0
-
-    def check(self, scope: Scope) -> None:
-        """Raise CredentialsRefused while calls that need the scope are parked."""
-        left = max(self._until.get(name, -math.inf) for name in (self.EVERYTHING, scope)) - self._clock.monotonic()
-        if left > 0:
-            raise CredentialsRefused(f"Loop refused the API key ({scope}); it will be tried again", retry_after=left)
-
-    def admit(self, scope: Scope) -> None:
-        """Check once more, and make everybody else wait for the call that now tries a parked credential."""
-        self.check(scope)
-        for name in {self.EVERYTHING, scope} & self._until.keys():
-            self._until[name] = self._clock.monotonic() + self.SECONDS
-
-    def park(self, scope: Scope, *, lacks_scope: bool) -> None:
-        """Take note of a 401."""
-        name = scope if lacks_scope or scope in self.ASIDE else self.EVERYTHING
-        self._until[name] = self._clock.monotonic() + self.SECONDS
-
-    def lift(self, scope: Scope) -> None:
-        """Take note of an answer that is not a 401."""
-        self._until.pop(self.EVERYTHING, None)
-        self._until.pop(scope, None)
-
-    def forget(self) -> None:
-        """Take note of a new key: nothing is known against it."""
-        self.keys += 1
-        self._until.clear()
-
-    @property
-    def until(self) -> float | None:
-        """When the last parked call may be tried again, in Unix seconds; None when none is parked."""
-        if not self._until:
-            return None
-        return self._clock.now() + max(self._until.values()) - self._clock.monotonic()
-
-    @property
-    def parked(self) -> tuple[str, ...]:
-        """The scopes that are parked; "" stands for the whole key."""
-        return tuple(sorted(self._until))
 
 
 class LoopConnection:
@@ -151,16 +99,21 @@ class LoopConnection:
         await self._limits.acquire(lane or operation.lane)
         if not parked:
             self.parking.admit(operation.scope)
-        key = self.parking.keys
+        age = self.parking.age
         reply = await self._send(operation, path, body)
         self._limits.observe(reply.headers)
-        if key != self.parking.keys:  # a new one came while this call was under way: the answer says nothing of it
-            return reply
-        if reply.status == 401:
-            self.parking.park(operation.scope, lacks_scope=lacks_scope(reply.body))
-        else:
-            self.parking.lift(operation.scope)
+        if age == self.parking.age:  # else the answer is to a key that has been replaced meanwhile
+            self._learn(operation.scope, reply)
         return reply
+
+    def _learn(self, scope: Scope, reply: Reply) -> None:
+        """Loop answers 401 for a key that lacks a scope, too; that parks the scope alone."""
+        if reply.status != 401:
+            self.parking.lift(scope)
+        elif scope in ASIDE or lacks_scope(reply.body):
+            self.parking.park(f"Loop refused the API key ({scope})", scope)
+        else:
+            self.parking.park("Loop refused the API key")
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
         headers = {"Accept": "application/json", "User-Agent": self._user_agent, **await self._credential.headers()}
