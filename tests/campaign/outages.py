@@ -8,8 +8,7 @@ from typing import Any
 
 from adapters.sandbox import Fault, Sandbox
 from tests.campaign.judge import Ending
-from tests.campaign.kinds import GOOD
-from tests.campaign.scene import Kind, Scene, ended
+from tests.campaign.scene import GOOD, Kind, Scene, ended
 from tests.campaign.simulated import Plan
 from tests.simulation.world import HOUR, World
 

@@ -103,6 +103,8 @@ class Scene:
         await self.inspected(return_id, *conditions)
 
 
+GOOD = "Sellable"
+
 Kind = Callable[[Scene], Awaitable[Sequence[Ending]]]
 
 
