@@ -129,7 +129,8 @@ def _awaiting_inspection(ret: Return, now: float) -> Duty | None:
 
 
 def _inspected(ret: Return, _: float) -> Duty | None:
-    return _tell(ret) or Duty(Act.CONCLUDE)
+    """The words wait for those of the verdict: read and written in one go, that is fewer calls."""
+    return _report(ret) or Duty(Act.CONCLUDE)
 
 
 def _settling(ret: Return, _: float) -> Duty | None:
@@ -155,9 +156,12 @@ def _stuck(ret: Return, now: float) -> Duty | None:
 
 
 def _tell(ret: Return) -> Duty | None:
-    """What the portal has not been told of the parcels and units: words first, then grades and transit."""
-    if owed := _notes(ret):
-        return owed
+    """What the portal has not been told of the parcels and units: words first, then the rest."""
+    return _notes(ret) or _report(ret)
+
+
+def _report(ret: Return) -> Duty | None:
+    """Grades and transit."""
     if gradable_lines(ret):
         return Duty(Act.GRADE_LINES)
     for request in ret.requests:
