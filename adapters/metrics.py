@@ -6,6 +6,7 @@ What an alert watches for is there from the start, with 0: Prometheus does not s
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -54,8 +55,9 @@ class PrometheusMetrics:
             ["shop"],
             registry=registry,
         )
-        self._steps = Counter(
-            "mcfd_steps", "Duties by what came of them.", ["shop", "act", "outcome"], registry=registry
+        # The two that count most: prometheus_client finds a labelled counter anew each time, under a lock.
+        self._steps = cache(
+            Counter("mcfd_steps", "Duties by what came of them.", ["shop", "act", "outcome"], registry=registry).labels
         )
         self._label = Histogram(
             "mcfd_label_seconds",
@@ -63,11 +65,13 @@ class PrometheusMetrics:
             buckets=LABEL_BUCKETS,
             registry=registry,
         )
-        self._calls = Counter(
-            "mcfd_vendor_calls",
-            "Calls to the vendors by their outcome.",
-            ["vendor", "operation", "outcome"],
-            registry=registry,
+        self._calls = cache(
+            Counter(
+                "mcfd_vendor_calls",
+                "Calls to the vendors by their outcome.",
+                ["vendor", "operation", "outcome"],
+                registry=registry,
+            ).labels
         )
         self._call_seconds = Histogram(
             "mcfd_vendor_call_seconds",
@@ -151,7 +155,7 @@ class PrometheusMetrics:
 
     def step(self, shop: str, act: str, outcome: str) -> None:
         """A duty was performed, or not."""
-        self._steps.labels(shop=shop, act=act, outcome=outcome).inc()
+        self._steps(shop, act, outcome).inc()
 
     def moved(self, shop: str, before: State | None, after: State) -> None:
         """A return is in another state now."""
@@ -187,7 +191,7 @@ class PrometheusMetrics:
 
     def call(self, vendor: str, operation: str, outcome: str, seconds: float) -> None:
         """A vendor was called."""
-        self._calls.labels(vendor=vendor, operation=operation, outcome=outcome).inc()
+        self._calls(vendor, operation, outcome).inc()
         self._call_seconds.labels(vendor=vendor).observe(seconds)
 
     def reloaded(self, *, successful: bool) -> None:

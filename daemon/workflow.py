@@ -213,10 +213,7 @@ class Workflow:
         if owed.act is Act.READ_REQUEST and not past_deadline(ret, now):  # webhooks and lists run ahead of the details
             retry_at = now + retry_delay(ret.stumbles, self._jitter())
             return await self._recorder.defer(replace(ret, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=0))
-        instead = let_go(ret, owed, now)
-        if instead is not None:
-            desk.metrics.trouble(f"{owed.act}_refused")
-        return await self._give_up(ret, instead, str(error), desk)
+        return await self._let_go(ret, owed, str(error), desk)
 
     async def _stumble(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
         """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
@@ -235,14 +232,17 @@ class Workflow:
 
     async def _exhausted(self, ret: Return, owed: Duty, problem: str, desk: Desk) -> Return:
         """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
-        goes_on = owed.act is not Act.REPORT_REFUSAL or ret.state is State.STUCK
-        instead = let_go(ret, owed, desk.clock.now()) if goes_on else None
+        if owed.act is Act.REPORT_REFUSAL and ret.state is not State.STUCK:
+            return await self._end(ret, ev.GaveUp(at=desk.clock.now(), problem=problem), desk)
+        return await self._let_go(ret, owed, problem, desk)
+
+    async def _let_go(self, ret: Return, owed: Duty, problem: str, desk: Desk) -> Return:
+        instead = let_go(ret, owed, desk.clock.now())
         if instead is not None:
             desk.metrics.trouble(f"{owed.act}_refused")
-        return await self._give_up(ret, instead, problem, desk)
+        return await self._end(ret, instead or ev.GaveUp(at=desk.clock.now(), problem=problem), desk)
 
-    async def _give_up(self, ret: Return, instead: ev.Event | None, problem: str, desk: Desk) -> Return:
-        event = instead or ev.GaveUp(at=desk.clock.now(), problem=problem)
+    async def _end(self, ret: Return, event: ev.Event, desk: Desk) -> Return:
         if allows(ret.state, type(event)):
             result = await self._recorder.record(_answered(ret), event)
             return ret if isinstance(result, NotYet) else result
@@ -253,7 +253,7 @@ class Workflow:
 
 def _answered(ret: Return) -> Return:
     """A step went well: only failures in a row count."""
-    return replace(ret, attempts=0, stumbles=0)
+    return replace(ret, attempts=0, stumbles=0) if ret.attempts or ret.stumbles else ret
 
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
