@@ -18,8 +18,8 @@ PAGES_AT_ONCE = 500
 # Without the name SQLite would rather read every closed return by `returns_due`, and sort them.
 _ENDED = (
     "SELECT shop, return_id, state FROM returns INDEXED BY returns_to_drop "
-    "WHERE state IN ('closed', 'cancelled', 'expired') AND due_at IS NULL AND coalesce(closed_at, changed_at) < ? "
-    "ORDER BY coalesce(closed_at, changed_at) LIMIT ?"
+    "WHERE (state = 'closed' OR state = 'cancelled' OR state = 'expired') AND due_at IS NULL "
+    "AND coalesce(closed_at, changed_at) < ? ORDER BY coalesce(closed_at, changed_at) LIMIT ?"
 )
 _DROP_DELIVERIES = (
     "DELETE FROM deliveries WHERE (shop, digest) IN "
