@@ -196,8 +196,8 @@ class UnitOfWork(Protocol):
     def keep_dead_letter(self, letter: DeadLetter) -> bool:
         """Keep an unreadable delivery; False when it is kept already."""
 
-    def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of the returns to wake for, longest due first."""
+    def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of the returns to wake for, longest due first."""
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due."""

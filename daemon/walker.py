@@ -6,7 +6,8 @@ looks one second ahead and the task waits for the exact instant, so a round a se
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from math import inf
 
 import structlog
 
@@ -27,32 +28,41 @@ AT_ONCE = 1000
 Ref = tuple[str, str]
 
 
+@dataclass(slots=True)
+class Hand:
+    """One return being walked: until when the walk waits, and what interrupts that."""
+
+    until: float = -inf
+    poke: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class InHand:
     """Which returns are being walked, by whom of several walkers: no return is stepped by two at once."""
 
     def __init__(self) -> None:
-        self._refs: dict[Ref, asyncio.Event] = {}
+        self._hands: dict[Ref, Hand] = {}
 
     def __contains__(self, ref: Ref) -> bool:
-        return ref in self._refs
+        return ref in self._hands
 
-    def take(self, ref: Ref) -> asyncio.Event:
-        """Claim a return; the event is set when somebody wants it looked at now."""
-        return self._refs.setdefault(ref, asyncio.Event())
+    def take(self, ref: Ref) -> Hand:
+        """Claim a return."""
+        return self._hands.setdefault(ref, Hand())
 
     def leave(self, ref: Ref) -> None:
         """Give a return back."""
-        self._refs.pop(ref, None)
+        self._hands.pop(ref, None)
 
-    def poke(self, ref: Ref) -> None:
-        """Interrupt the walk's wait, if the return is being walked."""
-        if ref in self._refs:
-            self._refs[ref].set()
+    def poke(self, ref: Ref, due_at: float) -> None:
+        """Interrupt the walk's wait, if somebody has brought the return forward meanwhile."""
+        hand = self._hands[ref]
+        if due_at < hand.until:
+            hand.poke.set()
 
     def poke_all(self) -> None:
         """Interrupt every wait: the daemon stops."""
-        for poke in self._refs.values():
-            poke.set()
+        for hand in self._hands.values():
+            hand.poke.set()
 
 
 class Walker:
@@ -108,26 +118,25 @@ class Walker:
     async def _round(self, crew: Crew, stop: asyncio.Event) -> None:
         now = self._clock.now()
         try:
-            refs, oldest = await self._store.read(
-                lambda uow: (uow.due(self._states, now + ROUND, self._limit), uow.next_due(self._states))
-            )
+            due = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
         except StoreUnavailable as error:
             log.warning("store.unavailable", service=self.name, error=str(error))
             self._metrics.trouble("store")
             return
-        self._metrics.service_round(self.name, max(0.0, now - oldest) if oldest is not None else 0.0)
-        for ref in refs:
+        self._metrics.service_round(self.name, max(0.0, now - due[0][0]) if due else 0.0)
+        for due_at, shop, return_id in due:
+            ref = shop, return_id
             if ref in self._in_hand:
-                self._in_hand.poke(ref)
+                self._in_hand.poke(ref, due_at)
             elif crew.room and not crew.busy(ref):  # a walk that has just ended is still in the crew for a moment
-                poke = self._in_hand.take(ref)
-                crew.start(ref, lambda ref=ref, poke=poke: self._walk(ref, poke, stop))  # type: ignore[misc]
+                hand = self._in_hand.take(ref)
+                crew.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
 
-    async def _walk(self, ref: Ref, poke: asyncio.Event, stop: asyncio.Event) -> None:
+    async def _walk(self, ref: Ref, hand: Hand, stop: asyncio.Event) -> None:
         try:
             ret = await self._store.read(lambda uow: uow.get(*ref))
             while ret is not None and not stop.is_set() and self._stays(ret):
-                if await self._wait(ret, poke, stop):
+                if await self._wait(ret, hand, stop):
                     ret = await self._store.read(lambda uow: uow.get(*ref))
                 else:
                     ret = await self._workflow.step(ret)
@@ -148,13 +157,14 @@ class Walker:
         soon = ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
         return soon and (ret.state in LABEL_HALF or not self._labels)
 
-    async def _wait(self, ret: Return, poke: asyncio.Event, stop: asyncio.Event) -> bool:
+    async def _wait(self, ret: Return, hand: Hand, stop: asyncio.Event) -> bool:
         """Wait for the due time; True when the return may have changed meanwhile and must be read again."""
-        delay = (ret.due_at or 0.0) - self._clock.now()
+        hand.until = ret.due_at or 0.0
+        delay = hand.until - self._clock.now()
         if delay <= 0:
             return False
-        poke.clear()
-        return await self._clock.wait(poke, delay) or stop.is_set()
+        hand.poke.clear()
+        return await self._clock.wait(hand.poke, delay) or stop.is_set()
 
     def _failed(self, key: Hashable, error: BaseException) -> None:
         self._metrics.trouble("bug")
@@ -169,7 +179,8 @@ async def try_again_now(store: ReturnStore, clock: Clock) -> int:
 
     def work(uow: UnitOfWork) -> int:
         now = clock.now()
-        found = [uow.get(*ref) for ref in uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)]
+        due = uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)
+        found = [uow.get(shop, return_id) for _, shop, return_id in due]
         postponed = [ret for ret in found if ret is not None and ret.stumbles and (ret.due_at or 0.0) > now]
         for ret in postponed:
             uow.defer(replace(ret, due_at=now))

@@ -110,13 +110,12 @@ class SqliteUnitOfWork:
 
     # ---- many returns
 
-    def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of what is due, longest due first; equals in the order of their ids."""
+    def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of what is due, longest due first; equals in the order of their ids."""
         if not states:
             return []
         parameters = [value for state in states for value in (state, now)]
-        rows = self._rows(merged("due_at <= ?", len(states)), *parameters, limit)
-        return [(shop, return_id) for _, shop, return_id in rows]
+        return self._rows(merged("due_at <= ?", len(states)), *parameters, limit)
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due; it may have been due for long."""

@@ -199,7 +199,7 @@ class Stage:
             due = await self.store.read(lambda uow: uow.due(tuple(State), self.clock.now(), 100))
             if not due:
                 return
-            for shop, return_id in due:
+            for _, shop, return_id in due:
                 await self.workflow.step(await self.ret(return_id, shop))
         pytest.fail("the daemon works on without a pause")
 

@@ -340,7 +340,7 @@ class ManyReturns:
         )
 
         def due(limit: int, *states: State) -> Callable[[UnitOfWork], list[str]]:
-            return lambda uow: [return_id for _, return_id in uow.due(states, 30.0, limit)]
+            return lambda uow: [return_id for _, _, return_id in uow.due(states, 30.0, limit)]
 
         assert await store.read(due(9, *WAITING)) == ["longest", "late", "later", "now"]
         assert await store.read(due(2, *WAITING)) == ["longest", "late"]
@@ -348,12 +348,13 @@ class ManyReturns:
         assert await store.read(due(9)) == []
 
     async def test_due_names_the_shop(self, store: ReturnStore):
-        """What is due is named by shop and return id; equals come in the order of these."""
+        """What is due is named by its time, shop and return id; equals come in the order of these."""
         await add(store, make_return(), make_return("r0"), make_return(shop="b"), make_return(shop="a"))
 
         due = await store.read(lambda uow: list(uow.due(WAITING, 1000.0, 9)))
 
-        assert due == [("a", "r1"), ("acme", "r0"), ("acme", "r1"), ("b", "r1")]
+        assert [ref for _, *ref in due] == [["a", "r1"], ["acme", "r0"], ["acme", "r1"], ["b", "r1"]]
+        assert {due_at for due_at, *_ in due} == {make_return().due_at}
 
     async def test_next_due_is_the_earliest_clock(self, store: ReturnStore):
         """The next wake-up is the earliest `due_at` of the asked states; without one there is none."""
