@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.loop_returns.wire_webhooks import TRIGGERS
+from adapters.sqlite.schema import APPLICATION_ID
 from daemon.arguments import Given, OperatorError, Verb, flag, number, text, text_or_none, texts
 from daemon.authorization import Authorization
 from daemon.checkup import Checkup
@@ -19,6 +20,8 @@ from daemon.retention import Forgotten, Periods, Retention
 from daemon.subscriptions import Subscriptions
 
 DATABASE = b"SQLite format 3\0"
+OWNER = slice(68, 72)
+"""Where a database's header says whose it is: https://www.sqlite.org/fileformat2.html#the_database_header"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +101,13 @@ async def _backup(house: House, name: str) -> object:
 
 
 def _check_target(target: Path) -> None:
-    """A file that is no database is not replaced: whoever may ask for backups must not destroy anything by it."""
+    """Only an older backup is replaced: whoever may ask for backups must not destroy anything by it."""
     if not target.is_absolute():
         raise OperatorError(f"{target} is not an absolute path")
     if target.is_dir():
         raise OperatorError(f"{target} is a directory; name a file in it")
     if target.exists() and not _is_replaceable(target):
-        raise OperatorError(f"{target} is there already and is no database; name another file")
+        raise OperatorError(f"{target} is there already and is not a backup of mcfd; name another file")
 
 
 def _is_replaceable(target: Path) -> bool:
@@ -113,9 +116,10 @@ def _is_replaceable(target: Path) -> bool:
         return False
     try:
         with target.open("rb") as file:
-            return file.read(len(DATABASE)) in {DATABASE, b""}
+            header = file.read(OWNER.stop)
     except OSError:
         return False
+    return not header or (header.startswith(DATABASE) and header[OWNER] == APPLICATION_ID.to_bytes(4))
 
 
 def _size(target: Path) -> int:
