@@ -21,6 +21,9 @@ from daemon.errors import AlreadyRunning, ConfigError, McfdError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+OURS = click.Path(path_type=Path, readable=False)
+"""Click would call an unreadable file wrong usage (2), and systemd would start the daemon again and again."""
+
 EX_FAILED = 1
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
@@ -62,14 +65,14 @@ def settings(verb: Callable[P, None]) -> Callable[P, None]:
     """The two options that every verb with a configuration takes."""
     secrets = click.option(
         "--secrets",
-        type=click.Path(path_type=Path),
+        type=OURS,
         default=None,
         metavar="DIR",
         help="Directory of the secret files. Default: $CREDENTIALS_DIRECTORY, else `secrets` beside FILE.",
     )
     config = click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=OURS,
         default=Path("/etc/mcfd/config.yaml"),
         show_default=True,
         metavar="FILE",

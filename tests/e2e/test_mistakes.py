@@ -5,20 +5,26 @@ import base64
 import os
 import signal
 import socket
+import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from adapters.sqlite.lock import StateLock
+from daemon.cli import main
 from tests.e2e.daemon_process import DaemonProcess, Said
 from tests.e2e.world import SHOP, vendors
 
 pytestmark = pytest.mark.timeout(120)
 
+NOBODY = 65534
 NOWHERE = "http://127.0.0.1:9"
 Prepare = Callable[[DaemonProcess], Any]
 
@@ -191,16 +197,20 @@ async def test_a_shadow_without_a_place(daemon, prepare):
 
 
 async def test_a_backup_onto_something_else(daemon, tmp_path):
-    """Whatever is no plain file, or no database, stays what it is."""
-    pipe, text = tmp_path / "pipe", tmp_path / "text"
+    """Whatever is no plain file, or no database of mcfd, stays what it is."""
+    pipe, text, foreign = tmp_path / "pipe", tmp_path / "text", tmp_path / "books.db"
     os.mkfifo(pipe)
     text.write_text("precious")
-    for target in (pipe, text):
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE books (title)")
+    before = foreign.read_bytes()
+    for target in (pipe, text, foreign):
         said = await told(daemon, "backup", str(target), *where(daemon))
         assert said.status == 1
-        assert "is there already and is no database" in said.stderr
+        assert "is there already and is not a backup of mcfd" in said.stderr
     assert pipe.is_fifo()
     assert text.read_text() == "precious"
+    assert foreign.read_bytes() == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
@@ -222,6 +232,28 @@ async def test_permissions(daemon, what):
         path.chmod(0o700)
     assert said.status == 78
     assert path.name in said.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a while")
+@pytest.mark.parametrize("option", ["--config", "--secrets"])
+def test_what_another_user_may_not_read(tmp_path, option):
+    """A configuration or a directory of secrets that is closed to us is wrong configuration, so that systemd leaves it at that."""
+    config, secrets = tmp_path / "config.yaml", tmp_path / "secrets"
+    config.write_text("public_url: x")
+    secrets.mkdir()
+    closed = config if option == "--config" else secrets
+    with tempfile.TemporaryDirectory() as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        closed = closed.rename(Path(open_to_all) / closed.name)
+        closed.chmod(0)
+        where = {"--config": str(config), "--secrets": str(secrets)} | {option: str(closed)}
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            said = CliRunner().invoke(main, ["check", *(word for pair in where.items() for word in pair)])
+        finally:
+            os.setresuid(0, 0, 0)
+    assert said.exit_code == 78, said.output
+    assert f"{closed} cannot be" in said.output
 
 
 # ---- what runs, and what does not
