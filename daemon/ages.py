@@ -25,12 +25,13 @@ class Ages:
         self._secret_since: float | None = None
         self._authorized_since: float | None = None
 
-    async def look(self, client_secrets: Sequence[str]) -> None:
-        """Take note of what is in use now: the newest client secret first."""
+    async def look(self, client_secrets: Sequence[str], *, noting: bool = True) -> None:
+        """Take note of what is in use now: the newest client secret first. Without `noting` only read."""
         token = self._tokens.current()
-        self._secret_since = await self._first_seen("amazon_client_secret", client_secrets)
+        self._secret_since = await self._first_seen("amazon_client_secret", client_secrets, noting=noting)
         if token is None or self._tokens.from_file:
-            self._authorized_since = await self._first_seen("amazon_refresh_token", [token] if token else [])
+            tokens = [token] if token else []
+            self._authorized_since = await self._first_seen("amazon_refresh_token", tokens, noting=noting)
         else:
             about = await self._store.read(lambda uow: uow.mark(AUTHORIZED_MARK))
             self._authorized_since = json.loads(about)["at"] if about else None
@@ -46,15 +47,18 @@ class Ages:
     def _days(self, since: float | None) -> float:
         return math.nan if since is None else (self._clock.now() - since) / DAY
 
-    async def _first_seen(self, name: str, secrets: Sequence[str]) -> float | None:
+    async def _first_seen(self, name: str, secrets: Sequence[str], *, noting: bool) -> float | None:
         now, mark = self._clock.now(), f"first-seen/{name}"
         digests = [hashlib.sha256(secret.encode()).hexdigest() for secret in secrets]
 
-        def work(uow: UnitOfWork) -> dict[str, float]:
+        def read(uow: UnitOfWork) -> dict[str, float]:
             known = json.loads(uow.mark(mark) or "{}")
-            seen = {digest: known.get(digest, now) for digest in digests}
+            return {digest: known.get(digest, now) for digest in digests}
+
+        def note(uow: UnitOfWork) -> dict[str, float]:
+            seen = read(uow)
             uow.set_mark(mark, json.dumps(seen))
             return seen
 
-        seen = await self._store.transact(work)
+        seen = await (self._store.transact(note) if noting else self._store.read(read))
         return seen[digests[0]] if digests else None

@@ -108,7 +108,11 @@ class ServiceEnded(McfdError):
 
 
 class AlreadyRunning(McfdError):
-    """Another daemon holds the state directory."""
+    """Another daemon holds the state directory; `holder` is its process id in words, where that is known."""
+
+    def __init__(self, text: str, holder: str = "") -> None:
+        super().__init__(text)
+        self.holder = holder
 
 
 class ConfigError(McfdError):
@@ -117,3 +121,7 @@ class ConfigError(McfdError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class NoDatabase(ConfigError):
+    """Nothing to read yet: mcfd has never been started here."""

@@ -36,8 +36,13 @@ class House:
     ages: Ages
 
 
-async def open_house(stack: AsyncExitStack, current: Current, clock: Clock, metrics: PrometheusMetrics) -> House:
-    """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable."""
+async def open_house(
+    stack: AsyncExitStack, current: Current, clock: Clock, metrics: PrometheusMetrics, *, noting: bool = True
+) -> House:
+    """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable.
+
+    Without `noting` nothing is written: whoever only looks must not be the first to see a secret.
+    """
     path = current.settings.store.path
     stack.enter_context(StateLock(path.parent))
     store = await open_store(path)
@@ -49,7 +54,7 @@ async def open_house(stack: AsyncExitStack, current: Current, clock: Clock, metr
     except McfdError as error:  # a lost key must not keep the webhooks out
         log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
     ages = Ages(store, clock, tokens)
-    await ages.look(current.client_secrets)
+    await ages.look(current.client_secrets, noting=noting)
     vendors = await connect(stack, current, clock, partial(tell_of_call, metrics), refresh_token=tokens.current)
     metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
     return House(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from adapters.clock import SystemClock
 from adapters.metrics import PrometheusMetrics
@@ -13,10 +14,11 @@ from daemon.arguments import Verb
 from daemon.checkup import Checkup
 from daemon.choices import timings
 from daemon.current import Current
-from daemon.errors import AlreadyRunning, ConfigError, StoreUnavailable
+from daemon.errors import AlreadyRunning, ConfigError, McfdError, NoDatabase, StoreUnavailable
 from daemon.house import open_house
 from daemon.housekeeping import housekeeping, retention
 from daemon.operator import Operator
+from daemon.ports import Clock
 
 READ = frozenset({"status", "show"})
 """Verbs that need the store and nothing else."""
@@ -27,19 +29,38 @@ async def opened(loaded: Loaded, verb: str) -> AsyncIterator[Verb]:
     """Do what the daemon would do, under its lock. Raises ConfigError, AlreadyRunning, McfdError."""
     current, clock = Current(loaded), SystemClock()
     async with AsyncExitStack() as stack:
-        if verb in READ:
-            stack.enter_context(StateLock(current.settings.store.path.parent))
-            store = await stack.enter_async_context(await open_store(current.settings.store.path))
-            shops = frozenset(current.settings.shops)
-            yield Operator(store, clock, timings(current.settings), {}, shops=shops).verbs()[verb]
-            return
         try:
-            house = await open_house(stack, current, clock, PrometheusMetrics(__version__))
+            verbs = await _verbs(stack, current, clock, verb)
         except (AlreadyRunning, ConfigError, StoreUnavailable) as error:
             if verb != "doctor":
                 raise
-            checkup = Checkup(current, clock, problem=str(error))
-            yield lambda _: checkup.run()
-            return
-        verbs: Mapping[str, Verb] = housekeeping(house, retention(house), None)
+            verbs = {verb: examining(current, clock, error)}
         yield verbs[verb]
+
+
+def examining(current: Current, clock: Clock, problem: McfdError) -> Verb:
+    """The doctor without a store; `problem` says why."""
+    checkup = Checkup(current, clock, problem=problem)
+    return lambda _: checkup.run()
+
+
+async def _verbs(stack: AsyncExitStack, current: Current, clock: Clock, verb: str) -> Mapping[str, Verb]:
+    """Reads what the daemon keeps and makes nothing: root's files would be closed to the daemon's user."""
+    path = current.settings.store.path
+    _look_for(path)
+    if verb in READ:
+        stack.enter_context(StateLock(path.parent))
+        store = await stack.enter_async_context(await open_store(path))
+        return Operator(store, clock, timings(current.settings), {}, shops=frozenset(current.settings.shops)).verbs()
+    house = await open_house(stack, current, clock, PrometheusMetrics(__version__), noting=False)
+    return housekeeping(house, retention(house), None)
+
+
+def _look_for(path: Path) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        if path.parent.is_dir():
+            raise NoDatabase([f"{path}: there is no database yet; the first start of mcfd makes it"]) from None
+    except OSError:
+        pass  # which the lock tells in words

@@ -1,5 +1,6 @@
 """One daemon per state directory: a lock that the kernel lets go when its holder dies."""
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -26,7 +27,8 @@ class StateLock:
         except BlockingIOError:
             holder = _pid(fd)
             os.close(fd)
-            raise AlreadyRunning(f"another mcfd{holder} holds {self._path}") from None
+            text = f"another mcfd{holder} holds {self._path}: stop it first, or give this one another store.path"
+            raise AlreadyRunning(text, holder) from None
         except OSError as error:
             os.close(fd)
             raise ConfigError([f"{self._path}: cannot be locked ({error.strerror}): use a local disk"]) from error
@@ -52,16 +54,43 @@ class StateLock:
 
 
 def _open(path: Path) -> int:
-    directory = path.parent
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return _make(path)
+    except FileExistsError:
+        return _take(path)
     except FileNotFoundError:
-        problem = f"{directory}: no such directory: create it, owned by the user that runs mcfd, mode 0700"
+        problem = f"{path.parent}: no such directory: create it, owned by the user that runs mcfd, mode 0700"
     except NotADirectoryError:
-        problem = f"{directory}: is not a directory: store.path must name a file inside a directory"
+        problem = f"{path.parent}: is not a directory: store.path must name a file inside a directory"
     except OSError as error:
-        problem = f"{directory}: cannot be written ({error.strerror}): mcfd needs a directory of its own"
+        problem = _unwritable(path.parent, error)
     raise ConfigError([problem])
+
+
+def _make(path: Path) -> int:
+    """A new file; made by root, it is given to whom the directory belongs, whose daemon has to open it, too."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+    return fd
+
+
+def _take(path: Path) -> int:
+    """The file that is there; a link could lead root to any file of the machine."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError:
+        problem = f"{path}: belongs to another user; run chown --reference={path.parent} {path}"
+    except OSError as error:
+        problem = _unwritable(path.parent, error)
+    raise ConfigError([problem])
+
+
+def _unwritable(directory: Path, error: OSError) -> str:
+    if error.errno == errno.EROFS:
+        return f"{directory}: is on a read-only file system; remount it, or change store.path"
+    return f"{directory}: cannot be written ({error.strerror}): mcfd needs a directory of its own"
 
 
 def _pid(fd: int) -> str:

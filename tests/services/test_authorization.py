@@ -191,3 +191,10 @@ async def test_ages_are_counted_from_the_first_sight(desk, store):
     await desk.ages.look(["new secret"])
     desk.clock.advance(86400.0)
     assert round(desk.ages.authorization_days()) == 1
+
+
+async def test_whoever_only_looks_leaves_no_mark(desk, store):
+    """Without noting, a secret that was not seen before counts from now, and is not remembered."""
+    await desk.ages.look(["secret"], noting=False)
+    assert round(desk.ages.secret_days()) == 0
+    assert await store.read(lambda uow: uow.mark("first-seen/amazon_client_secret")) is None

@@ -12,6 +12,7 @@ import pytest
 from adapters.sqlite.lock import StateLock
 from daemon.errors import AlreadyRunning, ConfigError
 
+NOBODY = 65534
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys, time
@@ -83,3 +84,55 @@ def test_a_read_only_directory_is_the_operators():
         finally:
             os.seteuid(user)
             Path(name).chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_belongs_to_the_directorys_user(tmp_path):
+    """A lock that root was the first to take can be taken by the daemon's user afterwards."""
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with StateLock(tmp_path):
+        (file,) = tmp_path.iterdir()
+        assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_lock_of_somebody_else_is_told_with_its_remedy():
+    """A lock in our directory that we may not open is told apart from a directory that takes no files."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        StateLock(directory).acquire()
+        os.chown(directory, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(ConfigError) as caught:
+                StateLock(directory).acquire()
+        finally:
+            os.seteuid(0)
+    lock = directory / "mcfd.lock"
+    assert str(caught.value) == f"{lock}: belongs to another user; run chown --reference={directory} {lock}"
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
+    """Whoever may write the directory cannot have root write into another file."""
+    precious = tmp_path / "precious"
+    precious.write_text("words")
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "mcfd.lock").symlink_to(precious)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        StateLock(state).acquire()
+    assert precious.read_text() == "words"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_read_only_file_system_is_told_as_one(tmp_path):
+    """Nobody looks for a wrong owner where the whole disk takes no writes."""
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "none", tmp_path], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(ConfigError, match="is on a read-only file system; remount it"):
+            StateLock(tmp_path).acquire()
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
