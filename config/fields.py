@@ -57,6 +57,13 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def url(self) -> str:
+        """Where a program on this machine finds it: a wildcard binds there, too."""
+        unspecified = _is_ip(self.host) and ipaddress.ip_address(self.host).is_unspecified
+        host = ("::1" if ":" in self.host else "127.0.0.1") if unspecified else self.host
+        return f"http://{Address(host, self.port)}"
+
+    @property
     def is_local(self) -> bool:
         """Only this machine can reach it."""
         return self.host == "localhost" or (_is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback)

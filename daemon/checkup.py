@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from adapters.certificate import read_certificate
 from adapters.loop_returns.wire_webhooks import TRIGGERS
+from adapters.ops_client import TokenRefused
 from adapters.sqlite.store import SqliteStore
 from adapters.transport import Call, Transport, open_session
 from daemon import __version__
@@ -33,21 +33,29 @@ from daemon.doctor import (
     trouble,
     warn,
 )
-from daemon.errors import McfdError, Refused, Unavailable
+from daemon.errors import AlreadyRunning, McfdError, NoDatabase, Refused, Unavailable
 from daemon.house import House
 from daemon.ports import Clock
+from daemon.rekeying import keys_fit
 from daemon.shop_doctor import ShopPatient, examine_shop
 from daemon.subscriptions import Subscriptions
 from daemon.vendors import USER_AGENT, Vendors, connect
 
 ROBOTS = b"User-agent: *\nDisallow: /\n"
+FORWARDED = "let the reverse proxy forward /webhooks/loop/, /labels/, /oauth/ and /robots.txt to listen.public"
 
 
 class Checkup:
     """One visit. `house` is None when the store cannot be opened; `problem` then says why."""
 
     def __init__(
-        self, current: Current, clock: Clock, *, house: House | None = None, running: bool = False, problem: str = ""
+        self,
+        current: Current,
+        clock: Clock,
+        *,
+        house: House | None = None,
+        running: bool = False,
+        problem: McfdError | None = None,
     ) -> None:
         self._current = current
         self._clock = clock
@@ -125,15 +133,37 @@ class Checkup:
         )
 
     async def _daemon(self) -> Sequence[Line]:
+        ops = self._current.settings.listen.ops
+        match self._problem:
+            case TokenRefused():
+                return [fail("daemon", "ops token", str(self._problem), "")]
+            case AlreadyRunning(holder=holder):
+                text = f"mcfd runs{holder}, but not at listen.ops {ops.url}"
+                return [fail("daemon", "process", text, "restart it, or name its --config")]
         if self._running:
             return [ok("daemon", "process", f"mcfd {__version__} runs")]
         return [warn("daemon", "process", "it does not run", "start it: `systemctl start mcfd`, or `mcfd run`")]
 
     async def _stored(self) -> Sequence[Line]:
-        if self._store is not None:
-            shops = self._current.settings.shops
-            return [*await examine_store(self._store), *await examine_returns(self._store, shops)]
-        return [fail("store", "file", self._problem, f"put {_folder(self._current)} right")]
+        match self._problem:
+            case AlreadyRunning() | TokenRefused():  # the daemon has it
+                return []
+            case NoDatabase():
+                return [warn("store", "file", "there is no database yet", "the first start of mcfd makes it")]
+        if self._house is None:
+            return [fail("store", "file", str(self._problem), "")]
+        shops = self._current.settings.shops
+        return [
+            *await examine_store(self._house.store),
+            await self._keys(self._house),
+            *await examine_returns(self._house.store, shops),
+        ]
+
+    async def _keys(self, house: House) -> Line:
+        if await keys_fit(house.store, house.vault):
+            return ok("store", "vault keys", "they open what is kept")
+        todo = "put it back below the new one; if it is lost, `mcfd purge --rekey` tells how much is lost with it"
+        return fail("store", "vault keys", "they lack the key that the store was sealed under", todo)
 
     async def _public(self, session: aiohttp.ClientSession) -> Sequence[Line]:
         """From here to ourselves through the internet, the proxy and its TLS, as Loop and shoppers come."""
@@ -147,7 +177,7 @@ class Checkup:
             return [trouble("public_url", "reach", error, "check public_url and the reverse proxy")]
         if reply.status != 200 or reply.body != ROBOTS or reply.header("X-Robots-Tag") != "noindex":
             text = f"something else answers at {url} (status {reply.status})"
-            return [fail("public_url", "reach", text, "let the reverse proxy forward every path to listen.public")]
+            return [fail("public_url", "reach", text, FORWARDED)]
         return [ok("public_url", "reach", f"{url} answers as mcfd")]
 
     async def _certificate(self) -> Sequence[Line]:
@@ -169,7 +199,3 @@ class Checkup:
             return warn("public_url", "reach", text, "start mcfd and ask again")
         todo = "check DNS, the certificate, the firewall and the reverse proxy in front of listen.public"
         return fail("public_url", "reach", text, todo)
-
-
-def _folder(current: Current) -> Path:
-    return current.settings.store.path.parent

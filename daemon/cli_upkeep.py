@@ -30,8 +30,8 @@ def doctor(config: Path, secrets: Path | None, as_json: bool) -> None:
 
     Asks both vendors, with and without the daemon running. Exits 0 only when nothing fails; warnings do not count.
     """
-    loaded = quietly(config, secrets)
-    answered = answer(loaded, "doctor", {}, offline=True, busy="asking both vendors …")
+    with working("asking both vendors …"):
+        answered: Any = run_loop(commands.doctor(quietly(config, secrets)))
     show(answered, tables.doctor, as_json=as_json)
     if not answered["ok"]:
         sys.exit(EX_FAILED)

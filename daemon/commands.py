@@ -89,8 +89,7 @@ async def asking(loaded: Loaded, verb: str, *, offline: bool) -> AsyncIterator[V
     """One verb of the running daemon; when there is none and the verb can do without, under the state lock."""
     from adapters import ops_client
 
-    ops = loaded.settings.listen.ops
-    url = f"http://{ops.host if ops.host != '0.0.0.0' else '127.0.0.1'}:{ops.port}"  # noqa: S104 - a wildcard is no address
+    url = loaded.settings.listen.ops.url
     token = loaded.secrets.ops_token.get_secret_value()
     if not offline or await ops_client.answers(url):
         yield partial(ops_client.ask, url, token, verb, timeout=LONG if verb in LONG_VERBS else SHORT)
@@ -105,6 +104,20 @@ async def ask(loaded: Loaded, verb: str, arguments: Mapping[str, object], *, off
     """Ask once. Raises NotRunning, DaemonSaid, or what the verb raises offline."""
     async with asking(loaded, verb, offline=offline) as answer:
         return await answer(arguments)
+
+
+async def doctor(loaded: Loaded) -> object:
+    """The whole examination; a daemon that does not take our token is one more finding."""
+    from adapters.ops_client import TokenRefused
+
+    try:
+        return await ask(loaded, "doctor", {}, offline=True)
+    except TokenRefused as refusal:
+        from adapters.clock import SystemClock
+        from daemon.current import Current
+        from daemon.offline import examining
+
+        return await examining(Current(loaded), SystemClock(), refusal)({})
 
 
 async def export(loaded: Loaded, report: str, since: float, take: Callable[[list[Any]], None]) -> None:

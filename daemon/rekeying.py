@@ -47,14 +47,21 @@ def purpose(value: SealedValue) -> str:
 
 async def prove_keys(store: ReturnStore, box: SecretBox) -> None:
     """Raise ConfigError when no key opens what this store was sealed under, rather than fail at every label."""
-    sealed = await store.read(lambda uow: uow.mark(PROOF_MARK))
-    if sealed is None:
+    if not await keys_fit(store, box):
+        raise ConfigError([KEY_GONE])
+    if await store.read(lambda uow: uow.mark(PROOF_MARK)) is None:
         await store.transact(lambda uow: uow.set_mark(PROOF_MARK, _proof(box)))
-        return
-    try:
-        box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), PROOF_MARK)
-    except McfdError:
-        raise ConfigError([KEY_GONE]) from None
+
+
+async def keys_fit(store: ReturnStore, box: SecretBox) -> bool:
+    """Whether a key opens what this store was sealed under; any does before the first start."""
+    sealed = await store.read(lambda uow: uow.mark(PROOF_MARK))
+    if sealed is not None:
+        try:
+            box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), PROOF_MARK)
+        except McfdError:
+            return False
+    return True
 
 
 def _proof(box: SecretBox) -> str:

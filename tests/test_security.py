@@ -217,7 +217,7 @@ async def test_the_command_line_follows_no_redirect():
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
             with pytest.raises(DaemonSaid):
-                await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "touch", {})
+                await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "touch", {}, timeout=10.0)
         finally:
             await runner.cleanup()
         assert calls == []

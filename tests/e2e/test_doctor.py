@@ -1,5 +1,8 @@
 """`mcfd doctor`: what it sees, what it says, and that it changes nothing."""
 
+import base64
+import os
+
 import pytest
 from aiohttp import test_utils, web
 
@@ -113,7 +116,8 @@ async def test_without_the_daemon(tmp_path):
         found = verdicts(first)
         assert found["daemon", "process"] == "warn"
         assert found["public_url", "reach"] == "warn"
-        assert found["store", "file"] == "ok"
+        assert lines(first)["store", "file"] == ("warn", "there is no database yet")
+        assert list(w.daemon.state.iterdir()) == []
         assert found["amazon", "token"] == "ok"
         assert (first.status, first.json["ok"]) == (0, True)
         asked = w.sandbox.calls()
@@ -121,18 +125,47 @@ async def test_without_the_daemon(tmp_path):
         assert {c["vendor"] for c in asked} == {"lwa", "amazon", "loop"}
 
 
-async def test_a_store_that_is_not_to_be_had(tmp_path):
-    """When another process holds the state directory the doctor says so and looks at everything else."""
+async def test_a_daemon_that_listens_elsewhere(tmp_path):
+    """A daemon that holds the store but is not where the configuration says is told as such, not as a bad store."""
     async with vendors(tmp_path) as w:
         w.daemon.write_files()
+        async with await open_store(w.daemon.state / "mcfd.db"):
+            pass
         with StateLock(w.daemon.state):
             said = await w.daemon.cli("doctor", "--json")
         found = lines(said)
         assert said.status == 1
-        assert found["store", "file"][0] == "fail"
-        assert "holds" in found["store", "file"][1]
+        holder = f"mcfd runs (pid {os.getpid()}), but not at listen.ops http://127.0.0.1:9"
+        assert found["daemon", "process"] == ("fail", holder)
+        assert ("store", "file") not in found
         assert found["amazon", "role"][0] == "ok"
         assert "Traceback" not in said.stderr
+
+
+async def test_a_daemon_that_takes_another_token(tmp_path):
+    """With a wrong ops token the doctor says so, and looks at what he can see without the daemon."""
+    async with vendors(tmp_path) as w:
+        await w.daemon.start()
+        w.daemon.secrets["ops_token"] = "another-token-of-the-same-length"
+        said = await w.daemon.cli("doctor", "--json")
+        verdict, text = lines(said)["daemon", "ops token"]
+        assert (said.status, verdict) == (1, "fail")
+        assert "name the daemon's --secrets" in text
+        assert lines(said)["amazon", "role"][0] == "ok"
+
+
+async def test_the_vault_keys_of_another_store(tmp_path):
+    """Keys that do not open the store are found before the start that they would prevent, and nothing is written."""
+    async with vendors(tmp_path) as w:
+        await w.daemon.start()
+        assert await w.daemon.sigterm() == 0
+        right = await w.daemon.cli("doctor", "--json")
+        assert verdicts(right)["store", "vault keys"] == "ok"
+        before = (w.daemon.state / "mcfd.db").read_bytes()
+        w.daemon.secrets["vault_keys"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
+        wrong = await w.daemon.cli("doctor", "--json")
+        assert verdicts(wrong)["store", "vault keys"] == "fail"
+        assert (w.daemon.state / "mcfd.db").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from adapters.sqlite.lock import StateLock
+from adapters.sqlite.store import open_store
 from daemon.cli import main
 from tests.e2e.daemon_process import DaemonProcess, Said
 from tests.e2e.world import SHOP, vendors
@@ -48,6 +49,13 @@ def daemon(tmp_path: Path) -> DaemonProcess:
     made = DaemonProcess(tmp_path, config, secrets)
     made.write_files()
     return made
+
+
+@pytest.fixture
+async def stopped(daemon: DaemonProcess) -> DaemonProcess:
+    """The same, and mcfd was started here before."""
+    async with await open_store(daemon.state / "mcfd.db"):
+        return daemon
 
 
 async def told(daemon: DaemonProcess, *arguments: str) -> Said:
@@ -174,7 +182,6 @@ def _store(path: str) -> Prepare:
         (_state_is_a_file, "is not a directory: store.path must name a file inside a directory"),
         (_garbage, "is not a database: check store.path"),
         (_store("mcfd.db"), "store.path"),
-        (_store("/sys/mcfd.db"), "cannot be written"),
     ],
 )
 @pytest.mark.parametrize("verb", ["run", "status"])
@@ -184,6 +191,25 @@ async def test_what_is_not_there_or_something_else(daemon, prepare, text, verb):
     said = await told(daemon, verb, *where(daemon))
     assert (said.status, said.stdout) == (78, "")
     assert text in said.stderr
+
+
+async def test_a_directory_that_takes_no_files(daemon):
+    """A place in which the database cannot be made exits 78 at the start."""
+    _store("/sys/mcfd.db")(daemon)
+    said = await told(daemon, "run", *where(daemon))
+    assert said.status == 78
+    assert "cannot be written" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "verb", [["status"], ["show", "7"], ["webhooks", "sync"], ["export"], ["purge"], ["backup", "/tmp/mcfd.db"]]
+)
+async def test_before_the_first_start(daemon, verb):
+    """Without a database a verb says that there is none yet, and makes nothing that the daemon could not open."""
+    said = await told(daemon, *verb, *where(daemon))
+    assert (said.status, said.stdout) == (78, "")
+    assert "mcfd.db: there is no database yet; the first start of mcfd makes it" in said.stderr
+    assert list(daemon.state.iterdir()) == []
 
 
 @pytest.mark.parametrize("prepare", [_no_state, _state_is_a_file, _store("/sys/mcfd.db")])
@@ -196,7 +222,7 @@ async def test_a_shadow_without_a_place(daemon, prepare):
     assert "see store.path" in said.stderr
 
 
-async def test_a_backup_onto_something_else(daemon, tmp_path):
+async def test_a_backup_onto_something_else(stopped, tmp_path):
     """Whatever is no plain file, or no database of mcfd, stays what it is."""
     pipe, text, foreign = tmp_path / "pipe", tmp_path / "text", tmp_path / "books.db"
     os.mkfifo(pipe)
@@ -205,7 +231,7 @@ async def test_a_backup_onto_something_else(daemon, tmp_path):
         connection.execute("CREATE TABLE books (title)")
     before = foreign.read_bytes()
     for target in (pipe, text, foreign):
-        said = await told(daemon, "backup", str(target), *where(daemon))
+        said = await told(stopped, "backup", str(target), *where(stopped))
         assert said.status == 1
         assert "is there already and is not a backup of mcfd" in said.stderr
     assert pipe.is_fifo()
@@ -215,8 +241,9 @@ async def test_a_backup_onto_something_else(daemon, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 @pytest.mark.parametrize("what", ["config", "secrets", "secret", "state", "database"])
-async def test_permissions(daemon, what):
+async def test_permissions(stopped, what):
     """What mcfd's user may not read or write exits 78 and is named."""
+    daemon = stopped
     await told(daemon, "status", *where(daemon))
     path = {
         "config": daemon.config_file,
@@ -275,19 +302,19 @@ def test_what_another_user_may_not_read(tmp_path, option):
         (["backup", "/nonexistent/mcfd.db"], "No such file or directory"),
     ],
 )
-async def test_without_a_daemon(daemon, arguments, text):
+async def test_without_a_daemon(stopped, arguments, text):
     """What needs a daemon, a vendor or a return that is not there exits 1, in one line."""
-    said = await told(daemon, *arguments, *where(daemon))
+    said = await told(stopped, *arguments, *where(stopped))
     assert (said.status, said.stdout) == (1, "")
     assert text in said.stderr
     assert len(said.stderr.splitlines()) == 1
 
 
-async def test_the_state_directory_is_held(daemon):
+async def test_the_state_directory_is_held(stopped):
     """While another process holds the state directory every verb that needs it exits 75 and says who."""
-    with StateLock(daemon.state):
+    with StateLock(stopped.state):
         for verb in (["run"], ["status"], ["export"], ["purge"]):
-            said = await told(daemon, *verb, *where(daemon))
+            said = await told(stopped, *verb, *where(stopped))
             assert said.status == 75
             assert f"another mcfd (pid {os.getpid()}) holds" in said.stderr
 

@@ -233,6 +233,22 @@ def test_addresses(text: str, host: str, port: int, *, local: bool) -> None:
     assert (address, str(address), address.is_local) == (Address(host, port), text, local)
 
 
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("127.0.0.1:9108", "http://127.0.0.1:9108"),
+        ("[::1]:9108", "http://[::1]:9108"),
+        ("0.0.0.0:9108", "http://127.0.0.1:9108"),
+        ("[::]:9108", "http://[::1]:9108"),
+        ("[0:0::0]:9108", "http://[::1]:9108"),
+        ("localhost:1", "http://localhost:1"),
+    ],
+)
+def test_where_the_command_line_finds_a_listener(text: str, url: str) -> None:
+    """The URL of an address has brackets around IPv6, and a wildcard is reached on this machine."""
+    assert settings(listen={"ops": text}).listen.ops.url == url
+
+
 def test_settings_can_be_read_again() -> None:
     """Settings taken apart and put together again are the same, addresses included."""
     listen = settings(listen={"public": "[::1]:80"}).listen
