@@ -137,41 +137,45 @@ class AmazonLimits:
         "listReturnReasonCodes",
         "getPackageTrackingDetails",
     )
-    SHIPPING = ("getRates", "purchaseShipment", "getShipmentDocuments", "cancelShipment", "getTracking")
+    SHIPPING = (
+        "getRates",
+        "purchaseShipment",
+        "getShipmentDocuments",
+        "cancelShipment",
+        "getTracking",
+        "getCarrierAccountFormInputs",
+    )
 
     def __init__(
         self,
         clock: Clock,
         limits: Mapping[str, tuple[float, float]],
         *,
-        default: tuple[float, float] = (2.0, 30.0),
-        on_throttle: Callable[[str, float], None] = lambda _operation, _seconds: None,
         jitter: Jitter = random.random,
     ) -> None:
-        """Take (rate per second, burst) per operation; `on_throttle(operation, seconds)` hears of each pause."""
+        """Take (rate per second, burst) of the operations for which it is not the published one."""
         self.clock = clock
-        self._jitter = jitter
-        self._on_throttle = on_throttle
-        self._default = default
-        published = dict.fromkeys(self.FULFILLMENT, default) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
+        published = dict.fromkeys(self.FULFILLMENT, (2.0, 30.0)) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
         self._limits = published | dict(limits)
         # Made now, not at the first call: they fill while nobody needs them.
-        self._buckets = {operation: self._new_bucket(*limit) for operation, limit in self._limits.items()}
+        self._buckets = {
+            operation: TokenBucket(clock, *self._within(*limit), jitter=jitter)
+            for operation, limit in self._limits.items()
+        }
 
     async def acquire(self, operation: str, lane: Lane) -> None:
         """Wait for a turn."""
-        await self._bucket(operation).acquire(lane)
+        await self._buckets[operation].acquire(lane)
 
     def observe(self, operation: str, headers: Mapping[str, str]) -> None:
         """Take over the rate that Amazon says it applies, lower or higher; what cannot be one is ignored."""
         rate = _positive(headers.get("x-amzn-RateLimit-Limit"))
         if rate is not None:
-            burst = self._limits.get(operation, self._default)[1]
-            self._bucket(operation).set_rate(*self._within(rate, burst))
+            self._buckets[operation].set_rate(*self._within(rate, self._limits[operation][1]))
 
     def throttled(self, operation: str, retry_after: float | None) -> None:
         """Hold back all callers of the operation after a 429."""
-        self._on_throttle(operation, self._bucket(operation).pause(retry_after or 0.0))
+        self._buckets[operation].pause(retry_after or 0.0)
 
     def close(self) -> None:
         """Give no more turns: whoever waits, or comes, gets Transient."""
@@ -181,14 +185,6 @@ class AmazonLimits:
     def levels(self) -> dict[str, float]:
         """Return how many calls of each operation could go at once."""
         return {operation: bucket.level() for operation, bucket in self._buckets.items()}
-
-    def _bucket(self, operation: str) -> TokenBucket:
-        if operation not in self._buckets:
-            self._buckets[operation] = self._new_bucket(*self._default)
-        return self._buckets[operation]
-
-    def _new_bucket(self, rate: float, burst: float) -> TokenBucket:
-        return TokenBucket(self.clock, *self._within(rate, burst), jitter=self._jitter)
 
     def _within(self, rate: float, burst: float) -> tuple[float, float]:
         return rate * self.RATE_MARGIN, max(1.0, burst - rate * self.ARRIVAL_JITTER)

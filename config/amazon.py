@@ -70,8 +70,9 @@ Operation = Literal[
     "getShipmentDocuments",
     "cancelShipment",
     "getTracking",
+    "getCarrierAccountFormInputs",
 ]
-"""The operations of SP-API that mcfd calls, by Amazon's names."""
+"""The operations of SP-API that can be limited, by Amazon's names; getPackageTrackingDetails is never called yet."""
 
 
 def _not_something_else(*, others: Mapping[str, str]) -> AfterValidator:

@@ -146,6 +146,7 @@ class App:
 
     def _authorization(self, house: House) -> Authorization:
         async def authorized() -> None:
+            house.vendors.unpark_amazon()
             await house.ages.look(self._current.client_secrets)
             await self._try_again(house)
 
@@ -233,6 +234,8 @@ class App:
             desk.policy = shop_policy(shop, change.settings, change.secrets)
             if change.secrets.loop_api_keys[shop] != keys[shop]:
                 house.vendors.portals[shop].unpark()
+        if any(name.startswith("secret amazon_") for name in change.taken):
+            house.vendors.unpark_amazon()
         await house.ages.look(self._current.client_secrets)
         await self._try_again(house)
 

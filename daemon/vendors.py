@@ -55,6 +55,12 @@ class Vendors:
         for limits in self.loop_limits.values():
             limits.close()
 
+    def unpark_amazon(self) -> None:
+        """Try at once again: the seller's credentials are others now."""
+        self.network.unpark()
+        if self.postage is not None:
+            self.postage.unpark()
+
     def refuses(self, connection: str) -> bool:
         """Whether a connection is parked."""
         return connection in self.refusals()
@@ -115,7 +121,6 @@ async def connect(
         buckets,
         endpoint=current.settings.amazon.sp_api_url,
         marketplace_id=current.settings.amazon.marketplace_id,
-        user_agent=USER_AGENT,
     )
     portals = {
         name: _portal(name, transport(vendor="loop"), limits, current, clock) for name, limits in loop_limits.items()
@@ -145,7 +150,6 @@ def _postage(
         buckets,
         endpoint=amazon.sp_api_url,
         business_id=amazon.shipping.business_id,
-        user_agent=USER_AGENT,
     )
     return ReturnServicePostage(
         shipping, service_id=service_id.get_secret_value(), label_format=amazon.shipping.label_format
@@ -180,7 +184,6 @@ def _portal(name: str, transport: Transport, limits: LoopLimits, current: Curren
         api_url=shop.api_url,
         api_version=shop.api_version,
         api_key=partial(current.loop_api_key, name),
-        user_agent=USER_AGENT,
         processor=shop.grade_processor,
     )
 

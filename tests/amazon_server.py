@@ -22,15 +22,20 @@ class Asked:
 
 
 class ScriptedServer:
-    """Gives its answers in order: (status, body) or (status, body, headers), or DROP to hang up without one."""
+    """Gives its answers in order: (status, body) or (status, body, headers), or DROP to hang up without one.
+
+    `when_asked` holds what else is to happen meanwhile, by the number of the request.
+    """
 
     def __init__(self, *answers):
         self.answers = list(answers)
         self.asked = []
+        self.when_asked = {}
         self.url = ""
 
     async def answer(self, request):
         self.asked.append(Asked(request.method, request.raw_path, request.headers.copy(), await request.read()))
+        self.when_asked.pop(len(self.asked), lambda: None)()
         script = self.answers.pop(0)
         if script is DROP:
             request.transport.abort()
@@ -62,12 +67,16 @@ class WatchedLimits(AmazonLimits):
         clock = FakeClock()
         self.turns = []
         self.pauses = []
-        super().__init__(clock, {}, on_throttle=lambda operation, _seconds: self.pauses.append(operation))
+        super().__init__(clock, {})
         clock.advance(3600)
 
     async def acquire(self, operation, lane):
         self.turns.append((operation, lane))
         await super().acquire(operation, lane)
+
+    def throttled(self, operation, retry_after):
+        self.pauses.append(operation)
+        super().throttled(operation, retry_after)
 
 
 @dataclass

@@ -256,7 +256,6 @@ async def test_another_credential_than_a_key_fits():
                 clock,
                 base_url=f"http://127.0.0.1:{runner.addresses[0][1]}",
                 credential=Bearer(),
-                user_agent="test",
             )
             await loop.call(Operation("thing", "GET", Scope.RETURNS), "/thing")
     finally:

@@ -1,6 +1,7 @@
 """How every call to the Selling Partner API is made: its turn, its token, one fresh token, its words for a refusal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -8,7 +9,7 @@ from adapters.amazon_mcf.envelope import UNAUTHORIZED, denial
 from adapters.parking import Parking
 from adapters.rate_limit import AmazonLimits
 from adapters.transport import Reply, Transport
-from daemon.errors import CredentialsRefused, RateLimited, Refused
+from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused
 from daemon.ports import Lane
 
 T = TypeVar("T")
@@ -39,8 +40,8 @@ class Request:
 class SellingPartnerApi:
     """Makes calls for one seller to one of its APIs. `endpoint` is the region's host with its scheme.
 
-    `probe` is a call that any seller with the role may make; None where no call holds anything that Amazon could find
-    odd. Amazon answers 403 to odd ids as well as to a seller without the role, and only the probe tells which it was.
+    `probe` makes a call that any seller with the role may make. Amazon answers 403 to odd ids as well as to a seller
+    without the role, and only the probe tells which it was.
     """
 
     def __init__(
@@ -50,14 +51,12 @@ class SellingPartnerApi:
         limits: AmazonLimits,
         *,
         endpoint: str,
-        user_agent: str,
-        probe: Request | None = None,
+        probe: Callable[[], Request],
     ) -> None:
         self._transport = transport
         self._tokens = tokens
         self._limits = limits
         self._endpoint = endpoint.rstrip("/")
-        self._user_agent = user_agent
         self._probe = probe
         self._parking = Parking(limits.clock)
 
@@ -66,6 +65,10 @@ class SellingPartnerApi:
         """Why this API is parked; empty while it is not."""
         return self._parking.refused.get(Parking.EVERYTHING, "")
 
+    def unpark(self) -> None:
+        """Try at once again: the credentials are others now."""
+        self._parking.forget()
+
     async def call(self, request: Request, lane: Lane, decode: Callable[[int, bytes], T]) -> T:
         """Wait for a turn, send, and decode.
 
@@ -73,51 +76,67 @@ class SellingPartnerApi:
         that it is CredentialsRefused, which parks this API, or Refused when only this call was not liked.
         """
         self._parking.check()
-        try:
-            reply = await self._authorized(request, lane)
+        reply = await self._authorized(request, lane)
+        with self._heeding_limits(request.operation):
             return decode(reply.status, reply.body)
-        except RateLimited as limited:
-            self._limits.throttled(request.operation, limited.retry_after)
-            raise
 
     async def _authorized(self, request: Request, lane: Lane) -> Reply:
+        age = self._parking.age
         reply, token = await self._attempt(request, lane, admit=True)
         if reply.status in DENIED:
             self._tokens.drop(token)
+            age = self._parking.age
             reply, _ = await self._attempt(request, lane)
         if reply.status not in DENIED:
-            self._parking.lift()
+            if age == self._parking.age:
+                self._parking.lift()
             return reply
         words = denial(request.operation, reply.status, reply.body)
-        if reply.status == 403 and await self._lets_us_in(lane):
+        raise self._blamed(words, age, request.operation, let_in=await self._lets_us_in(lane))
+
+    def _blamed(self, words: str, age: int, operation: str, *, let_in: bool) -> McfdError:
+        """Blame this call where the probe was let in, else us, which parks; replaced credentials tell nothing."""
+        words_of_us = f"amazon {operation}: {words}"
+        if age != self._parking.age:
+            return CredentialsRefused(words_of_us)
+        if let_in:
             self._parking.lift()
-            raise Refused(UNAUTHORIZED, words)
-        self._parking.park(f"amazon {request.operation}: {words}")
-        raise CredentialsRefused(self.refused)
+            return Refused(UNAUTHORIZED, words)
+        self._parking.park(words_of_us)
+        return CredentialsRefused(words_of_us)
 
     async def _lets_us_in(self, lane: Lane) -> bool:
-        if self._probe is None:
-            return False
-        reply, _ = await self._attempt(self._probe, lane)
-        return reply.status not in DENIED
+        """Only a success tells that we are let in: what else there may be, a 404 say, comes without any role."""
+        reply, _ = await self._attempt(self._probe(), lane)
+        return reply.status < 300
 
     async def _attempt(self, request: Request, lane: Lane, *, admit: bool = False) -> tuple[Reply, str]:
         await self._limits.acquire(request.operation, lane)
         if admit:
             self._parking.admit()
         token = await self._tokens.token()
-        reply = await self._transport.send(
-            request.method,
-            self._endpoint + request.path,
-            operation=request.operation,
-            headers=self._headers(request, token),
-            body=request.body,
-        )
+        with self._heeding_limits(request.operation):
+            reply = await self._transport.send(
+                request.method,
+                self._endpoint + request.path,
+                operation=request.operation,
+                headers=self._headers(request, token),
+                body=request.body,
+            )
         self._limits.observe(request.operation, reply.headers)
         return reply, token
 
+    @contextmanager
+    def _heeding_limits(self, operation: str) -> Iterator[None]:
+        """Hold the operation back when Amazon says that it was called too often, by status or in a body."""
+        try:
+            yield
+        except RateLimited as limited:
+            self._limits.throttled(operation, limited.retry_after)
+            raise
+
     def _headers(self, request: Request, token: str) -> dict[str, str]:
-        headers = {"x-amz-access-token": token, "user-agent": self._user_agent, "accept": "application/json"}
+        headers = {"x-amz-access-token": token, "accept": "application/json"}
         if request.body is not None:
             headers["content-type"] = "application/json"
         return headers | dict(request.headers)

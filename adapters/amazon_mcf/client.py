@@ -22,17 +22,19 @@ class McfNetwork:
         *,
         endpoint: str,
         marketplace_id: str,
-        user_agent: str,
     ) -> None:
-        since_now = wire.orders_path(limits.clock.now(), "")
-        probe = Request(operation=wire.LIST_ORDERS, method="GET", path=since_now)
-        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, user_agent=user_agent, probe=probe)
+        self._clock = limits.clock
+        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, probe=self._probe)
         self._marketplace_id = marketplace_id
 
     @property
     def refused(self) -> str:
         """Why Fulfillment Outbound is parked; empty while it is not."""
         return self._api.refused
+
+    def unpark(self) -> None:
+        """Try at once again: the credentials are others now."""
+        self._api.unpark()
 
     async def order(self, order_id: str, lane: Lane) -> FulfillmentOrder | None:
         """Read one fulfillment order; None when Amazon knows none, and for a blank id, whose path is the list's."""
@@ -43,8 +45,7 @@ class McfNetwork:
 
     async def orders_since(self, since: float, next_token: str) -> OrderPage:
         """Read one page of the orders changed since, in Unix seconds."""
-        request = Request(operation=wire.LIST_ORDERS, method="GET", path=wire.orders_path(since, next_token))
-        return await self._api.call(request, Lane.BACKGROUND, wire.decode_page)
+        return await self._api.call(_listing(since, next_token), Lane.BACKGROUND, wire.decode_page)
 
     async def reason_codes(self, sku: str) -> Sequence[str]:
         """Read the return reasons that Amazon allows for a SKU in our marketplace."""
@@ -61,3 +62,11 @@ class McfNetwork:
             body=wire.encode_create(units),
         )
         return await self._api.call(request, Lane.SHOPPER, wire.decode_created)
+
+    def _probe(self) -> Request:
+        """The orders since now: next to nothing to list, and no id that could be odd."""
+        return _listing(self._clock.now(), "")
+
+
+def _listing(since: float, next_token: str) -> Request:
+    return Request(operation=wire.LIST_ORDERS, method="GET", path=wire.orders_path(since, next_token))

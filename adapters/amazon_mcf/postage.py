@@ -43,6 +43,10 @@ class ReturnServicePostage:
         """Why Amazon Shipping is parked; empty while it is not."""
         return self._shipping.refused
 
+    def unpark(self) -> None:
+        """Try at once again: the credentials are others now."""
+        self._shipping.unpark()
+
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
         """The rate whose service is the return service. Raises Refused when a shopper could not print its label."""
         quote = await self._shipping.rates(_rate_request(order), self._service_id)

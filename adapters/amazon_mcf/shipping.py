@@ -25,15 +25,19 @@ class AmazonShipping:
         *,
         endpoint: str,
         business_id: str,
-        user_agent: str,
     ) -> None:
-        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, user_agent=user_agent)
         self._business = {"x-amzn-shipping-business-id": business_id}
+        probe = Request(operation=wire.LIST_INPUTS, method="GET", path=wire.INPUTS_PATH, headers=self._business)
+        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, probe=lambda: probe)
 
     @property
     def refused(self) -> str:
         """Why Amazon Shipping is parked; empty while it is not."""
         return self._api.refused
+
+    def unpark(self) -> None:
+        """Try at once again: the credentials are others now."""
+        self._api.unpark()
 
     async def rates(self, parcel: RateRequest, service_id: str) -> Quote:
         """Ask what a service takes for one parcel; a refusal never repeats the shopper's name or address."""

@@ -30,10 +30,12 @@ from daemon.errors import Refused
 BASE = "/shipping/v2"
 RATES_PATH = f"{BASE}/shipments/rates"
 PURCHASE_PATH = f"{BASE}/shipments"
+INPUTS_PATH = f"{BASE}/carrierAccountFormInputs"  # holds nothing of ours: a known-good call
 GET_RATES = "getRates"
 PURCHASE = "purchaseShipment"
 GET_DOCUMENTS = "getShipmentDocuments"
 CANCEL = "cancelShipment"
+LIST_INPUTS = "getCarrierAccountFormInputs"
 
 SAYS_EXPIRED = re.compile(r"token(has|is|was)?(already)?expired|expired(request)?token")
 SAYS_CONFLICT = re.compile(r"idempoten")

@@ -49,7 +49,6 @@ class LoopPortal:
         api_url: str,
         api_version: str,
         api_key: str | Callable[[], str],
-        user_agent: str,
         processor: str,
     ) -> None:
         self._api_version = api_version
@@ -60,7 +59,6 @@ class LoopPortal:
             clock,
             base_url=f"{api_url.rstrip('/')}/{wire_writes.segment(api_version)}",
             credential=ApiKey(api_key),
-            user_agent=user_agent,
         )
 
     @property

@@ -62,7 +62,7 @@ class ApiKey:
 
 
 class LoopConnection:
-    """Calls Loop's API for one shop. `base_url` has the version in it; `user_agent` names us."""
+    """Calls Loop's API for one shop. `base_url` has the version in it."""
 
     def __init__(
         self,
@@ -72,13 +72,11 @@ class LoopConnection:
         *,
         base_url: str,
         credential: Credential,
-        user_agent: str,
     ) -> None:
         self._transport = transport
         self._limits = limits
         self._base_url = base_url
         self._credential = credential
-        self._user_agent = user_agent
         self.parking = Parking(clock)
 
     async def call(
@@ -116,7 +114,7 @@ class LoopConnection:
             self.parking.park("Loop refused the API key")
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent, **await self._credential.headers()}
+        headers = {"Accept": "application/json", **await self._credential.headers()}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

@@ -7,7 +7,7 @@ from aiohttp import web
 from adapters.sandbox.amazon_http import AmazonDoor
 from adapters.sandbox.listener import Route, read_json
 from adapters.sandbox.options import SandboxOptions
-from adapters.sandbox.refusals import VendorError, amazon_error, amazon_failure, invalid_input
+from adapters.sandbox.refusals import Json, VendorError, amazon_error, amazon_failure, invalid_input
 from adapters.sandbox.shipping_desk import ShippingDesk
 
 BASE = "/shipping/v2"
@@ -15,6 +15,24 @@ BUSINESSES = frozenset(
     f"AmazonShipping_{name}" for name in ("US", "IN", "UK", "UAE", "SA", "EG", "IT", "ES", "FR", "JP")
 )
 DEFAULT_BUSINESS = "AmazonShipping_UK"
+LINKABLE: Json = {
+    "carrierId": "FedEx",
+    "linkableAccountTypes": [
+        {
+            "accountType": "SHIPPER_ACCOUNT",
+            "carrierAccountInputs": [
+                {
+                    "descriptionLocalizationKey": "accountNumberDescriptionString",
+                    "name": "ACCOUNT_NUMBER",
+                    "inputType": "TEXTBOX",
+                    "isMandatory": True,
+                    "isConfidential": True,
+                    "isHidden": False,
+                }
+            ],
+        }
+    ],
+}
 
 
 class ShippingVendor:
@@ -36,6 +54,7 @@ class ShippingVendor:
             Route("GET", f"{BASE}/shipments/{{shipment_id}}/documents", "getShipmentDocuments", self._documents),
             Route("PUT", f"{BASE}/shipments/{{shipment_id}}/cancel", "cancelShipment", self._cancel),
             Route("GET", f"{BASE}/tracking", "getTracking", self._tracking),
+            Route("GET", f"{BASE}/carrierAccountFormInputs", "getCarrierAccountFormInputs", self._form_inputs),
         )
 
     def admit(self, request: web.Request, operation: str) -> None:
@@ -77,6 +96,9 @@ class ShippingVendor:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         return web.json_response({"payload": self._desk.cancel(request.match_info["shipment_id"])})
+
+    async def _form_inputs(self, _: web.Request) -> web.Response:
+        return web.json_response({"linkableCarriersList": [LINKABLE]})  # no payload around it, says the model
 
     async def _tracking(self, request: web.Request) -> web.Response:
         payload = self._desk.tracking(request.query.get("trackingId"), request.query.get("carrierId"))

@@ -98,7 +98,7 @@ def client(
 ) -> McfNetwork:
     """The client as the daemon makes it."""
     limits = AmazonLimits(clock, {OPERATION: (rate, burst)})
-    return McfNetwork(transport, HeldTokens(), limits, endpoint=url, marketplace_id="M", user_agent=USER_AGENT)
+    return McfNetwork(transport, HeldTokens(), limits, endpoint=url, marketplace_id="M")
 
 
 # ---- in real time, over HTTP

@@ -97,8 +97,23 @@ async def test_credentials_are_repaired_without_a_restart(tmp_path):
         assert not await _parked(w)
 
 
-async def _parked(w: World) -> bool:
-    return (await w.daemon.metrics())[f'mcfd_connection_parked{{connection="loop/{SHOP}"}}'] == 1
+async def test_an_api_of_amazons_is_tried_again_once_its_credentials_are_others(tmp_path):
+    """A role that was missing and came with another client secret is used at once, not five minutes later."""
+    async with vendors(tmp_path) as w:
+        await w.daemon.start()
+        w.subscribe()
+        w.sandbox.set_faults([Fault(vendor="amazon", kind="status", status=403)])
+        waiting = w.submit("#6705", SOCK)
+        await until("the API is parked", lambda: _parked(w, "amazon/outbound"))
+        w.sandbox.set_faults()
+        w.daemon.secrets["amazon_client_secret"] += "\n" + fresh_secret("older")
+        await reload(w)
+        assert not await _parked(w, "amazon/outbound")
+        await w.labelled(waiting)
+
+
+async def _parked(w: World, connection: str = f"loop/{SHOP}") -> bool:
+    return (await w.daemon.metrics())[f'mcfd_connection_parked{{connection="{connection}"}}'] == 1
 
 
 async def test_systemd_hears_of_it(tmp_path):

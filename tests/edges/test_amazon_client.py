@@ -2,7 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -35,9 +37,7 @@ async def network(*answers):
     """Open a network against a server that gives these answers."""
 
     def make(transport, tokens, limits, url):
-        return McfNetwork(
-            transport, tokens, limits, endpoint=url + "/", marketplace_id="ATVPDKIKX0DER", user_agent=USER_AGENT
-        )
+        return McfNetwork(transport, tokens, limits, endpoint=url + "/", marketplace_id="ATVPDKIKX0DER")
 
     async with bench(make, *answers) as opened:
         yield opened
@@ -175,11 +175,42 @@ async def test_only_one_call_finds_out_whether_a_parked_api_is_open_again():
 
 
 async def test_second_401_blames_the_credentials():
-    """A fresh token that is not accepted is the operator's business."""
-    async with network((403, DENIED), (401, b"<html>")) as n:
+    """A fresh token that gets nobody in is the operator's business."""
+    async with network((403, DENIED), (401, b"<html>"), (401, b"<html>")) as n:
         with pytest.raises(CredentialsRefused, match="getFulfillmentOrder: status 401"):
             await n.client.order("A", Lane.SHOPPER)
-        assert len(n.server.asked) == 2
+        assert len(n.server.asked) == 3
+
+
+async def test_the_probe_lists_the_orders_of_its_own_moment():
+    """However long the daemon runs, the probe asks for next to nothing."""
+    async with network((403, DENIED), (403, DENIED), (200, sample("orders_last_page.json"))) as n:
+        n.limits.clock.advance(90 * 86400)
+        with pytest.raises(Refused):
+            await n.client.order("A", Lane.SHOPPER)
+        asked_since = parse_qs(urlsplit(n.server.asked[2].target).query)["queryStartDate"][0]
+        assert datetime.fromisoformat(asked_since).timestamp() == int(n.limits.clock.now())
+
+
+async def test_what_was_put_right_is_tried_at_once():
+    """Other credentials end the five minutes."""
+    async with network(*[(403, DENIED)] * 3, (200, sample("order.json"))) as n:
+        with pytest.raises(CredentialsRefused):
+            await n.client.order("A", Lane.SHOPPER)
+        n.client.unpark()
+        assert n.client.refused == ""
+        assert await n.client.order("A", Lane.SHOPPER) is not None
+
+
+@pytest.mark.parametrize("probed", [(403, DENIED), (200, sample("orders_last_page.json"))])
+async def test_an_answer_to_replaced_credentials_says_nothing(probed):
+    """A denial that was under way when they were replaced neither parks the new ones nor ends the call for good."""
+    async with network((403, DENIED), (403, DENIED), probed, (200, sample("order.json"))) as n:
+        n.server.when_asked[2] = n.client.unpark
+        with pytest.raises(CredentialsRefused):
+            await n.client.order("A", Lane.SHOPPER)
+        assert n.client.refused == ""
+        assert await n.client.order("A", Lane.SHOPPER) is not None
 
 
 async def test_429_pauses_the_operation_for_everybody():

@@ -121,7 +121,6 @@ async def bench(loop: Loop) -> AsyncIterator[Bench]:
             api_url=loop.url + "/",
             api_version="2026-10",
             api_key=lambda: KEY,
-            user_agent="mcfd/1",
             processor="mcfd@example.net",
         )
         yield Bench(portal, loop, clock, limits, calls)
@@ -170,7 +169,7 @@ async def test_the_headers_say_who_we_are(bench):
     for headers in (reading, writing):
         assert headers["X-Authorization"] == KEY
         assert headers["Accept"] == "application/json"
-        assert headers["User-Agent"] == "mcfd/1"
+        assert headers["User-Agent"] == "mcfd-tests"
         assert "Authorization" not in headers
     assert writing["Content-Type"] == "application/json"
     assert reading.get("Content-Type") is None
@@ -574,7 +573,6 @@ async def test_the_key_is_hidden_and_may_be_text(bench):
         api_url=bench.loop.url,
         api_version="2026-07",
         api_key=KEY,
-        user_agent="mcfd/1",
         processor="p",
     )
     bench.loop.say([])

@@ -77,7 +77,6 @@ async def desk(*, service_id="", label_format="PDF", timeout=5.0, **options):
             AmazonLimits(CLOCK, dict.fromkeys(OPERATIONS, (500, 500))),
             endpoint=sandbox.amazon_url,
             business_id=sandbox.options.shipping_business_id,
-            user_agent=USER_AGENT,
         )
         wanted = service_id or sandbox.options.return_service_id
         try:
@@ -349,7 +348,6 @@ async def shop(api_version):
             api_url=sandbox.loop_url,
             api_version=api_version,
             api_key=sandbox.options.loop_api_key,
-            user_agent=USER_AGENT,
             processor="mcfd@example.com",
         )
         return_id = sandbox.submit_return("#1001", [ReturnLine(sku="SOCK"), ReturnLine(sku="CAP")])

@@ -80,6 +80,14 @@ async def test_the_business_must_be_the_accounts():
         assert error_of(await out.shipping("POST", "/shipments/rates", rates_request(), headers=odd))[0] == 400
 
 
+async def test_whoever_may_use_shipping_is_told_what_carriers_want():
+    """The inputs of carriers' accounts need no parameters, but the role and the account's business."""
+    async with outside() as out:
+        (carrier,) = (await out.shipping("GET", "/carrierAccountFormInputs")).body["linkableCarriersList"]
+        assert carrier["linkableAccountTypes"][0]["carrierAccountInputs"][0]["name"] == "ACCOUNT_NUMBER"
+        assert error_of(await out.amazon("GET", "/shipping/v2/carrierAccountFormInputs")) == (403, "Unauthorized")
+
+
 async def test_a_label_is_a_pdf():
     """A purchase returns the label as base64: a PDF whose cross references point at its objects."""
     async with outside() as out:

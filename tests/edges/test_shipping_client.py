@@ -12,7 +12,7 @@ from daemon.domain.orders import PostalAddress
 from daemon.domain.returns import Transit
 from daemon.errors import CredentialsRefused, RateLimited, Refused, Unavailable
 from daemon.ports import Lane
-from tests.amazon_server import DROP, USER_AGENT, bench
+from tests.amazon_server import DROP, bench
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
 BUSINESS = "AmazonShipping_US"
@@ -40,7 +40,7 @@ async def shop(*answers):
     """Open a shop against a server that gives these answers."""
 
     def make(transport, tokens, limits, url):
-        return AmazonShipping(transport, tokens, limits, endpoint=url, business_id=BUSINESS, user_agent=USER_AGENT)
+        return AmazonShipping(transport, tokens, limits, endpoint=url, business_id=BUSINESS)
 
     async with bench(make, *answers) as opened:
         yield opened
@@ -108,13 +108,41 @@ async def test_fresh_token_keeps_the_idempotency_key():
         assert [asked.headers["x-amz-access-token"] for asked in s.server.asked] == ["token-1", "token-2"]
 
 
-async def test_missing_role_parks_amazon_shipping():
-    """Without the Shipping role Amazon answers 403 to everything: this API is parked, and needs no probe to tell."""
-    async with shop(*[(403, b'{"message": "Forbidden"}')] * 2) as s:
-        with pytest.raises(CredentialsRefused, match="getRates"):
-            await s.client.rates(PARCEL, "std-us-swa-mfn")
+FORBIDDEN = (403, b'{"message": "Forbidden"}')
+INPUTS = (200, b'{"linkableCarriersList": []}')
+
+
+@pytest.mark.parametrize("probed", [FORBIDDEN, (404, b"{}"), (400, b"{}")])
+async def test_missing_role_parks_amazon_shipping(probed):
+    """Where a call that holds nothing odd does not succeed either, Shipping is parked: nobody calls for five minutes."""
+    async with shop(FORBIDDEN, FORBIDDEN, probed) as s:
+        for _ in range(2):
+            with pytest.raises(CredentialsRefused, match="getRates"):
+                await s.client.rates(PARCEL, "std-us-swa-mfn")
         assert "getRates" in s.client.refused
-        assert len(s.server.asked) == 2
+        probe = s.server.asked[2]
+        assert (probe.method, probe.target) == ("GET", "/shipping/v2/carrierAccountFormInputs")
+        assert probe.headers["x-amzn-shipping-business-id"] == BUSINESS
+        assert len(s.server.asked) == 3
+
+
+async def test_one_odd_call_is_refused_and_the_next_good_one_goes_through():
+    """A 403 that is about one parcel alone ends that call, and keeps no other label from being bought."""
+    async with shop(FORBIDDEN, FORBIDDEN, INPUTS, (200, sample("purchase.json"))) as s:
+        with pytest.raises(Refused) as refused:
+            await s.client.tracking("T", "C")
+        assert refused.value.code == "Unauthorized"
+        assert s.client.refused == ""
+        assert (await s.client.purchase(b"{}", "key-1")).shipment_id
+
+
+async def test_a_limited_probe_pauses_the_probe_alone():
+    """A 429 to the probe is about its own operation; the call that it asked for is not held back."""
+    async with shop(FORBIDDEN, FORBIDDEN, (429, b"")) as s:
+        with pytest.raises(RateLimited):
+            await s.client.tracking("T", "C")
+        assert s.limits.pauses == ["getCarrierAccountFormInputs"]
+        assert s.limits.levels()["getTracking"] > 1
 
 
 async def test_expired_quote_is_told_by_its_code():

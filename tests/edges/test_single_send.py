@@ -93,8 +93,8 @@ async def clients(url: str) -> AsyncIterator[Clients]:
         transport = Transport(session, vendor="vendor", timeout=5.0, on_call=lambda _call: None)
         tokens, limits = HeldTokens(), WatchedLimits()
         yield Clients(
-            McfNetwork(transport, tokens, limits, endpoint=url, marketplace_id="M", user_agent=USER_AGENT),
-            AmazonShipping(transport, tokens, limits, endpoint=url, business_id="B", user_agent=USER_AGENT),
+            McfNetwork(transport, tokens, limits, endpoint=url, marketplace_id="M"),
+            AmazonShipping(transport, tokens, limits, endpoint=url, business_id="B"),
             LoopPortal(
                 transport,
                 LoopLimits(clock),
@@ -102,7 +102,6 @@ async def clients(url: str) -> AsyncIterator[Clients]:
                 api_url=url,
                 api_version="2026-10",
                 api_key="key",
-                user_agent=USER_AGENT,
                 processor="mcfd@example.com",
             ),
         )

@@ -69,7 +69,6 @@ async def wires(**options):
             AmazonLimits(CLOCK, dict.fromkeys(OPERATIONS, (500, 500))),
             endpoint=sandbox.amazon_url,
             marketplace_id=sandbox.options.marketplace_id,
-            user_agent=USER_AGENT,
         )
         try:
             yield Wires(sandbox, network)

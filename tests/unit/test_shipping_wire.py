@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.amazon_mcf import shipment, shipping_wire, tracking_wire
+from adapters.rate_limit import AmazonLimits
 from daemon.domain.orders import PostalAddress
 from daemon.domain.returns import Transit
 from daemon.errors import ContractBroken, Refused, Transient
@@ -574,9 +575,9 @@ def test_operations_of_shipping_are_named_as_amazon_names_them():
     """The names are those of the model: limits, metrics and messages use them."""
     names = (
         *(shipping_wire.GET_RATES, shipping_wire.PURCHASE, shipping_wire.GET_DOCUMENTS, shipping_wire.CANCEL),
-        tracking_wire.GET_TRACKING,
+        *(tracking_wire.GET_TRACKING, shipping_wire.LIST_INPUTS),
     )
-    assert names == ("getRates", "purchaseShipment", "getShipmentDocuments", "cancelShipment", "getTracking")
+    assert names == AmazonLimits.SHIPPING
 
 
 def test_tracking_without_summary_says_nothing():
