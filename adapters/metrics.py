@@ -37,6 +37,7 @@ class PrometheusMetrics:
         Info("mcfd_build", "The version that runs.", registry=registry).info({"version": version})
         self._started = Gauge("mcfd_start_timestamp_seconds", "When the process started.", registry=registry)
         self._returns = Gauge("mcfd_returns", "Returns by shop and state.", ["shop", "state"], registry=registry)
+        self._held = Gauge("mcfd_returns_held", "Returns that wait for an order.", ["shop"], registry=registry)
         self._webhooks = Counter(
             "mcfd_webhooks", "Webhook deliveries by what became of them.", ["shop", "outcome"], registry=registry
         )
@@ -172,6 +173,12 @@ class PrometheusMetrics:
         for shop in shops:
             for outcome in ALARMING:
                 self._webhooks.labels(shop=shop, outcome=outcome)
+
+    def holds(self, shops: Iterable[str], counts: Mapping[str, int]) -> None:
+        """How many returns wait for an order, for these shops and those that have some."""
+        self._held.clear()
+        for shop in {*shops, *counts}:
+            self._held.labels(shop=shop).set(counts.get(shop, 0))
 
     def label_delivered(self, seconds: float) -> None:
         """A label reached the portal."""

@@ -24,7 +24,7 @@ from daemon.current import Current
 from daemon.errors import McfdError
 from daemon.hosting import LabelHosting
 from daemon.house import House, closing, open_house
-from daemon.housekeeping import Online, housekeeping, retention
+from daemon.housekeeping import Online, count_held, housekeeping, retention
 from daemon.intake import Intake, verified_mark
 from daemon.listeners import offering, open_ops, open_public
 from daemon.operator import Operator
@@ -215,6 +215,7 @@ class App:
             metrics=self._metrics,
         )
         services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, house)}
+        services["held returns"] = partial(count_held, house)
         if self._watchdog is not None:
             services["watchdog"] = self._services.watchdog(house, self._notifier, self._watchdog)
         return services

@@ -11,11 +11,10 @@ from daemon.arguments import instant
 from daemon.domain.returns import State
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.ports import Clock, FulfillmentNetwork, Lane
-from daemon.upkeep import UpkeepStore
+from daemon.upkeep import AT_REST, UpkeepStore
 
 DAY = 86400.0
 GIGABYTE = 1024**3
-AT_REST = frozenset({State.CLOSED, State.CANCELLED})
 CLOCK_WARN, CLOCK_FAIL = 30.0, 300.0
 SECRET_WARN, SECRET_LIVES = 150, 180
 AUTHORIZATION_WARN, AUTHORIZATION_LIVES = 330, 365
@@ -206,6 +205,9 @@ async def examine_returns(store: UpkeepStore, shops: Collection[str]) -> Sequenc
     if stuck:
         todo = "`mcfd status` names them; then `mcfd retry` or `mcfd resolve`"
         lines = [warn("store", "returns", f"{open_ones.total()} open, {stuck} of them stuck", todo)]
+    if held := sum((await store.survey(lambda keep: keep.held_counts())).values()):
+        todo = "`mcfd status` names them; `mcfd match` says what was tried, `mcfd link` names the order"
+        lines.append(warn("store", "held returns", f"{held} wait for an order", todo))
     gone = {shop: count for shop, count in open_ones.items() if count and shop not in shops}
     if gone:
         names = ", ".join(f"{shop} ({count})" for shop, count in sorted(gone.items()))

@@ -1,5 +1,6 @@
 """The part of the composition root that gives operators their verbs beside those on single returns."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from daemon.reasons import Reasons
 from daemon.rekeying import Rekeying
 from daemon.retention import Forgotten, Periods, Retention
 from daemon.subscriptions import Subscriptions
+from daemon.supervisor import run_every
+
+HELD_COUNTED_EVERY = 300.0
+"""Seconds."""
 
 DATABASE = b"SQLite format 3\0"
 OWNER = slice(68, 72)
@@ -86,6 +91,16 @@ def housekeeping(house: House, clearing: Retention, online: Online | None) -> di
         "authorize": authorize,
         "doctor": lambda _: Checkup(house.current, house.clock, house=house, running=online is not None).run(),
     }
+
+
+async def count_held(house: House, stop: asyncio.Event) -> None:
+    """Keep the gauge of held returns; now and then, for a scrape must not read the store."""
+
+    async def count() -> None:
+        counts = await house.store.survey(lambda keep: keep.held_counts())
+        house.metrics.holds(house.current.settings.shops, counts)
+
+    await run_every(HELD_COUNTED_EVERY, count, name="held returns", clock=house.clock, stop=stop)
 
 
 def _policies(house: House) -> Mapping[str, ShopPolicy]:

@@ -18,12 +18,12 @@ from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
 from daemon.errors import Refused
-from daemon.ports import Clock, Lane, ReturnStore, UnitOfWork
+from daemon.ports import Clock, Lane, UnitOfWork
+from daemon.upkeep import AT_REST, UpkeepStore
 
 log = structlog.get_logger(__name__)
 
 LISTED = 50
-AT_REST = frozenset({State.CLOSED, State.CANCELLED})
 
 
 class Operator:
@@ -31,7 +31,7 @@ class Operator:
 
     def __init__(
         self,
-        store: ReturnStore,
+        store: UpkeepStore,
         clock: Clock,
         timings: Timings,
         desks: Mapping[str, Desk],
@@ -69,6 +69,7 @@ class Operator:
         counts, due, stuck = await self._store.read(
             lambda uow: (uow.counts(), uow.next_due(tuple(State)), uow.listing((State.STUCK,), LISTED))
         )
+        held = await self._store.survey(lambda keep: keep.held(LISTED))
         by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
         for (shop, state), count in counts.items():
             by_state[state] += count
@@ -81,6 +82,10 @@ class Operator:
             ],
             "oldest_due": instant(due),
             "stuck": [{"return": r.ref, "problem": r.problem, "since": instant(r.changed_at)} for r in stuck],
+            "held": [
+                {"return": f"{shop}/{return_id}", "problem": problem, "since": instant(at)}
+                for shop, return_id, problem, at in held
+            ],
         }
 
     async def show(self, name: str) -> dict[str, object]:

@@ -39,6 +39,7 @@ def status(answer: Mapping[str, object]) -> None:
     stuck = answer["stuck"]
     assert isinstance(stuck, Sequence)  # noqa: S101 - the operator's own shape
     _table("Stuck", stuck, ["return", "since", "problem"])
+    _table("Held, for lack of an order", _rows(answer, "held"), ["return", "since", "problem"])
     if not stuck:
         _console().print("No return is stuck.")
 

@@ -1,6 +1,6 @@
 """What keeping the store needs of it, beside the returns' own port."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from daemon.domain.records import LetterRow, ReasonSeen, SealedValue, Shelf, StoreSize
@@ -8,6 +8,9 @@ from daemon.domain.returns import State
 from daemon.ports import ReturnStore
 
 T = TypeVar("T")
+
+AT_REST = frozenset({State.CLOSED, State.CANCELLED})
+"""What is not open any more."""
 
 
 class Upkeep(Protocol):
@@ -57,6 +60,12 @@ class Upkeep(Protocol):
 
     def reasons(self) -> Sequence[ReasonSeen]:
         """The reasons of all stored units, the most frequent first."""
+
+    def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
+        """(shop, return id, problem, Unix seconds since when) of returns that wait for an order, the oldest first."""
+
+    def held_counts(self) -> Mapping[str, int]:
+        """How many there are, by shop."""
 
     def some_sku(self) -> str | None:
         """Amazon's SKU of the newest unit."""

@@ -30,6 +30,8 @@ _REASONS = (
     "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"
 )
 
+_HELD = "FROM returns WHERE state = 'received' AND held = 1"
+
 
 class _Sealed:
     """How one shelf is read and written; a return's row rises in version with its part."""
@@ -154,6 +156,14 @@ class SqliteUpkeep:
             ReasonSeen(shop=shop, parent_reason=parent, reason=reason, units=units)
             for shop, parent, reason, units in self._rows(_REASONS)
         ]
+
+    def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
+        """(shop, return id, problem, since when) of returns that are held before anything was asked of Amazon."""
+        return self._rows(f"SELECT shop, return_id, problem, changed_at {_HELD} ORDER BY 4, 1, 2 LIMIT ?", limit)
+
+    def held_counts(self) -> Mapping[str, int]:
+        """How many there are, by shop. Reads all returns that have just arrived."""
+        return dict(self._rows(f"SELECT shop, count(*) {_HELD} GROUP BY 1 ORDER BY 1"))
 
     def some_sku(self) -> str | None:
         """Amazon's SKU of the newest unit."""

@@ -231,11 +231,13 @@ async def test_what_waits_in_the_store(tmp_path):
         w.daemon.write_files()
         async with await open_store(w.daemon.state / "mcfd.db") as store:
             await add(store, make_return("1", shop="gone"), make_return("2", shop=SHOP, state=State.STUCK, problem="p"))
+            await add(store, make_return("3", shop=SHOP, problem="no order", held=True))
             letter = DeadLetter(shop=SHOP, digest="d", reason="strange", sealed=b"?", received_at=CLOCK.now())
             await store.transact(lambda uow: uow.keep_dead_letter(letter))
         for _ in range(2):  # without the daemon, and with it
             found = lines(await w.daemon.cli("doctor", "--json"))
-            assert found["store", "returns"] == ("warn", "2 open, 1 of them stuck")
+            assert found["store", "returns"] == ("warn", "3 open, 1 of them stuck")
+            assert found["store", "held returns"] == ("warn", "1 wait for an order")
             assert found["store", "removed shops"][0] == "warn"
             assert "gone (1)" in found["store", "removed shops"][1]
             assert found["store", "dead letters"] == ("warn", "1 deliveries could not be read")
@@ -243,13 +245,17 @@ async def test_what_waits_in_the_store(tmp_path):
             status = await w.daemon.cli("status", "--json")
             table = await w.daemon.cli("status")
             assert status.json["shops"] == [
-                {"shop": SHOP, "open": 1, "configured": True},
+                {"shop": SHOP, "open": 2, "configured": True},
                 {"shop": "gone", "open": 1, "configured": False},
             ]
+            assert [row["return"] for row in status.json["held"]] == [f"{SHOP}/3"]
+            assert "Held, for lack of an order" in table.stdout
             assert "nobody follows them" in table.stdout
             if not w.daemon.running:
                 await w.daemon.start()
-        assert (await w.daemon.metrics())['mcfd_returns{shop="gone",state="received"}'] == 1
+        metrics = await w.daemon.metrics()
+        assert metrics['mcfd_returns{shop="gone",state="received"}'] == 1
+        assert metrics[f'mcfd_returns_held{{shop="{SHOP}"}}'] == 1
 
 
 async def test_something_else_answers(tmp_path):

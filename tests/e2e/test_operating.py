@@ -143,6 +143,10 @@ async def test_who_did_it_and_when_is_written_down(tmp_path):
             return bool((await w.daemon.show(return_id)).get("problem"))
 
         await until("it is held", is_held)
+        waits = (await w.daemon.cli("status", "--json")).json["held"]
+        assert [(row["return"], row["problem"][:20]) for row in waits] == [
+            (f"{SHOP}/{return_id}", "no fulfillment order")
+        ]
         before = CLOCK.now()
         assert (await w.daemon.cli("link", str(return_id), "ODD-1")).status == 0
         await w.labelled(return_id)

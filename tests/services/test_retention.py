@@ -175,3 +175,10 @@ async def test_the_indexes_serve_the_clearing(store):
     assert "deliveries_by_age" in deliveries
     assert "SCAN" not in returns
     assert "TEMP B-TREE" not in returns + deliveries
+
+
+async def test_counting_what_is_held_reads_what_has_just_arrived(store):
+    """However many returns there are, those that were matched are not looked at."""
+    sql = f"EXPLAIN QUERY PLAN SELECT shop, count(*) {upkeep._HELD}"
+    rows = await store._writer.read(lambda connection: connection.execute(sql).fetchall())
+    assert [row[3] for row in rows] == ["SEARCH returns USING INDEX returns_due (state=?)"]

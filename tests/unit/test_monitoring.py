@@ -33,6 +33,7 @@ def exposed() -> set[str]:
     """Every sample name of a scrape after one of everything has happened."""
     metrics = started()
     metrics.webhook("acme", "verified", 1.0)
+    metrics.holds(["acme"], {"gone": 2})
     metrics.webhook_answered(0.1)
     metrics.label_fetched("served")
     metrics.turned_away("malformed")
