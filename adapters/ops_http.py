@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from daemon.errors import McfdError
 
@@ -55,7 +56,7 @@ class OpsListener:
             await self._runner.cleanup()
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._render(), headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
+        return web.Response(body=self._render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return await self._probe(self._health)
@@ -81,10 +82,21 @@ class OpsListener:
             return _error(HTTPStatus.BAD_REQUEST, "the body is not JSON")
         if not isinstance(arguments, dict):
             return _error(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
-        try:
-            return web.json_response(await verb(arguments))
-        except McfdError as error:
-            return _error(HTTPStatus.CONFLICT, str(error))
+        return await _perform(request.match_info["verb"], verb, arguments)
+
+
+async def _perform(name: str, verb: Verb, arguments: Mapping[str, object]) -> web.Response:
+    """Whatever happens, the operator reads words in JSON."""
+    try:
+        return web.json_response(await verb(arguments))
+    except McfdError as error:
+        return _error(HTTPStatus.CONFLICT, str(error))
+    except OSError as error:  # about a file that the operator named, as the daemon's user finds it
+        place = f"{error.filename}: " if error.filename else ""
+        return _error(HTTPStatus.CONFLICT, f"{place}{error.strerror or type(error).__name__}")
+    except Exception:
+        log.exception("verb.failed", verb=name)
+        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "the daemon failed; its log says why")
 
 
 def _error(status: HTTPStatus, text: str) -> web.Response:

@@ -199,7 +199,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return min(float(value), MAX_RETRY_AFTER)
     try:
         wait = (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
-    except (ValueError, TypeError):  # unreadable, absent, or one of them without a time zone
+    except (ValueError, TypeError, OverflowError):  # unreadable, absent, of no calendar, or one without a time zone
         return None
     return min(max(wait, 0.0), MAX_RETRY_AFTER)
 

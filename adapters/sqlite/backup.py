@@ -17,9 +17,8 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> None:
 
     The connection reads only, so it never writes or checkpoints beside the writer, and the writer does not wait.
     """
-    if target.exists() and target.samefile(source):
-        raise StoreUnavailable(f"backup to {target}: that is the running database")
     try:
+        _spare(source, target)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise StoreUnavailable(f"backup to {target}: {error.strerror}") from error
@@ -34,6 +33,11 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> None:
     finally:
         os.close(handle)
         draft.unlink(missing_ok=True)
+
+
+def _spare(source: Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        raise StoreUnavailable(f"backup to {target}: that is the running database")
 
 
 def _vacuum_into(source: Path, draft: Path, stop: threading.Event) -> None:

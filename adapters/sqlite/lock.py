@@ -32,8 +32,9 @@ class StateLock:
         except OSError as error:
             os.close(fd)
             raise ConfigError([f"{self._path}: cannot be locked ({error.strerror}): use a local disk"]) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the disk may be full; the lock holds all the same, it only does not tell by whom
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
 
     def release(self) -> None:

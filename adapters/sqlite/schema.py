@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
-from adapters.sqlite.writer import checkpoint, unavailable
+from adapters.sqlite.checkpoint import checkpoint
+from adapters.sqlite.writer import unavailable
 from daemon.errors import ConfigError, StoreUnavailable
 
 APPLICATION_ID = 0x6D636664  # "mcfd"

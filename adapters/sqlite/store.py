@@ -11,10 +11,11 @@ from typing import TypeVar
 import aiosqlite
 
 from adapters.sqlite.backup import copy_database
+from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
 from adapters.sqlite.unit_of_work import SqliteUnitOfWork
 from adapters.sqlite.upkeep import SqliteUpkeep, give_back, sizes
-from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer, checkpoint
+from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer
 from daemon.domain.records import StoreSize
 from daemon.ports import UnitOfWork
 

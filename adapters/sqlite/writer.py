@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import aiosqlite
 
+from adapters.sqlite.checkpoint import checkpoint
 from daemon.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -221,8 +222,9 @@ class Writer:
         try:
             return await self._engine.run(work)
         except sqlite3.Error as error:
-            self._note(_trouble(error))
-            raise _trouble(error) from error
+            trouble = _trouble(error)
+            self._note(trouble)
+            raise trouble from error
 
     async def close(self) -> None:
         """Finish what waits, checkpoint, close. A cancelled caller does not stop it; repeating it is harmless."""
@@ -293,8 +295,3 @@ class Writer:
                     await self._engine.run(checkpoint)
         finally:
             await self._engine.close()
-
-
-def checkpoint(connection: sqlite3.Connection) -> None:
-    """Bring the log's content into the database file, and empty the log."""
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -389,6 +389,7 @@ async def test_a_server_error_is_unavailable_and_unclear(status):
         ("Retry-After: Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("Retry-After: Wed, 21 Oct 2026 07:28:00\r\nDate: Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("Retry-After: soon", None),
+        ("Retry-After: Wed, 21 Oct 99999999999 07:28:10 GMT\r\nDate: Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("Retry-After: -5", None),
         ("Retry-After:", None),
         ("X-Other: 3", None),

@@ -1,8 +1,10 @@
 """Backups: whole, private, made while the store works."""
 
 import asyncio
+import os
 import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -63,6 +65,34 @@ async def test_a_backup_that_cannot_be_written_is_said_so(store, tmp_path):
 
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
     assert await get(store) is not None
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+async def test_a_backup_into_a_forbidden_directory_is_said_so(store, tmp_path):
+    """A directory that must not even be looked into is refused in words, as under systemd's ProtectHome."""
+    (tmp_path / "private").mkdir(mode=0)
+    with pytest.raises(StoreUnavailable, match="Permission denied"):
+        await store.backup(tmp_path / "private" / "backup.db")
+
+
+async def test_the_log_is_left_while_somebody_reads(store):
+    """Emptying the log waits for no reader, for deliveries would wait as well; it is emptied the next time."""
+    log = store.path.with_name("mcfd.db-wal")
+    reader = sqlite3.connect(store.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM returns").fetchone()
+    await add(store, make_return("later"))
+    patience = await store._writer.read(lambda c: c.execute("PRAGMA busy_timeout").fetchone())
+
+    began = time.monotonic()
+    await store.shrink()
+    assert time.monotonic() - began < patience[0] / 1000 / 2
+    assert log.stat().st_size > 0
+
+    reader.close()
+    await store.shrink()
+    assert log.stat().st_size == 0
+    assert await store._writer.read(lambda c: c.execute("PRAGMA busy_timeout").fetchone()) == patience
 
 
 async def test_a_backup_given_up_leaves_nothing(store, tmp_path, monkeypatch):

@@ -47,6 +47,17 @@ def test_a_released_lock_can_be_taken(tmp_path):
     assert file.read_text() == ""
 
 
+def test_a_full_disk_does_not_keep_the_lock_from_being_taken(tmp_path):
+    """Where not even a process id can be written, the lock holds, and says of its holder what it can: nothing."""
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    command = [sys.executable, "-c", full + HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(AlreadyRunning, match="another mcfd holds"):
+            StateLock(tmp_path).acquire()
+
+
 def test_a_killed_holder_lets_go(tmp_path):
     """The lock of another process holds while it lives, and is free the moment it is killed."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
