@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -63,9 +64,8 @@ def run(shadow: bool, config: Path, secrets: Path | None) -> None:
     """
     loaded = load(config, secrets)
     logged(loaded)
-    if shadow:
-        loaded = commands.cast_shadow(loaded)
-    run_loop(commands.serve(loaded, partial(load, config, secrets), shadow=shadow))
+    with commands.shadow_of(loaded) if shadow else nullcontext(loaded) as cast:
+        run_loop(commands.serve(cast, partial(load, config, secrets), shadow=shadow))
 
 
 @main.command(epilog=example("mcfd check --config config.yaml --secrets secrets/"))
@@ -174,7 +174,7 @@ _for_each("resolve", "Close stuck returns that a person has dealt with. RETURN i
 _for_each("cancel", "Treat returns as cancelled in Loop. RETURN is Loop's return id, or shop/id.")
 
 
-@main.command(epilog=example("mcfd keygen > /etc/mcfd/secrets/vault_keys"))
+@main.command(epilog=example("(umask 077; set -C; mcfd keygen > /etc/mcfd/secrets/vault_keys)"))
 @as_json
 @plainly
 def keygen(as_json: bool) -> None:

@@ -8,10 +8,11 @@ Each verb loads what it needs when it is called: `check`, which systemd runs bef
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from config.environment import systemd
 from config.fields import Address
 from config.load import Loaded
 from daemon.arguments import Verb
-from daemon.errors import ConfigError
+from daemon.errors import AlreadyRunning, ConfigError
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +57,14 @@ async def serve(loaded: Loaded, read_again: Callable[[], Loaded], *, shadow: boo
     log.info("daemon.stopped")
 
 
-def cast_shadow(loaded: Loaded) -> Loaded:
-    """The same configuration on a fresh copy of the store, with doors that nobody is told of.
+@contextmanager
+def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
+    """The same configuration on a copy of the store, which goes at the end, with doors that nobody is told of.
 
     The copy is read off the store as a backup is, so the daemon that uses it may run on. Raises StoreUnavailable,
     ConfigError, or AlreadyRunning when there is a shadow already.
     """
     from adapters.sqlite.backup import copy_database
-    from adapters.sqlite.lock import StateLock
 
     path = loaded.settings.store.path
     shadow = path.parent / "shadow" / path.name
@@ -71,9 +72,7 @@ def cast_shadow(loaded: Loaded) -> Loaded:
         shadow.parent.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError([f"{shadow.parent}: cannot be created ({error.strerror}): see store.path"]) from error
-    with StateLock(shadow.parent):
-        for leftover in shadow.parent.glob(f"{path.name}*"):
-            leftover.unlink()
+    with _cleared(shadow):
         if path.exists():
             copy_database(path, shadow, threading.Event())
     listen = loaded.settings.listen
@@ -81,7 +80,22 @@ def cast_shadow(loaded: Loaded) -> Loaded:
         "store": loaded.settings.store.model_copy(update={"path": shadow}),
         "listen": listen.model_copy(update={"public": Address("127.0.0.1", 0), "ops": Address("127.0.0.1", 0)}),
     }
-    return replace(loaded, settings=loaded.settings.model_copy(update=apart))
+    try:
+        yield replace(loaded, settings=loaded.settings.model_copy(update=apart))
+    finally:
+        with suppress(AlreadyRunning), _cleared(shadow):  # the next shadow was quick
+            pass
+
+
+@contextmanager
+def _cleared(shadow: Path) -> Iterator[None]:
+    """Hold the place of a shadow with nothing in it, as one that was killed may have left."""
+    from adapters.sqlite.lock import StateLock
+
+    with StateLock(shadow.parent):
+        for leftover in shadow.parent.glob(f"{shadow.name}*"):
+            leftover.unlink()
+        yield
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ def shell(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
         "/etc/systemd/system",
         "/var/lib/mcfd",
         "/var/backups",
-        "/tmp/shadow",
+        "/root/mcfd-shadow",
     ):
         script = re.sub(rf"(?<![\w/]){path}(?![\w-])", str(folder) + path, script)
     away = "apt-get() { :; }; systemctl() { :; }; python3() { :; }\n"
@@ -67,7 +67,7 @@ def shell(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """The folders of a machine, with a pip that installs this very mcfd."""
-    for name in ("opt/mcfd/bin", "usr/local/bin", "etc/systemd/system", "var/lib", "var/backups", "tmp"):
+    for name in ("opt/mcfd/bin", "usr/local/bin", "etc/systemd/system", "var/lib", "var/backups", "root"):
         (tmp_path / name).mkdir(parents=True)
     pip, mcfd = tmp_path / "opt/mcfd/bin/pip", tmp_path / "opt/mcfd/bin/mcfd"
     pip.write_text(
@@ -78,7 +78,10 @@ def machine(tmp_path: Path) -> Path:
 
 
 def test_the_installation(machine: Path):
-    """Fewer than ten commands leave everything in its place, private where it must be; `check` names what is missing."""
+    """Fewer than ten commands leave everything in its place, private where it must be; `check` names what is missing.
+
+    Repeated, as after an upgrade, they leave configuration and secrets alone.
+    """
     script = block(chapter("Install"), "sh")
     assert len(script.splitlines()) < 10
     ran = shell(script, machine)
@@ -89,6 +92,11 @@ def test_the_installation(machine: Path):
         ("vault_keys", "ops_token"), 0o600
     )
     assert (machine / "etc/systemd/system/mcfd.service").read_bytes() == (ROOT / "mcfd.service").read_bytes()
+
+    config.write_text(config.read_text() + "\n# mine\n")
+    before = {file: file.read_bytes() for file in (config, *secrets.iterdir())}
+    assert "cannot overwrite" in shell(script, machine).stderr
+    assert {file: file.read_bytes() for file in before} == before
 
     check = f"mcfd check --config {config}"
     first = shell(check, machine)
@@ -104,6 +112,18 @@ def test_the_installation(machine: Path):
     assert shell(check, machine).returncode == 0
 
 
+def test_a_vault_key_is_added(machine: Path):
+    """The command of the chapter puts a new key above the ones that are there, and lets nobody read them."""
+    assert shell(block(chapter("Install"), "sh"), machine).returncode == 0
+    keys = machine / "etc/mcfd/secrets/vault_keys"
+    (old,) = keys.read_text().split()
+    ran = shell(block(chapter("Look after it").split("**Vault keys.**")[1], "sh"), machine)
+    assert ran.returncode == 0, ran.stderr
+    new, kept = keys.read_text().split()
+    assert (kept, keys.stat().st_mode & 0o777) == (old, 0o600)
+    assert new != old
+
+
 def test_a_shadow_is_made_ready(machine: Path):
     """The shadow's configuration differs from the daemon's by its place alone."""
     assert shell(block(chapter("Install"), "sh"), machine).returncode == 0
@@ -113,11 +133,11 @@ def test_a_shadow_is_made_ready(machine: Path):
     ready, run = script.rsplit("mcfd run", 1)
     ran = shell(ready, machine)
     assert ran.returncode == 0, ran.stderr
-    made = yaml.safe_load((machine / "tmp/shadow/config.yaml").read_text())
+    made = yaml.safe_load((machine / "root/mcfd-shadow/config.yaml").read_text())
     installed = yaml.safe_load((machine / "etc/mcfd/config.yaml").read_text())
     assert made == installed | {"store": {"path": made["store"]["path"]}}
-    assert made["store"]["path"].endswith("/tmp/shadow/mcfd.db")
-    assert "--shadow --config /tmp/shadow/config.yaml --secrets /etc/mcfd/secrets" in run
+    assert made["store"]["path"].endswith("/root/mcfd-shadow/mcfd.db")
+    assert "--shadow --config /root/mcfd-shadow/config.yaml --secrets /etc/mcfd/secrets" in run
 
 
 async def test_a_backup_is_restored(tmp_path: Path):

@@ -33,7 +33,9 @@ async def test_a_shadow_in_place_of_the_daemon(tmp_path):
         assert len([c for c in w.sandbox.calls() if c["vendor"] == "amazon"]) == asked
         assert writes(w) == []
         assert not (w.daemon.state / "mcfd.db").exists()
+        assert (w.daemon.state / "shadow" / "mcfd.db").exists()
         assert await w.daemon.sigterm() == 0
+        assert [file.name for file in (w.daemon.state / "shadow").iterdir()] == ["mcfd.lock"]
 
         w.daemon.run_options = ()
         await w.daemon.start()
