@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.domain.events import LabelRequestCancelled, LabelRequestedAgain, ProcessingFailed
+from daemon.domain.events import Event, LabelRequestCancelled, LabelRequestedAgain, ProcessingFailed
 from daemon.domain.lifecycle import apply
 from daemon.domain.portal import (
     Message,
@@ -144,7 +144,7 @@ class Intake:
         if known is not None and not self._unheard(ret, known):
             return None if polled else self._bring_forward(uow, ret)
         event = LabelRequestedAgain(at=self._clock.now(), request=LabelRequest(request_id=message.request_id))
-        return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
+        return self._happened(uow, ret, event)
 
     def _unheard(self, ret: Return, request: LabelRequest) -> bool:
         """We gave up before we could read it, and told nobody; after a while it is tried again."""
@@ -156,13 +156,16 @@ class Intake:
         if request is None or request.asked is Asked.CANCELLED:
             return None
         event = LabelRequestCancelled(at=self._clock.now(), request_id=message.request_id)
-        return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
+        return self._happened(uow, ret, event)
 
     def _processing_failed(self, uow: UnitOfWork, ret: Return, message: ProcessingTrouble) -> Return | None:
         asked = ret.state is State.SETTLING and ret.settlement in {Settlement.PROCESS, Settlement.REMOVE}
         if ret.state is not State.PROCESSING and not asked:
             return None
         event = ProcessingFailed(at=self._clock.now(), message=message.message)
+        return self._happened(uow, ret, event)
+
+    def _happened(self, uow: UnitOfWork, ret: Return, event: Event) -> Return:
         return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
 
     def _hint(self, uow: UnitOfWork, ret: Return) -> Return:

@@ -14,7 +14,8 @@ from daemon.ports import Clock, FulfillmentNetwork, OrderPage, ReturnsPortal, Re
 
 log = structlog.get_logger(__name__)
 
-POLLED_STATES = (PortalState.CLOSED, PortalState.CANCELLED, PortalState.REVIEW, PortalState.OPEN, PortalState.EXPIRED)
+POLLED_STATES = (PortalState.CLOSED, PortalState.CANCELLED, PortalState.REVIEW, PortalState.OPEN)
+"""Those that are news to some return (`intake.TELLING`)."""
 OVERLAP = 120.0
 LONGEST_WINDOW = 30 * 86400.0
 BATCH = 100

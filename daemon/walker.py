@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 ROUND = 1.0
 STORE_PAUSE = 1.0
+CRASH_PAUSE = 60.0
 LONGEST_POSTPONEMENT = 3 * 3600.0
 AT_ONCE = 1000
 
@@ -144,6 +145,9 @@ class Walker:
             log.warning("store.unavailable", ref="/".join(ref), error=str(error))
             self._metrics.trouble("store")
             await self._clock.wait(stop, STORE_PAUSE)
+        except Exception as error:  # noqa: BLE001 - a return that cannot be walked must not keep the others from it
+            self._failed(ref, error)
+            await self._clock.wait(stop, CRASH_PAUSE)
         finally:
             self._in_hand.leave(ref)
             self.wake.set()

@@ -12,7 +12,7 @@ from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings
 from daemon.errors import StoreUnavailable, Unavailable
 from daemon.services import WALKERS
-from daemon.walker import InHand, Walker, try_again_now
+from daemon.walker import CRASH_PAUSE, InHand, Walker, try_again_now
 from tests.builders import a_line
 from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_stage
 from tests.virtual_time import FakeClock, run_virtual
@@ -331,7 +331,7 @@ def test_the_longest_due_go_first(living):
 
 
 def test_a_crash_in_a_walk_is_counted_and_others_go_on(living):
-    """A bug outside the steps costs one walk and an alarm."""
+    """A bug outside the steps costs one walk, a pause and an alarm."""
 
     async def scenario(house: House) -> None:
         stage = house.stage
@@ -347,8 +347,8 @@ def test_a_crash_in_a_walk_is_counted_and_others_go_on(living):
         house.steps.step = step  # type: ignore[method-assign]
         await stage.submit(a_line("1"), return_id="1")
         await stage.submit(a_line("2"), return_id="2")
-        for n in ("1", "2"):
-            await house.until(State.AWAITING_INSPECTION, n, within=10.0)
+        await house.until(State.AWAITING_INSPECTION, "2", within=10.0)
+        await house.until(State.AWAITING_INSPECTION, "1", within=CRASH_PAUSE + 10.0)
         assert stage.metrics.troubles["bug"] == 1
 
     living(scenario)
