@@ -9,8 +9,9 @@ from math import inf
 
 from daemon.domain import events as ev
 from daemon.domain.duties import Act, Duty, gradable_lines
-from daemon.domain.postage_events import ParcelsTracked
-from daemon.domain.returns import Return, Settlement
+from daemon.domain.postage import postage_of
+from daemon.domain.postage_events import ParcelsTracked, PostageKept
+from daemon.domain.returns import Return, Settlement, Void
 from daemon.domain.schedule import HOUR
 
 READING = frozenset(
@@ -27,6 +28,8 @@ READING = frozenset(
 
 INFORMING = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES, Act.REPORT_TRANSIT, Act.TRACK_PARCELS})
 """Acts without which the return can go on."""
+
+_GIVING_BACK = frozenset({Act.VOID_POSTAGE, Act.BUY_POSTAGE, Act.QUOTE_POSTAGE})
 
 SHOPPER_WAITS = 600.0
 SINGLED_OUT = 3 * HOUR
@@ -82,4 +85,12 @@ def let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
                 at=now, postage=tuple(replace(p, tracked_at=now) for p in ret.postage if p.travelling)
             )
         case _:
-            return None
+            return _kept(ret, owed, now)
+
+
+def _kept(ret: Return, owed: Duty, now: float) -> ev.Event | None:
+    """A label that was to be given back, and cannot be, does not keep the return from what else is owed to it."""
+    postage = postage_of(ret, owed.subject) if owed.act in _GIVING_BACK else None
+    if postage is None or postage.void is not Void.WANTED:
+        return None
+    return PostageKept(at=now, postage=replace(postage, void=Void.KEPT), why="Amazon gives no usable answer")

@@ -19,7 +19,7 @@ from daemon.acts.settling import make_verdict, read_return, settle
 from daemon.acts.telling import grade_lines, report_transit, write_notes
 from daemon.attempts import INFORMING, NOBODY_WAITS, READING, SHOPPER_WAITS, SINGLED_OUT, Answers, let_go
 from daemon.domain import events as ev
-from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.duties import Act, Duty, duty, had_no_effect
 from daemon.domain.inspection import inspect
 from daemon.domain.lifecycle import allows
 from daemon.domain.orders import FulfillmentOrder
@@ -40,7 +40,7 @@ from daemon.errors import (
     Transient,
     Unavailable,
 )
-from daemon.ports import UnitOfWork
+from daemon.ports import Lane, UnitOfWork
 from daemon.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -104,11 +104,12 @@ class Workflow:
 
     async def _failed(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
         """Every way a step can fail, sorted by who must act next. What is owed no more has not failed."""
-        resumed = ret.begun == owed.key
+        resumed = owed.key in ret.calls_begun
         now = await self._recorder.fresh(ret)
         if duty(now, desk.clock.now()) != owed:  # somebody else changed the return while the call was under way
             desk.metrics.step(owed.act, "overtaken")
             return now
+        now = forgive_lateness(now, desk.clock.now())
         match error:
             case Transient() | CredentialsRefused():
                 return await self._postpone(now, owed, error, desk, resumed=resumed)
@@ -121,25 +122,30 @@ class Workflow:
         if owed.act is Act.LOOK_FOR_INSPECTION:
             return await self._look(ret, desk)
         ret = forgive_lateness(ret, desk.clock.now())
-        resumed = ret.begun == owed.key
+        resumed = owed.key in ret.calls_begun
         if owed.act in ONCE and not resumed:
             ret = await self._recorder.begin(ret, ev.CallBegun(at=desk.clock.now(), key=owed.key))
         outcome: Outcome = await PERFORMERS[owed.act](ret, owed, desk, resumed)
         ret = self._heard(ret, owed, outcome, desk)
-        if not isinstance(outcome, NotYet):
-            result = await self._recorder.record(ret, outcome)
-            if not isinstance(result, NotYet):
-                desk.metrics.step(owed.act, "done")
-                return result
-            outcome = result
+        saved = await self._saved(ret, outcome)
+        if isinstance(saved, Return):
+            desk.metrics.step(owed.act, "done")
+            return saved
         desk.metrics.step(owed.act, "not_yet")
         now = desk.clock.now()
         waiting = replace(
             forgive_lateness(ret, now),
-            due_at=now + outcome.delay,
-            readbacks=outcome.readbacks or ret.readbacks,
+            due_at=now + saved.delay,
+            readbacks=saved.readbacks or ret.readbacks,
         )
         return await self._recorder.defer(waiting)
+
+    async def _saved(self, ret: Return, outcome: Outcome) -> Return | NotYet:
+        if isinstance(outcome, NotYet):
+            return outcome
+        if callable(outcome):
+            return await self._recorder.decide(ret, outcome)
+        return await self._recorder.record(ret, outcome)
 
     def _heard(self, ret: Return, owed: Duty, outcome: Outcome, desk: Desk) -> Return:
         """Only failures in a row count. While an unclear call is waited for, it is not answered."""
@@ -154,28 +160,27 @@ class Workflow:
         A clock decides only on a reading begun after its deadline, so the hour is that of the asking.
         """
         now = desk.clock.now()
-        orders = await read_orders(ret, desk)
+        orders = await read_orders(ret, desk, Lane.BACKGROUND)
         self._answers.given(ret, Duty(Act.LOOK_FOR_INSPECTION), desk.clock.monotonic())
         read = {order.order_id for order in orders}
         for sibling in await desk.store.read(lambda uow: _siblings(uow, ret, read)):
             # Its carrier was not asked: where there is one to ask, the look of its own is still owed.
             tracked = not any(postage.travelling for postage in sibling.postage)
-            await self._judge(sibling, orders, now, desk, looked=tracked)
-        return await self._judge(ret, orders, now, desk, looked=True)
+            if sibling.shop in self._desks:
+                await self._judge(sibling, orders, now, self._desks[sibling.shop], looked=tracked)
+        return await self._judge(_answered(ret), orders, now, desk, looked=True)
 
     async def _judge(
         self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, desk: Desk, *, looked: bool
     ) -> Return:
-        ret = _answered(ret)
         event = inspect(ret, orders, now, desk.timings)
         desk.metrics.step(Act.LOOK_FOR_INSPECTION, "not_yet" if event is None else "done")
         if event is None:
             return await self._recorder.rest(ret, looked=looked)
-        result = await self._recorder.record(ret, event, looked=looked)
-        return ret if isinstance(result, NotYet) else result
+        return await self._recorder.record(ret, event, looked=looked)
 
     async def _park(self, ret: Return) -> Return:
-        later = (ret.due_at or 0.0) + PARKED_FOR
+        later = max(ret.due_at or 0.0, self._recorder.clock.now()) + PARKED_FOR
         return await self._recorder.defer(replace(forgive_failure(ret, later), due_at=later, stumbles=ret.stumbles + 1))
 
     async def _postpone(
@@ -196,10 +201,11 @@ class Workflow:
         retry_at = desk.clock.now() + delay
         no_effect = not isinstance(error, Unavailable) or not error.unclear
         one_call = owed.act is not Act.GRADE_LINES  # two calls, of which the first may have had its effect
-        begun = "" if no_effect and one_call and not resumed else ret.begun
+        if no_effect and one_call and not resumed:
+            ret = had_no_effect(ret, owed)
         waiting = ret if singled_out else forgive_failure(ret, retry_at)
         return await self._recorder.defer(
-            replace(waiting, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=attempts, begun=begun)
+            replace(waiting, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=attempts)
         )
 
     async def _refused(self, ret: Return, owed: Duty, error: Refused, desk: Desk) -> Return:
@@ -244,8 +250,7 @@ class Workflow:
 
     async def _end(self, ret: Return, event: ev.Event, desk: Desk) -> Return:
         if allows(ret.state, type(event)):
-            result = await self._recorder.record(_answered(ret), event)
-            return ret if isinstance(result, NotYet) else result
+            return await self._recorder.record(_answered(ret), event)
         # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
         later = desk.clock.now() + desk.timings.late_look
         return await self._recorder.defer(replace(ret, due_at=later, look_at=None, attempts=0))
@@ -257,7 +262,11 @@ def _answered(ret: Return) -> Return:
 
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
-    """Other returns that wait for a look and have units on these orders alone."""
+    """Other returns that wait for a look and have units on these orders alone; what fails them is counted on."""
     refs = dict.fromkeys(ref for order_id in read for ref in uow.on_order(order_id))
     found = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
-    return [r for r in found if r is not None and r.look_at is not None and set(r.order_ids()) <= read]
+    return [r for r in found if r is not None and _rests(r) and set(r.order_ids()) <= read]
+
+
+def _rests(ret: Return) -> bool:
+    return ret.look_at is not None and not ret.attempts and not ret.stumbles

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from daemon.acts.desk import Decision, Desk, NotYet, Outcome
 from daemon.acts.lending import giving_back, hand_over, on_loan
+from daemon.acts.looking import read_orders
 from daemon.domain import events as ev
 from daemon.domain.allocation import adopt, allocate, borrow, judge_answer, not_returnable
 from daemon.domain.duties import Duty
@@ -212,26 +213,29 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: 
 
 async def authorize_units(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
     """Create the return in Amazon. An earlier call of unknown end is read back first; only the rest is asked again."""
-    order_id = duty.subject
+    order_id, readbacks = duty.subject, ret.readbacks if resumed else 0
     units = tuple(u for u in ret.units if u.order_id == order_id and u.standing is Standing.PLANNED and _asked(ret, u))
     async with desk.locks.of(order_id):
         adopted: tuple[ReturnUnit, ...] = ()
         authorizations: tuple[ReturnAuthorization, ...] = ()
-        if resumed or ret.readbacks:
+        if resumed:
             order = await desk.network.order(order_id, Lane.SHOPPER)
             if order is not None:
                 adopted, authorizations = adopt(units, order.return_items), order.authorizations
         rest = tuple(u for u in units if u.key not in {a.key for a in adopted})
         accepted, doubtful = adopted, rest
         refused: tuple[ReturnUnit, ...] = ()
-        if rest and not ret.readbacks:
+        if rest and not readbacks:
             try:
                 answer = await desk.network.create_return(order_id, rest)
             except Refused as error:
-                return ev.UnitsRefused(at=desk.clock.now(), units=(*adopted, *not_returnable(rest, str(error))))
-            new, refused, doubtful = judge_answer(rest, answer, asked_before=resumed)
-            accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
-    return _authorization(ret, (accepted, refused, doubtful), authorizations, desk.clock.now())
+                if not resumed:
+                    return ev.UnitsRefused(at=desk.clock.now(), units=not_returnable(rest, str(error)))
+                doubtful = tuple(replace(u, problem=str(error)) for u in rest)
+            else:
+                new, refused, doubtful = judge_answer(rest, answer, asked_before=resumed)
+                accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
+    return _authorization((accepted, refused, doubtful), readbacks, authorizations, desk.clock.now())
 
 
 def _asked(ret: Return, unit: ReturnUnit) -> bool:
@@ -240,8 +244,8 @@ def _asked(ret: Return, unit: ReturnUnit) -> bool:
 
 
 def _authorization(
-    ret: Return,
     judged: tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]],
+    readbacks: int,
     authorizations: tuple[ReturnAuthorization, ...],
     now: float,
 ) -> Outcome:
@@ -249,15 +253,15 @@ def _authorization(
     accepted, refused, doubtful = judged
     ours = {u.authorization_id for u in accepted}
     authorizations = tuple(a for a in authorizations if a.authorization_id in ours)
-    if doubtful and ret.readbacks >= len(READ_BACK_AFTER):
+    if doubtful and readbacks >= len(READ_BACK_AFTER):
         refused, doubtful = (*refused, *not_returnable(doubtful, _doubt(doubtful))), ()
-    readbacks = max(1, ret.readbacks) if doubtful else 0
+    left = max(1, readbacks) if doubtful else 0
     if accepted:
         units = (*accepted, *refused)
-        return ev.UnitsAuthorized(at=now, units=units, authorizations=authorizations, readbacks=readbacks)
+        return ev.UnitsAuthorized(at=now, units=units, authorizations=authorizations, readbacks=left)
     if refused:
-        return ev.UnitsRefused(at=now, units=refused, readbacks=readbacks)
-    return NotYet(delay=READ_BACK_AFTER[ret.readbacks], readbacks=ret.readbacks + 1)
+        return ev.UnitsRefused(at=now, units=refused, readbacks=left)
+    return NotYet(delay=READ_BACK_AFTER[readbacks], readbacks=readbacks + 1)
 
 
 def _doubt(units: tuple[ReturnUnit, ...]) -> str:
@@ -267,12 +271,7 @@ def _doubt(units: tuple[ReturnUnit, ...]) -> str:
 async def look_for_authorization(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
     """See whether Amazon has made the authorization by now."""
     now = desk.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
-    orders = []
-    for order_id in ret.order_ids():
-        order = await desk.network.order(order_id, Lane.SHOPPER)
-        if order is not None:
-            orders.append(order)
-    found = authorization_found(ret, orders, now)
+    found = authorization_found(ret, await read_orders(ret, desk, Lane.SHOPPER), now)
     if found is not None:
         return found
     if past_deadline(ret, now):

@@ -1,14 +1,15 @@
 """Authorized units become a label in the shopper's hands, or an error with a reason."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.acts.desk import Desk, Outcome
 from daemon.acts.posting import DOCUMENT, document_name, overtaken
 from daemon.domain import events as ev
-from daemon.domain.duties import Duty
+from daemon.domain.duties import Duty, delivery_unclear
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.portal import RequestStatus
+from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import parcel_units, postage_of
 from daemon.domain.returns import Label, LabelSourceName, Return, Standing
 from daemon.domain.slips import SlipParcel
@@ -29,7 +30,7 @@ async def issue_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
         return ev.LabelIssued(at=now, request_id=duty.subject, label=desk.policy.page_label(parcels[0]))
     slips = [await _slip(ret, authorization, desk, bought=bought) for authorization in parcels]
     url, store_document = desk.hosting.publish(await desk.print_labels(slips, ret.order_name))
-    label = replace(_label_of(ret, parcels[0], desk, bought=bought), url=url)
+    label = replace(_label_of(ret, parcels, desk, bought=bought), url=url)
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         store_document(uow)
@@ -66,22 +67,18 @@ async def _document(ret: Return, authorization: ReturnAuthorization, desk: Desk)
     return desk.box.unseal(sealed, DOCUMENT)
 
 
-def _label_of(ret: Return, authorization: ReturnAuthorization, desk: Desk, *, bought: bool) -> Label:
+def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], desk: Desk, *, bought: bool) -> Label:
     """The portal knows one tracking number: that of the first parcel. The rate is that of all parcels."""
-    page = desk.policy.page_label(authorization)
-    postage = postage_of(ret, authorization.authorization_id)
+    first = parcels[0]
+    page = desk.policy.page_label(first)
+    postage = postage_of(ret, first.authorization_id)
     if not bought or postage is None:
         return page
-    units = ret.units_of(_request_of(ret, authorization.authorization_id))
-    parcels = {u.authorization_id for u in units}
-    charge = sum(p.charge_cents for p in ret.postage if p.authorization_id in parcels)
+    ours = {parcel.authorization_id for parcel in parcels}
+    charge = sum(p.charge_cents for p in ret.postage if p.authorization_id in ours)
     return replace(
-        page, carrier=postage.carrier, tracking_number=postage.tracking_id or authorization.rma_id, rate_cents=charge
+        page, carrier=postage.carrier, tracking_number=postage.tracking_id or first.rma_id, rate_cents=charge
     )
-
-
-def _request_of(ret: Return, authorization_id: str) -> str:
-    return next(u.request_id for u in ret.units if u.authorization_id == authorization_id)
 
 
 async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
@@ -93,26 +90,34 @@ async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> O
     request_id = duty.subject
     label = replace(_label(ret, request_id), url=desk.hosting.reveal(_label(ret, request_id).url))
     current = await desk.portal.label_request(request_id)
-    now = desk.clock.now()
-    if current.status is RequestStatus.CANCELLED:
-        return ev.LabelRequestCancelled(at=now, request_id=request_id)
-    if resumed or current.status is RequestStatus.FULFILLED:
-        details = await desk.portal.details(ret.return_id, Lane.SHOPPER)
-        fulfilled = current.status is RequestStatus.FULFILLED
-        if (resumed and fulfilled) or (label.url in details.label_urls and (fulfilled or not _shared(ret, request_id))):
-            desk.metrics.trouble("label_id_lost")
-            return ev.LabelDelivered(at=now, request_id=request_id, label_id=None)
-        if fulfilled:
-            return ev.NotOurs(at=now, request_id=request_id, why="somebody else delivered a label")
+    if await _there_already(ret, current, label.url, desk, resumed):
+        return _delivered_before(request_id, desk)
+    if over := overtaken(current, desk.clock.now()):
+        return over
     try:
         label_id = await desk.portal.deliver_label(request_id, label)
     except Refused:  # a call of ours that was given up may have arrived just before this one
         if not resumed or (await desk.portal.label_request(request_id)).status is not RequestStatus.FULFILLED:
             raise
-        desk.metrics.trouble("label_id_lost")
-        return ev.LabelDelivered(at=now, request_id=request_id, label_id=None)
+        return _delivered_before(request_id, desk)
     desk.metrics.label_delivered(max(0.0, desk.clock.now() - ret.created_at))
     return ev.LabelDelivered(at=desk.clock.now(), request_id=request_id, label_id=label_id)
+
+
+async def _there_already(ret: Return, current: PortalLabelRequest, url: str, desk: Desk, resumed: bool) -> bool:
+    fulfilled = current.status is RequestStatus.FULFILLED
+    if current.status is RequestStatus.CANCELLED or not (resumed or fulfilled):
+        return False
+    if resumed and fulfilled:
+        return True
+    details = await desk.portal.details(ret.return_id, Lane.SHOPPER)
+    return url in details.label_urls and (fulfilled or not _shared(ret, current.request_id))
+
+
+def _delivered_before(request_id: str, desk: Desk) -> ev.LabelDelivered:
+    """By a call whose answer, and with it the label's id, was lost."""
+    desk.metrics.trouble("label_id_lost")
+    return ev.LabelDelivered(at=desk.clock.now(), request_id=request_id, label_id=None)
 
 
 def _shared(ret: Return, request_id: str) -> bool:
@@ -133,12 +138,20 @@ async def report_refusal(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcom
     request_id = duty.subject
     current = await desk.portal.label_request(request_id)
     now = desk.clock.now()
+    if current.status is RequestStatus.FULFILLED and _given(ret, request_id):
+        return _delivered_before(request_id, desk)
     if over := overtaken(current, now):
         return over
     message = refusal_words(ret, request_id)
     if message not in current.errors:
         await desk.portal.report_refusal(request_id, message)
     return ev.RefusalReported(at=now, request_id=request_id)
+
+
+def _given(ret: Return, request_id: str) -> bool:
+    """The shopper may hold a label of ours: it was delivered with an answer that was lost."""
+    request = ret.request(request_id)
+    return request is not None and delivery_unclear(ret, request)
 
 
 def refusal_words(ret: Return, request_id: str) -> str:

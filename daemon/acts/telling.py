@@ -20,12 +20,16 @@ Write = Callable[[Sequence[Grade]], Awaitable[None]]
 
 
 async def write_notes(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
-    """Write every owed note whose marker is not on the timeline yet."""
+    """Write every owed note whose marker is not on the timeline yet; one that the portal refuses keeps no other."""
     there = await desk.portal.notes(ret.return_id)
     owed = ret.owed_notes()
     for note in owed:
         if not any(note_marker(ret, note.key) in text for text in there):
-            await desk.portal.write_note(ret.return_id, note_text(ret, note))
+            try:
+                await desk.portal.write_note(ret.return_id, note_text(ret, note))
+            except Refused as error:
+                log.warning("note.refused", ref=ret.ref, code=error.code)
+                desk.metrics.trouble("write_notes_refused")
     return ev.NotesWritten(at=desk.clock.now(), keys=tuple(note.key for note in owed))
 
 

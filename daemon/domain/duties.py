@@ -1,7 +1,7 @@
 """What is owed to a return: a pure function of the return and the hour. The same return always owes the same."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from daemon.domain.returns import (
@@ -15,6 +15,9 @@ from daemon.domain.returns import (
     State,
     Void,
 )
+
+WORDS_WAIT = 300.0
+"""Seconds for which what was found may wait to be told together with the verdict."""
 
 
 class Act(StrEnum):
@@ -50,7 +53,7 @@ class Duty:
 
     @property
     def key(self) -> str:
-        """Names the outward call in `Return.begun`."""
+        """Names the outward call in `Return.calls_begun`."""
         return f"{self.act}:{self.subject}"
 
 
@@ -118,6 +121,8 @@ def _void(ret: Return) -> Duty | None:
 
 
 def _label_ready(ret: Return, _: float) -> Duty | None:
+    if ret.hinted:
+        return Duty(Act.READ_RETURN)
     for request in ret.open_requests():
         act = Act.DELIVER_LABEL if request.label is not None else Act.REPORT_REFUSAL
         return Duty(act, request.request_id)
@@ -128,9 +133,10 @@ def _awaiting_inspection(ret: Return, now: float) -> Duty | None:
     return _void(ret) or _tell(ret) or _hint(ret) or _look(ret, now)
 
 
-def _inspected(ret: Return, _: float) -> Duty | None:
-    """The words wait for those of the verdict: read and written in one go, that is fewer calls."""
-    return _report(ret) or Duty(Act.CONCLUDE)
+def _inspected(ret: Return, now: float) -> Duty | None:
+    """The words wait a while for those of the verdict: read and written in one go, that is fewer calls."""
+    owed = _tell(ret) if now - ret.changed_at >= WORDS_WAIT else _report(ret)
+    return owed or Duty(Act.CONCLUDE)
 
 
 def _settling(ret: Return, _: float) -> Duty | None:
@@ -188,15 +194,25 @@ def _look(ret: Return, now: float) -> Duty | None:
     return Duty(Act.LOOK_FOR_INSPECTION)
 
 
+def had_no_effect(ret: Return, owed: Duty) -> Return:
+    """The return without that call among those that were begun."""
+    return replace(ret, begun="\n".join(key for key in ret.calls_begun if key != owed.key))
+
+
 def create_unclear(ret: Return, unit: ReturnUnit) -> bool:
     """Amazon was asked to take the unit back, and its answer was never stored: the unit may come."""
-    begun = ret.begun == Duty(Act.AUTHORIZE_UNITS, unit.order_id).key
+    begun = Duty(Act.AUTHORIZE_UNITS, unit.order_id).key in ret.calls_begun
     return begun and unit.standing is Standing.PLANNED and unit.return_item_id != ""
 
 
-def purchase_unclear(ret: Return) -> bool:
-    """Amazon was asked to sell a label, and its answer was never stored: the label may have been bought."""
-    return any(ret.begun == Duty(Act.BUY_POSTAGE, p.authorization_id).key and not p.shipment_id for p in ret.postage)
+def purchase_unclear(ret: Return, postage: Postage) -> bool:
+    """Amazon was asked to sell the label, and its answer was never stored: the label may have been bought."""
+    return Duty(Act.BUY_POSTAGE, postage.authorization_id).key in ret.calls_begun and not postage.shipment_id
+
+
+def delivery_unclear(ret: Return, request: LabelRequest) -> bool:
+    """The portal was given the label, and its answer was never stored: the shopper may have it."""
+    return Duty(Act.DELIVER_LABEL, request.request_id).key in ret.calls_begun and request.asked is Asked.OPEN
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:

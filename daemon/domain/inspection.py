@@ -29,7 +29,7 @@ def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: flo
         return None
     ours = {u.authorization_id for u in units}
     return UnitsAuthorized(
-        at=at, units=units, authorizations=tuple(a for a in authorizations if a.authorization_id in ours)
+        at=at, units=_changed(ret, units), authorizations=tuple(a for a in authorizations if a.authorization_id in ours)
     )
 
 
@@ -49,7 +49,7 @@ def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings
         return None
     if all(u.finding is not None for u in awaited):
         missing = any(u.finding and u.finding.condition == MISSING for u in awaited)
-        return UnitsMissing(at=now, units=judged) if missing else UnitsInspected(at=now, units=judged)
+        return UnitsMissing(at=now, units=changed) if missing else UnitsInspected(at=now, units=changed)
     return UnitInspected(at=now, units=changed) if changed else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from daemon.domain import events as ev
 from daemon.domain import transitions_outcome, transitions_postage  # noqa: F401 - they teach `after` their events
-from daemon.domain.duties import create_unclear, purchase_unclear
+from daemon.domain.duties import Act, create_unclear, delivery_unclear, purchase_unclear
 from daemon.domain.operator_events import OperatorActed
 from daemon.domain.postage_events import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State
@@ -146,6 +146,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.Retried: frozenset(
             {
                 S.RECEIVED,
+                S.LABEL_READY,
                 S.AWAITING_INSPECTION,
                 S.INSPECTED,
                 S.SETTLING,
@@ -160,6 +161,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.ClosedInLoop: frozenset({S.CLOSED}),
         ev.LateFinding: frozenset({S.STUCK}),
         ev.RefusalReported: frozenset({S.STUCK}),
+        ev.LabelDelivered: frozenset({S.STUCK}),
         ev.NotOurs: frozenset({S.STUCK}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.STUCK, S.CANCELLED, S.CLOSED}),
@@ -190,11 +192,20 @@ UNASKED: frozenset[type[ev.Event]] = frozenset(
         OperatorActed,
     }
 )
-"""Events that are no answer to a call that was begun: an unclear call stays unclear.
+"""Events that are no answer to anything that was asked."""
 
-A create call stays unclear whatever happens, until it is known of every unit whether Amazon took it; a purchase, until
-the label is known or the answer says that there is none.
-"""
+SETTLED: frozenset[type[ev.Event]] = frozenset(
+    {
+        ev.ProcessingRequested,
+        ev.ReturnFlagged,
+        ev.ReviewFound,
+        ev.SettledElsewhere,
+        ev.LeftUnsettled,
+        ev.RemovalRefused,
+        ev.CallHadNoEffect,
+    }
+)
+"""What can become of asking the portal for the outcome."""
 
 
 def allows(state: State, event: type[ev.Event]) -> bool:
@@ -211,7 +222,7 @@ def apply(ret: Return, event: ev.Event) -> Return:
     if changed.state not in WAYS[ret.state].get(kind, {ret.state}):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
     if kind not in UNASKED:
-        begun = changed.begun if _still_unclear(changed, event) else ""
+        begun = "\n".join(key for key in changed.calls_begun if _still_unclear(key, changed, event))
         attempts = changed.attempts if kind is ev.CallHadNoEffect else 0  # nobody has answered yet
         changed = replace(changed, begun=begun, attempts=attempts, stumbles=0)
     if changed.state is not ret.state:
@@ -219,9 +230,21 @@ def apply(ret: Return, event: ev.Event) -> Return:
     return replace(changed, changed_at=event.at)
 
 
-def _still_unclear(ret: Return, event: ev.Event) -> bool:
-    bought = purchase_unclear(ret) and not getattr(event, "no_effect", False)
-    return bought or any(create_unclear(ret, unit) for unit in ret.units)
+def _still_unclear(key: str, ret: Return, event: ev.Event) -> bool:
+    """Whatever else happens, a call that was begun stays unclear until it is known what became of it."""
+    act, _, subject = key.partition(":")
+    match act:
+        case Act.AUTHORIZE_UNITS:
+            return any(u.order_id == subject and create_unclear(ret, u) for u in ret.units)
+        case Act.BUY_POSTAGE:
+            asked = any(p.authorization_id == subject and purchase_unclear(ret, p) for p in ret.postage)
+            return asked and not getattr(event, "no_effect", False)
+        case Act.DELIVER_LABEL:
+            return any(r.request_id == subject and delivery_unclear(ret, r) for r in ret.requests)
+        case Act.SETTLE:
+            return type(event) not in SETTLED
+        case _:
+            return type(event) is not ev.LinesGraded
 
 
 def _entered(ret: Return, at: float) -> Return:

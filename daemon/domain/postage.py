@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from daemon.domain.duties import Act, Duty
+from daemon.domain.duties import purchase_unclear
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.portal import ParcelSize, PortalLabelRequest
 from daemon.domain.returns import (
@@ -182,8 +182,7 @@ def give_back(ret: Return, cancelled: frozenset[str]) -> Return:
     authorizations -= {u.authorization_id for u in ret.units if u.request_id in needing}
 
     def wanted(postage: Postage) -> bool:
-        unclear = ret.begun == Duty(Act.BUY_POSTAGE, postage.authorization_id).key
-        needed = postage.bought or unclear
+        needed = postage.bought or purchase_unclear(ret, postage)
         return postage.authorization_id in authorizations and needed and postage.void is Void.NO
 
     return replace(ret, postage=tuple(replace(p, void=Void.WANTED) if wanted(p) else p for p in ret.postage))

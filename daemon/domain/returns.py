@@ -200,8 +200,8 @@ class Return:
     """One shopper's return, followed to its end.
 
     `due_at` is when a service must wake for it, `look_at` when Amazon is to be read again, `watch_at` when the portal
-    is; `begun` names an outward call whose answer was never stored. `settlement` is the verdict's, `asked_for` what
-    the portal was asked for, which only a person makes mcfd do again.
+    is; `begun` names the outward calls whose answers were never stored, one in a line. `settlement` is the verdict's,
+    `asked_for` what the portal was asked for, which only a person makes mcfd do again.
     """
 
     shop: str
@@ -243,6 +243,11 @@ class Return:
         """How people and logs name it."""
         return f"{self.shop}/{self.return_id}"
 
+    @property
+    def calls_begun(self) -> tuple[str, ...]:
+        """The keys in `begun`."""
+        return tuple(key for key in self.begun.split("\n") if key)
+
     def request(self, request_id: str) -> LabelRequest | None:
         """The label request of that id."""
         return next((r for r in self.requests if r.request_id == request_id), None)
@@ -278,13 +283,6 @@ def merge_units(old: Iterable[ReturnUnit], new: Iterable[ReturnUnit]) -> tuple[R
     units = {unit.key: unit for unit in old}
     units.update({unit.key: unit for unit in new})
     return tuple(units.values())
-
-
-def merge_authorizations(
-    old: Iterable[ReturnAuthorization], new: Iterable[ReturnAuthorization]
-) -> tuple[ReturnAuthorization, ...]:
-    """The authorizations, the newer reading of each winning."""
-    return tuple({a.authorization_id: a for a in (*old, *new)}.values())
 
 
 def change_request(ret: Return, request_id: str, **changes: object) -> Return:

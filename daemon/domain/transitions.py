@@ -13,7 +13,6 @@ from daemon.domain.returns import (
     Standing,
     State,
     change_request,
-    merge_authorizations,
     merge_units,
 )
 from daemon.domain.wording import (
@@ -179,10 +178,11 @@ def _unmatched(event: ev.Unmatched, ret: Return) -> Return:
 
 @after.register
 def _authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
+    known = {a.authorization_id: a for a in (*ret.authorizations, *event.authorizations)}  # the newer reading wins
     changed = replace(
         ret,
         units=merge_units(ret.units, event.units),
-        authorizations=merge_authorizations(ret.authorizations, event.authorizations),
+        authorizations=tuple(known.values()),
         readbacks=event.readbacks,
     )
     return advance(changed)
@@ -211,7 +211,7 @@ def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
     if event.label_id is None:
         lost = "Loop has the label, but its id was lost with the answer: no transit status will be sent."
         changed = with_note(changed, f"label-id:{event.request_id}", lost)
-    return advance(changed)
+    return changed if ret.state is State.STUCK else advance(changed)
 
 
 @after.register

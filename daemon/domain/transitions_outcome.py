@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from daemon.domain import events as ev
+from daemon.domain.duties import delivery_unclear
 from daemon.domain.operator_events import OperatorActed
 from daemon.domain.postage import give_back, told_parcel
 from daemon.domain.returns import (
@@ -25,9 +26,13 @@ from daemon.domain.wording import inspected_words, stuck_words
 
 
 def _found(ret: Return, units: Iterable[ReturnUnit], state: State) -> Return:
-    """Findings, each with its note; the first unit to arrive says that its parcel was delivered."""
-    changed = replace(ret, units=merge_units(ret.units, units), state=state)
+    """Findings, each with its note; the first unit to arrive says that its parcel was delivered.
+
+    A unit that was handed over to another return while Amazon was read is that one's to hear of.
+    """
     old = {u.key: u for u in ret.units}
+    units = [u for u in units if old[u.key].return_item_id == u.return_item_id]
+    changed = replace(ret, units=merge_units(ret.units, units), state=state)
     for unit in units:
         if unit.finding is not None and old[unit.key].finding != unit.finding:
             key = f"inspected:{unit.line_id}:{unit.part}:{unit.finding.condition}"
@@ -148,7 +153,7 @@ def _gave_up(event: ev.GaveUp, ret: Return) -> Return:
 
 @after.register
 def _retried(_: ev.Retried, ret: Return) -> Return:
-    """Back to where it came from; a request that was answered with an error is read and asked for anew."""
+    """Back to where it came from; a request that was answered with an error, or not at all, is read and asked anew."""
     changed = replace(ret, problem="", held=False, processing_failed=False, asked_for=Settlement.NOTHING)
     if ret.state is State.CLOSED and all(r.asked is not Asked.REFUSED for r in ret.requests):
         return ret
@@ -156,8 +161,9 @@ def _retried(_: ev.Retried, ret: Return) -> Return:
         return replace(changed, state=State.INSPECTED)
     if ret.resume_state is not None and ret.resume_state not in LABEL_HALF:
         return replace(changed, state=ret.resume_state)
+    anew = {Asked.REFUSED, Asked.OPEN}
     requests = tuple(
-        replace(r, asked=Asked.UNREAD, label=None) if r.asked in {Asked.REFUSED, Asked.OPEN} else r
+        replace(r, asked=Asked.UNREAD, label=None) if r.asked in anew and not delivery_unclear(ret, r) else r
         for r in ret.requests
     )
     return advance(replace(changed, requests=requests))
@@ -168,7 +174,7 @@ def _retried(_: ev.Retried, ret: Return) -> Return:
 
 @after.register
 def _call_begun(event: ev.CallBegun, ret: Return) -> Return:
-    return replace(ret, begun=event.key)
+    return replace(ret, begun="\n".join(dict.fromkeys((*ret.calls_begun, event.key))))
 
 
 @after.register

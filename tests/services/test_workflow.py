@@ -198,7 +198,7 @@ class TestPeople:
         """After a person put things right the verdict is made."""
         await stage.sent()
         await stage.inspect("Sellable")
-        stage.portal.fail("details", Refused("NOT_FOUND", "No return found"), times=8)
+        stage.portal.fail("details", Refused("NOT_FOUND", "No return found"), times=12)
         await stage.reach(State.STUCK, within=2 * DAY)
 
         await stage.operator.retry("77", "ann")

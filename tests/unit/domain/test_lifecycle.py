@@ -9,7 +9,7 @@ from daemon.domain import events as ev
 from daemon.domain import operator_events
 from daemon.domain import postage_events as pe
 from daemon.domain.duties import Act, Duty
-from daemon.domain.lifecycle import BOOKKEEPING, UNASKED, WAYS, allows, apply
+from daemon.domain.lifecycle import BOOKKEEPING, SETTLED, UNASKED, WAYS, allows, apply
 from daemon.domain.operator_events import OperatorActed
 from daemon.domain.returns import (
     Asked,
@@ -195,6 +195,8 @@ def stuck_before(target: State) -> Return:
         return built(S.STUCK, ((a_request("q1", ended[target]),), ()), resume_state=S.AWAITING_LABEL)
     if target is S.RECEIVED:
         return built(S.STUCK, FIRST[S.AWAITING_LABEL], resume_state=S.AWAITING_LABEL)
+    if target is S.LABEL_READY:  # it is not known whether the shopper has the label
+        return built(S.STUCK, WITH_LABEL, resume_state=target, begun="deliver_label:q1")
     return built(S.STUCK, REST_OF_LIFE, resume_state=target)
 
 
@@ -274,14 +276,42 @@ def test_an_event_that_nobody_taught_is_refused():
 
 @pytest.mark.parametrize("kind", [k for k in EVENTS if k in WAYS[S.SETTLING] or k in BOOKKEEPING], ids=row_id)
 def test_an_answer_ends_a_begun_call_and_forgives_failures(kind):
-    """Only an answer clears the begun call and the counts of failures; a webhook or a note in between does not.
+    """Only its answer clears a begun call; any answer clears the counts of failures, a webhook in between does not.
 
     A call that is known to have had no effect is made again, and was not answered: its attempts still count.
     """
     ret = built(S.SETTLING, REST_OF_LIFE, begun="settle:", attempts=3, stumbles=4)
     changed = apply(ret, EVENTS[kind])
-    kept = ("settle:", 3, 4) if kind in UNASKED else ("", 3 if kind is ev.CallHadNoEffect else 0, 0)
-    assert (changed.begun, changed.attempts, changed.stumbles) == kept
+    counts = (3, 4) if kind in UNASKED else (3 if kind is ev.CallHadNoEffect else 0, 0)
+    assert (changed.begun, changed.attempts, changed.stumbles) == ("" if kind in SETTLED else "settle:", *counts)
+
+
+def test_several_calls_can_be_unclear():
+    """What is begun meanwhile, and answered, leaves the memory of an earlier call alone."""
+    ret = built(S.SETTLING, REST_OF_LIFE, begun="settle:")
+    begun = apply(ret, ev.CallBegun(at=LATER, key="grade_lines:"))
+    assert begun.calls_begun == ("settle:", "grade_lines:")
+    assert apply(begun, ev.CallBegun(at=LATER, key="settle:")) == replace(begun, changed_at=LATER)
+    assert apply(begun, ev.LinesGraded(at=LATER, line_ids=("1",))).calls_begun == ("settle:",)
+
+
+@pytest.mark.parametrize(
+    ("happened", "unclear"),
+    [
+        (ev.GaveUp(at=LATER, problem="unreadable"), True),
+        (ev.LabelDelivered(at=LATER, request_id="q1", label_id=None), False),
+        (ev.NotOurs(at=LATER, request_id="q1", why="somebody else"), False),
+    ],
+)
+def test_an_unclear_delivery_stays_unclear_until_its_request_is_answered(happened, unclear):
+    """The shopper may hold the label, whatever else is given up."""
+    ret = a_return(
+        state=S.LABEL_READY,
+        requests=(a_request(label=a_label()),),
+        units=(authorized(a_unit()),),
+        begun="deliver_label:q1",
+    )
+    assert (apply(ret, happened).begun != "") is unclear
 
 
 def test_an_unclear_create_call_stays_unclear_until_its_units_are_clear():

@@ -92,7 +92,7 @@ class Life:
         owed = duty(self.ret, self.now)
         if owed is None:
             return None, None
-        if owed.act in ONCE and self.ret.begun != owed.key:
+        if owed.act in ONCE and owed.key not in self.ret.calls_begun:
             self.happen(ev.CallBegun(at=self.now, key=owed.key))
         possible = outcomes(self.ret, owed, self.now)
         gives_up = pick % 16 == 0 or len(possible) == 1

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.naming import ID_LIMIT, NOTE_LIMIT, note_marker, note_text, return_item_id
-from daemon.domain.returns import Asked, Note, Postage, Transit, Void, change_request, merge_authorizations, merge_units
-from tests.builders import a_request, a_return, a_unit, an_authorization, assigned, authorized, delivered, refused
+from daemon.domain.returns import Asked, Note, Postage, Transit, Void, change_request, merge_units
+from tests.builders import a_request, a_return, a_unit, assigned, authorized, delivered, refused
 
 NAMES = st.text(max_size=60) | st.integers(0, 10**18).map(str)
 IDS = st.tuples(NAMES, NAMES, NAMES, st.integers(1, 10**6))
@@ -138,12 +138,6 @@ def test_changed_units_take_their_old_places():
     old = (a_unit("1"), a_unit("2"), a_unit("2", part=2))
     changed, new = refused(a_unit("2")), a_unit("3")
     assert merge_units(old, [new, changed]) == (old[0], changed, old[2], new)
-
-
-def test_the_newer_reading_of_an_authorization_wins():
-    """Authorizations are known by their id."""
-    old, newer, other = an_authorization("A1"), an_authorization("A1", center="PHX7"), an_authorization("A2")
-    assert merge_authorizations([old], [newer, other]) == (newer, other)
 
 
 def test_one_request_changes_alone():

@@ -183,6 +183,16 @@ def test_a_match_ends_the_hold():
 # ---- authorizations and their note
 
 
+def test_the_newer_reading_of_an_authorization_wins():
+    """Authorizations are known by their id."""
+    old, newer, other = an_authorization("A1"), an_authorization("A1", center="PHX7"), an_authorization("A2")
+    ret = a_return(
+        state=State.AWAITING_LABEL, requests=(a_request(),), units=(authorized(a_unit()),), authorizations=(old,)
+    )
+    event = ev.UnitsAuthorized(at=AT, units=(), authorizations=(newer, other))
+    assert apply(ret, event).authorizations == (newer, other)
+
+
 def test_units_and_authorizations_are_merged():
     """Accepted and refused units of one call are kept side by side, with the RMA."""
     ret = a_return(units=(assigned(a_unit()), assigned(a_unit("2", "CAP"))))
