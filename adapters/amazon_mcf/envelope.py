@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from adapters.amazon_mcf.reading import Node, parse
+from adapters.vendor_answers import printable
 from daemon.errors import ContractBroken, McfdError, RateLimited, Refused, Unavailable
 
 UNAUTHORIZED = "Unauthorized"
@@ -18,8 +19,6 @@ FAILING = frozenset({"internalfailure", "internalerror", "internalservererror", 
 LIMITING = frozenset({"quotaexceeded", "toomanyrequests", "requestthrottled"})
 
 UNKNOWN = re.compile(r"not(be)?found|does(not|nt)exist|nosuch|unabletofind")
-
-E_MAIL = re.compile(r"\S+@\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +96,6 @@ def denial(operation: str, status: int, body: bytes) -> str:
     except ContractBroken:
         return f"status {status}"
     return answer.words() or f"status {status}"
-
-
-def printable(text: str, longest: int) -> str:
-    """Return text on one line, bounded, without e-mail addresses and without what does not print."""
-    line = " ".join(text.split())
-    clean = "".join(c for c in E_MAIL.sub("[…]", line) if c.isprintable())
-    return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 def without(text: str, private: Collection[str]) -> str:

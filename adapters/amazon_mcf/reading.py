@@ -1,11 +1,11 @@
 """Reading JSON member by member. Errors name the member by its path and never show its value."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
+from adapters import vendor_answers
 from daemon.errors import ContractBroken
 
 LARGEST = Decimal(1_000_000_000)
@@ -67,7 +67,7 @@ class Node:
 
     def cents(self, name: str) -> int:
         """Return an amount of money in hundredths, rounded half up."""
-        return int((self.number(name) * 100).quantize(Decimal(1), ROUND_HALF_UP))
+        return vendor_answers.cents(self.number(name))
 
     def time(self, name: str) -> float:
         """Return an ISO 8601 time that must be there, in Unix seconds."""
@@ -126,24 +126,10 @@ class Node:
 
 def parse(operation: str, body: bytes) -> Node:
     """Read an answer's body, which must be one JSON object."""
-    try:
-        document = json.loads(body, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, ArithmeticError, RecursionError):  # ValueError: not JSON, not UTF-8, thousands of digits
-        raise ContractBroken(f"{operation}: the answer is {_kind(body)}") from None
+    document = vendor_answers.parse(body, operation, Decimal)
     if not isinstance(document, dict):
         raise ContractBroken(f"{operation}: the answer is JSON, but no object")
     return Node(operation, document)
-
-
-def _no_number(_name: str) -> object:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _kind(body: bytes) -> str:
-    start = body[:64].lstrip()
-    if not start:
-        return "empty"
-    return "HTML or XML, not JSON" if start.startswith(b"<") else "not JSON"
 
 
 def _encodable(text: str) -> bool:

@@ -8,7 +8,6 @@ import binascii
 import json
 import re
 from collections.abc import Collection
-from urllib.parse import quote as percent_encode
 
 from adapters.amazon_mcf.envelope import Answer, read
 from adapters.amazon_mcf.reading import Node
@@ -24,6 +23,7 @@ from adapters.amazon_mcf.shipment import (
     Rate,
     RateRequest,
 )
+from adapters.amazon_mcf.wire import encode_id
 from daemon.domain.orders import PostalAddress
 from daemon.errors import Refused
 
@@ -46,15 +46,15 @@ NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json
 
 def documents_path(shipment_id: str, reference: str, label_format: str, dpi: int | None) -> str:
     """Return the path of a parcel's documents."""
-    query = f"packageClientReferenceId={_encode(reference)}&format={_encode(label_format)}"
+    query = f"packageClientReferenceId={encode_id(reference)}&format={encode_id(label_format)}"
     if dpi is not None:
         query += f"&dpi={dpi}"
-    return f"{PURCHASE_PATH}/{_encode(shipment_id)}/documents?{query}"
+    return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/documents?{query}"
 
 
 def cancel_path(shipment_id: str) -> str:
     """Return the path that cancels a shipment."""
-    return f"{PURCHASE_PATH}/{_encode(shipment_id)}/cancel"
+    return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/cancel"
 
 
 def encode_rates(request: RateRequest) -> bytes:
@@ -117,14 +117,12 @@ def decode_documents(status: int, body: bytes) -> Purchase:
 
 
 def decode_cancelled(status: int, body: bytes) -> None:
-    """Read the answer to a cancellation: an object that may be quite empty, or that it was cancelled before."""
+    """Read the answer to a cancellation: nothing, or an object that may be quite empty, or that it was done before."""
+    if status < 300 and not body.strip():
+        return
     answer = read(CANCEL, status, body)
     if answer.failed and not answer.said(SAYS_CANCELLED):
         raise answer.failure()
-
-
-def _encode(text: str) -> str:
-    return percent_encode(text, safe="")
 
 
 def _package(request: RateRequest) -> dict[str, object]:

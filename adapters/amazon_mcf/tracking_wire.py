@@ -1,10 +1,10 @@
 """Amazon Shipping v2, getTracking: where a parcel is. PURE."""
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from adapters.amazon_mcf.envelope import read
 from adapters.amazon_mcf.reading import Node
+from adapters.amazon_mcf.wire import encode_id
 from daemon.domain.returns import Transit
 
 GET_TRACKING = "getTracking"
@@ -49,7 +49,7 @@ class Tracking:
 
 def tracking_path(tracking_id: str, carrier_id: str) -> str:
     """Return the path of a parcel's tracking; `carrier_id` is the rate's."""
-    return f"/shipping/v2/tracking?trackingId={quote(tracking_id, safe='')}&carrierId={quote(carrier_id, safe='')}"
+    return f"/shipping/v2/tracking?trackingId={encode_id(tracking_id)}&carrierId={encode_id(carrier_id)}"
 
 
 def decode_tracking(status: int, body: bytes) -> Tracking | None:

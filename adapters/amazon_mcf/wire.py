@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
 
-from adapters.amazon_mcf.envelope import LONGEST_CODE, LONGEST_MESSAGE, printable, read
+from adapters.amazon_mcf.envelope import LONGEST_CODE, LONGEST_MESSAGE, read
 from adapters.amazon_mcf.reading import Node
+from adapters.vendor_answers import printable
 from daemon.domain.naming import OWN_ITEM
 from daemon.domain.orders import (
     CreateAnswer,
@@ -120,16 +121,23 @@ def decode_reasons(status: int, body: bytes) -> tuple[str, ...]:
 
 
 def decode_page(status: int, body: bytes) -> OrderPage:
-    """Read one page of order heads; on the last one Amazon leaves the token out or sends an empty one."""
+    """Read one page of order heads; on the last one Amazon leaves the token out or sends an empty one.
+
+    One that cannot be read must not hide the others, nor all pages behind it.
+    """
     payload = read(LIST_ORDERS, status, body).accept()
-    heads = tuple(
-        OrderHead(
-            order_id=node.text("sellerFulfillmentOrderId"),
-            displayable_order_id=node.optional_text("displayableOrderId") or "",
-        )
-        for node in payload.children("fulfillmentOrders")
-    )
+    rows = payload.children("fulfillmentOrders")
+    heads = _readable(_head, rows, lambda _: False)
+    if rows and not heads:
+        raise payload.broken("fulfillmentOrders", "holds no order that can be read")
     return OrderPage(heads=heads, next_token=payload.optional_text("nextToken") or "")
+
+
+def _head(node: Node) -> OrderHead:
+    return OrderHead(
+        order_id=node.text("sellerFulfillmentOrderId"),
+        displayable_order_id=node.optional_text("displayableOrderId") or "",
+    )
 
 
 def _readable(decode: Callable[[Node], T], nodes: Sequence[Node], needed: Callable[[Node], bool]) -> tuple[T, ...]:

@@ -13,7 +13,7 @@ from daemon.ports import Clock, IssuedRequest, Lane
 
 MAX_PAGES = 1000
 
-LABEL_REQUEST = Operation("label_request", "GET", Scope.READ_LABEL_REQUESTS, Lane.SHOPPER)
+LABEL_REQUEST = Operation("label_request", "GET", Scope.READ_LABEL_REQUESTS)
 ISSUED_REQUESTS = Operation("issued_requests", "GET", Scope.READ_LABEL_REQUESTS)
 PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS)
 REPORT_REFUSAL = Operation("report_refusal", "POST", Scope.WRITE_LABEL_REQUESTS, Lane.SHOPPER)
@@ -70,9 +70,9 @@ class LoopPortal:
         """Try at once again: the key is another one now."""
         self._loop.parking.forget()
 
-    async def label_request(self, request_id: str) -> PortalLabelRequest:
+    async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:
         """Read one label request."""
-        value = await self._ask(LABEL_REQUEST, wire_writes.label_request_path(request_id))
+        value = await self._ask(LABEL_REQUEST, wire_writes.label_request_path(request_id), lane=lane)
         return wire_labels.read_label_request(value, request_id)
 
     async def issued_requests(self) -> Sequence[IssuedRequest]:
@@ -90,10 +90,18 @@ class LoopPortal:
         return list(requests.values())
 
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
-        """Page through the returns of a state that changed between two Unix times."""
+        """Page through the returns of a state that changed between two Unix times, at most 120 days apart."""
         ids: dict[str, None] = {}
-        for window in wire_writes.windows(since, until):
-            ids |= dict.fromkeys(await self._updated_within(state, *window))
+        cursor = ""
+        seen = {cursor}
+        for _ in range(MAX_PAGES):
+            value = await self._ask(UPDATED_RETURNS, wire_writes.updated_path(state, since, until, cursor))
+            page = wire_returns.read_return_page(value)
+            ids |= dict.fromkeys(page.return_ids)
+            cursor = page.cursor
+            if cursor in seen:  # "" on the last page
+                break
+            seen.add(cursor)
         return list(ids)
 
     async def details(self, return_id: str, lane: Lane) -> PortalReturn:
@@ -171,22 +179,10 @@ class LoopPortal:
         reply = await self._loop.call(PROBE, wire_writes.issued_path(1, 0), parked=True)
         wire_errors.answer(PROBE.label, reply.status, reply.body)
 
-    async def _updated_within(self, state: PortalState, since: float, until: float) -> list[str]:
-        ids: list[str] = []
-        cursor = ""
-        seen = {cursor}
-        for _ in range(MAX_PAGES):
-            value = await self._ask(UPDATED_RETURNS, wire_writes.updated_path(state, since, until, cursor))
-            page = wire_returns.read_return_page(value)
-            ids += page.return_ids
-            cursor = page.cursor
-            if cursor in seen:  # "" on the last page
-                break
-            seen.add(cursor)
-        return ids
-
-    async def _ask(self, operation: Operation, path: str, body: bytes | None = None) -> object:
-        reply = await self._loop.call(operation, path, body)
+    async def _ask(
+        self, operation: Operation, path: str, body: bytes | None = None, *, lane: Lane | None = None
+    ) -> object:
+        reply = await self._loop.call(operation, path, body, lane=lane)
         return wire_errors.answer(operation.label, reply.status, reply.body)
 
     async def _write(self, operation: Operation, path: str, body: bytes) -> None:

@@ -13,7 +13,8 @@
 
 from contextlib import suppress
 
-from adapters.loop_returns.wire_json import parse, printable
+from adapters.loop_returns.wire_json import parse
+from adapters.vendor_answers import printable
 from daemon.errors import ContractBroken, CredentialsRefused, Refused, Unavailable
 
 NOT_FOUND = "NOT_FOUND"

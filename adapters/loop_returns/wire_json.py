@@ -3,16 +3,16 @@
 Loop is written in PHP: an empty object may arrive as `[]`, a list with gaps as `{"0": …, "2": …}`, a number as text.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
 
+from adapters import vendor_answers
 from daemon.domain.portal import PortalState
 from daemon.errors import ContractBroken
 
@@ -32,11 +32,8 @@ class Payload(BaseModel):
 
 
 def parse(body: bytes, what: str) -> object:
-    """Read JSON, of two equal keys the last; `what` opens the error's text. Raises ContractBroken."""
-    # Raised outside the handler: a JSONDecodeError in the context would carry the body.
-    with suppress(ValueError, RecursionError):
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite)
-    raise ContractBroken(f"{what}: not JSON")
+    """Read JSON; `what` opens the error's text. Raises ContractBroken."""
+    return vendor_answers.parse(body, what, _finite)
 
 
 def read(model: type[M], value: object, what: str) -> M:
@@ -47,12 +44,6 @@ def read(model: type[M], value: object, what: str) -> M:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "the answer"
     raise ContractBroken(f"{what}: {place} is {'missing' if first['type'] == 'missing' else 'unreadable'}")
-
-
-def printable(text: str, limit: int) -> str:
-    """Return the text on one line, without control characters, at most `limit` code points long."""
-    visible = "".join(char if char.isprintable() else " " for char in text[: 8 * limit])
-    return " ".join(visible.split())[:limit]
 
 
 def listed(value: object) -> object:
@@ -127,7 +118,7 @@ def _cents(value: object) -> int:
         return 0
     if not _MONEY.fullmatch(text):
         raise ValueError("not an amount")
-    return int((Decimal(text) * 100).quantize(Decimal(1), ROUND_HALF_UP))
+    return vendor_answers.cents(Decimal(text))
 
 
 def _state(value: object) -> PortalState:
@@ -160,10 +151,6 @@ def _object(value: object) -> object:
 
 def _rows_or_none(value: object) -> object:
     return () if value is None else listed(value)
-
-
-def _no_number(_word: str) -> float:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _finite(literal: str) -> float:

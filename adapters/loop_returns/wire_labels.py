@@ -91,7 +91,6 @@ def _place(address: "_Address") -> PostalAddress:
         region=address.region,
         postal_code=code.zfill(5) if country == "US" and code.isdigit() else code,  # a number has lost its zeros
         country_code=country,
-        phone=address.phone,
     )
 
 
@@ -111,7 +110,7 @@ def _posted_error(value: object) -> str:
 
 
 class _Address(Payload):
-    """An address of the API. The same one in a webhook has `state`, `zip` and a `phone`; it is never read."""
+    """An address of the API, without a phone. That of a webhook has `state`, `zip` and `phone`; it is never read."""
 
     name: Text = ""
     address1: Text = ""
@@ -120,7 +119,6 @@ class _Address(Payload):
     region: Text = ""
     postal_code: Text = ""
     country_code: Text = ""
-    phone: Text = ""
 
 
 class _Addresses(Payload):

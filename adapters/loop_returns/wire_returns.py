@@ -3,10 +3,11 @@
 Takes JSON that `wire_errors.answer` let through; raises ContractBroken naming the field that cannot be read.
 """
 
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import quote, urlsplit
 
 from pydantic import PlainValidator
 
@@ -29,13 +30,14 @@ from adapters.loop_returns.wire_json import (
     to_text,
 )
 from daemon.domain.portal import PortalLine, PortalReturn
+from daemon.errors import ContractBroken
 
-_CURSOR = re.compile(r"[?&]cursor=([A-Za-z0-9%._~+/=:-]{1,2000})(?:[&#]|$)")
+IN_A_QUERY = "%!$'()*+,;:=@/?"  # besides letters and digits; what is in none is percent-encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnPage:
-    """One page of the list of returns; `cursor` is percent-encoded as Loop sent it, and empty on the last page."""
+    """One page of the list of returns; `cursor` is spelled as Loop sent it, and empty on the last page."""
 
     return_ids: Sequence[str]
     cursor: str
@@ -67,11 +69,9 @@ def read_return_page(value: object) -> ReturnPage:
     """Read one page of `GET /warehouse/return/list`: a bare array, or an object that names the next page."""
     what = "Loop returns"
     rows = rows_of(value, "returns", what)
-    # Only the cursor is taken: the link lacks half of the parameters that led here.
     following = value.get("nextPageUrl") if isinstance(value, dict) else None
-    cursor = _CURSOR.search(following) if isinstance(following, str) else None
     ids = [row.id for row in read_hints(_ReturnRow, rows, what)]
-    return ReturnPage(return_ids=ids, cursor=cursor[1] if cursor else "")
+    return ReturnPage(return_ids=ids, cursor=_cursor(following, what) if following else "")
 
 
 def read_notes(value: object) -> Sequence[str]:
@@ -79,6 +79,16 @@ def read_notes(value: object) -> Sequence[str]:
     what = "Loop notes"
     notes = [read(_Note, row, what) for row in rows_of(value, "notes", what)]
     return [note.content for note in notes if note.content]
+
+
+def _cursor(following: object, what: str) -> str:
+    """Take only the cursor: the link lacks half of the parameters that led here. Without one, pages would be missed."""
+    with suppress(ValueError):
+        query = urlsplit(following).query if isinstance(following, str) else ""
+        for name, _, cursor in (pair.partition("=") for pair in query.split("&")):
+            if name == "cursor" and cursor:
+                return quote(cursor, safe=IN_A_QUERY)
+    raise ContractBroken(f"{what}: nextPageUrl names no cursor")
 
 
 def _has_exchange(found: "_Return") -> bool:

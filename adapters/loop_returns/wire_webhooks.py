@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from adapters.loop_returns.wire_json import Id, Payload, State, Text, Word, parse, printable, read
+from adapters.loop_returns.wire_json import Id, Payload, State, Text, Word, parse, read
+from adapters.vendor_answers import printable
 from daemon.domain.portal import (
     Message,
     PortalState,

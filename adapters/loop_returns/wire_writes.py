@@ -18,7 +18,6 @@ PROCESSOR_LIMIT = 100
 CATEGORY_LIMIT = 100
 BATCH = 20  # the guide; the endpoint's page says 30
 PAGE_SIZE = 250
-LONGEST_WINDOW = 120 * 86400.0
 GRADE_SUBJECT = "Item condition grade"  # with the title, it names a built-in category; a typo would make a new one
 WORD_GRADES = frozenset({"2026-07", "v1"})
 
@@ -68,14 +67,6 @@ def updated_path(state: PortalState, since: float, until: float, cursor: str) ->
     window = {"from": _instant(math.floor(since)), "to": _instant(math.ceil(until))}
     asked = {**window, "filter": "updated_at", "state": state.value, "paginate": "true", "pageSize": PAGE_SIZE}
     return f"/warehouse/return/list?{urlencode(asked)}" + (f"&cursor={cursor}" if cursor else "")
-
-
-def windows(since: float, until: float) -> Iterator[tuple[float, float]]:
-    """Cut a window into such as Loop accepts (120 days)."""
-    while until - since > LONGEST_WINDOW:
-        yield since, since + LONGEST_WINDOW
-        since += LONGEST_WINDOW
-    yield since, until
 
 
 def label_body(request_id: str, label: Label) -> bytes:

@@ -143,7 +143,7 @@ def _conforms(portal: LoopPortal) -> ReturnsPortal:
 async def test_a_label_request_is_read(bench):
     """The id is encoded once into the path, and the shopper's lane is used."""
     bench.loop.say({**REQUEST, "id": "7-a"}, **{"x-ratelimit-remaining": "299"})
-    read = await _conforms(bench.portal).label_request("7-a")
+    read = await _conforms(bench.portal).label_request("7-a", Lane.SHOPPER)
     assert (read.request_id, read.return_id, read.status) == ("7-a", "8", RequestStatus.ISSUED)
     assert bench.loop.requests == [("GET", "/api/2026-10/label-requests/7-a", None)]
     assert bench.limits.lanes == [Lane.SHOPPER]
@@ -155,7 +155,7 @@ async def test_an_odd_id_stays_one_segment_of_the_path(bench):
     """Whatever an id holds, it arrives as it was encoded."""
     bench.loop.say({}, 404)
     with pytest.raises(Refused):
-        await bench.portal.label_request("../labels?x#1 +é")
+        await bench.portal.label_request("../labels?x#1 +é", Lane.SHOPPER)
     assert bench.loop.requests[0][1] == "/api/2026-10/label-requests/..%2Flabels%3Fx%231%20%2B%C3%A9"
 
 
@@ -163,7 +163,7 @@ async def test_the_headers_say_who_we_are(bench):
     """The key goes into Loop's own header; only a call with a body has a content type."""
     bench.loop.say(REQUEST)
     bench.loop.say(True)
-    await bench.portal.label_request("7")
+    await bench.portal.label_request("7", Lane.SHOPPER)
     await bench.portal.write_note("8", "hello")
     reading, writing = bench.loop.headers
     for headers in (reading, writing):
@@ -405,13 +405,6 @@ async def test_a_cursor_that_comes_again_ends_the_list(bench):
     assert bench.loop.answers == []
 
 
-async def test_a_long_window_is_asked_for_in_pieces(bench):
-    """Each piece is paged on its own."""
-    bench.loop.say(_page([1], None))
-    bench.loop.say(_page([1, 2], None))
-    assert await bench.portal.updated_returns(PortalState.OPEN, 0.0, 121 * 86400.0) == ["1", "2"]
-
-
 @pytest.mark.parametrize("listing", ["issued_requests", "updated_returns"])
 async def test_a_list_has_an_end(bench, monkeypatch, listing):
     """However many pages a server makes up, so many are read and no more."""
@@ -436,11 +429,11 @@ async def test_a_429_holds_everybody_back(bench):
     bench.loop.say(REQUEST)
     before = bench.clock.seconds
     with pytest.raises(RateLimited) as limited:
-        await bench.portal.label_request("7")
+        await bench.portal.label_request("7", Lane.SHOPPER)
     assert limited.value.retry_after is not None
     assert limited.value.retry_after >= 7
     assert bench.clock.seconds == before
-    await bench.portal.label_request("7")
+    await bench.portal.label_request("7", Lane.SHOPPER)
     assert bench.clock.seconds >= before + 7
 
 
@@ -466,7 +459,7 @@ async def test_a_page_of_html_is_broken(bench):
     """A page in between does not refuse anything for good, and its text is not repeated."""
     bench.loop.say_bytes(b"<html>Rowan Pike</html>", 403)
     with pytest.raises(ContractBroken) as broken:
-        await bench.portal.label_request("7")
+        await bench.portal.label_request("7", Lane.SHOPPER)
     assert "Rowan" not in repr(broken.value)
 
 
@@ -485,10 +478,10 @@ async def test_a_refused_key_is_parked(bench):
     """After a 401 nothing is called for five minutes, whatever the scope."""
     bench.loop.say(UNAUTHORIZED, 401)
     with pytest.raises(CredentialsRefused):
-        await bench.portal.label_request("7")
+        await bench.portal.label_request("7", Lane.SHOPPER)
     assert bench.portal.parked_scopes == ("",)
     bench.clock.seconds += 100
-    for call in (bench.portal.notes("8"), bench.portal.label_request("7"), bench.portal.webhooks()):
+    for call in (bench.portal.notes("8"), bench.portal.label_request("7", Lane.SHOPPER), bench.portal.webhooks()):
         with pytest.raises(CredentialsRefused) as refused:
             await call
         assert refused.value.retry_after == pytest.approx(200)
@@ -505,9 +498,9 @@ async def test_a_parked_key_is_tried_again_and_resumes(bench):
     bench.loop.say([])
     for _ in range(2):
         with pytest.raises(CredentialsRefused):
-            await bench.portal.label_request("7")
+            await bench.portal.label_request("7", Lane.SHOPPER)
         bench.clock.seconds += 300
-    await bench.portal.label_request("7")
+    await bench.portal.label_request("7", Lane.SHOPPER)
     assert await bench.portal.notes("8") == []
     assert bench.portal.parked_scopes == ()
 
@@ -516,7 +509,7 @@ async def test_only_one_call_tries_at_a_time(bench):
     """While one tries, the others are told to wait."""
     bench.loop.say(UNAUTHORIZED, 401)
     with pytest.raises(CredentialsRefused):
-        await bench.portal.label_request("7")
+        await bench.portal.label_request("7", Lane.SHOPPER)
     bench.clock.seconds += 300
     bench.loop.say(UNAUTHORIZED, 401)
     outcomes = await asyncio.gather(*(bench.portal.notes("8") for _ in range(5)), return_exceptions=True)
@@ -530,7 +523,7 @@ async def test_a_missing_scope_parks_that_scope_alone(bench):
     bench.loop.say(REQUEST)
     with pytest.raises(CredentialsRefused):
         await bench.portal.notes("8")
-    await bench.portal.label_request("7")
+    await bench.portal.label_request("7", Lane.SHOPPER)
     assert bench.portal.parked_scopes == ("Returns",)
     with pytest.raises(CredentialsRefused, match="Returns"):
         await bench.portal.flag("8")
@@ -544,7 +537,7 @@ async def test_what_only_operators_need_parks_nothing_else(bench, call):
     bench.loop.say(REQUEST)
     with pytest.raises(CredentialsRefused):
         await getattr(bench.portal, call)()
-    await bench.portal.label_request("7")
+    await bench.portal.label_request("7", Lane.SHOPPER)
     with pytest.raises(CredentialsRefused):
         await getattr(bench.portal, call)()
     assert len(bench.loop.requests) == 2

@@ -463,7 +463,7 @@ def test_refusal_is_bounded_and_printable():
     """What Amazon says is cut, put on one line, and freed of e-mail addresses and control characters."""
     with pytest.raises(Refused) as refused:
         wire.decode_created(400, errors("X\x00" * 99, "No\n  good\x1b[31m for rowan.pike@example.net " + "y" * 999))
-    assert refused.value.message.startswith("No good[31m for […] yyy")
+    assert refused.value.message.startswith("No good [31m for […] yyy")
     assert len(refused.value.message) == envelope.LONGEST_MESSAGE
     assert len(refused.value.code) == envelope.LONGEST_CODE
     assert str(refused.value).isprintable()
@@ -553,6 +553,16 @@ def test_page_of_orders():
         OrderHead(order_id="GW-77", displayable_order_id="Shop #1002"),
     )
     assert page.next_token == "bmV4dA==+/1"
+
+
+def test_an_unreadable_order_does_not_hide_the_others():
+    """One odd row must not keep the list from its next page; a page of nothing but odd rows is no page."""
+    odd, good = {"displayableOrderId": "x"}, {"sellerFulfillmentOrderId": "GW-77"}
+    assert [head.order_id for head in wire.decode_page(200, answer({"fulfillmentOrders": [odd, good]})).heads] == [
+        "GW-77"
+    ]
+    with pytest.raises(ContractBroken, match="no order that can be read"):
+        wire.decode_page(200, answer({"fulfillmentOrders": [odd]}))
 
 
 def test_last_page_has_no_token():

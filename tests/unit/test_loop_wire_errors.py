@@ -52,7 +52,7 @@ def test_a_refusal_without_a_body_goes_by_its_status(status):
 @pytest.mark.parametrize("status", [200, 403, 404, 422])
 def test_html_is_not_loops_word(status):
     """A page in between is no answer, whatever its status; its text is not repeated."""
-    with pytest.raises(ContractBroken, match=rf"^Loop call, status {status}: not JSON$"):
+    with pytest.raises(ContractBroken, match=rf"^Loop call, status {status}: HTML or XML, not JSON$"):
         answer("Loop call", status, b"<html>Rowan Pike</html>")
 
 
@@ -86,10 +86,18 @@ def test_an_empty_answer_is_nothing():
 
 @pytest.mark.parametrize(
     ("raw", "shown"),
-    [("a\nb\x00c", "a b c"), ("é" * 999, "é" * 200), ("\u202eabc\ud800", "abc"), (" \t ", "")],
+    [
+        ("a\nb\x00c", "a b c"),
+        ("é" * 999, "é" * 199 + "…"),
+        ("\u202eabc\ud800", "abc"),
+        (" \t ", ""),
+        ("no label for rowan.pike@example.net, sorry", "no label for […] sorry"),
+        ("<rowan.pike@example.net>", "[…]"),
+        ("two @ 5 dollars", "two @ 5 dollars"),
+    ],
 )
 def test_messages_are_short_and_printable(raw, shown):
-    """Nothing that could garble a log passes."""
+    """Nothing that could garble a log passes, and no e-mail address."""
     with pytest.raises(Refused) as refused:
         answer("Loop call", 409, encoded({"code": "X" * 999 + "\n", "message": raw}))
     assert (refused.value.code, refused.value.message) == ("X" * 60, shown)

@@ -89,13 +89,6 @@ def test_a_status_is_read(word):
     assert request(status=word).status == word
 
 
-def test_a_phone_is_read_when_there_is_one():
-    """The API has none today."""
-    origin = request(addresses={"origin": {"phone": 12085550142}}).origin
-    assert origin is not None
-    assert origin.phone == "12085550142"
-
-
 @pytest.mark.parametrize(
     ("country", "given", "read"), [("us", "512", "00512"), ("DE", 1067, "1067"), ("US", "A1", "A1")]
 )

@@ -254,19 +254,34 @@ def test_a_bare_page_is_the_only_one():
     [
         ("https://x/list?cursor=abc&pageSize=1", "abc"),
         ("https://x/list?cursor=a+b/c==#x", "a+b/c=="),
-        ("https://x/list?pageSize=1", ""),
-        ("https://x/list?cursor=", ""),
-        ("https://x/list?mycursor=abc", ""),
-        ("https://x/list?cursor=a b", ""),
-        ("https://x/list?cursor=" + "a" * 2001, ""),
-        ("http://[", ""),
+        ("https://x/list?cursor=a%2Bb%3D,c", "a%2Bb%3D,c"),
+        ("https://x/list?cursor=a b|c", "a%20b%7Cc"),
+        ("https://x/list?cursor=" + "a" * 2001, "a" * 2001),
+        ("/list?mycursor=abc&cursor=d", "d"),
         (None, ""),
-        (7, ""),
+        ("", ""),
     ],
 )
-def test_only_a_plain_cursor_is_followed(link, cursor):
-    """A link without a usable cursor ends the list."""
+def test_the_cursor_is_taken_as_it_is_spelled(link, cursor):
+    """Whatever a cursor is made of, it goes back as it came; only no link at all ends the list."""
     assert read_return_page({"returns": [], "nextPageUrl": link}).cursor == cursor
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://x/list?pageSize=1",
+        "https://x/list?cursor=",
+        "https://x/list?mycursor=abc",
+        "http://[?cursor=a",
+        7,
+        {"a": 1},
+    ],
+)
+def test_a_next_page_that_cannot_be_asked_for_is_no_last_page(link):
+    """Pages that were passed over would be missed for good: the poll must come again."""
+    with pytest.raises(ContractBroken, match=r"^Loop returns: nextPageUrl names no cursor$"):
+        read_return_page({"returns": [], "nextPageUrl": link})
 
 
 def test_a_broken_row_does_not_hide_the_others():

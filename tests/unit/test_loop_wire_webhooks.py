@@ -219,14 +219,15 @@ def test_processing_failed():
     [
         (None, ""),
         ("line one\r\nline\ttwo\x00", "line one line two"),
-        ("é" * 500, "é" * 120),
+        ("é" * 500, "é" * 119 + "…"),
+        ("Could not mail rowan.pike@example.net", "Could not mail […]"),
         ("half \ud83d a pair", "half a pair"),
         ("turn\u202earound", "turn around"),
         (17, "17"),
     ],
 )
 def test_a_failure_is_told_in_one_printable_line(message, read):
-    """The message is short and free of control characters."""
+    """The message is short and free of control characters and e-mail addresses."""
     failed = decode_delivery(processing(return_id=5, message=message))
     assert failed.message == ProcessingTrouble(return_id="5", message=read)
 
@@ -242,7 +243,7 @@ def test_what_we_do_not_act_on_is_unknown():
 def test_mismatched_pairs_are_unknown(topic, trigger):
     """A trigger under another topic is not guessed at; long words are cut."""
     assert decode_delivery(delivery(topic=topic, trigger=trigger, id=1, return_id=2)) == WebhookDelivery(
-        topic=topic[:64], trigger=trigger
+        topic=topic if len(topic) <= 64 else topic[:63] + "…", trigger=trigger
     )
 
 

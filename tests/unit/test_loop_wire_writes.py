@@ -54,13 +54,6 @@ def test_a_page_of_updated_returns(cursor, tail):
     )
 
 
-def test_long_windows_are_cut():
-    """Loop takes 120 days at most; the pieces join without a gap."""
-    day = 86400.0
-    assert list(wire.windows(0, 120 * day)) == [(0, 120 * day)]
-    assert list(wire.windows(0, 250 * day)) == [(0, 120 * day), (120 * day, 240 * day), (240 * day, 250 * day)]
-
-
 def test_a_label_is_handed_in():
     """The body has exactly the documented fields; the rate is one object in cents."""
     assert json.loads(wire.label_body("733104", LABEL)) == {

@@ -479,6 +479,8 @@ def test_refusals_that_must_be_recognised_have_a_code_of_their_own(status, body,
     ("status", "body"),
     [
         (200, sample("cancelled.json")),
+        (200, b""),
+        (204, b" \n"),
         (200, b"{}"),
         (400, errors(message="The shipment has already been cancelled.")),
         (400, errors("SHIPMENT_ALREADY_CANCELED")),

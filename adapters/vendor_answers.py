@@ -1,0 +1,41 @@
+"""What is read of both vendors' answers in the same way. PURE."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import ROUND_HALF_UP, Decimal
+
+from daemon.errors import ContractBroken
+
+
+def parse(body: bytes, what: str, parse_float: Callable[[str], object]) -> object:
+    """Read JSON, of two equal keys the last; `what` opens the error's text. Raises ContractBroken."""
+    # Raised outside the handler: a JSONDecodeError in the context would carry the body.
+    with suppress(ValueError, ArithmeticError, RecursionError):  # ValueError: not JSON, not UTF-8, thousands of digits
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number, parse_float=parse_float)
+    raise ContractBroken(f"{what}: {_kind(body)}")
+
+
+def printable(text: str, longest: int) -> str:
+    """Return text on one line, bounded, without e-mail addresses and without what does not print."""
+    words = text[: 8 * longest].split()
+    line = " ".join("[…]" if "@" in word[1:-1] else word for word in words)
+    visible = "".join(char if char.isprintable() else " " for char in line)
+    clean = " ".join(visible.split())
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"
+
+
+def cents(amount: Decimal) -> int:
+    """Return an amount of money in hundredths, rounded half up."""
+    return int((amount * 100).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _no_number(_word: str) -> float:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _kind(body: bytes) -> str:
+    start = body[:64].lstrip()
+    if not start:
+        return "empty"
+    return "HTML or XML, not JSON" if start.startswith(b"<") else "not JSON"
