@@ -226,13 +226,6 @@ async def test_the_command_line_follows_no_redirect():
 # ---- Loop's credentials
 
 
-class Bearer:
-    """What an OAuth application would show."""
-
-    async def headers(self) -> dict[str, str]:
-        return {"Authorization": "Bearer of-the-moment"}
-
-
 async def test_another_credential_than_a_key_fits():
     """Loop is called with whatever a credential says of itself, so an OAuth bearer needs no other change."""
     shown: list[tuple[str | None, str | None]] = []
@@ -255,7 +248,7 @@ async def test_another_credential_than_a_key_fits():
                 LoopLimits(clock),
                 clock,
                 base_url=f"http://127.0.0.1:{runner.addresses[0][1]}",
-                credential=Bearer(),
+                credential=lambda: {"Authorization": "Bearer of-the-moment"},
             )
             await loop.call(Operation("thing", "GET", Scope.RETURNS), "/thing")
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from adapters.loop_returns import wire_errors, wire_labels, wire_returns, wire_setup, wire_writes
-from adapters.loop_returns.connection import ApiKey, LoopConnection, Operation, Scope
+from adapters.loop_returns.connection import LoopConnection, Operation, Scope
 from adapters.loop_returns.wire_setup import Destination, Subscription
 from adapters.rate_limit import LoopLimits
 from adapters.transport import Transport
@@ -37,6 +37,8 @@ ACTIVATE_WEBHOOK = Operation("activate_webhook", "PUT", Scope.DEVELOPER_TOOLS)
 class LoopPortal:
     """Implements ReturnsPortal for one shop. `api_url` ends before the version, `processor` signs the grades.
 
+    `api_key` is asked for each call, and what it returns is shown to nobody else.
+
     After a 401 the credential is parked: CredentialsRefused comes at once, one call in five minutes tries again.
     """
 
@@ -48,7 +50,7 @@ class LoopPortal:
         clock: Clock,
         api_url: str,
         api_version: str,
-        api_key: str | Callable[[], str],
+        api_key: Callable[[], str],
         processor: str,
     ) -> None:
         self._api_version = api_version
@@ -58,7 +60,7 @@ class LoopPortal:
             limits,
             clock,
             base_url=f"{api_url.rstrip('/')}/{wire_writes.segment(api_version)}",
-            credential=ApiKey(api_key),
+            credential=lambda: {"X-Authorization": api_key()},
         )
 
     @property

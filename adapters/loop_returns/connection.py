@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from adapters.loop_returns.wire_errors import lacks_scope
 from adapters.parking import Parking
@@ -43,22 +42,8 @@ class Operation:
         return f"Loop {self.name}"
 
 
-class Credential(Protocol):
-    """Who we are to Loop."""
-
-    async def headers(self) -> Mapping[str, str]:
-        """Return the headers that say so, good for the next call."""
-
-
-class ApiKey:
-    """A shop's API key; what `reveal` returns is read anew for each call, and shown to nobody else."""
-
-    def __init__(self, key: str | Callable[[], str]) -> None:
-        self._reveal = key if callable(key) else lambda: key
-
-    async def headers(self) -> Mapping[str, str]:
-        """Return Loop's own header, which is not `Authorization`."""
-        return {"X-Authorization": self._reveal()}
+Credential = Callable[[], Mapping[str, str]]
+"""Returns the headers that say who we are to Loop; asked anew for each call."""
 
 
 class LoopConnection:
@@ -114,7 +99,7 @@ class LoopConnection:
             self.parking.park("Loop refused the API key")
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
-        headers = {"Accept": "application/json", **await self._credential.headers()}
+        headers = {"Accept": "application/json", **self._credential()}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

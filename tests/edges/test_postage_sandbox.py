@@ -347,7 +347,7 @@ async def shop(api_version):
             clock=CLOCK,
             api_url=sandbox.loop_url,
             api_version=api_version,
-            api_key=sandbox.options.loop_api_key,
+            api_key=lambda: sandbox.options.loop_api_key,
             processor="mcfd@example.com",
         )
         return_id = sandbox.submit_return("#1001", [ReturnLine(sku="SOCK"), ReturnLine(sku="CAP")])

@@ -101,7 +101,7 @@ async def clients(url: str) -> AsyncIterator[Clients]:
                 clock=clock,
                 api_url=url,
                 api_version="2026-10",
-                api_key="key",
+                api_key=lambda: "key",
                 processor="mcfd@example.com",
             ),
         )
