@@ -6,12 +6,6 @@ from typing import Protocol
 from aiohttp import web
 
 COOKIE = "mcfd_authorization"
-_DISCREET = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-}
 _ANEW = "Run `mcfd authorize amazon` again and open the link that it prints.\n"
 _PAGES: Mapping[str, tuple[int, str]] = {
     "done": (200, "Amazon is connected. You can close this page.\n"),
@@ -44,7 +38,7 @@ class Workflow(Protocol):
 
 
 class ConsentPages:
-    """Plain text, nothing cached, nothing referred. `secure` says that browsers reach us by https."""
+    """Plain text; the listener sees to it that nothing is cached or referred. `secure`: browsers reach us by https."""
 
     def __init__(self, workflow: Workflow, *, callback_path: str, secure: bool) -> None:
         self._workflow = workflow
@@ -56,7 +50,7 @@ class ConsentPages:
         begun = self._workflow.begin(request.query.get("t", ""))
         if begun is None:
             return _page("stale")
-        answer = web.Response(status=302, headers={**_DISCREET, "Location": begun.consent_url})
+        answer = web.Response(status=302, headers={"Location": begun.consent_url})
         answer.set_cookie(
             COOKIE,
             begun.cookie,
@@ -85,4 +79,4 @@ class ConsentPages:
 
 def _page(ending: str) -> web.Response:
     status, text = _PAGES[ending]
-    return web.Response(status=status, text=text, headers=_DISCREET)
+    return web.Response(status=status, text=text)

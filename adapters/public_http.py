@@ -35,8 +35,8 @@ _DISCREET = {
 class WebhookReceiver(Protocol):
     """Judges a delivery and keeps it."""
 
-    async def receive(self, shop: str, signature: str | None, body: bytes) -> str | None:
-        """Return once the delivery is durable, with a word for the metric (None: `accepted`).
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
+        """Return once the delivery is durable, with a word for the metric; `shop` is one of the listener's.
 
         Raises WebhookRejected for what is not Loop's, StoreUnavailable, or Transient while the shop has no secret.
         """
@@ -104,7 +104,7 @@ class Webhooks:
             # Never a 4xx for a fault of ours: Loop does not deliver again after one.
             log.exception("webhook.failed", shop=shop)
             return "failed", say(503)
-        return outcome or "accepted", say(200)
+        return outcome, say(200)
 
     def _signature(self, request: web.BaseRequest) -> str | None:
         """Judge by the headers alone, before a byte of the body is read."""
@@ -192,8 +192,8 @@ class LabelPages:
 class PublicListener:
     """The listener itself: one socket, behind GuardedServer. Durations are seconds, `max_body` is bytes.
 
-    `shops` are the names in the webhook paths and may change while the listener runs. A handler among `extra_routes`
-    gets undecoded requests and may raise aiohttp's HTTPException; any other exception is answered 503.
+    `shops` are the names in the webhook paths. A handler among `extra_routes` gets undecoded requests and may raise
+    aiohttp's HTTPException; any other exception is answered 503. Nothing is cached, referred or indexed.
     """
 
     def __init__(
@@ -263,6 +263,7 @@ class PublicListener:
         except Exception:
             log.exception("request.failed")
             answer = say(503)
+        answer.headers.update(_DISCREET)
         if not request.content.is_eof():  # nobody waits for the rest of a body that is not wanted
             answer.force_close()
         return answer
@@ -283,7 +284,7 @@ class PublicListener:
 
 def say(status: int, text: str | None = None, *, retry_after: float | None = None) -> web.Response:
     """Answer in as few words as the status needs; `retry_after` is in seconds, a minute if the fault is ours."""
-    answer = web.Response(status=status, text=text or f"{HTTPStatus(status).phrase.lower()}\n", headers=_DISCREET)
+    answer = web.Response(status=status, text=text or f"{HTTPStatus(status).phrase.lower()}\n")
     wait = _RETRY_AFTER if retry_after is None and status == 503 else retry_after
     if wait is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(wait)))
@@ -295,5 +296,5 @@ async def _robots(_request: web.BaseRequest) -> web.Response:
 
 
 def _pdf(document: bytes) -> web.Response:
-    headers = {**_DISCREET, "Content-Disposition": 'inline; filename="return-label.pdf"'}
+    headers = {"Content-Disposition": 'inline; filename="return-label.pdf"'}
     return web.Response(body=document, content_type="application/pdf", headers=headers)

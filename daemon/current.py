@@ -23,10 +23,9 @@ class Current:
         """The API key of a shop."""
         return self.secrets.loop_api_keys[shop].get_secret_value()
 
-    def webhook_secrets(self, shop: str) -> list[bytes] | None:
-        """The webhook secrets of a shop, newest first; None for a shop that is not ours."""
-        secrets = self.secrets.loop_webhook_secrets.get(shop)
-        return None if secrets is None else [secret.get_secret_value().encode() for secret in secrets]
+    def webhook_secrets(self, shop: str) -> list[bytes]:
+        """The webhook secrets of a shop, newest first."""
+        return [secret.get_secret_value().encode() for secret in self.secrets.loop_webhook_secrets[shop]]
 
     def refresh_token(self) -> str | None:
         """What the secret file amazon_refresh_token holds."""

@@ -5,28 +5,21 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from adapters.loop_returns.wire_webhooks import WebhookDelivery, decode_delivery, digest, verify
-from daemon.errors import ContractBroken, Transient, WebhookRejected
+from daemon.errors import ContractBroken, Transient
 from daemon.ports import Clock
 
 log = structlog.get_logger(__name__)
 
 NO_SECRET_RETRY_AFTER = 300.0  # Loop gives a delivery up when asked to wait for more than half an hour
 
-Secrets = Callable[[str], Sequence[bytes] | None]
-"""The webhook secrets of a shop, newest first; empty while it has none, None for a shop that is not ours."""
+Secrets = Callable[[str], Sequence[bytes]]
+"""The webhook secrets of a shop, newest first; empty while it has none."""
 
 Intake = Callable[[str, WebhookDelivery, str, float], Awaitable[bool]]
 """Takes (shop, delivery, digest, Unix seconds) and returns after the commit; False when it was taken before."""
 
 DeadLetters = Callable[[str, bytes, str], Awaitable[None]]
 """Keeps (shop, body, reason) and returns after the commit."""
-
-
-class UnknownShop(WebhookRejected):
-    """No shop of that name is configured."""
-
-    status = 404
-    kind = "unknown_shop"
 
 
 class LoopWebhooks:
@@ -39,13 +32,11 @@ class LoopWebhooks:
         self._clock = clock
 
     async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
-        """Return once the delivery is durable: `verified`, `duplicate`, or `unreadable` when it is a dead letter.
+        """Return once a delivery to our shop is durable: `verified`, `duplicate`, or `unreadable` for a dead letter.
 
-        Raises UnknownShop, BadSignature, Transient while the shop has no secret, and what the two callables raise.
+        Raises BadSignature, Transient while the shop has no secret, and what the two callables raise.
         """
         secrets = self._secrets(shop)
-        if secrets is None:
-            raise UnknownShop("no such shop")
         if not secrets:
             raise Transient("the shop has no webhook secret yet", retry_after=NO_SECRET_RETRY_AFTER)
         if verify(body, signature, secrets) == "canonical":

@@ -26,7 +26,7 @@ class Workflow:
 class Nobody:
     """Neither receives nor hosts."""
 
-    async def receive(self, shop: str, signature: str | None, body: bytes) -> None: ...
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> str: ...
 
     async def open(self, token: str) -> None: ...
 
@@ -59,6 +59,7 @@ async def test_the_pages_behind_tls():
                     assert page.status == status
                     assert page.cookies[COOKIE].value == ""
                     assert page.headers["Cache-Control"] == "no-store"
+                    assert page.headers["X-Robots-Tag"] == "noindex"
             assert workflow.given == {"cookie": "biscuit", "state": "S", "code": "C", "seller": "A"}
     finally:
         await listener.stop(1.0)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adapters.loop_returns.webhooks import LoopWebhooks, UnknownShop
+from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire_webhooks import WebhookDelivery, digest
 from daemon.domain.portal import RequestIssued
-from daemon.errors import BadSignature, StoreUnavailable, Transient, WebhookRejected
+from daemon.errors import BadSignature, StoreUnavailable, Transient
 
 NOW = 1_800_000_000.0
 SECRETS = {"acme": [b"new", b"old"], "fresh": []}
@@ -116,14 +116,6 @@ async def test_a_bad_signature_is_rejected(webhooks, daemon, signature):
     with pytest.raises(BadSignature):
         await webhooks.receive("acme", signature, b"not json")
     assert (daemon.taken, daemon.dead) == ([], [])
-
-
-async def test_an_unknown_shop_is_rejected(webhooks):
-    """A shop that is not configured is not found."""
-    with pytest.raises(UnknownShop) as rejected:
-        await webhooks.receive("other", None, b"")
-    assert isinstance(rejected.value, WebhookRejected)
-    assert (rejected.value.status, rejected.value.kind) == (404, "unknown_shop")
 
 
 async def test_a_shop_without_a_secret_asks_for_patience(webhooks):
