@@ -1,7 +1,8 @@
-"""What the surroundings tell the process; nothing else in mcfd reads the environment."""
+"""What the surroundings tell the process; only `config.logs`, which asks who reads the log, looks there besides."""
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,9 @@ def systemd() -> Systemd:
 def user() -> str:
     """Who gives an order, for a return's history."""
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+def credentials_directory() -> Path | None:
+    """Where systemd put the secret files (systemd.exec(5), LoadCredential)."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None

@@ -1,6 +1,5 @@
 """The configuration file and the secret files become one Loaded, or one ConfigError that lists every problem."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from config.checks import contradictions, warnings_about
+from config.environment import credentials_directory
 from config.model import Settings, shop_name
 from config.plain_words import problems_of
 from config.secret_files import SecretDirectory, Secrets
 from config.yaml_file import Document, read_document
 from daemon.errors import ConfigError
-
-CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ def load(config_path: Path, secrets_dir: Path | None) -> Loaded:
     """
     document = read_document(config_path)
     settings, problems = validate(document)
-    directory = SecretDirectory(secrets_dir or _credentials_directory() or _beside(config_path))
+    directory = SecretDirectory(secrets_dir or credentials_directory() or _beside(config_path))
     secrets = directory.read(_shops(settings, document))
     problems += directory.problems
     if settings and secrets:
@@ -72,8 +70,3 @@ def _is_shop_name(name: object) -> bool:
 def _beside(config_path: Path) -> Path | None:
     directory = config_path.parent / "secrets"
     return directory if directory.is_dir() else None
-
-
-def _credentials_directory() -> Path | None:
-    directory = os.environ.get(CREDENTIALS_VARIABLE)
-    return Path(directory) if directory else None

@@ -1,4 +1,4 @@
-"""What the history keeps of an event: ids and decisions. Texts for people, links and addresses stay out."""
+"""What the history keeps of an event: ids, decisions, and bounded texts of why; no links, no addresses."""
 
 import json
 
