@@ -1,94 +1,129 @@
-"""The queue before a rate limit: two lanes, one timer, no background task.
+"""The queue before a rate limit: lanes, one timer, no background task.
 
-One of the waiting callers, the leader, does the timed wait for the next permit. When it has one it gives it to whoever
-is first by the rules, itself or another, and a leader that leaves (served or cancelled) wakes its successor. So nothing
-polls, and each permit wakes at most two callers however many thousands wait. A cancelled caller steps out of its queue;
-a permit that it had already been given goes back for the next.
+One of the waiting callers, the leader, does the timed wait. When a call may go it lets go whoever is first by the
+rules, itself or another, and a leader that leaves (served or cancelled) wakes its successor. So nothing polls, and each
+call wakes at most two callers however many thousands wait. A cancelled caller steps out of its queue; a turn that it
+had already been given goes to the next.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from daemon.errors import Transient
-from daemon.ports import Lane
+from daemon.ports import Clock, Lane
+
+
+class Limit(Protocol):
+    """What the gate stands before."""
+
+    def delay(self, lane: Lane) -> float:
+        """Return the seconds until a call of that lane may go; 0 or less: now."""
+
+    async def take(self, lane: Lane) -> None:
+        """Count a call that goes now; never waits."""
+
+    def give_back(self, lane: Lane) -> None:
+        """Take back the call counted last: its caller was cancelled."""
 
 
 class _Waiter:
-    __slots__ = ("granted", "woken")
+    __slots__ = ("granted", "lane", "woken")
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
         self.granted = False
         self.woken = asyncio.Event()
 
 
 class LaneGate:
-    """First come, first served within a lane; SHOPPER first, but while both wait every tenth permit is BACKGROUND's.
+    """First come, first served within a lane; the lanes in their order, but every tenth call is of a lane further down.
 
-    `permit` returns once one call may go, and has counted it; one caller at a time awaits it, and cancelling it must
-    count nothing. `give_back` takes back a permit whose caller was cancelled, and wakes whoever awaits `permit`.
+    A lane may have to wait longer than others: those before it go on, nobody from behind overtakes it.
     """
 
-    SHOPPERS_IN_A_ROW = 9
+    IN_A_ROW = 9
 
-    def __init__(self, permit: Callable[[], Awaitable[None]], give_back: Callable[[], None]) -> None:
-        self._permit = permit
-        self._give_back = give_back
+    def __init__(self, clock: Clock, limit: Limit) -> None:
+        self._clock = clock
+        self._limit = limit
         self._lanes: dict[Lane, OrderedDict[_Waiter, None]] = {lane: OrderedDict() for lane in Lane}
+        self._in_a_row = dict.fromkeys(Lane, 0)
         self._leader: _Waiter | None = None
-        self._in_a_row = 0
+        self._changed = asyncio.Event()
         self.closed = False
 
     def close(self) -> None:
-        """Let nobody through any more. The owner wakes whoever awaits `permit`, which must then return at once."""
+        """Let nobody through any more: whoever waits, or comes, gets Transient."""
         self.closed = True
+        self.look_again()
         for lane in self._lanes.values():
             for waiter in lane:
                 waiter.woken.set()
 
+    def look_again(self) -> None:
+        """Hear that the limit has changed."""
+        self._changed.set()
+
     async def enter(self, lane: Lane) -> None:
         """Return when it is this caller's turn. Raises Transient once the gate is closed."""
-        waiter = _Waiter()
+        waiter = _Waiter(lane)
         self._lanes[lane][waiter] = None
-        self._leader = self._leader or waiter
+        if self._leader is None:
+            self._leader = waiter
+        elif self._limit.delay(lane) <= 0:  # in a lane that needs not wait as long as the leader thinks
+            self.look_again()
         try:
             while not waiter.granted:
                 self._check_open()
-                if waiter is self._leader:
-                    await self._permit()
-                    if not self.closed:
-                        self._grant()
-                else:
-                    await waiter.woken.wait()
+                await (self._lead() if waiter is self._leader else waiter.woken.wait())
         except BaseException:
-            if waiter.granted:
-                self._give_back()
-            else:
-                del self._lanes[lane][waiter]
+            self._leave(waiter)
             raise
         finally:
             if waiter is self._leader:
-                self._leader = self._first()
-                if self._leader:
-                    self._leader.woken.set()
+                self._leader = self._successor()
 
     def _check_open(self) -> None:
         if self.closed:
             raise Transient("the daemon stops and makes no more calls")
 
-    def _grant(self) -> None:
-        lane = self._next_lane()
-        contested = all(self._lanes.values())
-        self._in_a_row = self._in_a_row + 1 if contested and lane is Lane.SHOPPER else 0
+    async def _lead(self) -> None:
+        """Let one caller go, as soon as one may."""
+        lanes = self._next_lanes()
+        delays = [self._limit.delay(lane) for lane in lanes]
+        lane = next((lane for lane, delay in zip(lanes, delays, strict=True) if delay <= 0), None)
+        if lane is None:
+            self._changed.clear()
+            await self._clock.wait(self._changed, min(delays))
+        else:
+            await self._limit.take(lane)
+            self._grant(lane)
+
+    def _next_lanes(self) -> list[Lane]:
+        """The lane whose turn it is; then, should it have to wait, those before it."""
+        waiting = [lane for lane in Lane if self._lanes[lane]]
+        turn = next((lane for lane in waiting[:-1] if self._in_a_row[lane] < self.IN_A_ROW), waiting[-1])
+        return [turn, *waiting[: waiting.index(turn)]]
+
+    def _grant(self, lane: Lane) -> None:
+        higher = list(Lane)[: list(Lane).index(lane)]
+        lower = list(Lane)[len(higher) + 1 :]
+        self._in_a_row.update(dict.fromkeys(higher, 0))
+        self._in_a_row[lane] = self._in_a_row[lane] + 1 if any(self._lanes[other] for other in lower) else 0
         waiter, _ = self._lanes[lane].popitem(last=False)
         waiter.granted = True
         waiter.woken.set()
 
-    def _next_lane(self) -> Lane:
-        if not self._lanes[Lane.SHOPPER]:
-            return Lane.BACKGROUND
-        its_turn = self._in_a_row >= self.SHOPPERS_IN_A_ROW and self._lanes[Lane.BACKGROUND]
-        return Lane.BACKGROUND if its_turn else Lane.SHOPPER
+    def _leave(self, waiter: _Waiter) -> None:
+        if waiter.granted:
+            self._limit.give_back(waiter.lane)
+            self.look_again()
+        else:
+            del self._lanes[waiter.lane][waiter]
 
-    def _first(self) -> _Waiter | None:
-        return next(iter(self._lanes[self._next_lane()]), None)
+    def _successor(self) -> _Waiter | None:
+        first = next((next(iter(lane)) for lane in self._lanes.values() if lane), None)
+        if first is not None:
+            first.woken.set()
+        return first

@@ -1,6 +1,5 @@
-"""Waiting for one's turn: Amazon's token buckets and Loop's 300 calls a minute, each behind the same two-lane gate."""
+"""Waiting for one's turn: Amazon's token buckets and Loop's 300 calls a minute, each behind the same gate of lanes."""
 
-import asyncio
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -63,8 +62,7 @@ class TokenBucket:
         self._updated = clock.monotonic()
         self._penalty = Penalty(clock, jitter)
         self._pace = 1.0
-        self._changed = asyncio.Event()
-        self._gate = LaneGate(self._permit, self._give_back)
+        self._gate = LaneGate(clock, self)
 
     async def acquire(self, lane: Lane) -> None:
         """Wait for a turn; cancelling the wait costs nothing."""
@@ -75,7 +73,7 @@ class TokenBucket:
         self._refill()
         self._rate, self._burst = _checked(rate, self._burst if burst is None else burst)
         self._tokens = min(self._tokens, self._burst)
-        self._changed.set()
+        self._gate.look_again()
 
     def pause(self, seconds: float = 0.0) -> float:
         """Answer a 429: drain the bucket and hold everybody back for this long, or longer; return how long."""
@@ -91,19 +89,17 @@ class TokenBucket:
     def close(self) -> None:
         """Give no more turns: whoever waits, or comes, gets Transient."""
         self._gate.close()
-        self._changed.set()
 
-    async def _permit(self) -> None:
-        while not self._gate.closed and (delay := self._delay()) > 0:
-            self._changed.clear()
-            await self._clock.wait(self._changed, delay)
+    async def take(self, _lane: Lane) -> None:
+        """Spend a token."""
         self._tokens -= 1
 
-    def _give_back(self) -> None:
+    def give_back(self, _lane: Lane) -> None:
+        """Take a token back."""
         self._tokens = min(self._burst, self._tokens + 1)
-        self._changed.set()
 
-    def _delay(self) -> float:
+    def delay(self, _lane: Lane) -> float:
+        """Return the seconds until there is a token."""
         self._refill()
         missing = 1 - self._tokens
         if missing < 1e-6:  # a timer may ring early by a rounding error; what is lent here is paid back by the next
@@ -195,19 +191,26 @@ class LoopLimits:
 
     asyncio-throttle keeps the log of the last minute. It would wait by polling, so its log is asked when the next slot
     opens. Its period is half a second longer than the minute, against arrivals closer together than departures.
+
+    A crowd of new label requests would use the minute up by being read, and nobody's label could be delivered before
+    the next one: reading them may take OPENING of it. What the process before this one has used up is not known, so
+    before Loop's first answer, or for 10 s, only FIRST calls are made.
     """
 
     PERIOD = 60.5
     BELIEVED = 10.0
+    OPENING = 0.6
+    FIRST = 20
 
     def __init__(self, clock: Clock, per_minute: int = 300, *, jitter: Jitter = random.random) -> None:
         self._clock = clock
         self._per_minute = per_minute
-        self._window = _Window(per_minute, period=self.PERIOD)
-        self._believed_until = -math.inf
+        self._window = _Window(min(self.FIRST, per_minute), period=self.PERIOD)
+        self._opening = _Window(max(1, int(per_minute * self.OPENING)), period=self.PERIOD)
+        self._answered = False
+        self._believed_until = clock.monotonic() + self.BELIEVED
         self._penalty = Penalty(clock, jitter)
-        self._changed = asyncio.Event()
-        self._gate = LaneGate(self._permit, self._give_back)
+        self._gate = LaneGate(clock, self)
 
     async def acquire(self, lane: Lane) -> None:
         """Wait for a turn; cancelling the wait costs nothing."""
@@ -219,10 +222,11 @@ class LoopLimits:
         The difference is believed for 10 s; then one call is let through to ask again.
         """
         value = headers.get("x-ratelimit-remaining", "")
-        if not (value.isascii() and value.isdigit() and len(value) <= 9):
-            return
-        self._leave_room(self._per_minute - self._window.used() - int(value))
-        self._changed.set()
+        if value.isascii() and value.isdigit() and len(value) <= 9:
+            self._leave_room(self._per_minute - self._window.used() - int(value))
+        elif not self._answered:
+            self._leave_room(0)
+        self._answered = True
 
     def throttled(self, retry_after: float | None) -> float:
         """Hold back all callers after a 429; return for how long."""
@@ -235,32 +239,36 @@ class LoopLimits:
     def close(self) -> None:
         """Give no more turns: whoever waits, or comes, gets Transient."""
         self._gate.close()
-        self._changed.set()
 
-    async def _permit(self) -> None:
-        while not self._gate.closed and (delay := self._delay()) > 0:
-            self._changed.clear()
-            await self._clock.wait(self._changed, delay)
-        if not self._gate.closed:
-            await self._window.acquire()  # type: ignore[no-untyped-call]
+    async def take(self, lane: Lane) -> None:
+        """Log a call."""
+        await self._window.acquire()  # type: ignore[no-untyped-call]
+        if lane is Lane.OPENING:
+            await self._opening.acquire()  # type: ignore[no-untyped-call]
 
-    def _give_back(self) -> None:
+    def give_back(self, lane: Lane) -> None:
+        """Strike the last call out again."""
         self._window.forget_last()
-        self._changed.set()
+        if lane is Lane.OPENING:
+            self._opening.forget_last()
 
-    def _delay(self) -> float:
+    def delay(self, lane: Lane) -> float:
+        """Return the seconds until the minute has room for a call."""
         now = self._clock.monotonic()
         others = self._per_minute - int(self._window.rate_limit)
         if others and now >= self._believed_until:
-            self._leave_room(min(others, self._per_minute - self._window.used() - 1))
+            self._leave_room(min(others, self._per_minute - self._window.used() - 1) if self._answered else 0)
         opens_in = self._window.opens_at() - now
         if others:
             opens_in = min(opens_in, self._believed_until - now)
+        if lane is Lane.OPENING:
+            opens_in = max(opens_in, self._opening.opens_at() - now)
         return max(self._penalty.left(), opens_in)
 
     def _leave_room(self, others: int) -> None:
         self._window.rate_limit = max(1, self._per_minute - max(0, others))
         self._believed_until = self._clock.monotonic() + self.BELIEVED
+        self._gate.look_again()
 
 
 class _Window(Throttler):

@@ -103,9 +103,9 @@ class StrictPortal(FakePortal):
         self.delivered_at: dict[str, float] = {}
         self._limits = LoopLimits(clock)
 
-    async def label_request(self, request_id: str) -> PortalLabelRequest:
-        await self._turn(Lane.SHOPPER)
-        return await super().label_request(request_id)
+    async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:
+        await self._turn(lane)
+        return await super().label_request(request_id, lane)
 
     async def details(self, return_id: str, lane: Lane) -> PortalReturn:
         await self._turn(lane)

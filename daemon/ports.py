@@ -16,9 +16,13 @@ T = TypeVar("T")
 
 
 class Lane(StrEnum):
-    """Which queue a call waits in: a shopper's label goes before reconciliation, and neither starves."""
+    """Which queue a call waits in: a shopper's label goes before reconciliation, and none starves.
+
+    A label that is under way goes before a label request that was just heard of.
+    """
 
     SHOPPER = "shopper"
+    OPENING = "opening"
     BACKGROUND = "background"
 
 
@@ -46,8 +50,8 @@ class IssuedRequest:
 class ReturnsPortal(Protocol):
     """One shop at Loop. Every method may raise Transient, Refused, CredentialsRefused or ContractBroken."""
 
-    async def label_request(self, request_id: str) -> PortalLabelRequest:
-        """Read one label request (shopper's lane)."""
+    async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:
+        """Read one label request."""
 
     async def issued_requests(self) -> Sequence[IssuedRequest]:
         """Every label request that is still issued, all pages."""

@@ -47,9 +47,9 @@ class ShadowPortal(_Shadow):
         super().__init__()
         self._portal = portal
 
-    async def label_request(self, request_id: str) -> PortalLabelRequest:
+    async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:
         """Read it."""
-        return await self._portal.label_request(request_id)
+        return await self._portal.label_request(request_id, lane)
 
     async def issued_requests(self) -> Sequence[IssuedRequest]:
         """Read them."""

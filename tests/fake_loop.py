@@ -73,7 +73,7 @@ class FakePortal(Vendor):
 
     # ---- the port
 
-    async def label_request(self, request_id: str) -> PortalLabelRequest:
+    async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:
         async with self._call("label_request", request_id):
             if request_id not in self.requests:
                 raise Refused("NOT_FOUND", "label request not found")

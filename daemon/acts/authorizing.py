@@ -37,7 +37,7 @@ async def read_request(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     """Read the truth behind a label request and list the units that it covers."""
     now = desk.clock.now()
     request, details = await asyncio.gather(
-        desk.portal.label_request(duty.subject), desk.portal.details(ret.return_id, Lane.SHOPPER)
+        desk.portal.label_request(duty.subject, Lane.OPENING), desk.portal.details(ret.return_id, Lane.OPENING)
     )
     if over := _already_over(ret, request, details, now):
         return over

@@ -25,7 +25,7 @@ from daemon.domain.postage import (
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.errors import ContractBroken, Refused
-from daemon.ports import LabelSource, UnitOfWork
+from daemon.ports import LabelSource, Lane, UnitOfWork
 
 OFFER = "postage offer"
 DOCUMENT = "label document"
@@ -45,7 +45,7 @@ async def quote_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome
     """Ask for the rate of the merchant's return service; the shopper's address is read, used and forgotten."""
     authorization = _authorization(ret, duty.subject)
     request = _request(ret, duty.subject)
-    current = await desk.portal.label_request(request.request_id)
+    current = await desk.portal.label_request(request.request_id, Lane.SHOPPER)
     now = desk.clock.now()
     wanted = ret.state is State.AWAITING_LABEL
     if wanted and (over := overtaken(current, now)):

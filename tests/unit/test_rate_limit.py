@@ -20,7 +20,7 @@ from adapters.rate_limit import AmazonLimits, LoopLimits, TokenBucket
 from daemon.ports import Lane
 from tests.virtual_time import FakeClock, run_virtual, settle
 
-SHOPPER, BACKGROUND = Lane.SHOPPER, Lane.BACKGROUND
+SHOPPER, OPENING, BACKGROUND = Lane
 lanes = st.sampled_from(list(Lane))
 quick = settings(deadline=None, max_examples=40)
 
@@ -53,6 +53,27 @@ class Turns:
     @property
     def names(self):
         return [name for _, name in self.log]
+
+
+class Permits:
+    """A limit of so many calls."""
+
+    def __init__(self):
+        self.left = 0
+        self.returned: list[Lane] = []
+        self.on_take = lambda: None
+
+    def delay(self, lane):
+        return 0.0 if self.left else 1000.0
+
+    async def take(self, lane):
+        self.left -= 1
+        asyncio.get_running_loop().call_soon(self.on_take)
+        self.on_take = lambda: None
+
+    def give_back(self, lane):
+        self.left += 1
+        self.returned.append(lane)
 
 
 async def sleep(clock, seconds):
@@ -206,23 +227,18 @@ def test_a_token_given_to_a_caller_who_is_cancelled_at_that_instant_goes_to_the_
     """Granted but not yet running, then cancelled: the permit is handed back, and the next caller is woken for it."""
 
     async def main(clock):
-        permits, returned = asyncio.Queue(), []
-
-        def give_back():
-            returned.append("permit")
-            permits.put_nowait("permit")
-
-        gate = LaneGate(permits.get, give_back)
+        permits = Permits()
+        gate = LaneGate(clock, permits)
         leader = asyncio.create_task(gate.enter(BACKGROUND))
         follower = asyncio.create_task(gate.enter(SHOPPER))
         await settle()
-        permits.put_nowait("permit")
-        asyncio.get_running_loop().call_soon(follower.cancel)
+        permits.left, permits.on_take = 1, follower.cancel
+        gate.look_again()
         await settle()
         assert follower.cancelled()
-        assert returned == ["permit"]
+        assert permits.returned == [SHOPPER]
         assert leader.done()
-        assert permits.empty()
+        assert permits.left == 0
 
     run_virtual(main)
 
@@ -375,7 +391,7 @@ def test_an_impatient_cancel_during_a_pause_lets_nobody_through():
     async def main(clock):
         bucket = TokenBucket(clock, rate=1, burst=3, jitter=lambda: 1.0)
         bucket.pause(10)
-        bucket._give_back()
+        bucket.give_back(SHOPPER)
         turns = Turns(clock, bucket)
         turns.ask("one")
         await turns.done()
@@ -553,12 +569,15 @@ def throttler_on(clock: FakeClock) -> Iterator[None]:
         asyncio_throttle.throttler.time = real
 
 
-def run_loop_limits(main, **options):
-    """Run `main(clock, limits)` in virtual time."""
+def run_loop_limits(main, *, answered=True, **options):
+    """Run `main(clock, limits)` in virtual time, after Loop's first answer or before it."""
 
     async def wrapped(clock):
         with throttler_on(clock):
-            await main(clock, LoopLimits(clock, **options))
+            limits = LoopLimits(clock, **options)
+            if answered:
+                limits.observe(headers())
+            await main(clock, limits)
 
     run_virtual(wrapped)
 
@@ -615,6 +634,63 @@ def test_loops_lanes_share_as_the_buckets_do():
         assert order[:20] == [SHOPPER] * 9 + [BACKGROUND] + [SHOPPER] * 6 + [BACKGROUND] * 4
 
     run_loop_limits(main, per_minute=10)
+
+
+def test_a_crowd_that_is_read_leaves_room_for_labels():
+    """Of three hundred calls the reading of new label requests takes so many that labels can be delivered at once."""
+
+    async def main(clock, limits):
+        turns = Turns(clock, limits)
+        for number in range(400):
+            turns.ask((OPENING, number), OPENING)
+        await settle()
+        assert len(turns.log) == 180
+        turns.ask("note", BACKGROUND)
+        for number in range(120):
+            turns.ask((SHOPPER, number), SHOPPER)
+        await settle()
+        assert len(turns.log) == 300
+        assert "note" not in turns.names
+        await turns.done()
+        assert turns.times[300:480] == pytest.approx([60.5] * 180, abs=0.02)
+
+    run_loop_limits(main)
+
+
+def test_nobody_else_s_calls_are_kept_waiting_for_the_readers():
+    """While no label request is heard of, notes may use the whole minute; labels never wait for readers."""
+
+    async def main(clock, limits):
+        turns = Turns(clock, limits)
+        for number in range(299):
+            turns.ask((BACKGROUND, number), BACKGROUND)
+        await settle()
+        turns.ask("label", SHOPPER)
+        await settle()
+        assert len(turns.log) == 300
+
+    run_loop_limits(main)
+
+
+@pytest.mark.parametrize("answer", [True, False], ids=["an answer", "ten seconds"])
+def test_after_a_start_a_few_calls_ask_how_many_are_left(answer):
+    """What the process before has used up is not known: twenty calls go until an answer, or ten seconds, are there."""
+
+    async def main(clock, limits):
+        turns = Turns(clock, limits)
+        for number in range(50):
+            turns.ask(number)
+        await settle()
+        assert len(turns.log) == 20
+        if answer:
+            limits.observe(headers(x_ratelimit_remaining="5"))
+            await settle()
+            assert len(turns.log) == 25
+        else:
+            await turns.done()
+            assert turns.times[20:] == pytest.approx([10.0] * 30)
+
+    run_loop_limits(main, answered=False)
 
 
 def test_calls_of_others_with_the_same_key_are_left_room():
@@ -692,7 +768,7 @@ def test_a_cancelled_call_to_loop_costs_nothing():
         assert turns.names == [*range(10), *range(15, 20)]
         assert turns.times[-1] == pytest.approx(60.5, abs=0.02)
 
-        limits._give_back()
+        limits.give_back(SHOPPER)
         assert limits.level() == 6
 
     run_loop_limits(main, per_minute=10)
