@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.acts.desk import Desk, Outcome
+from daemon.acts.desk import Desk, NotYet, Outcome
 from daemon.acts.posting import DOCUMENT, document_name, overtaken
 from daemon.domain import events as ev
 from daemon.domain.duties import Duty, delivery_unclear
@@ -17,6 +17,8 @@ from daemon.errors import Refused
 from daemon.ports import Lane, UnitOfWork
 
 ERROR_LIMIT = 255
+ARRIVES_WITHIN = 5.0
+"""Seconds in which a call whose answer was lost has had its effect, and the portal shows it."""
 
 
 async def issue_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
@@ -89,15 +91,18 @@ async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> O
     """
     request_id = duty.subject
     label = replace(_label(ret, request_id), url=desk.hosting.reveal(_label(ret, request_id).url))
-    current = await desk.portal.label_request(request_id)
+    current = await desk.portal.label_request(request_id, Lane.SHOPPER)
     if await _there_already(ret, current, label.url, desk, resumed):
         return _delivered_before(request_id, desk)
     if over := overtaken(current, desk.clock.now()):
         return over
+    if resumed and not ret.readbacks:
+        return NotYet(delay=ARRIVES_WITHIN, readbacks=1)
     try:
         label_id = await desk.portal.deliver_label(request_id, label)
     except Refused:  # a call of ours that was given up may have arrived just before this one
-        if not resumed or (await desk.portal.label_request(request_id)).status is not RequestStatus.FULFILLED:
+        after = await desk.portal.label_request(request_id, Lane.SHOPPER) if resumed else current
+        if after.status is not RequestStatus.FULFILLED:
             raise
         return _delivered_before(request_id, desk)
     desk.metrics.label_delivered(max(0.0, desk.clock.now() - ret.created_at))
@@ -136,7 +141,7 @@ def _label(ret: Return, request_id: str) -> Label:
 async def report_refusal(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
     """Post a label request error, once: the errors posted so far are read first."""
     request_id = duty.subject
-    current = await desk.portal.label_request(request_id)
+    current = await desk.portal.label_request(request_id, Lane.SHOPPER)
     now = desk.clock.now()
     if current.status is RequestStatus.FULFILLED and _given(ret, request_id):
         return _delivered_before(request_id, desk)

@@ -201,7 +201,7 @@ def _label_issued(event: ev.LabelIssued, ret: Return) -> Return:
 @after.register
 def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
     changed = change_request(ret, event.request_id, asked=Asked.DELIVERED, label_id=event.label_id)
-    changed = replace(changed, labelled_at=event.at)
+    changed = replace(changed, labelled_at=event.at, readbacks=0)
     request = changed.request(event.request_id)
     if request is not None and request.label is not None:
         parcels = {u.authorization_id for u in ret.units_of(event.request_id)}

@@ -74,7 +74,9 @@ def _late_finding(event: ev.LateFinding, ret: Return) -> Return:
 def _nothing_came(_: ev.NothingCame, ret: Return) -> Return:
     """The portal is read once more: a return that was cancelled or closed there long ago is told of no more."""
     words = "Nothing of this return was ever scanned or received by Amazon: it has expired."
-    return with_note(replace(ret, state=State.EXPIRED, hinted=True), "expired", words)
+    expired = replace(ret, state=State.EXPIRED, hinted=True)
+    asked_for = any(unit.request_id for unit in ret.authorized())  # else it was cancelled, and that is noted already
+    return with_note(expired, "expired", words) if asked_for else expired
 
 
 # ---- the outcome

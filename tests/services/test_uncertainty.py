@@ -147,6 +147,21 @@ class TestCallsOfUnknownEnd:
         assert stage.portal.requests["q77"].status is RequestStatus.FULFILLED
         assert len(source.bought()) == len(source.live()) == len(stage.portal.labels) == 1
 
+    async def test_a_delivery_that_may_still_arrive_is_waited_for(self, stage):
+        """After a lost answer the portal is read twice, some seconds apart, before the label is posted once more."""
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step_to(State.LABEL_READY)
+        stage.portal.fail("deliver_label", Unavailable("timed out"))
+        await stage.step()
+        ret = await stage.step()
+        assert ret.due_at >= stage.clock.now() + 5
+        assert stage.portal.count("deliver_label") == 1
+
+        stage.clock.advance(5)
+        assert (await stage.step()).label_out
+        assert len(stage.portal.labels) == 1
+
     async def test_doubts_about_one_order_are_not_another_s(self, stage):
         """A create call that was never made is not taken for one that was made before."""
         stage.ship("5001", SOCK=1, CAP=1)
@@ -276,6 +291,15 @@ class TestTroubleThatStaysSmall:
 
         assert (await stage.ret()).state is State.CLOSED
         assert not stage.portal.labels
+
+    async def test_a_cancelled_return_is_not_told_that_it_expired(self, stage):
+        """Its label is out and nothing ever comes: that it was cancelled is on the timeline, and enough."""
+        await stage.sent()
+        await cancel_return(stage)
+        await stage.reach(State.CANCELLED, within=60 * DAY)
+        await stage.work()
+
+        assert not any("expired" in note for note in notes(stage))
 
     async def test_a_removed_shop_costs_one_look_an_hour(self, stage):
         """After a month in which mcfd was down, too."""
