@@ -58,10 +58,13 @@ async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> No
     clock, stop = SystemClock(), asyncio.Event()
     try:
         story = read(find(scenario)) if scenario else Scenario("", {}, ())
+        options = SandboxOptions(**{**story.options, **given})
     except ScenarioError as error:
         raise ConfigError([f"{scenario}: {problem}" for problem in error.problems]) from error
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
     forget = install_signals(asyncio.get_running_loop(), stop, lambda: None)
-    async with Sandbox(SandboxOptions(**{**story.options, **given}), clock) as running:
+    async with Sandbox(options, clock) as running:
         _tell_places(running.control_url, running.amazon_url, running.lwa_url, running.loop_url)
         try:
             await play(story, running, clock, stop, tell=click.echo, pace=pace)

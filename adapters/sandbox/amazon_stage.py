@@ -11,6 +11,7 @@ from adapters.sandbox.mcf_orders import Order, ReturnItem
 from adapters.sandbox.refusals import ControlError
 from adapters.sandbox.shipping_desk import ParcelStatus, ShippingDesk
 from adapters.sandbox.shipping_rates import ServiceOffer
+from adapters.sandbox.stamps import Seconds
 
 
 class AmazonStage:
@@ -65,7 +66,7 @@ class AmazonStage:
         """Refuse every unit of a SKU with this invalidItemReasonCode."""
         self.network.refused[sku] = (code, description)
 
-    def set_label_after(self, seconds: float) -> None:
+    def set_label_after(self, seconds: Seconds) -> None:
         """Change how long a new authorization stays invisible."""
         self.network.label_after = seconds
 
@@ -125,7 +126,7 @@ class AmazonStage:
         """Let the carrier lose every parcel of a return; return the tracking ids."""
         return self.carry(return_id, "Lost")
 
-    def set_documents_after(self, seconds: float) -> None:
+    def set_documents_after(self, seconds: Seconds) -> None:
         """Change how long the documents of a purchase stay away."""
         self.shipping.documents_after = seconds
 

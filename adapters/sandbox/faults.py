@@ -1,5 +1,6 @@
 """What goes wrong, on purpose: chosen by vendor and operation, by count or by seeded chance."""
 
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -42,6 +43,12 @@ class Fault:
             raise ValueError(f"{self.vendor} has no fault {self.kind!r}; one of {', '.join(sorted(allowed))}")
         if not 0 <= self.probability <= 1:
             raise ValueError("a probability lies between 0 and 1")
+        if self.status not in range(200, 600):
+            raise ValueError("a status is a number from 200 to 599")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError("seconds are a number, 0 or more")
+        if self.count is not None and (type(self.count) is not int or self.count < 1):
+            raise ValueError("a count is 1 or more; without one it goes on for ever")
 
     def covers(self, vendor: str, operation: str) -> bool:
         """Say whether this request may go wrong this way."""

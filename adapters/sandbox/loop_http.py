@@ -14,6 +14,7 @@ from adapters.sandbox.loop_labels import LabelDesk
 from adapters.sandbox.loop_listing import ReturnReader
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import Json, VendorError, loop_invalid, loop_not_found, loop_refused
+from adapters.sandbox.stamps import whole
 from adapters.sandbox.webhooks import Subscriptions
 from daemon.ports import Clock
 
@@ -146,10 +147,11 @@ class LoopVendor:
         return True
 
     async def _remove(self, request: web.Request) -> object:
-        ids = [text.strip() for text in request.query.get("line_item_id", "").split(",") if text.strip()]
-        if not ids or not all(text.isdigit() for text in ids):
+        ids = [whole(text.strip()) for text in request.query.get("line_item_id", "").split(",") if text.strip()]
+        known = [line_id for line_id in ids if line_id is not None]
+        if not ids or len(known) < len(ids):
             raise loop_invalid("line_item_id", "The line item id field is required.")
-        self._rooms.actions.remove(_number(request, "return_id"), [int(text) for text in ids])
+        self._rooms.actions.remove(_number(request, "return_id"), known)
         return True
 
     async def _close(self, request: web.Request) -> object:
@@ -243,8 +245,8 @@ def _version(request: web.Request) -> str:
 
 
 def _number(request: web.Request, name: str) -> int:
-    text = request.match_info[name]
-    return int(text) if text.isdigit() else -1
+    number = whole(request.match_info[name])
+    return -1 if number is None else number
 
 
 async def _body(request: web.Request) -> Json:

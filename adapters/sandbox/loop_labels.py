@@ -8,7 +8,7 @@ from adapters.sandbox.loop_returns import Label, LabelRequest, LoopReturn
 from adapters.sandbox.loop_shop import LoopShop
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import Json, VendorError, loop_invalid, loop_not_found
-from adapters.sandbox.stamps import amazon_time, parse_time
+from adapters.sandbox.stamps import amazon_time, parse_time, whole
 from daemon.ports import Clock
 
 REQUEST_STATUSES = ("issued", "cancelled", "fulfilled")
@@ -178,10 +178,10 @@ def _text(body: Mapping[str, object], name: str) -> str | None:
 
 
 def _whole(query: Mapping[str, str], name: str, default: int) -> int:
-    text = query.get(name, str(default))
-    if not text.isdigit():
+    number = whole(query[name]) if name in query else default
+    if number is None:
         raise loop_invalid(name, f"The {name} must be an integer.")
-    return int(text)
+    return number
 
 
 def _moment(query: Mapping[str, str], name: str) -> float | None:

@@ -8,7 +8,7 @@ from adapters.sandbox.loop_returns import LoopReturn
 from adapters.sandbox.loop_shop import LoopShop
 from adapters.sandbox.loop_views import detail_view, list_view
 from adapters.sandbox.refusals import Json, VendorError, loop_invalid
-from adapters.sandbox.stamps import parse_time
+from adapters.sandbox.stamps import parse_time, whole
 from daemon.ports import Clock
 
 STATES = ("open", "closed", "cancelled", "expired", "review")
@@ -44,11 +44,11 @@ class ReturnReader:
         found = self._found(query)
         if query.get("paginate") not in {"true", "1"}:
             return [list_view(ret, version) for ret in found]
-        size = query.get("pageSize", "100")
-        if not size.isdigit() or not 1 <= int(size) <= 750:
+        size = whole(query.get("pageSize", "100"))
+        if size is None or not 1 <= size <= 750:
             raise loop_invalid("pageSize", "The page size must be between 1 and 750.")
         start = self._start(query.get("cursor"))
-        page = [ret for ret in found if ret.return_id > start][: int(size)]
+        page = [ret for ret in found if ret.return_id > start][:size]
         more = bool(page) and page[-1].return_id != found[-1].return_id
         return {
             "returns": [list_view(ret, version) for ret in page],

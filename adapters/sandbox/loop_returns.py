@@ -1,7 +1,7 @@
 """What Loop holds of a return: lines without a quantity, exchanges, label requests, labels, notes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
@@ -177,13 +177,23 @@ class LoopReturn:
 
 def line_from(given: ReturnLine | Mapping[str, Any]) -> ReturnLine:
     """Accept a line as an object or as its JSON; ControlError when it makes no sense."""
+    line = given if isinstance(given, ReturnLine) else _line(given)
     try:
-        line = given if isinstance(given, ReturnLine) else ReturnLine(**given)
         price = Decimal(str(line.price))
-    except (TypeError, ArithmeticError) as error:
-        raise ControlError(f"a line has an unknown key or a price that is no number: {error}") from error
+    except ArithmeticError as error:
+        text = f"a line's price is {line.price!r}; a price is a decimal number such as 18.00"
+        raise ControlError(text) from error
     if not price.is_finite() or not 0 <= price < DEAREST:
         raise ControlError(f"a line's price is from 0 to {DEAREST}")
     if type(line.quantity) is not int or not 1 <= line.quantity <= MOST_UNITS or not isinstance(line.sku, str):
         raise ControlError(f"a line has a SKU, and a quantity from 1 to {MOST_UNITS}")
     return line
+
+
+def _line(given: Mapping[str, Any]) -> ReturnLine:
+    known = [field.name for field in fields(ReturnLine)]
+    if unknown := [str(key) for key in given if key not in known]:
+        raise ControlError(f"a line has no {', '.join(unknown)}; it has {', '.join(known)}")
+    if "sku" not in given:
+        raise ControlError("a line has a sku; add it")
+    return ReturnLine(**given)

@@ -18,7 +18,7 @@ from adapters.sandbox.loop_returns import (
 from adapters.sandbox.loop_views import webhook_view
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import ControlError, Json
-from adapters.sandbox.stamps import amazon_time
+from adapters.sandbox.stamps import amazon_time, whole
 from daemon.ports import Clock
 
 Emit = Callable[[str, str, Json], None]
@@ -199,7 +199,7 @@ class LoopShop:
 
     def known(self, return_id: int | str) -> LoopReturn:
         """Find a return for whoever plays the world."""
-        ret = self.returns.get(int(return_id)) if str(return_id).isdigit() else None
+        ret = self.returns.get(whole(str(return_id)) or 0)
         if ret is None:
             raise ControlError(f"there is no return {return_id}")
         return ret

@@ -1,14 +1,15 @@
 """What whoever plays the world may do on Loop's side: shoppers, merchants, and the bad luck of both vendors."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from adapters.sandbox.faults import Fault, FaultProfile
 from adapters.sandbox.loop_actions import ReturnActions
 from adapters.sandbox.loop_returns import ReturnLine
 from adapters.sandbox.loop_shop import LoopShop
-from adapters.sandbox.options import SandboxOptions
+from adapters.sandbox.options import NO_URL, SandboxOptions, is_url
 from adapters.sandbox.refusals import ControlError
+from adapters.sandbox.stamps import Seconds
 from adapters.sandbox.webhooks import Subscriptions
 
 Ending = Literal["close", "fail", "bounce", "lose"]
@@ -121,15 +122,17 @@ class LoopStage:
         ret = self.shop.known(return_id)
         ret.plan, ret.plan_message = ending, message
 
-    def set_process_after(self, seconds: float) -> None:
+    def set_process_after(self, seconds: Seconds) -> None:
         """Change how long `process` stays queued."""
         self.actions.process_after = seconds
 
     def set_webhook_url(self, url: str | None) -> None:
         """Subscribe a URL to all core triggers, as a merchant does in the admin; None unsubscribes everything."""
+        if url is not None and not is_url(url):
+            raise ControlError(f"{url!r} {NO_URL}")
         self.subscriptions.subscribe_everything(url)
 
-    def set_faults(self, faults: Iterable[Fault | Mapping[str, Any]] = ()) -> None:
+    def set_faults(self, faults: Sequence[Fault | Mapping[str, Any]] = ()) -> None:
         """Replace the fault profile; no faults for an empty list."""
         try:
             self.faults.replace([fault if isinstance(fault, Fault) else Fault(**fault) for fault in faults])

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.sandbox.loop_returns import Exchange, Label, LineItem, LoopReturn
 from adapters.sandbox.refusals import Json
-from adapters.sandbox.stamps import loop_detail_time, loop_list_time, loop_webhook_time
+from adapters.sandbox.stamps import loop_detail_time, loop_list_time, loop_webhook_time, whole
 
 OBJECT_GRADES = frozenset({"2026-10", "latest", "unstable"})
 STATUS_PAGE = "https://acme.loopreturns.com/#/return/{}"
@@ -37,7 +37,7 @@ def detail_view(ret: LoopReturn, version: str) -> Json:
         **_common(ret, loop_detail_time, int, version),
         "updated_at": loop_detail_time(ret.updated_at),
         "order_id": ret.return_id + 13_000_000,
-        "provider_order_id": int(ret.provider_order_id) if ret.provider_order_id.isdigit() else ret.provider_order_id,
+        "provider_order_id": whole(ret.provider_order_id) or ret.provider_order_id,
         "provider_order_number": ret.order_number,
         "exchange_order_id": None,
         "refunds": _refunds(ret),
@@ -54,7 +54,7 @@ def webhook_view(ret: LoopReturn, trigger: str, shop_id: int) -> Json:
         **_common(ret, loop_webhook_time, str, "2026-07"),
         "order_id": str(ret.return_id + 13_000_000),
         "provider_order_id": ret.provider_order_id,
-        "provider_order_number": int(ret.order_number) if ret.order_number.isdigit() else None,
+        "provider_order_number": whole(ret.order_number),
         "provider_order_external_id": ret.provider_order_id,
         "provider_order_sales_channel": "Online Store",
         "customer_detail": _customer(ret),

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from adapters.sandbox.amazon_stage import AmazonStage
+from adapters.sandbox.complaints import words
 from adapters.sandbox.loop_stage import LoopStage
 
 AMAZON = (
@@ -58,11 +59,11 @@ class Operation:
         return TypeAdapter(inspect.signature(self.method).return_annotation).json_schema()
 
     def _explained(self, error: ValidationError) -> list[tuple[object, str]]:
-        """Name the arguments that are wrong, in pydantic's words."""
-        found = error.errors(include_url=False, include_context=False)
+        """Name the arguments that are wrong."""
+        found = error.errors(include_url=False)
         places = [json.dumps(".".join(str(part) for part in one["loc"])) for one in found]
         return [
-            (one["input"], f"{self.name}: argument {place}: {one['msg']}")
+            (one["input"], f"{self.name}: argument {place} {words(one, self.arguments.model_fields)}")
             for one, place in zip(found, places, strict=True)
         ]
 

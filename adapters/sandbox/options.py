@@ -1,8 +1,10 @@
 """How a sandbox is set up. Durations are seconds."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +72,29 @@ class SandboxOptions:
     )
     allow_flagged: bool = False
     auto_process: Literal["never", "in_transit", "delivered"] = "never"
+
+    def __post_init__(self) -> None:
+        for name in DURATIONS:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is 0 or more")
+        for operation, (rate, burst) in self.amazon_limits.items():
+            if not (rate > 0 and burst >= 1):
+                raise ValueError(f"amazon_limits.{operation} is [calls a second above 0, burst of 1 or more]")
+        if self.webhook_url is not None and not is_url(self.webhook_url):
+            raise ValueError(f"webhook_url {NO_URL}")
+
+
+DURATIONS = (
+    *("label_after", "documents_after", "tracking_after", "process_after", "retry_unit", "webhook_timeout"),
+    "time_factor",
+)
+NO_URL = "is no URL; write one like http://127.0.0.1:8080/webhooks/loop/acme"
+
+
+def is_url(text: str) -> bool:
+    """Whether webhooks could go there."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, an address that is none
+        return False

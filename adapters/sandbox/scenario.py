@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError, create_model
 from pydantic import Field as Described
 
+from adapters.sandbox.complaints import words
 from adapters.sandbox.operations import OPERATIONS, Operation, WrongArguments
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import ControlError
@@ -67,9 +68,14 @@ class Scenario:
 
 
 def find(name: str) -> str:
-    """Read a file, or one of the scenarios that are shipped, by its bare name. Raises OSError."""
-    shipped = SHIPPED / f"{name}.yaml"
-    return shipped.read_text("utf-8") if shipped.is_file() else Path(name).read_text("utf-8", "replace")
+    """Read a file, or one of the scenarios that are shipped, by its bare name. Raises ScenarioError."""
+    own = SHIPPED / f"{name}.yaml"
+    try:
+        return own.read_text("utf-8") if own.is_file() else Path(name).read_text("utf-8", "replace")
+    except FileNotFoundError:
+        raise ScenarioError([f"neither a file nor a shipped scenario ({', '.join(shipped())})"]) from None
+    except OSError as error:
+        raise ScenarioError([f"cannot be read ({error.strerror})"]) from error
 
 
 def shipped() -> list[str]:
@@ -88,7 +94,7 @@ def read(text: str) -> Scenario:
     try:
         document = _Document.model_validate(given)
     except ValidationError as error:
-        raise ScenarioError(_sentences("the scenario", error)) from error
+        raise ScenarioError(_sentences("the scenario", error, _Document)) from error
     problems: list[str] = []
     options = _options(document.options, problems)
     names: set[str] = set()
@@ -151,7 +157,7 @@ def _step(where: str, given: Mapping[str, Any], names: set[str], problems: list[
     try:
         timing = _Timing.model_validate({name: value for name, value in given.items() if name != operation.name})
     except ValidationError as error:
-        problems += _sentences(where, error)
+        problems += _sentences(where, error, _Timing)
         return None
     names |= {timing.name} if timing.name else set()
     return Step(operation, arguments, timing.after, timing.within, timing.name)
@@ -169,10 +175,15 @@ def _wrong(operation: Operation, arguments: Mapping[str, Any]) -> list[str]:
 def _options(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
     try:
         made = _OPTIONS.model_validate(given)
+        options = {name: getattr(made, name) for name in made.model_fields_set}
+        SandboxOptions(**options)
     except ValidationError as error:
-        problems += _sentences("options", error)
-        return {}
-    return {name: getattr(made, name) for name in made.model_fields_set}
+        problems += _sentences("options", error, _OPTIONS)
+    except ValueError as error:
+        problems.append(f"options: {error}")
+    else:
+        return options
+    return {}
 
 
 def _default(field: "Field[Any]") -> object:
@@ -199,9 +210,10 @@ def _filled(value: Any, results: Mapping[str, object]) -> Any:  # noqa: ANN401 -
     return results[value[1:]] if _is_reference(value) else value
 
 
-def _sentences(where: str, error: ValidationError) -> list[str]:
-    found = error.errors(include_url=False, include_context=False)
-    return [f"{where}: {'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}" for e in found]
+def _sentences(where: str, error: ValidationError, model: type[BaseModel]) -> list[str]:
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    found = error.errors(include_url=False)
+    return [f"{where}: {'.'.join(map(str, one['loc'])) or 'the document'} {words(one, known)}" for one in found]
 
 
 _DEFINITIONS: dict[str, Any] = {

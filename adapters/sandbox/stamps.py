@@ -1,6 +1,11 @@
-"""The spellings of time that the vendors use. Times are Unix seconds."""
+"""The spellings of time and numbers that the vendors use. Times are Unix seconds."""
 
 from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def amazon_time(at: float) -> str:
@@ -27,3 +32,8 @@ def parse_time(text: str) -> float:
     """Read any ISO 8601 spelling, or Loop's zoneless one; ValueError when it is neither."""
     moment = datetime.fromisoformat(text.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def whole(text: str) -> int | None:
+    """Read a whole number of digits alone; None when it is none, or larger than any id."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None

@@ -15,6 +15,7 @@ from adapters.sandbox.faults import Fault
 from adapters.sandbox.listener import House
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import Json, VendorError, loop_invalid
+from adapters.sandbox.stamps import whole
 
 TRIGGERS = {
     "label.request": ("label.request.issued", "label.request.cancelled"),
@@ -188,7 +189,6 @@ class Courier:
         }
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                retry_after = response.headers.get("Retry-After", "")
-                return response.status, float(retry_after) if retry_after.isdigit() else None
+                return response.status, whole(response.headers.get("Retry-After", ""))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return 0, None

@@ -37,8 +37,8 @@ def states(sandbox: Sandbox) -> list[str]:
     [
         ("", ["a scenario is a YAML mapping of about, options and steps"]),
         ("steps: [", ["while parsing a flow node"]),
-        ("step: []", ["the scenario: step: Extra inputs are not permitted"]),
-        ("steps: {}", ["the scenario: steps: Input should be a valid list"]),
+        ("step: []", ["the scenario: step is unknown; known here: about, options, steps"]),
+        ("steps: {}", ["the scenario: steps is not a list; write [a, b]"]),
         ("steps: [{levitate: {}}]", ["step 1: one operation of the control API is needed, there is: levitate"]),
         ("steps: [{after: 1}]", ["step 1: one operation of the control API is needed, there is: none"]),
         (
@@ -49,19 +49,22 @@ def states(sandbox: Sandbox) -> list[str]:
         (
             "steps: [{expire: {}}, {lose: {return_id: [], colour: red}}]",
             [
-                'step 1, expire: argument "return_id": Field required',
-                'step 2, lose: argument "return_id.int": Input should be a valid integer',
-                'step 2, lose: argument "return_id.str": Input should be a valid string',
-                'step 2, lose: argument "colour": Extra inputs are not permitted',
+                'step 1, expire: argument "return_id" is missing; add it',
+                'step 2, lose: argument "return_id.int" is not a whole number',
+                'step 2, lose: argument "return_id.str" is not text',
+                'step 2, lose: argument "colour" is unknown; known here: return_id',
             ],
         ),
         ("steps: [{expire: {return_id: $ret}}]", ["step 1, expire: no step before it says `as: ret`"]),
-        ("steps: [{expire: {return_id: 1}, after: -1}]", ["step 1: after: Input should be greater than"]),
-        ("steps: [{expire: {return_id: 1}, as: Ret}]", ["step 1: as: String should match pattern"]),
-        ("steps: [{expire: {return_id: 1}, name: ret}]", ["step 1: name: Extra inputs are not permitted"]),
-        ("options: {colour: red}", ["options: colour: Extra inputs are not permitted"]),
-        ("options: {label_after: soon}", ["options: label_after: Input should be a valid number"]),
-        ("options: {control_port: 1}", ["options: control_port: Extra inputs are not permitted"]),
+        ("steps: [{expire: {return_id: 1}, after: -1}]", ["step 1: after is too small; write 0 or more"]),
+        ("steps: [{expire: {return_id: 1}, as: Ret}]", ["step 1: as is no name; write one in small letters"]),
+        ("steps: [{expire: {return_id: 1}, name: ret}]", ["step 1: name is unknown; known here: after, within, as"]),
+        ("options: {colour: red}", ["options: colour is unknown; known here: seed, client_id"]),
+        ("options: {label_after: soon}", ["options: label_after is not a number; write one like 2.5"]),
+        ("options: {control_port: 1}", ["options: control_port is unknown; known here: seed"]),
+        ("options: {time_factor: -1}", ["options: time_factor is 0 or more"]),
+        ("options: {amazon_limits: {token: [0, 0]}}", ["options: amazon_limits.token is [calls a second above 0"]),
+        ("options: {webhook_url: nonsense}", ["options: webhook_url is no URL; write one like http://"]),
     ],
 )
 def test_each_mistake_is_named_with_its_place(text, problems):
@@ -160,15 +163,17 @@ def test_shipped_scenarios_can_be_read(name):
 
 
 def test_a_file_is_found_by_its_path(tmp_path):
-    """A scenario of one's own is a path; one that does not exist is an OSError."""
+    """A scenario of one's own is a path; one that cannot be read is told with what there is."""
     path = tmp_path / "mine.yaml"
     path.write_text("about: mine")
     assert read(find(str(path))).about == "mine"
     path.write_bytes(b"\xff\xfe: [")
     with pytest.raises(ScenarioError):
         read(find(str(path)))
-    with pytest.raises(OSError, match="nobody"):
+    with pytest.raises(ScenarioError, match="neither a file nor a shipped scenario"):
         find(str(tmp_path / "nobody.yaml"))
+    with pytest.raises(ScenarioError, match="Is a directory"):
+        find(str(tmp_path))
 
 
 async def test_the_shop_needs_nobody():
