@@ -15,7 +15,7 @@ MAX_PAGES = 1000
 
 LABEL_REQUEST = Operation("label_request", "GET", Scope.READ_LABEL_REQUESTS)
 ISSUED_REQUESTS = Operation("issued_requests", "GET", Scope.READ_LABEL_REQUESTS)
-PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS)
+PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS), wire_writes.issued_path(1, 0)
 REPORT_REFUSAL = Operation("report_refusal", "POST", Scope.WRITE_LABEL_REQUESTS, Lane.SHOPPER)
 DELIVER_LABEL = Operation("deliver_label", "POST", Scope.LABELS, Lane.SHOPPER)
 REPORT_TRANSIT = Operation("report_transit", "PUT", Scope.LABELS)
@@ -61,6 +61,7 @@ class LoopPortal:
             clock,
             base_url=f"{api_url.rstrip('/')}/{wire_writes.segment(api_version)}",
             credential=lambda: {"X-Authorization": api_key()},
+            probe=PROBE,
         )
 
     @property
@@ -178,8 +179,8 @@ class LoopPortal:
 
     async def probe(self) -> None:
         """Make a call that any good key may make, even while the credential is parked; succeeding lifts that."""
-        reply = await self._loop.call(PROBE, wire_writes.issued_path(1, 0), parked=True)
-        wire_errors.answer(PROBE.label, reply.status, reply.body)
+        reply = await self._loop.call(*PROBE, parked=True)
+        wire_errors.answer(PROBE[0].label, reply.status, reply.body)
 
     async def _ask(
         self, operation: Operation, path: str, body: bytes | None = None, *, lane: Lane | None = None

@@ -47,7 +47,11 @@ Credential = Callable[[], Mapping[str, str]]
 
 
 class LoopConnection:
-    """Calls Loop's API for one shop. `base_url` has the version in it."""
+    """Calls Loop's API for one shop. `base_url` has the version in it; `probe` is a GET that any good key may make.
+
+    A 401 is answered with one repeat, then with the probe: the whole key is parked when that is refused, too. Else
+    the key lacks a scope, which parks that scope alone.
+    """
 
     def __init__(
         self,
@@ -57,11 +61,13 @@ class LoopConnection:
         *,
         base_url: str,
         credential: Credential,
+        probe: tuple[Operation, str],
     ) -> None:
         self._transport = transport
         self._limits = limits
         self._base_url = base_url
         self._credential = credential
+        self._probe = probe
         self.parking = Parking(clock)
 
     async def call(
@@ -73,39 +79,58 @@ class LoopConnection:
         lane: Lane | None = None,
         parked: bool = False,
     ) -> Reply:
-        """Call once and return the answer undecoded, 401 included; with `parked`, even while the credential is.
+        """Call and return the answer undecoded, 401 included; with `parked`, even while the credential is.
 
-        Raises Transient, ContractBroken, or CredentialsRefused without calling.
+        Nothing is sent twice, but for the repeat after a 401, which has no effect. Raises Transient, ContractBroken, or
+        CredentialsRefused without calling.
         """
         if not parked:
             self.parking.check(operation.scope)
         await self._limits.acquire(lane or operation.lane)
+        trying = parked or bool(self.parking.refused)
         if not parked:
             self.parking.admit(operation.scope)
         age = self.parking.age
         reply = await self._send(operation, path, body)
-        self._limits.observe(reply.headers)
+        if _doubtful(operation.scope, reply) and not trying:
+            await self._limits.acquire(lane or operation.lane)
+            reply = await self._send(operation, path, body)
+        whole = _doubtful(operation.scope, reply) and (trying or not await self._accepts_key(operation.scope))
         if age == self.parking.age:  # else the answer is to a key that has been replaced meanwhile
-            self._learn(operation.scope, reply)
+            self._learn(operation.scope, reply, whole=whole)
         return reply
 
-    def _learn(self, scope: Scope, reply: Reply) -> None:
-        """Loop answers 401 for a key that lacks a scope, too; that parks the scope alone."""
+    async def _accepts_key(self, scope: Scope) -> bool:
+        """Whether Loop accepts the key where no call was refused so far."""
+        operation, path = self._probe
+        if scope is operation.scope:
+            return False
+        await self._limits.acquire(operation.lane)
+        return (await self._send(operation, path, None)).status != 401
+
+    def _learn(self, scope: Scope, reply: Reply, *, whole: bool) -> None:
         if reply.status != 401:
             self.parking.lift(scope)
-        elif scope in ASIDE or lacks_scope(reply.body):
-            self.parking.park(f"Loop refused the API key ({scope})", scope)
-        else:
+        elif whole:
             self.parking.park("Loop refused the API key")
+        else:
+            self.parking.park(f"Loop refused the API key ({scope})", scope)
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
         headers = {"Accept": "application/json", **self._credential()}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            return await self._transport.send(
+            reply = await self._transport.send(
                 operation.method, self._base_url + path, operation=operation.name, headers=headers, body=body
             )
         except RateLimited as error:
             pause = self._limits.throttled(error.retry_after)
             raise RateLimited(str(error), retry_after=pause) from None
+        self._limits.observe(reply.headers)
+        return reply
+
+
+def _doubtful(scope: Scope, reply: Reply) -> bool:
+    """A 401 that does not say itself that it is about one scope."""
+    return reply.status == 401 and scope not in ASIDE and not lacks_scope(reply.body)

@@ -475,7 +475,8 @@ async def test_a_403_concerns_one_object(bench):
 
 
 async def test_a_refused_key_is_parked(bench):
-    """After a 401 nothing is called for five minutes, whatever the scope."""
+    """After a 401 and one repeat nothing is called for five minutes, whatever the scope."""
+    bench.loop.say(UNAUTHORIZED, 401)
     bench.loop.say(UNAUTHORIZED, 401)
     with pytest.raises(CredentialsRefused):
         await bench.portal.label_request("7", Lane.SHOPPER)
@@ -486,14 +487,44 @@ async def test_a_refused_key_is_parked(bench):
             await call
         assert refused.value.retry_after == pytest.approx(200)
         assert KEY not in str(refused.value)
-    assert len(bench.loop.requests) == 1
-    assert len(bench.limits.lanes) == 1
+    assert len(bench.loop.requests) == 2
+    assert len(bench.limits.lanes) == 2
+
+
+async def test_a_single_401_parks_nothing(bench):
+    """The call is made once more, and its answer counts."""
+    bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say([])
+    assert await bench.portal.notes("8") == []
+    assert bench.portal.parked_scopes == ()
+
+
+async def test_a_key_that_is_good_for_other_calls_parks_a_scope(bench):
+    """Two refusals of one call, while a call that any good key may make is answered."""
+    bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say({"data": []})
+    bench.loop.say(REQUEST)
+    with pytest.raises(CredentialsRefused):
+        await bench.portal.notes("8")
+    assert bench.portal.parked_scopes == ("Returns",)
+    await bench.portal.label_request("7", Lane.SHOPPER)
+
+
+async def test_a_key_that_is_good_for_nothing_is_parked_whole(bench):
+    """Two refusals of one call, and the call that any good key may make is refused as well."""
+    for _ in range(3):
+        bench.loop.say(UNAUTHORIZED, 401)
+    with pytest.raises(CredentialsRefused):
+        await bench.portal.notes("8")
+    assert bench.portal.parked_scopes == ("",)
+    assert len(bench.loop.requests) == 3
 
 
 async def test_a_parked_key_is_tried_again_and_resumes(bench):
     """One call in five minutes tries; its success ends the parking for all."""
-    bench.loop.say(UNAUTHORIZED, 401)
-    bench.loop.say(UNAUTHORIZED, 401)
+    for _ in range(3):
+        bench.loop.say(UNAUTHORIZED, 401)
     bench.loop.say(REQUEST)
     bench.loop.say([])
     for _ in range(2):
@@ -508,13 +539,14 @@ async def test_a_parked_key_is_tried_again_and_resumes(bench):
 async def test_only_one_call_tries_at_a_time(bench):
     """While one tries, the others are told to wait."""
     bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say(UNAUTHORIZED, 401)
     with pytest.raises(CredentialsRefused):
         await bench.portal.label_request("7", Lane.SHOPPER)
     bench.clock.seconds += 300
     bench.loop.say(UNAUTHORIZED, 401)
     outcomes = await asyncio.gather(*(bench.portal.notes("8") for _ in range(5)), return_exceptions=True)
     assert all(isinstance(outcome, CredentialsRefused) for outcome in outcomes)
-    assert len(bench.loop.requests) == 2
+    assert len(bench.loop.requests) == 3
 
 
 async def test_a_missing_scope_parks_that_scope_alone(bench):
