@@ -1,4 +1,4 @@
-"""What operators pass to verbs, as a JSON object carries it."""
+"""What operators pass to verbs and are answered, as a JSON object carries it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ def text(given: Given, name: str) -> str:
     """A text that must be there. Raises OperatorError."""
     value = given.get(name)
     if not isinstance(value, str) or not value:
-        raise OperatorError(f"{name} is missing")
+        raise OperatorError(f"{name.upper()} is {'missing' if value is None else 'empty'}; give it a value")
     return value
 
 
@@ -31,7 +31,7 @@ def texts(given: Given, name: str) -> list[str]:
     """One text or more. Raises OperatorError."""
     value = given.get(name)
     if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
-        raise OperatorError(f"{name} is missing")
+        raise OperatorError(f"{name.upper()} are missing or empty; name at least one")
     return [str(item) for item in value]
 
 

@@ -154,19 +154,25 @@ def _for_each(verb: str, help_text: str) -> None:
     @as_json
     @plainly
     def change(returns: tuple[str, ...], config: Path, secrets: Path | None, as_json: bool) -> None:
-        loaded, failed = quietly(config, secrets), False
+        loaded, changed = quietly(config, secrets), []
         for name in returns:
             try:
-                answered = answer(loaded, verb, {"return": name, "by": user()})
+                changed.append(answer(loaded, verb, {"return": name, "by": user()}))
             except McfdError as error:
-                failed = True
                 click.echo(f"mcfd: {error}", err=True)
             else:
-                show(answered, tables.plain, as_json=as_json)
-        if failed:
+                if not as_json:
+                    tables.plain(changed[-1])
+        if as_json:
+            click.echo(json.dumps(changed, indent=2, ensure_ascii=False))
+        if len(changed) < len(returns):
             sys.exit(EX_FAILED)
 
-    main.command(verb, help=help_text, epilog=example(f"mcfd {verb} 58120031 acme/58120032"))(change)
+    main.command(
+        verb,
+        help=f"{help_text} --json prints one list of those that were changed.",
+        epilog=example(f"mcfd {verb} 58120031 acme/58120032"),
+    )(change)
 
 
 _for_each("retry", "Send stuck returns back to work. RETURN is Loop's return id, or shop/id.")

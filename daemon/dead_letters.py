@@ -1,5 +1,6 @@
 """Deliveries that were signed but could not be read: listed, and offered to the intake again after a fix."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from daemon.upkeep import UpkeepStore
 log = structlog.get_logger(__name__)
 
 ALL = "all"
+_NUMBER = re.compile(r"[0-9]{1,18}")  # SQLite knows no larger ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class DeadLetters:
     async def _ids(self, names: list[str]) -> list[int]:
         if ALL in names:
             return [letter.letter_id for letter in await self._store.survey(lambda keep: keep.letters())]
-        if strange := [name for name in names if not (name.isascii() and name.isdigit())]:
+        if strange := [name for name in names if not _NUMBER.fullmatch(name)]:
             raise OperatorError(f"{strange[0]} is no number of a dead letter; `mcfd dead-letters` lists them")
         return [int(name) for name in names]
 

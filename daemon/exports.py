@@ -25,7 +25,8 @@ COLUMNS = (
 
 
 def _unsellable(_: Return, unit: ReturnUnit) -> bool:
-    return unit.finding is not None and unit.finding.condition not in {SELLABLE, MISSING}
+    """What the inspector did not name is not known to be either."""
+    return unit.finding is not None and unit.finding.condition not in {"", SELLABLE, MISSING}
 
 
 def _never_received(ret: Return, unit: ReturnUnit) -> bool:

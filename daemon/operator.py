@@ -125,23 +125,25 @@ class Operator:
         """Treat a return as cancelled in the portal."""
         now = self._clock.now()
         acted = OperatorActed(at=now, by=by, how="cancelled it")
-        return await self._tell(name, LabelRequestCancelled(at=now), acted)
+        answer = await self._tell(name, LabelRequestCancelled(at=now), acted)
+        return answer | {"note": "what was bought for it and is unused is given back; Loop itself is unchanged"}
 
     async def link(self, name: str, orders: list[str], by: str) -> dict[str, object]:
         """Remember which fulfillment orders a return belongs to, and try it now."""
         ret, now = await self._find(name), self._clock.now()
         acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
 
-        def work(uow: UnitOfWork) -> None:
+        def work(uow: UnitOfWork) -> State:
             uow.set_mark(link_mark(ret.shop, ret.return_id), "\n".join(orders))
             fresh = _written_down(uow, uow.get(ret.shop, ret.return_id) or ret, acted)
             if fresh.state is State.RECEIVED:
                 uow.defer(replace(fresh, due_at=now))
+            return fresh.state
 
-        await self._store.transact(work)
+        state = await self._store.transact(work)
         log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
-        return {"return": ret.ref, "orders": orders}
+        return {"return": ret.ref, "orders": orders, "note": _when_it_counts(state)}
 
     async def match(self, name: str) -> dict[str, object]:
         """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
@@ -175,7 +177,7 @@ class Operator:
         def work(uow: UnitOfWork) -> tuple[State, Return]:
             fresh = uow.get(ret.shop, ret.return_id) or ret
             if not allows(fresh.state, type(event)):
-                raise OperatorError(f"{ret.ref} is {fresh.state}: {type(event).__name__} does not apply to it")
+                raise OperatorError(f"{ret.ref} is {fresh.state}: {_ONLY[type(event)]}")
             if acted is not None:
                 fresh = _written_down(uow, fresh, acted)
             after = apply(fresh, event)
@@ -205,6 +207,23 @@ class Operator:
         if ret is None:
             raise OperatorError(f"no return {name} is known")
         return ret
+
+
+_ONLY: Mapping[type[Event], str] = {
+    Retried: "only returns that are stuck, or in review with the flag lifted, can be retried",
+    Resolved: "only a stuck return can be resolved",
+}
+
+
+def _when_it_counts(state: State) -> str:
+    """What a link is good for by now."""
+    match state:
+        case State.RECEIVED:
+            return "it is tried now"
+        case State.STUCK:
+            return "it is stuck: mcfd retry tries it"
+        case _:
+            return f"it is {state} and not matched again, unless Loop asks for its label once more"
 
 
 def _fits(order: FulfillmentOrder, ret: Return) -> str:

@@ -97,6 +97,21 @@ async def test_wrong_arguments(daemon, arguments, text):
     assert text in said.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--scenario", "nope"], "nope: neither a file nor a shipped scenario (bad_day, clean, damaged, shop)"),
+        (["--webhook-url", "nonsense"], "webhook_url is no URL; write one like http://"),
+    ],
+)
+async def test_a_sandbox_that_cannot_be_set_up(daemon, arguments, text):
+    """What the sandbox cannot take is told in one line, and exits as any wrong configuration does."""
+    said = await told(daemon, "sandbox", "--port", "0", *arguments)
+    assert (said.status, said.stdout) == (78, "")
+    assert text in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
 # ---- the configuration file
 
 
@@ -291,7 +306,7 @@ def test_what_another_user_may_not_read(tmp_path, option):
     [
         (["show", "99"], "no return 99 is known; give Loop's return id, or shop/id"),
         (["show", "nobody/99"], "no return nobody/99 is known"),
-        (["show", ""], "return is missing"),
+        (["show", ""], "RETURN is empty; give it a value"),
         (["match", "99"], "no daemon answers at"),
         (["link", "99", "#1"], "no daemon answers at"),
         (["retry", "99"], "no daemon answers at"),

@@ -105,7 +105,7 @@ async def test_the_command_line_with_and_without_the_daemon(tmp_path):
         assert shown.json["history"][-1]["after"] == "closed"
         assert "ReturnProcessed" in table.stdout
         assert (refused.status, refused.stdout) == (1, "")
-        assert "does not apply" in refused.stderr
+        assert "only a stuck return can be resolved" in refused.stderr
 
         assert await w.daemon.sigterm() == 0
         before = dump(w)
@@ -148,18 +148,25 @@ async def test_who_did_it_and_when_is_written_down(tmp_path):
             (f"{SHOP}/{return_id}", "no fulfillment order")
         ]
         before = CLOCK.now()
-        assert (await w.daemon.cli("link", str(return_id), "ODD-1")).status == 0
+        linked = await w.daemon.cli("link", str(return_id), "ODD-1", "--json")
+        assert linked.json["note"] == "it is tried now"
         await w.labelled(return_id)
-        assert (await w.daemon.cli("cancel", f"{SHOP}/{return_id}", "--json")).status == 0
+        cancelled = await w.daemon.cli("cancel", f"{SHOP}/{return_id}", "99", "--json")
+        assert (cancelled.status, [row["return"] for row in cancelled.json]) == (1, [f"{SHOP}/{return_id}"])
+        assert "Loop itself is unchanged" in cancelled.json[0]["note"]
+        assert "no return 99 is known" in cancelled.stderr
+        late = await w.daemon.cli("link", str(return_id), "ODD-1")
+        assert "not matched again, unless Loop asks for its label once more" in late.stdout
         history = (await w.daemon.show(return_id))["history"]
         acted = [row for row in history if row["event"] == "OperatorActed"]
         assert [json.loads(row["detail"]) for row in acted] == [
             {"how": "linked it to ODD-1", "by": "ann"},
             {"how": "cancelled it", "by": "ann"},
+            {"how": "linked it to ODD-1", "by": "ann"},
         ]
         assert all(datetime.fromisoformat(row["at"]).timestamp() >= before - 1.0 for row in acted)
         told = [event["by"] for event in w.daemon.heard("operator.acted")]
-        assert told == ["ann", "ann"]
+        assert told == ["ann"] * 3
 
 
 def dump(w: World) -> list[str]:
@@ -184,7 +191,7 @@ async def test_a_stuck_return_is_retried_or_resolved_by_a_person(tmp_path):
         w.sandbox.set_faults()
         await until("Loop shows why", lambda: w.notes(retried) and w.notes(resolved))
         assert (await w.daemon.cli("retry", str(retried))).status == 0
-        assert (await w.daemon.cli("resolve", f"{SHOP}/{resolved}", "--json")).json["state"] == "closed"
+        assert (await w.daemon.cli("resolve", f"{SHOP}/{resolved}", "--json")).json[0]["state"] == "closed"
         await w.receive(retried, SOCK)
         shown = await w.state(retried, "closed")
         assert "Retried" in [row["event"] for row in shown["history"]]

@@ -155,7 +155,9 @@ async def test_dead_letters_are_listed_and_replayed(tmp_path):
         assert bad.status == 1
         assert [row["outcome"] for row in bad.json["replayed"]] == ["kept", "kept"]
         assert (await w.daemon.cli("replay", "99", "--json")).json["replayed"][0]["outcome"] == "unknown"
-        assert (await w.daemon.cli("replay", "one")).status == 1
+        for name in ("one", "9" * 30, "²"):
+            strange = await w.daemon.cli("replay", name)
+            assert (strange.status, "is no number of a dead letter" in strange.stderr) == (1, True)
         assert len((await w.daemon.cli("dead-letters", "--json")).json["dead_letters"]) == 2
 
 

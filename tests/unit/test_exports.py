@@ -49,7 +49,7 @@ def test_a_label_that_was_given_back_costs_nothing():
 
 
 def test_the_reports_pick_their_units():
-    """Unsellable is whatever was found in a condition that is not sold again; never received is missing or expired."""
+    """Unsellable is what was found in a named condition that is not sold again; never received is missing or expired."""
     units = (
         unit("fine", finding=Finding(condition="Sellable", found_at=1.0)),
         unit("broken", finding=Finding(condition="CarrierDamaged", found_at=1.0)),
@@ -61,7 +61,7 @@ def test_the_reports_pick_their_units():
     def lines(report: str, state: State) -> list[object]:
         return [row["line"] for row in rows_of(ret(*units, state=state), REPORTS[report])]
 
-    assert lines("unsellable", State.CLOSED) == ["broken", "unclear"]
+    assert lines("unsellable", State.CLOSED) == ["broken"]
     assert lines("never_received", State.AWAITING_INSPECTION) == ["lost"]
     assert lines("never_received", State.EXPIRED) == ["lost", "out"]
     assert len(lines("units", State.CLOSED)) == 5
