@@ -12,7 +12,6 @@ import structlog
 from adapters.amazon_mcf.auth import AccessTokens, TokenState
 from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.postage import ReturnServicePostage
-from adapters.amazon_mcf.shipping import AmazonShipping
 from adapters.loop_returns.client import LoopPortal
 from adapters.metrics import PrometheusMetrics
 from adapters.rate_limit import AmazonLimits, LoopLimits
@@ -144,15 +143,14 @@ def _postage(
     service_id = amazon.return_service_id_in_use(current.secrets)
     if service_id is None:
         return None
-    shipping = AmazonShipping(
+    return ReturnServicePostage(
         transport,
         tokens,
         buckets,
         endpoint=amazon.sp_api_url,
         business_id=amazon.shipping.business_id,
-    )
-    return ReturnServicePostage(
-        shipping, service_id=service_id.get_secret_value(), label_format=amazon.shipping.label_format
+        service_id=service_id.get_secret_value(),
+        label_format=amazon.shipping.label_format,
     )
 
 

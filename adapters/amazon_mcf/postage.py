@@ -1,124 +1,99 @@
-"""Labels bought with the Return Service ID.
+"""Labels bought with the Return Service ID: Amazon Shipping v2 on the seller's account.
 
 Nothing public says what Amazon means by that id. Here, and nowhere else, it is read as the `serviceId` of an Amazon
 Shipping rate: the shopper's parcel is rated as a return, and the rate of that service is bought.
 """
 
-from collections import Counter
+from functools import partial
 
-from adapters.amazon_mcf.shipment import (
-    LABEL,
-    TOKEN_EXPIRED,
-    DocumentChoice,
-    ParcelItem,
-    Purchase,
-    Rate,
-    RateRequest,
-    choose_document,
-)
-from adapters.amazon_mcf.shipping import AmazonShipping
-from adapters.amazon_mcf.shipping_wire import encode_purchase
-from daemon.domain.postage import (
-    BoughtPostage,
-    NotOffered,
-    OfferExpired,
-    PostageOffer,
-    PostageOrder,
-    Tracking,
-)
-from daemon.domain.returns import Transit
-from daemon.errors import Refused
+from adapters.amazon_mcf import shipping_wire as wire
+from adapters.amazon_mcf.calls import Request, SellingPartnerApi, Tokens
+from adapters.amazon_mcf.shipment import DocumentChoice, Rate, choose_document
+from adapters.amazon_mcf.tracking_wire import GET_TRACKING, decode_tracking, tracking_path
+from adapters.rate_limit import AmazonLimits
+from adapters.transport import Transport
+from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
+from daemon.ports import Lane
 
 
 class ReturnServicePostage:
-    """Implements the LabelSource port. `service_id` is the merchant's Return Service ID and is told to nobody else."""
+    """Implements LabelSource. Its calls raise as SellingPartnerApi.call does, and ContractBroken.
 
-    def __init__(self, shipping: AmazonShipping, *, service_id: str, label_format: str) -> None:
-        self._shipping = shipping
+    `service_id` is the merchant's Return Service ID and is told to nobody else. `business_id` names the Amazon Shipping
+    business; without it Amazon takes the British one.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        tokens: Tokens,
+        limits: AmazonLimits,
+        *,
+        endpoint: str,
+        business_id: str,
+        service_id: str,
+        label_format: str,
+    ) -> None:
+        self._business_id = business_id
         self._service_id = service_id
         self._label_format = label_format
+        probe = self._request(wire.LIST_INPUTS, "GET", wire.INPUTS_PATH)
+        self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, probe=lambda: probe)
 
     @property
     def refused(self) -> str:
         """Why Amazon Shipping is parked; empty while it is not."""
-        return self._shipping.refused
+        return self._api.refused
 
     def unpark(self) -> None:
         """Try at once again: the credentials are others now."""
-        self._shipping.unpark()
+        self._api.unpark()
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
-        """The rate whose service is the return service. Raises Refused when a shopper could not print its label."""
-        quote = await self._shipping.rates(_rate_request(order), self._service_id)
+        """The rate whose service is the return service; a refusal never repeats the shopper's name or address.
+
+        Raises Refused also when a shopper could not print its label.
+        """
+        request = self._request(wire.GET_RATES, "POST", wire.RATES_PATH, wire.encode_rates(order))
+        decode = partial(wire.decode_quote, service_id=self._service_id, private=wire.private_texts(order))
+        quote = await self._api.call(request, Lane.SHOPPER, decode)
         if quote.rate is None:
             return NotOffered(offered=quote.offered)
         choice = choose_document(quote.rate, self._label_format)
         return _offer(quote.request_token, quote.rate, choice)
 
     async def buy(self, body: bytes, key: str) -> BoughtPostage | OfferExpired:
-        """Send the saved purchase request under its key."""
-        try:
-            purchase = await self._shipping.purchase(body, key)
-        except Refused as error:
-            if error.code == TOKEN_EXPIRED:
-                return OfferExpired()
-            raise
-        return _bought(purchase)
+        """Send the saved purchase request. After Unavailable, repeat the same bytes with the same key."""
+        request = self._request(wire.PURCHASE, "POST", wire.PURCHASE_PATH, body, key)
+        return await self._api.call(request, Lane.SHOPPER, wire.decode_purchase)
 
     async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
-        """The label's pages and its number, once Amazon has made them."""
-        return _bought(await self._shipping.documents(shipment_id, reference, label_format))
+        """The pages and the number of the parcel that we named `reference`, once Amazon has made them."""
+        path = wire.documents_path(shipment_id, reference, label_format)
+        return await self._api.call(self._request(wire.GET_DOCUMENTS, "GET", path), Lane.SHOPPER, wire.decode_documents)
 
     async def void(self, shipment_id: str) -> None:
-        """Give an unused label back."""
-        await self._shipping.cancel(shipment_id)
+        """Give an unused label back; one that was voided before is done."""
+        request = self._request(wire.CANCEL, "PUT", wire.cancel_path(shipment_id))
+        await self._api.call(request, Lane.BACKGROUND, wire.decode_cancelled)
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """Where the parcel is; nothing at all while the carrier has not heard of it."""
-        reading = await self._shipping.tracking(tracking_id, carrier_id)
-        if reading is None:
-            return Tracking()
-        return Tracking(
-            transit=reading.transit,
-            lost=reading.lost,
-            scanned_at=reading.last_scan_at,
-            delivered_at=reading.delivered_at if reading.transit is Transit.DELIVERED else None,
-            known=reading.known or not reading.status,
-        )
+        request = self._request(GET_TRACKING, "GET", tracking_path(tracking_id, carrier_id))
+        return await self._api.call(request, Lane.BACKGROUND, decode_tracking)
 
-
-def _rate_request(order: PostageOrder) -> RateRequest:
-    size = order.size
-    length, width, height, weight = size.length_in, size.width_in, size.height_in, size.weight_g
-    if length is None or width is None or height is None or weight is None:
-        raise Refused("PARCEL_SIZE", "the parcel has no size; amazon.shipping.default_parcel gives one")
-    return RateRequest(
-        ship_from=order.ship_from,
-        ship_to=order.ship_to,
-        rma_id=order.rma_id,
-        length_in=length,
-        width_in=width,
-        height_in=height,
-        weight_g=weight,
-        insured_value_cents=order.value_cents,
-        items=tuple(
-            ParcelItem(sku=sku, quantity=count, weight_g=weight / len(order.skus))
-            for sku, count in Counter(order.skus).items()
-        ),
-        reference=order.reference,
-    )
+    def _request(self, operation: str, method: str, path: str, body: bytes | None = None, key: str = "") -> Request:
+        headers = {"x-amzn-shipping-business-id": self._business_id}
+        if key:
+            headers["x-amzn-IdempotencyKey"] = key
+        return Request(operation=operation, method=method, path=path, body=body, headers=headers)
 
 
 def _offer(token: str, rate: Rate, choice: DocumentChoice) -> PostageOffer:
     return PostageOffer(
-        body=encode_purchase(token, rate.rate_id, choice),
+        body=wire.encode_purchase(token, rate.rate_id, choice),
         carrier_id=rate.carrier_id,
         carrier=rate.carrier_name,
         charge_cents=rate.charge_cents,
         label_format=choice.format,
     )
-
-
-def _bought(purchase: Purchase) -> BoughtPostage:
-    label = next((d.content for d in purchase.documents if d.kind == LABEL), None)
-    return BoughtPostage(shipment_id=purchase.shipment_id, tracking_id=purchase.tracking_id or "", document=label)

@@ -2,42 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from daemon.domain.orders import PostalAddress
 from daemon.errors import Refused
 
 LABEL = "LABEL"
 
-# Codes of Refused that a caller acts on. Amazon's own words for the first two are not documented.
-TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105 - a code, not a token
+# Codes of Refused that are ours.
 IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+PARCEL_SIZE = "PARCEL_SIZE"
+OTHER_CURRENCY = "OTHER_CURRENCY"
 NO_PRINTABLE_LABEL = "NO_PRINTABLE_LABEL"
 ADDITIONAL_INPUTS = "REQUIRES_ADDITIONAL_INPUTS"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParcelItem:
-    """Units of one SKU in the parcel; `weight_g` is the weight of one."""
-
-    sku: str
-    quantity: int
-    weight_g: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateRequest:
-    """One parcel from a shopper to a fulfillment center. Inches and grams; `reference` is our own name for it."""
-
-    ship_from: PostalAddress = field(repr=False)
-    ship_to: PostalAddress
-    rma_id: str
-    length_in: float
-    width_in: float
-    height_in: float
-    weight_g: float
-    insured_value_cents: int
-    currency: str = "USD"
-    items: tuple[ParcelItem, ...]
-    reference: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +52,12 @@ class DocumentChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One service on offer. `charge_cents` is in hundredths of `currency`."""
+    """One service on offer; it charges US dollars."""
 
     rate_id: str
     carrier_id: str
     carrier_name: str
-    service_id: str
-    service_name: str
     charge_cents: int
-    currency: str
     documents: tuple[DocumentOffer, ...]
     requires_additional_inputs: bool
 
@@ -101,24 +72,6 @@ class Quote:
     request_token: str = field(repr=False)
     rate: Rate | None
     offered: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """One printable document, decoded from base64."""
-
-    kind: str
-    format: str
-    content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    """A bought shipment. Documents that are not made yet are missing from the list, and so may be the tracking id."""
-
-    shipment_id: str
-    tracking_id: str | None
-    documents: tuple[Document, ...]
 
 
 def choose_document(rate: Rate, preferred: str = "PDF") -> DocumentChoice:

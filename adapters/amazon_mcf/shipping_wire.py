@@ -7,24 +7,26 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
 from collections.abc import Collection
 
-from adapters.amazon_mcf.envelope import Answer, read
+from adapters.amazon_mcf.envelope import LONGEST_CODE, read
 from adapters.amazon_mcf.reading import Node
 from adapters.amazon_mcf.shipment import (
     IDEMPOTENCY_CONFLICT,
-    TOKEN_EXPIRED,
-    Document,
+    LABEL,
+    OTHER_CURRENCY,
+    PARCEL_SIZE,
     DocumentChoice,
     DocumentOffer,
     PrintOption,
-    Purchase,
     Quote,
     Rate,
-    RateRequest,
 )
 from adapters.amazon_mcf.wire import encode_id
+from adapters.vendor_answers import printable
 from daemon.domain.orders import PostalAddress
+from daemon.domain.postage import BoughtPostage, OfferExpired, PostageOrder
 from daemon.errors import Refused
 
 BASE = "/shipping/v2"
@@ -41,14 +43,13 @@ SAYS_EXPIRED = re.compile(r"token(has|is|was)?(already)?expired|expired(request)
 SAYS_CONFLICT = re.compile(r"idempoten")
 SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
 
+CURRENCY = "USD"  # the portal is told every charge in it
 NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
 
 
-def documents_path(shipment_id: str, reference: str, label_format: str, dpi: int | None) -> str:
+def documents_path(shipment_id: str, reference: str, label_format: str) -> str:
     """Return the path of a parcel's documents."""
     query = f"packageClientReferenceId={encode_id(reference)}&format={encode_id(label_format)}"
-    if dpi is not None:
-        query += f"&dpi={dpi}"
     return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/documents?{query}"
 
 
@@ -57,21 +58,21 @@ def cancel_path(shipment_id: str) -> str:
     return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/cancel"
 
 
-def encode_rates(request: RateRequest) -> bytes:
-    """Write the body of getRates, with addresses cut to Amazon's limits."""
+def encode_rates(order: PostageOrder) -> bytes:
+    """Write the body of getRates, with addresses cut to Amazon's limits. Raises Refused for a parcel without a size."""
     body = {
         "shipmentType": "RETURNS",
         "channelDetails": {"channelType": "EXTERNAL"},
-        "shipFrom": _address(request.ship_from),
-        "shipTo": _address(request.ship_to) | {"companyName": f"RMA {request.rma_id}"},
-        "packages": [_package(request)],
+        "shipFrom": _address(order.ship_from),
+        "shipTo": _address(order.ship_to) | {"companyName": f"RMA {order.rma_id}"},
+        "packages": [_package(order)],
     }
     return json.dumps(body).encode()
 
 
 def decode_quote(status: int, body: bytes, service_id: str, private: Collection[str]) -> Quote:
     """Read the offer of a service. `private` are the shopper's texts that were sent; a refusal is told without them."""
-    payload = _payload(read(GET_RATES, status, body), private)
+    payload = read(GET_RATES, status, body).accept(private)
     rates = {node.text("serviceId"): node for node in reversed(payload.children("rates"))}
     return Quote(
         request_token=payload.text("requestToken"),
@@ -80,9 +81,9 @@ def decode_quote(status: int, body: bytes, service_id: str, private: Collection[
     )
 
 
-def private_texts(request: RateRequest) -> tuple[str, ...]:
-    """Return the texts of a rate request that say who the shopper is and where they live."""
-    shopper = request.ship_from
+def private_texts(order: PostageOrder) -> tuple[str, ...]:
+    """Return the texts of an order that say who the shopper is and where they live."""
+    shopper = order.ship_from
     lines = (shopper.name, shopper.line1, shopper.line2, shopper.line3)
     return (*lines, shopper.city, shopper.postal_code, shopper.phone)
 
@@ -103,17 +104,22 @@ def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice) 
     return json.dumps(body, sort_keys=True).encode()
 
 
-def decode_purchase(status: int, body: bytes) -> Purchase:
-    """Read what was bought; Refused with TOKEN_EXPIRED or IDEMPOTENCY_CONFLICT is the caller's to settle."""
-    payload = _payload(read(PURCHASE, status, body))
-    return _purchase(payload, payload.children("packageDocumentDetails"))
+def decode_purchase(status: int, body: bytes) -> BoughtPostage | OfferExpired:
+    """Read what was bought. Amazon's words for a token that came too late, or a key used before, are not documented."""
+    answer = read(PURCHASE, status, body)
+    if answer.failed and answer.said(SAYS_EXPIRED):
+        return OfferExpired()
+    if answer.failed and (answer.status == 409 or answer.said(SAYS_CONFLICT)):
+        raise Refused(IDEMPOTENCY_CONFLICT, answer.words())
+    payload = answer.accept()
+    return _bought(payload, payload.children("packageDocumentDetails"))
 
 
-def decode_documents(status: int, body: bytes) -> Purchase:
+def decode_documents(status: int, body: bytes) -> BoughtPostage:
     """Read the documents of a bought shipment."""
-    payload = _payload(read(GET_DOCUMENTS, status, body))
+    payload = read(GET_DOCUMENTS, status, body).accept()
     detail = payload.optional_child("packageDocumentDetail")
-    return _purchase(payload, (detail,) if detail else ())
+    return _bought(payload, (detail,) if detail else ())
 
 
 def decode_cancelled(status: int, body: bytes) -> None:
@@ -125,20 +131,20 @@ def decode_cancelled(status: int, body: bytes) -> None:
         raise answer.failure()
 
 
-def _package(request: RateRequest) -> dict[str, object]:
+def _package(order: PostageOrder) -> dict[str, object]:
+    """Write the one parcel; its units share its weight."""
+    size = order.size
+    length, width, height, weight = size.length_in, size.width_in, size.height_in, size.weight_g
+    if length is None or width is None or height is None or weight is None:
+        raise Refused(PARCEL_SIZE, "the parcel has no size; amazon.shipping.default_parcel gives one")
     return {
-        "packageClientReferenceId": request.reference,
-        "dimensions": {
-            "length": request.length_in,
-            "width": request.width_in,
-            "height": request.height_in,
-            "unit": "INCH",
-        },
-        "weight": _grams(request.weight_g),
-        "insuredValue": {"value": request.insured_value_cents / 100, "unit": request.currency},
+        "packageClientReferenceId": order.reference,
+        "dimensions": {"length": length, "width": width, "height": height, "unit": "INCH"},
+        "weight": _grams(weight),
+        "insuredValue": {"value": order.value_cents / 100, "unit": CURRENCY},
         "items": [
-            {"quantity": item.quantity, "itemIdentifier": item.sku, "weight": _grams(item.weight_g)}
-            for item in request.items
+            {"quantity": count, "itemIdentifier": sku, "weight": _grams(weight / len(order.skus))}
+            for sku, count in Counter(order.skus).items()
         ],
     }
 
@@ -169,25 +175,15 @@ def _cut(text: str, limit: int) -> str:
     return " ".join(text.split())[:limit].rstrip()
 
 
-def _payload(answer: Answer, private: Collection[str] = ()) -> Node:
-    """Return the payload; what a caller must recognise is refused with a code of ours."""
-    if answer.failed and answer.said(SAYS_EXPIRED):
-        raise Refused(TOKEN_EXPIRED, answer.words(private))
-    if answer.failed and (answer.status == 409 or answer.said(SAYS_CONFLICT)):
-        raise Refused(IDEMPOTENCY_CONFLICT, answer.words(private))
-    return answer.accept(private)
-
-
 def _rate(node: Node) -> Rate:
     charge = node.child("totalCharge")
+    if (unit := charge.text("unit")) != CURRENCY:
+        raise Refused(OTHER_CURRENCY, f"the service charges in {printable(unit, LONGEST_CODE)}, not in {CURRENCY}")
     return Rate(
         rate_id=node.text("rateId"),
         carrier_id=node.text("carrierId"),
         carrier_name=node.optional_text("carrierName") or "",
-        service_id=node.text("serviceId"),
-        service_name=node.optional_text("serviceName") or "",
         charge_cents=charge.cents("value"),
-        currency=charge.text("unit"),
         documents=tuple(_offer(offer) for offer in node.children("supportedDocumentSpecifications")),
         requires_additional_inputs=node.flag("requiresAdditionalInputs"),
     )
@@ -215,24 +211,21 @@ def _option(node: Node) -> PrintOption:
     )
 
 
-def _purchase(payload: Node, parcels: tuple[Node, ...]) -> Purchase:
+def _bought(payload: Node, parcels: tuple[Node, ...]) -> BoughtPostage:
+    """Read a purchase; documents that are not made yet are missing, or empty."""
     tracking_ids = (parcel.optional_text("trackingId") for parcel in parcels)
-    return Purchase(
+    documents = (node for parcel in parcels for node in parcel.children("packageDocuments"))
+    label = next((d for d in documents if d.optional_text("type") == LABEL and d.optional_text("contents")), None)
+    return BoughtPostage(
         shipment_id=payload.text("shipmentId"),
-        tracking_id=next(filter(None, tracking_ids), None),
-        documents=tuple(
-            _document(node)
-            for parcel in parcels
-            for node in parcel.children("packageDocuments")
-            if node.optional_text("contents")
-        ),
+        tracking_id=next(filter(None, tracking_ids), ""),
+        document=_content(label) if label else None,
     )
 
 
-def _document(node: Node) -> Document:
-    contents = "".join(node.text("contents").split())
+def _content(document: Node) -> bytes:
+    contents = "".join(document.text("contents").split())
     try:
-        content = base64.b64decode(contents, validate=True)
+        return base64.b64decode(contents, validate=True)
     except (binascii.Error, ValueError):
-        raise node.broken("contents", "is not base64") from None
-    return Document(kind=node.text("type"), format=node.text("format"), content=content)
+        raise document.broken("contents", "is not base64") from None

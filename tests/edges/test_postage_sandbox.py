@@ -7,7 +7,6 @@ import pytest
 
 from adapters.amazon_mcf.auth import AccessTokens
 from adapters.amazon_mcf.postage import ReturnServicePostage
-from adapters.amazon_mcf.shipping import AmazonShipping
 from adapters.clock import SystemClock
 from adapters.loop_returns.client import LoopPortal
 from adapters.rate_limit import AmazonLimits, LoopLimits
@@ -71,16 +70,17 @@ async def desk(*, service_id="", label_format="PDF", timeout=5.0, **options):
             refresh_token=lambda: sandbox.options.refresh_token,
             on_state=lambda _: None,
         )
-        shipping = AmazonShipping(
+        source = ReturnServicePostage(
             Transport(session, vendor="amazon", timeout=timeout, on_call=lambda _: None),
             tokens,
             AmazonLimits(CLOCK, dict.fromkeys(OPERATIONS, (500, 500))),
             endpoint=sandbox.amazon_url,
             business_id=sandbox.options.shipping_business_id,
+            service_id=service_id or sandbox.options.return_service_id,
+            label_format=label_format,
         )
-        wanted = service_id or sandbox.options.return_service_id
         try:
-            yield Desk(sandbox, ReturnServicePostage(shipping, service_id=wanted, label_format=label_format))
+            yield Desk(sandbox, source)
         finally:
             await tokens.close()
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from adapters.amazon_mcf.client import McfNetwork
-from adapters.amazon_mcf.shipping import AmazonShipping
+from adapters.amazon_mcf.postage import ReturnServicePostage
 from adapters.clock import SystemClock
 from adapters.loop_returns.client import LoopPortal
 from adapters.rate_limit import LoopLimits
@@ -81,7 +81,7 @@ class Clients:
     """The daemon's own clients, all for one server."""
 
     network: McfNetwork
-    shipping: AmazonShipping
+    shipping: ReturnServicePostage
     portal: LoopPortal
 
 
@@ -94,7 +94,9 @@ async def clients(url: str) -> AsyncIterator[Clients]:
         tokens, limits = HeldTokens(), WatchedLimits()
         yield Clients(
             McfNetwork(transport, tokens, limits, endpoint=url, marketplace_id="M"),
-            AmazonShipping(transport, tokens, limits, endpoint=url, business_id="B"),
+            ReturnServicePostage(
+                transport, tokens, limits, endpoint=url, business_id="B", service_id="S", label_format="PDF"
+            ),
             LoopPortal(
                 transport,
                 LoopLimits(clock),
@@ -109,8 +111,8 @@ async def clients(url: str) -> AsyncIterator[Clients]:
 
 CALLS: dict[str, Callable[[Clients], Awaitable[object]]] = {
     "createFulfillmentReturn": lambda c: c.network.create_return("A", [UNIT]),
-    "purchaseShipment": lambda c: c.shipping.purchase(b"{}", "key-1"),
-    "cancelShipment": lambda c: c.shipping.cancel("S1"),
+    "purchaseShipment": lambda c: c.shipping.buy(b"{}", "key-1"),
+    "cancelShipment": lambda c: c.shipping.void("S1"),
     "deliver_label": lambda c: c.portal.deliver_label("7", LABEL),
     "report_refusal": lambda c: c.portal.report_refusal("7", "no"),
     "report_transit": lambda c: c.portal.report_transit("9", Transit.IN_TRANSIT),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from adapters.amazon_mcf import shipment, shipping_wire, tracking_wire
 from adapters.rate_limit import AmazonLimits
 from daemon.domain.orders import PostalAddress
+from daemon.domain.portal import ParcelSize
+from daemon.domain.postage import OfferExpired, PostageOrder, Tracking
 from daemon.domain.returns import Transit
 from daemon.errors import ContractBroken, Refused, Transient
 from tests import swagger
@@ -29,16 +31,13 @@ SHOPPER = PostalAddress(
 CENTER = PostalAddress(
     name="Returns Department", line1="1 Dock Road", city="Reno", region="NV", postal_code="89506", country_code="US"
 )
-PARCEL = shipment.RateRequest(
+PARCEL = PostageOrder(
     ship_from=SHOPPER,
     ship_to=CENTER,
     rma_id="DxRMA1",
-    length_in=12.0,
-    width_in=9.0,
-    height_in=4.5,
-    weight_g=500.0,
-    insured_value_cents=1999,
-    items=(shipment.ParcelItem(sku="SHIRT-M", quantity=2, weight_g=250.0),),
+    size=ParcelSize(length_in=12.0, width_in=9.0, height_in=4.5, weight_g=500.0),
+    value_cents=1999,
+    skus=("SHIRT-M", "SHIRT-M"),
     reference="RMAEXAMPLE000001-1",
 )
 
@@ -158,7 +157,7 @@ long_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
 def test_every_rate_request_fits_the_model(name, line, phone, cents):
     """Whatever the portal says of a shopper, the body is one that Amazon's model allows."""
     place = replace(SHOPPER, name=name, line1=line, line2=name, line3=phone, phone=phone)
-    body = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=place, insured_value_cents=cents)))
+    body = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=place, value_cents=cents)))
     assert swagger.problems(swagger.SHIPPING, "GetRatesRequest", body) == []
 
 
@@ -177,15 +176,14 @@ def test_quote_is_read_whole():
     first, second = quote.rate, offer_in(sample("rates.json"), quote.offered[1])
     assert quote.request_token == "token-6DCCEDD3"
     assert (first.rate_id, first.carrier_id, first.carrier_name) == ("rate-1", "AMZN_US", "Amazon Shipping")
-    assert (first.service_id, first.service_name) == ("std-us-swa-mfn", "Amazon Shipping 1")
-    assert (first.charge_cents, first.currency, first.requires_additional_inputs) == (745, "USD", False)
+    assert (first.charge_cents, first.requires_additional_inputs) == (745, False)
     assert (second.charge_cents, second.requires_additional_inputs) == (600, True)
 
 
 def test_oddities_of_a_quote_are_read():
     """Ids as numbers, amounts as text, options of another kind passed over, documents nobody knows."""
     rate = offer_in(sample("rates_oddities.json"))
-    assert (rate.rate_id, rate.carrier_name, rate.service_name, rate.charge_cents) == ("77", "", "", 746)
+    assert (rate.rate_id, rate.carrier_name, rate.charge_cents) == ("77", "", 746)
     (offer,) = rate.documents
     assert (offer.width, offer.length) == (4.0, 6.0)
     (printing,) = offer.options
@@ -241,6 +239,12 @@ def test_charge_that_is_none_breaks_the_contract(value):
     """A charge that is no amount is not guessed."""
     with pytest.raises(ContractBroken, match=r"rates\[0\].totalCharge.value is not an amount"):
         offer_in(quote_with(totalCharge={"value": value, "unit": "USD"}))
+
+
+def test_a_charge_in_another_currency_is_refused():
+    """The portal is told every charge in US dollars, so no other is bought."""
+    with pytest.raises(Refused, match="OTHER_CURRENCY: the service charges in EUR, not in USD"):
+        offer_in(quote_with(totalCharge={"value": 7, "unit": "EUR"}))
 
 
 @pytest.mark.parametrize(
@@ -401,7 +405,7 @@ def test_bought_label_is_decoded(decode, name):
     """Shipment, tracking id and the bytes of the label come out of either answer."""
     bought = decode(200, sample(name))
     assert (bought.shipment_id, bought.tracking_id) == ("87852211788104", "TBA0000000001")
-    assert [(d.kind, d.format, d.content[:5]) for d in bought.documents] == [("LABEL", "PDF", b"%PDF-")]
+    assert bought.document[:5] == b"%PDF-"
     assert "%PDF" not in repr(bought)
 
 
@@ -412,19 +416,20 @@ def test_bought_label_is_decoded(decode, name):
         [],
         [{"packageDocuments": None, "trackingId": None}],
         [{"packageDocuments": [{"type": "LABEL", "format": "PDF", "contents": ""}]}],
+        [{"packageDocuments": [{"type": "PACKSLIP", "format": "PDF", "contents": "YWJj"}, {"contents": "YWJj"}]}],
     ],
 )
 def test_documents_may_come_later(details):
     """A purchase without documents or tracking id is a purchase all the same."""
     bought = shipping_wire.decode_purchase(200, answer({"shipmentId": "S1", "packageDocumentDetails": details}))
-    assert (bought.tracking_id, bought.documents) == (None, ())
-    assert shipping_wire.decode_documents(200, answer({"shipmentId": "S1"})).documents == ()
+    assert (bought.tracking_id, bought.document) == ("", None)
+    assert shipping_wire.decode_documents(200, answer({"shipmentId": "S1"})).document is None
 
 
 def test_a_purchase_may_wait_for_everything_but_its_id():
     """Neither the tracking id nor the contents of the label need be there at first."""
     bought = shipping_wire.decode_purchase(200, sample("purchase_pending.json"))
-    assert (bought.shipment_id, bought.tracking_id, bought.documents) == ("amzn1.sid.example-1", None, ())
+    assert (bought.shipment_id, bought.tracking_id, bought.document) == ("amzn1.sid.example-1", "", None)
 
 
 def test_numeric_tracking_id_is_text():
@@ -450,13 +455,23 @@ def test_purchase_needs_its_shipment_id():
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, sample("token_expired.json")),
+        (400, errors("TOKEN_EXPIRED")),
+        (400, errors("RequestTokenExpired")),
+        (400, errors(message="Expired request token")),
+        (200, errors(message="Request token is expired")),
+    ],
+)
+def test_an_expired_offer_is_told_from_a_refusal(status, body):
+    """A purchase that came too late needs a new offer, however Amazon words it."""
+    assert shipping_wire.decode_purchase(status, body) == OfferExpired()
+
+
+@pytest.mark.parametrize(
     ("status", "body", "code"),
     [
-        (400, sample("token_expired.json"), shipment.TOKEN_EXPIRED),
-        (400, errors("TOKEN_EXPIRED"), shipment.TOKEN_EXPIRED),
-        (400, errors("RequestTokenExpired"), shipment.TOKEN_EXPIRED),
-        (400, errors(message="Expired request token"), shipment.TOKEN_EXPIRED),
-        (200, errors(message="Request token is expired"), shipment.TOKEN_EXPIRED),
         (409, errors("Conflict"), shipment.IDEMPOTENCY_CONFLICT),
         (400, errors(message="IdempotencyKey was used with another body"), shipment.IDEMPOTENCY_CONFLICT),
         (400, errors("InvalidRequest", "RateId cannot be null"), "InvalidRequest"),
@@ -465,8 +480,8 @@ def test_purchase_needs_its_shipment_id():
         (413, b'{"message": "too large"}', "HTTP413"),
     ],
 )
-def test_refusals_that_must_be_recognised_have_a_code_of_their_own(status, body, code):
-    """An expired token and a reused key are told from other refusals, however Amazon words them."""
+def test_a_reused_key_has_a_code_of_its_own(status, body, code):
+    """A key that was used for another purchase is told from other refusals, however Amazon words it."""
     with pytest.raises(Refused) as refused:
         shipping_wire.decode_purchase(status, body)
     assert refused.value.code == code
@@ -508,10 +523,9 @@ def test_paths_are_encoded():
     assert shipping_wire.PURCHASE_PATH == "/shipping/v2/shipments"
     assert shipping_wire.cancel_path("a/b") == "/shipping/v2/shipments/a%2Fb/cancel"
     assert (
-        shipping_wire.documents_path("a b", "r&1", "PDF", None)
+        shipping_wire.documents_path("a b", "r&1", "PDF")
         == "/shipping/v2/shipments/a%20b/documents?packageClientReferenceId=r%261&format=PDF"
     )
-    assert shipping_wire.documents_path("s", "r", "PNG", 300).endswith("&format=PNG&dpi=300")
     assert tracking_wire.tracking_path("T+1", "A/B") == "/shipping/v2/tracking?trackingId=T%2B1&carrierId=A%2FB"
 
 
@@ -519,15 +533,9 @@ def test_paths_are_encoded():
 
 
 def test_tracking_is_read():
-    """A delivered parcel has its last scan and its delivery; "null" is no other leg."""
-    assert tracking_wire.decode_tracking(200, sample("tracking.json")) == tracking_wire.Tracking(
-        status="Delivered",
-        known=True,
-        transit=Transit.DELIVERED,
-        lost=False,
-        last_scan_at=1788784200.5,
-        delivered_at=1788784200.5,
-        alternate_leg=None,
+    """A delivered parcel has its last scan and its delivery."""
+    assert tracking_wire.decode_tracking(200, sample("tracking.json")) == Tracking(
+        transit=Transit.DELIVERED, scanned_at=1788784200.5, delivered_at=1788784200.5
     )
 
 
@@ -550,27 +558,19 @@ def test_tracking_is_read():
 def test_status_is_mapped_or_left_alone(status, known, transit, lost):
     """Only what the portal has a word for is reported; a new word is marked as unknown."""
     read = tracking_wire.decode_tracking(200, answer({"summary": {"status": status}}))
-    assert (read.status, read.known, read.transit, read.lost) == (status, known, transit, lost)
+    assert (read.known, read.transit, read.lost) == (known, transit, lost)
 
 
 def test_oddities_of_a_tracking_are_read():
-    """A status nobody knows is kept; the scan is the last event with hands in it, whatever its case or its zone."""
+    """A status nobody knows is told as such; the scan is the last event with hands in it, whatever its case or its zone."""
     read = tracking_wire.decode_tracking(200, sample("tracking_oddities.json"))
-    assert read == tracking_wire.Tracking(
-        status="ReturnedToSender",
-        known=False,
-        transit=None,
-        lost=False,
-        last_scan_at=1788598800.0,
-        delivered_at=None,
-        alternate_leg="TBA2",
-    )
+    assert read == Tracking(known=False, scanned_at=1788598800.0)
 
 
 @pytest.mark.parametrize(("status", "code", "message"), [(404, "NotFound", ""), (400, "InvalidInput", "Not found.")])
-def test_a_parcel_that_nobody_has_heard_of_is_none(status, code, message):
+def test_of_a_parcel_that_nobody_has_heard_of_nothing_is_read(status, code, message):
     """The carrier may not know a label yet."""
-    assert tracking_wire.decode_tracking(status, errors(code, message)) is None
+    assert tracking_wire.decode_tracking(status, errors(code, message)) == Tracking()
 
 
 def test_operations_of_shipping_are_named_as_amazon_names_them():
@@ -584,9 +584,14 @@ def test_operations_of_shipping_are_named_as_amazon_names_them():
 
 def test_tracking_without_summary_says_nothing():
     """A parcel that Amazon says nothing of has no status and no scan."""
-    read = tracking_wire.decode_tracking(200, answer({"alternateLegTrackingId": "T2"}))
-    assert (read.status, read.known, read.transit, read.last_scan_at) == ("", False, None, None)
-    assert (read.delivered_at, read.alternate_leg) == (None, "T2")
+    assert tracking_wire.decode_tracking(200, answer({"alternateLegTrackingId": "T2"})) == Tracking()
+
+
+def test_a_delivery_counts_while_the_parcel_is_delivered():
+    """An event of a delivery that Amazon's status does not bear out is a scan and no more."""
+    event = {"eventCode": "Delivered", "eventTime": "2026-09-05T07:00:00Z"}
+    body = answer({"summary": {"status": "InTransit"}, "eventHistory": [event]})
+    assert tracking_wire.decode_tracking(200, body) == Tracking(transit=Transit.IN_TRANSIT, scanned_at=1788591600.0)
 
 
 @pytest.mark.parametrize(
@@ -597,7 +602,7 @@ def test_scan_needs_hands(code, scanned):
     """A label that is only ready was not scanned; an event that nobody knows counts as a scan."""
     event = {"eventCode": code, "eventTime": "2026-09-05T07:00:00Z"}
     read = tracking_wire.decode_tracking(200, answer({"eventHistory": [event]}))
-    assert read.last_scan_at == (1788591600.0 if scanned else None)
+    assert read.scanned_at == (1788591600.0 if scanned else None)
 
 
 @pytest.mark.parametrize("event", [{"eventCode": "Delivered"}, {"eventTime": "2026-09-05T07:00:00Z"}])
