@@ -143,11 +143,7 @@ class AmazonLimits:
     )
 
     def __init__(
-        self,
-        clock: Clock,
-        limits: Mapping[str, tuple[float, float]],
-        *,
-        jitter: Jitter = random.random,
+        self, clock: Clock, limits: Mapping[str, tuple[float, float]], *, jitter: Jitter = random.random
     ) -> None:
         """Take (rate per second, burst) of the operations for which it is not the published one."""
         self.clock = clock

@@ -243,14 +243,16 @@ async def test_another_credential_than_a_key_fits():
     try:
         async with open_session("test") as session:
             transport = Transport(session, vendor="loop", timeout=5.0, on_call=lambda _call: None)
+            thing = Operation("thing", "GET", Scope.RETURNS)
             loop = LoopConnection(
                 transport,
                 LoopLimits(clock),
                 clock,
                 base_url=f"http://127.0.0.1:{runner.addresses[0][1]}",
                 credential=lambda: {"Authorization": "Bearer of-the-moment"},
+                probe=(thing, "/thing"),
             )
-            await loop.call(Operation("thing", "GET", Scope.RETURNS), "/thing")
+            await loop.call(thing, "/thing")
     finally:
         await runner.cleanup()
     assert shown == [("Bearer of-the-moment", None)]
