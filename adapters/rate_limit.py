@@ -189,13 +189,14 @@ class LoopLimits:
     opens. Its period is half a second longer than the minute, against arrivals closer together than departures.
 
     A crowd of new label requests would use the minute up by being read, and nobody's label could be delivered before
-    the next one: reading them may take OPENING of it. What the process before this one has used up is not known, so
+    the next one. A bought label takes five calls, two of them to read what is asked for: those may take OPENING of the
+    minute. What the process before this one has used up is not known, so
     before Loop's first answer, or for 10 s, only FIRST calls are made.
     """
 
     PERIOD = 60.5
     BELIEVED = 10.0
-    OPENING = 0.6
+    OPENING = 2 / 5
     FIRST = 20
 
     def __init__(self, clock: Clock, per_minute: int = 300, *, jitter: Jitter = random.random) -> None:

@@ -644,15 +644,15 @@ def test_a_crowd_that_is_read_leaves_room_for_labels():
         for number in range(400):
             turns.ask((OPENING, number), OPENING)
         await settle()
-        assert len(turns.log) == 180
+        assert len(turns.log) == 120
         turns.ask("note", BACKGROUND)
-        for number in range(120):
+        for number in range(180):
             turns.ask((SHOPPER, number), SHOPPER)
         await settle()
         assert len(turns.log) == 300
         assert "note" not in turns.names
         await turns.done()
-        assert turns.times[300:480] == pytest.approx([60.5] * 180, abs=0.02)
+        assert turns.times[300:420] == pytest.approx([60.5] * 120, abs=0.02)
 
     run_loop_limits(main)
 
