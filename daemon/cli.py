@@ -3,9 +3,11 @@
 Exit codes: 0 done · 1 failed · 2 wrong usage · 75 another daemon holds the state directory · 78 wrong configuration.
 """
 
+import asyncio
 import base64
 import json
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -23,6 +25,7 @@ from daemon.cli_options import (
     answer,
     as_json,
     example,
+    keep_streams,
     logged,
     plainly,
     quietly,
@@ -35,7 +38,7 @@ from daemon.cli_upkeep import VERBS
 from daemon.errors import ConfigError, McfdError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="mcfd")
 def main() -> None:
     """Join Loop Returns and Amazon Multi-Channel Fulfillment.
@@ -43,6 +46,7 @@ def main() -> None:
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage, 75 another daemon holds the state directory, 78 wrong configuration.
     """
+    keep_streams()
 
 
 for _verb in (*VERBS, sandbox):
@@ -197,4 +201,7 @@ def demo(verbose: bool) -> None:
     from daemon import demo as live  # noqa: PLC0415 - only the demo needs it
 
     configure("console", "info" if verbose else "error", under_systemd=False)
-    sys.exit(run_loop(live.tell()))
+    try:
+        sys.exit(run_loop(live.tell()))
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -86,6 +87,16 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON inste
 def example(*lines: str) -> str:
     """The epilog of a verb's help."""
     return "\b\n" + "\n".join(["Example:", *(f"  {line}" for line in lines)])
+
+
+def keep_streams() -> None:
+    """Give a standard stream that the caller has closed a place: the event loop would take its number, and abort."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:

@@ -13,7 +13,7 @@ async def clean(teller: Teller) -> None:
     """A unit that comes back as it should is refunded."""
     return_id = await _until_label(teller, "#1001", [ReturnLine(sku="SOCK-2P-M", reason="Too small")])
     await _carrier(teller, return_id)
-    await _inspect(teller, return_id, "SOCK-2P-M", "Sellable")
+    await _inspect(teller, return_id, "SOCK-2P-M", "Sellable", "APPAREL_TOO_SMALL")
     await teller.expect(
         "Loop", "graded and assessed the line", lambda: _dispositions(teller, return_id) == ["back_to_stock"]
     )
@@ -25,7 +25,7 @@ async def clean(teller: Teller) -> None:
 async def damaged(teller: Teller) -> None:
     """A damaged unit waits in Needs Review until a person decides."""
     return_id = await _until_label(teller, "#1002", [ReturnLine(sku="MUG-BLUE", reason="Changed my mind")])
-    await _inspect(teller, return_id, "MUG-BLUE", "CustomerDamaged")
+    await _inspect(teller, return_id, "MUG-BLUE", "CustomerDamaged", "UNWANTED_ITEM")
     await teller.noted(return_id, "Discrepancy")
     await teller.expect("Loop", "shows it in Needs Review", teller.in_portal(return_id, "review"))
     _never(teller, return_id, "process")
@@ -38,7 +38,7 @@ async def missing(teller: Teller) -> None:
     """One of two units never arrives; the clock decides, and a person is asked."""
     lines = [ReturnLine(sku="CAP-BLK", reason="Too big"), ReturnLine(sku="BELT-L", reason="Too big")]
     return_id = await _until_label(teller, "#1003", lines)
-    await _inspect(teller, return_id, "CAP-BLK", "Sellable")
+    await _inspect(teller, return_id, "CAP-BLK", "Sellable", "APPAREL_TOO_LARGE")
     teller.does("clock", "days go by (here: two seconds), and the second unit does not come")
     await teller.noted(return_id, "Missing: BELT-L")
     await teller.expect("Loop", "shows it in Needs Review", teller.in_portal(return_id, "review"))
@@ -52,8 +52,8 @@ async def exchange(teller: Teller) -> None:
         ReturnLine(sku="SCARF", reason="Changed my mind", outcome="refund"),
     ]
     return_id = await _until_label(teller, "#1004", lines, outcome="exchange+refund")
-    await _inspect(teller, return_id, "SHIRT-M", "Sellable")
-    await _inspect(teller, return_id, "SCARF", "CustomerDamaged")
+    await _inspect(teller, return_id, "SHIRT-M", "Sellable", "APPAREL_TOO_SMALL")
+    await _inspect(teller, return_id, "SCARF", "CustomerDamaged", "UNWANTED_ITEM")
     await teller.noted(return_id, "These items are removed")
     await teller.expect(
         "Loop", "removed the scarf, sent the exchange, closed the return", teller.in_portal(return_id, "closed")
@@ -75,8 +75,8 @@ async def two_parcels(teller: Teller) -> None:
     lines = [ReturnLine(sku="LAMP", reason="Defective"), ReturnLine(sku="RUG", reason="Changed my mind")]
     return_id = await _until_label(teller, "#1006", lines, centers=("RNO1", "ABE8"))
     await teller.expect("Amazon", "sold two return labels", lambda: len(teller.parcels(return_id)) == 2)
-    await _inspect(teller, return_id, "LAMP", "Sellable")
-    await _inspect(teller, return_id, "RUG", "Sellable")
+    await _inspect(teller, return_id, "LAMP", "Sellable", "DEFECTIVE")
+    await _inspect(teller, return_id, "RUG", "Sellable", "UNWANTED_ITEM")
     await teller.expect("Loop", "refunded the shopper and closed the return", teller.in_portal(return_id, "closed"))
     await teller.ends(return_id, "closed")
 
@@ -90,6 +90,7 @@ async def cancelled(teller: Teller) -> None:
         "Amazon", "took the unused label back", lambda: all(p["cancelled"] for p in teller.shipments(return_id))
     )
     await teller.noted(return_id, "Label voided")
+    await teller.ends(return_id, "awaiting_inspection")
 
 
 STORIES: Sequence[tuple[str, Story]] = (
@@ -142,9 +143,9 @@ async def _carrier(teller: Teller, return_id: int) -> None:
         await teller.expect("Loop", "knows: delivered", lambda: _label_status(teller, return_id) == "delivered")
 
 
-async def _inspect(teller: Teller, return_id: int, sku: str, condition: str) -> None:
+async def _inspect(teller: Teller, return_id: int, sku: str, condition: str, reason: str) -> None:
     teller.does("Amazon", f"receives and inspects {sku}: {condition}")
-    teller.sandbox.receive(return_id, sku=sku, condition=condition)
+    teller.sandbox.receive(return_id, sku=sku, condition=condition, amazon_reason=reason)
     await teller.noted(return_id, f"inspected {sku}")
 
 

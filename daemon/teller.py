@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,10 @@ from daemon.app import App
 SHOP = "demo"
 PATIENCE = 20.0
 LOOK = 0.05
+_ENDS = {
+    "in_review": "waits in Needs Review",
+    "awaiting_inspection": "is watched on, for the goods may come all the same",
+}
 
 
 class StoryFailed(Exception):
@@ -42,10 +47,10 @@ class Teller:
         self.console.print(f"  [red]{'!':>8}  {escape(text)}[/]")
 
     async def expect(self, who: str, text: str, seen: Callable[[], object]) -> None:
-        """Wait until it is so, then say so; raises StoryFailed when it does not come."""
+        """Wait until it is so, then say so; raises StoryFailed when it does not come. `seen` may be a coroutine."""
         clock, never = SystemClock(), asyncio.Event()
         began = clock.monotonic()
-        while not (value := seen()):
+        while not (value := await _said(seen)):
             if clock.monotonic() - began > PATIENCE:
                 raise StoryFailed(f"{who}: never happened: {text}")
             await clock.wait(never, LOOK)
@@ -63,13 +68,11 @@ class Teller:
 
     async def ends(self, return_id: int, state: str) -> None:
         """Wait until the daemon itself says so."""
-        clock, never = SystemClock(), asyncio.Event()
-        began = clock.monotonic()
-        while (now := await self.app.state_of(SHOP, str(return_id))) != state:
-            if clock.monotonic() - began > PATIENCE:
-                raise StoryFailed(f"mcfd: the return is {now}, not {state}")
-            await clock.wait(never, LOOK)
-        self.console.print(f"  [green]{'mcfd':>8}[/]  the return is {state}")
+
+        async def there() -> bool:
+            return await self.app.state_of(SHOP, str(return_id)) == state
+
+        await self.expect("mcfd", f"the return {_ENDS.get(state, f'is {state}')}", there)
 
     def in_portal(self, return_id: int, state: str) -> Callable[[], bool]:
         """Whether Loop shows the return in that state."""
@@ -93,3 +96,8 @@ class Teller:
     def parcels(self, return_id: int) -> list[str]:
         """The tracking ids of these labels."""
         return [parcel["tracking_id"] for shipment in self.shipments(return_id) for parcel in shipment["parcels"]]
+
+
+async def _said(seen: Callable[[], object]) -> object:
+    value = seen()
+    return await value if isawaitable(value) else value

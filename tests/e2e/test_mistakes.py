@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import shlex
 import signal
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ from click.testing import CliRunner
 from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import open_store
 from daemon.cli import main
-from tests.e2e.daemon_process import DaemonProcess, Said
+from tests.e2e.daemon_process import ROOT, DaemonProcess, Said
 from tests.e2e.world import SHOP, vendors
 
 pytestmark = pytest.mark.timeout(120)
@@ -393,6 +394,14 @@ async def test_interrupted(tmp_path):
         w.daemon.signal(signal.SIGINT)
         assert await w.daemon.ended() == 0
         assert not w.daemon.complaints
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_closed_streams(stopped, closed):
+    """Whoever closes the command's streams loses what it says, and nothing else."""
+    words = [sys.executable, "-m", "daemon", "status", *where(stopped)]
+    process = await asyncio.create_subprocess_shell(f"{shlex.join(words)} {closed}", cwd=ROOT)
+    assert await process.wait() == 0
 
 
 async def test_the_shell_completes():
