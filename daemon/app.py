@@ -146,7 +146,6 @@ class App:
 
     def _authorization(self, house: House) -> Authorization:
         async def authorized() -> None:
-            house.vendors.unpark_amazon()
             await house.ages.look(self._current.client_secrets)
             await self._try_again(house)
 
@@ -226,22 +225,18 @@ class App:
             self._reloader.ask()
 
     async def _take_over(self, house: House, change: Change) -> None:
-        keys = self._current.secrets.loop_api_keys
         self._current.take(change.settings, change.secrets)
         output = change.settings.log
         redactor = configure(output.format, output.level, under_systemd=running_under_systemd())
         redactor.register(change.secrets.values())
         for shop, desk in self._desks.items():
             desk.policy = shop_policy(shop, change.settings, change.secrets)
-            if change.secrets.loop_api_keys[shop] != keys[shop]:
-                house.vendors.portals[shop].unpark()
-        if any(name.startswith("secret amazon_") for name in change.taken):
-            house.vendors.unpark_amazon()
         await house.ages.look(self._current.client_secrets)
         await self._try_again(house)
 
     async def _try_again(self, house: House) -> None:
         """What a vendor refused may go now."""
+        house.vendors.unpark()
         await try_again_now(house.store, self._clock)
         self._services.wake()
 

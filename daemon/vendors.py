@@ -54,11 +54,13 @@ class Vendors:
         for limits in self.loop_limits.values():
             limits.close()
 
-    def unpark_amazon(self) -> None:
-        """Try at once again: the seller's credentials are others now."""
+    def unpark(self) -> None:
+        """Try at once again what was refused: a person has just put something right."""
         self.network.unpark()
         if self.postage is not None:
             self.postage.unpark()
+        for portal in self.portals.values():
+            portal.unpark()
 
     def refuses(self, connection: str) -> bool:
         """Whether a connection is parked."""

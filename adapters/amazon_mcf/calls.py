@@ -66,7 +66,7 @@ class SellingPartnerApi:
         return self._parking.refused.get(Parking.EVERYTHING, "")
 
     def unpark(self) -> None:
-        """Try at once again: the credentials are others now."""
+        """Try at once again what was refused."""
         self._parking.forget()
 
     async def call(self, request: Request, lane: Lane, decode: Callable[[int, bytes], T]) -> T:

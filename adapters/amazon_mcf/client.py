@@ -33,7 +33,7 @@ class McfNetwork:
         return self._api.refused
 
     def unpark(self) -> None:
-        """Try at once again: the credentials are others now."""
+        """Try at once again what was refused."""
         self._api.unpark()
 
     async def order(self, order_id: str, lane: Lane) -> FulfillmentOrder | None:

@@ -46,7 +46,7 @@ class ReturnServicePostage:
         return self._api.refused
 
     def unpark(self) -> None:
-        """Try at once again: the credentials are others now."""
+        """Try at once again what was refused."""
         self._api.unpark()
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:

@@ -70,7 +70,7 @@ class LoopPortal:
         return tuple(self._loop.parking.refused)
 
     def unpark(self) -> None:
-        """Try at once again: the key is another one now."""
+        """Try at once again what was refused."""
         self._loop.parking.forget()
 
     async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:

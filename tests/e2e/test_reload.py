@@ -97,18 +97,21 @@ async def test_credentials_are_repaired_without_a_restart(tmp_path):
         assert not await _parked(w)
 
 
-async def test_an_api_of_amazons_is_tried_again_once_its_credentials_are_others(tmp_path):
-    """A role that was missing and came with another client secret is used at once, not five minutes later."""
+async def test_a_reload_tries_at_once_what_was_refused(tmp_path):
+    """A role and a scope that were missing are used after a reload that changes nothing, not five minutes later."""
     async with vendors(tmp_path) as w:
         await w.daemon.start()
         w.subscribe()
         w.sandbox.set_faults([Fault(vendor="amazon", kind="status", status=403)])
         waiting = w.submit("#6705", SOCK)
         await until("the API is parked", lambda: _parked(w, "amazon/outbound"))
+        w.sandbox.set_faults([Fault(vendor="loop", kind="status", status=401)])
+        w.submit("#6706", SOCK)
+        await until("Loop is parked", lambda: _parked(w))
         w.sandbox.set_faults()
-        w.daemon.secrets["amazon_client_secret"] += "\n" + fresh_secret("older")
         await reload(w)
         assert not await _parked(w, "amazon/outbound")
+        assert not await _parked(w)
         await w.labelled(waiting)
 
 
