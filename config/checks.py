@@ -47,7 +47,7 @@ def _about_hosts(settings: Settings) -> Iterator[_Note]:
     if host.endswith(".example.com"):
         yield ("public_url",), "is the example's; write the host that Loop can reach"
     elif host in LOCAL_HOSTS:
-        yield ("public_url",), "is this machine alone; Loop and shoppers cannot reach it"
+        yield ("public_url",), "points to this machine only; Loop and shoppers cannot reach it"
     if not settings.listen.ops.is_local:
         yield ("listen", "ops"), "can be reached from other machines without encryption; write 127.0.0.1:9108"
 

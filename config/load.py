@@ -31,7 +31,7 @@ def load(config_path: Path, secrets_dir: Path | None) -> Loaded:
     """
     document = read_document(config_path)
     settings, problems = validate(document)
-    directory = SecretDirectory(secrets_dir or credentials_directory() or _beside(config_path))
+    directory = SecretDirectory(secrets_dir or credentials_directory() or config_path.parent / "secrets")
     secrets = directory.read(_shops(settings, document))
     problems += directory.problems
     if settings and secrets:
@@ -65,8 +65,3 @@ def _is_shop_name(name: object) -> bool:
         return isinstance(name, str) and bool(shop_name(name))
     except ValueError:
         return False
-
-
-def _beside(config_path: Path) -> Path | None:
-    directory = config_path.parent / "secrets"
-    return directory if directory.is_dir() else None

@@ -17,7 +17,7 @@ from config.shop import Shop
 def shop_name(name: str) -> str:
     """The name, when it can stand in a URL and in a file name; ValueError otherwise."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name, re.ASCII):
-        raise ValueError("is not a shop name; write a-z, 0-9 and -, at most 32 characters, none of them - at the start")
+        raise ValueError("is not a shop name; write a-z, 0-9 and -, at most 32 characters, not starting with -")
     return name
 
 

@@ -57,7 +57,7 @@ class Secrets(BaseModel):
 class SecretDirectory:
     """Reads a directory of secret files; `problems` and `warnings` collect what is wrong with it."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self._directory = directory
@@ -84,14 +84,12 @@ class SecretDirectory:
         return None if self.problems else secrets
 
     def _list(self) -> bool:
-        if self._directory is None:
-            return self._problem("is not named; give --secrets DIR, or let systemd load it with LoadCredential")
         try:
             entries = sorted(self._directory.iterdir())
         except NotADirectoryError:
             return self._problem(f"{self._directory} is not a directory; name the one that holds the secret files")
         except FileNotFoundError:
-            return self._problem(f"{self._directory} does not exist; name the one that holds the secret files")
+            return self._problem(f"{self._directory} does not exist; make it, or name another with --secrets DIR")
         except OSError as error:
             return self._problem(f"{self._directory} cannot be listed ({error.strerror}); let mcfd's user read it")
         for entry in entries:

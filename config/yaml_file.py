@@ -24,6 +24,7 @@ _JARGON = {  # what PyYAML says, and what it means; the first that is found in i
     "unhashable": "a key that is itself a list or mapping; write a text",
     "cannot start any token": "a character that cannot start a value; put the text in quotes",
 }
+_ELSE = "is not YAML here; look for an open bracket or quote, or a missing colon"
 
 
 @dataclass
@@ -134,7 +135,7 @@ def _explain(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
         return "config file: holds a character that YAML does not allow; retype the text, or put it in quotes"
     said = f"{error.context} {error.problem}"
-    meaning = next((meaning for jargon, meaning in _JARGON.items() if jargon in said), "is not YAML; quote the text")
+    meaning = next((meaning for jargon, meaning in _JARGON.items() if jargon in said), _ELSE)
     mark = error.problem_mark or error.context_mark
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     return f"config file: {meaning}{where}"

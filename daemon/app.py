@@ -71,7 +71,7 @@ class App:
         self.ops_port = 0
 
     async def run(self, stop: asyncio.Event, opened: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, OSError (a port is taken)."""
+        """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, CannotListen."""
         settings = self._current.settings
         async with AsyncExitStack() as stack:
             house = await open_house(stack, self._current, self._clock, self._metrics)

@@ -145,7 +145,8 @@ class Authorization:
     def invite(self) -> dict[str, object]:
         """Make a link that one browser may open once. Raises OperatorError."""
         if self._application_id is None:
-            raise OperatorError("amazon.application_id is not set: it names the application on Amazon's consent page")
+            todo = "set it (amzn1.sp.solution.…) and restart; a private application does not need this"
+            raise OperatorError(f"amazon.application_id is not set: {todo}")
         self._forget()
         while len(self._invitations) >= MOST_INVITATIONS:
             del self._invitations[next(iter(self._invitations))]

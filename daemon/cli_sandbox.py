@@ -1,6 +1,7 @@
 """The `mcfd sandbox` verb: stand-ins of both vendors, with or without a story that they play by themselves."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import click
@@ -53,6 +54,7 @@ async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> No
     from adapters.clock import SystemClock  # noqa: PLC0415 - no other verb needs the stand-ins
     from adapters.sandbox import Sandbox, SandboxOptions  # noqa: PLC0415
     from adapters.sandbox.scenario import Scenario, ScenarioError, find, play, read  # noqa: PLC0415
+    from daemon.listeners import telling  # noqa: PLC0415
     from daemon.supervisor import install_signals  # noqa: PLC0415
 
     clock, stop = SystemClock(), asyncio.Event()
@@ -64,7 +66,10 @@ async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> No
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     forget = install_signals(asyncio.get_running_loop(), stop, lambda: None)
-    async with Sandbox(options, clock) as running:
+    where = f"the sandbox at {options.host}:{options.control_port} and up"
+    async with AsyncExitStack() as stack:
+        with telling(where, "give --host or --port"):
+            running = await stack.enter_async_context(Sandbox(options, clock))
         _tell_places(running.control_url, running.amazon_url, running.lwa_url, running.loop_url)
         try:
             await play(story, running, clock, stop, tell=click.echo, pace=pace)

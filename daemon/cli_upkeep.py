@@ -17,7 +17,7 @@ from daemon.exports import COLUMNS, REPORTS
 
 WHERE_IT_IS_SHOWN = (
     "Loop shows the secret of its webhooks in its admin only, under Developer tools. Write it into the secret file "
-    "loop_webhook_secrets.SHOP, then `systemctl reload mcfd` (under LoadCredential: restart)."
+    "loop_webhook_secrets.SHOP, then `systemctl restart mcfd`."
 )
 
 

@@ -1,7 +1,9 @@
 """The part of the composition root that opens both listeners."""
 
+import errno
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from adapters.consent_http import ConsentPages
 from adapters.loop_returns.webhooks import LoopWebhooks
@@ -13,6 +15,7 @@ from daemon.arguments import OperatorError, Verb
 from daemon.authorization import CALLBACK, START, Authorization
 from daemon.current import Current
 from daemon.dead_letters import Offer, Taken, purpose
+from daemon.errors import McfdError
 from daemon.hosting import LabelHosting
 from daemon.intake import Intake
 from daemon.ports import Clock, DeadLetter, Delivery, SecretBox
@@ -30,7 +33,7 @@ async def open_public(
     clock: Clock,
     metrics: PrometheusMetrics,
 ) -> PublicListener:
-    """The listener that the internet reaches. Raises OSError when its port is taken."""
+    """The listener that the internet reaches. Raises CannotListen."""
 
     def answered(shop: str, outcome: str, seconds: float) -> None:
         metrics.webhook(shop, outcome, clock.now())
@@ -46,7 +49,9 @@ async def open_public(
         on_label=metrics.label_fetched,
         on_turned_away=metrics.turned_away,
     )
-    await listener.start(current.settings.listen.public.host, current.settings.listen.public.port)
+    address = current.settings.listen.public
+    with telling(f"listen.public {address}", "change the key"):
+        await listener.start(address.host, address.port)
     return listener
 
 
@@ -58,11 +63,33 @@ def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Rout
 async def open_ops(
     current: Current, verbs: Mapping[str, Verb], metrics: PrometheusMetrics, *, health: Probe, ready: Probe
 ) -> OpsListener:
-    """The listener for operators on this machine. Raises OSError when its port is taken."""
+    """The listener for operators on this machine. Raises CannotListen."""
     token = current.secrets.ops_token.get_secret_value()
     listener = OpsListener(render=metrics.render, health=health, ready=ready, verbs=verbs, token=token)
-    await listener.start(current.settings.listen.ops.host, current.settings.listen.ops.port)
+    address = current.settings.listen.ops
+    with telling(f"listen.ops {address}", "change the key"):
+        await listener.start(address.host, address.port)
     return listener
+
+
+class CannotListen(McfdError):
+    """An address cannot be listened at; it may be free again soon."""
+
+
+@contextmanager
+def telling(where: str, otherwise: str) -> Iterator[None]:
+    """Tell in words why an address cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        reason = {
+            errno.EADDRINUSE: "the port is taken; stop the other program, or",
+            errno.EADDRNOTAVAIL: "is no address of this machine;",
+            errno.EACCES: "mcfd's user may not open this port;",
+        }.get(number, f"cannot be listened at ({error.strerror});")
+        unknown = "the host is not known here;"  # those who look names up count their errors below 0
+        raise CannotListen(f"{where}: {unknown if number < 0 else reason} {otherwise}") from error
 
 
 def offering(current: Current, intake: Intake) -> Offer:

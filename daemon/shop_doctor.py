@@ -145,7 +145,7 @@ def _labels(patient: ShopPatient, last_label: float | None) -> Line:
     if any("write" in scope.casefold() for scope in patient.refused):
         return fail(patient.shop, what, f"Loop refused it: {', '.join(patient.refused)}", todo)
     if last_label is None:
-        return warn(patient.shop, what, "shows only when the first label is delivered", todo)
+        return warn(patient.shop, what, "not known before the first label is delivered", todo)
     return ok(patient.shop, what, f"a label was delivered, {since(last_label)}")
 
 
@@ -168,8 +168,9 @@ def _configured(patient: ShopPatient, found: Mapping[str, Destination]) -> Seque
         text = "none is configured: every label request of the shop counts as ours"
         if len(enabled) < 2:
             return [ok(patient.shop, "destinations", text)]
-        names = ", ".join(f"{one.destination_id} {one.name}" for one in enabled)
-        return [warn(patient.shop, "destinations", text, f"write those that mean Amazon into destinations; {names}")]
+        names = ", ".join(f"{one.destination_id} ({one.name})" for one in enabled)
+        todo = f"put those that mean Amazon into shops.{patient.shop}.destinations: {names}"
+        return [warn(patient.shop, "destinations", text, todo)]
     return [_destination(patient.shop, wanted, found.get(wanted)) for wanted in patient.destinations]
 
 

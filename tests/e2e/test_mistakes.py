@@ -191,7 +191,7 @@ def _store(path: str) -> Prepare:
     [
         (_no_file, "does not exist; name the file with --config"),
         (_a_folder, "is a directory; name the file in it"),
-        (_no_secrets, "is not named; give --secrets DIR"),
+        (_no_secrets, "secrets does not exist; make it, or name another with --secrets DIR"),
         (_no_token, "secret ops_token: is not in"),
         (_token_folder, "secret ops_token: is not a file"),
         (_no_state, "no such directory: create it"),
@@ -342,13 +342,26 @@ async def test_a_port_in_use(daemon, listener):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for wrong, text in ((address, "address already in use"), ("203.0.113.7:8080", "203.0.113.7")):
+        for wrong, text in ((address, "the port is taken"), ("203.0.113.7:8080", "is no address of this machine")):
             listen = {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"} | {listener: wrong}
             daemon.config_file.write_text(yaml.safe_dump(daemon.config | {"listen": listen}))
             said = await told(daemon, "run", *where(daemon))
             assert said.status == 1
-            assert text in said.stderr.splitlines()[-1]
-            assert "Errno" not in said.stderr.splitlines()[-1]
+            assert said.stderr.splitlines()[-1].startswith(f"mcfd: listen.{listener} {wrong}: {text}")
+
+
+async def test_a_sandbox_without_its_ports(daemon):
+    """A port that the sandbox cannot have, or a host that is nowhere, is named with the option that changes it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(min(taken.getsockname()[1], 65533))
+        said = await told(daemon, "sandbox", "--port", port)
+        assert said.status == 1
+        assert f"mcfd: the sandbox at 127.0.0.1:{port}" in said.stderr
+        assert "give --host or --port" in said.stderr
+    said = await told(daemon, "sandbox", "--host", "256.1.1.1")
+    assert "256.1.1.1:9500 and up: the host is not known here; give --host or --port" in said.stderr
 
 
 async def test_a_wrong_token_and_a_dead_daemon(tmp_path):

@@ -384,7 +384,7 @@ def test_wrong_shop_name(tmp_path: Path, name: str) -> None:
     """A name that cannot stand in a URL and in a file name is refused."""
     (found,) = problems(tmp_path, LEAST + f"  {name}: {{}}\n")
     assert found.endswith(
-        ": is not a shop name; write a-z, 0-9 and -, at most 32 characters, none of them - at the start (line 6)"
+        ": is not a shop name; write a-z, 0-9 and -, at most 32 characters, not starting with - (line 6)"
     )
 
 
@@ -595,7 +595,7 @@ def test_no_secrets_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, d
     with pytest.raises(ConfigError) as caught:
         load(path, None)
     assert caught.value.problems == (
-        "secrets directory: is not named; give --secrets DIR, or let systemd load it with LoadCredential",
+        f"secrets directory: {tmp_path / 'secrets'} does not exist; make it, or name another with --secrets DIR",
     )
 
 
@@ -607,7 +607,7 @@ WARNINGS = [
     ),
     (
         LEAST.replace("https://returns.acme.test", "http://[::1]:8080"),
-        "public_url: is this machine alone; Loop and shoppers cannot reach it (line 1)",
+        "public_url: points to this machine only; Loop and shoppers cannot reach it (line 1)",
     ),
     (
         LEAST + "listen: {ops: 0.0.0.0:9108}",

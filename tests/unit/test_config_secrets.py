@@ -222,15 +222,12 @@ def test_unreadable_file(tmp_path: Path) -> None:
 
 
 def test_directory_that_is_none(tmp_path: Path) -> None:
-    """A secrets directory that is not named, not there, or a file is one problem, not one per secret."""
+    """A secrets directory that is not there, or a file, is one problem, not one per secret."""
     file = tmp_path / "file"
     file.write_text("x")
-    assert read(None)[1] == [
-        "secrets directory: is not named; give --secrets DIR, or let systemd load it with LoadCredential"
-    ]
     assert read(file)[1] == [f"secrets directory: {file} is not a directory; name the one that holds the secret files"]
     assert read(tmp_path / "gone")[1] == [
-        f"secrets directory: {tmp_path / 'gone'} does not exist; name the one that holds the secret files"
+        f"secrets directory: {tmp_path / 'gone'} does not exist; make it, or name another with --secrets DIR"
     ]
 
 
