@@ -129,7 +129,7 @@ def backup(file: Path, config: Path, secrets: Path | None, as_json: bool) -> Non
 @click.command(epilog=example("mcfd export --csv --since 2026-10-01 > units.csv", "mcfd export --report unsellable"))
 @click.option(
     "--report",
-    type=click.Choice([name.replace("_", "-") for name in REPORTS]),
+    type=click.Choice(list(REPORTS)),
     default="units",
     show_default=True,
     help="Every unit; units that Amazon keeps as unsellable stock; units that never came.",
@@ -151,7 +151,7 @@ def export(
     rows: list[dict[str, Any]] = []
     take = _csv_writer() if as_csv else rows.extend
     with working("reading …"):
-        run_loop(commands.export(quietly(config, secrets), report.replace("-", "_"), start, take))
+        run_loop(commands.export(quietly(config, secrets), report, start, take))
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif not as_csv:
@@ -184,7 +184,7 @@ def purge(rekey: bool, config: Path, secrets: Path | None, as_json: bool) -> Non
     With --rekey older vault keys can be removed afterwards. Exits 1 when a value fits none of the keys.
     """
     answered = answer(quietly(config, secrets), "purge", {"rekey": rekey}, offline=True, busy="clearing …")
-    show(answered, tables.plain, as_json=as_json)
+    show(answered, tables.purged, as_json=as_json)
     if answered.get("unreadable"):
         sys.exit(EX_FAILED)
 
@@ -208,5 +208,13 @@ def amazon(config: Path, secrets: Path | None, as_json: bool) -> None:
 
 
 VERBS: tuple[click.Command, ...] = (
-    *(doctor, webhooks, reasons, dead_letters, replay, backup, export, purge, authorize),
+    doctor,
+    webhooks,
+    reasons,
+    dead_letters,
+    replay,
+    backup,
+    export,
+    purge,
+    authorize,
 )

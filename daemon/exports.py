@@ -2,7 +2,7 @@
 
 `units`           everything
 `unsellable`      units that Amazon has inspected and keeps as unsellable stock, until somebody has them removed
-`never_received`  units that are missing, and those of returns that never came
+`never-received`  units that are missing, and those of returns that never came
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ def _never_received(ret: Return, unit: ReturnUnit) -> bool:
 REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
     "units": lambda _ret, _unit: True,
     "unsellable": _unsellable,
-    "never_received": _never_received,
+    "never-received": _never_received,
 }
 
 

@@ -97,7 +97,7 @@ class Operator:
             "return": ret.ref,
             "state": ret.state.value,
             "problem": ret.problem,
-            "owes": owed.act.value if owed else "nothing before it is due",
+            "owes": owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
             "due": instant(ret.due_at),
             "deadline": instant(ret.deadline_at),
             "order": ret.order_name,

@@ -40,6 +40,6 @@ class Reasons:
             "parent": seen.parent_reason,
             "reason": seen.reason,
             "units": seen.units,
-            "code": code or "the shop is not configured",
+            "code": code,
         }
         return row if allowed is None else row | {"allowed": not allowed or code in allowed}

@@ -24,8 +24,21 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if row.get(column) is None else escape(str(row[column])) for column in columns))
+        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
     _console().print(table)
+
+
+def _cell(value: object) -> str:
+    """A value as people write it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
 
 
 def status(answer: Mapping[str, object]) -> None:
@@ -33,28 +46,33 @@ def status(answer: Mapping[str, object]) -> None:
     counts = answer["returns"]
     assert isinstance(counts, Mapping)  # noqa: S101 - the operator's own shape
     _table("Returns", [{"state": state, "returns": count} for state, count in counts.items()], ["state", "returns"])
-    shops = [row | {"configured": "yes" if row["configured"] else "no: nobody follows them"} for row in _dicts(answer)]
-    if len(shops) > 1 or any(row["configured"] != "yes" for row in shops):
-        _table("Shops", shops, ["shop", "open", "configured"])
-    stuck = answer["stuck"]
-    assert isinstance(stuck, Sequence)  # noqa: S101 - the operator's own shape
+    shops = _rows(answer, "shops")
+    if len(shops) > 1 or not all(row["configured"] for row in shops):
+        told = [{**row, "configured": "yes" if row["configured"] else "no: nobody follows them"} for row in shops]
+        _table("Shops", told, ["shop", "open", "configured"])
+    stuck = _rows(answer, "stuck")
     _table("Stuck", stuck, ["return", "since", "problem"])
     _table("Held, for lack of an order", _rows(answer, "held"), ["return", "since", "problem"])
     if not stuck:
         _console().print("No return is stuck.")
 
 
-def _dicts(answer: Mapping[str, object]) -> list[dict[str, object]]:
-    return [dict(row) for row in _rows(answer, "shops")]
-
-
 def show(answer: Mapping[str, object]) -> None:
     """One return: what it waits for, its parts, its history."""
     plain({k: answer[k] for k in ("return", "state", "problem", "owes", "due", "deadline", "order")})
     for part, columns in _PARTS.items():
-        rows = answer[part]
-        assert isinstance(rows, Sequence)  # noqa: S101 - the operator's own shape
-        _table(part.capitalize(), rows, columns)
+        _table(part.capitalize(), _rows(answer, part), columns)
+    console = _console()
+    console.print("[bold]History, in UTC[/]")
+    for row in _rows(answer, "history"):
+        console.print(escape(_told(row)), soft_wrap=True)
+
+
+def _told(row: Row) -> str:
+    """A line that a narrow terminal may wrap: columns would cut the names of events."""
+    at = str(row["at"]).replace("T", " ").removesuffix("+00:00")
+    moved = row["after"] if row["before"] in {None, row["after"]} else f"{row['before']} → {row['after']}"
+    return "  ".join(str(part) for part in (at, row["event"], moved, row["detail"]) if part not in {"", "{}"})
 
 
 _PARTS = {
@@ -62,15 +80,12 @@ _PARTS = {
     "units": ["line", "sku", "standing", "condition", "order", "return_item", "reason", "problem"],
     "authorizations": ["authorization", "rma", "center"],
     "notes": ["written", "text"],
-    "history": ["at", "event", "before", "after", "detail"],
 }
 
 
 def match(answer: Mapping[str, object]) -> None:
     """Every id that was tried, and what came back."""
-    tried = answer["tried"]
-    assert isinstance(tried, Sequence)  # noqa: S101 - the operator's own shape
-    _table(f"Tried for {answer['return']}", tried, ["order", "answer", "skus"])
+    _table(f"Tried for {answer['return']}", _rows(answer, "tried"), ["order", "answer", "skus"])
 
 
 def looked(answer: Mapping[str, object]) -> None:
@@ -82,8 +97,13 @@ def plain(answer: Mapping[str, object]) -> None:
     """Names and values."""
     console, width = _console(), max(map(len, answer), default=0)
     for name, value in answer.items():
-        if value not in {None, ""} if isinstance(value, str | None) else True:
-            console.print(f"[bold]{name:>{width}}[/]  {escape(str(value))}")
+        if text := _cell(value):
+            console.print(f"[bold]{name:>{width}}[/]  {escape(text)}")
+
+
+def purged(answer: Mapping[str, object]) -> None:
+    """What was forgotten, and how much room it left."""
+    plain({"bytes freed" if name == "bytes" else name: value for name, value in answer.items()})
 
 
 def places(title: str, rows: Mapping[str, str]) -> None:
@@ -113,7 +133,8 @@ def webhooks(answer: Mapping[str, object]) -> None:
 
 def reasons(answer: Mapping[str, object]) -> None:
     """Each reason with its code."""
-    _table("Reasons", _rows(answer, "reasons"), ["shop", "parent", "reason", "units", "code", "allowed"])
+    rows = [{**row, "code": row["code"] or "the shop is not configured"} for row in _rows(answer, "reasons")]
+    _table("Reasons", rows, ["shop", "parent", "reason", "units", "code", "allowed"])
     if not answer["reasons"]:
         _console().print("No unit is stored yet.")
     if "allowed" in answer:

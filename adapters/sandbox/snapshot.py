@@ -46,7 +46,8 @@ def _shipment(shipment: BoughtShipment) -> Json:
 
 def _return(ret: LoopReturn, shop: LoopShop) -> Json:
     """The details, and what no API shows: notes, timeline, history, label ids, how often each thing was asked."""
-    return detail_view(ret, "2026-10") | {
+    details = detail_view(ret, "2026-10")
+    return details | {
         "flagged": ret.flagged,
         "notes": [note["content"] for note in ret.notes],
         "timeline": list(ret.timeline),
@@ -56,6 +57,6 @@ def _return(ret: LoopReturn, shop: LoopShop) -> Json:
         "counts": dict(ret.counts),
         "line_items": [
             view | {"grades": line.grades, "assessments": line.assessments, "resolution": line.resolution}
-            for view, line in zip(detail_view(ret, "2026-10")["line_items"], ret.lines, strict=True)
+            for view, line in zip(details["line_items"], ret.lines, strict=True)
         ],
     }

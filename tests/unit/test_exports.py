@@ -62,8 +62,8 @@ def test_the_reports_pick_their_units():
         return [row["line"] for row in rows_of(ret(*units, state=state), REPORTS[report])]
 
     assert lines("unsellable", State.CLOSED) == ["broken"]
-    assert lines("never_received", State.AWAITING_INSPECTION) == ["lost"]
-    assert lines("never_received", State.EXPIRED) == ["lost", "out"]
+    assert lines("never-received", State.AWAITING_INSPECTION) == ["lost"]
+    assert lines("never-received", State.EXPIRED) == ["lost", "out"]
     assert len(lines("units", State.CLOSED)) == 5
 
 

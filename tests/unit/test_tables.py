@@ -1,0 +1,36 @@
+"""What people see of an answer."""
+
+from daemon import tables
+
+
+def shown(capsys, render, answer) -> str:
+    """What it prints."""
+    render(answer)
+    return capsys.readouterr().out
+
+
+def test_values_are_written_as_people_write_them(capsys):
+    """Lists have commas, yes and no are words, and what is empty is left out."""
+    said = shown(capsys, tables.plain, {"orders": ["#1", "#2"], "problem": "", "due": None, "written": True, "rows": 0})
+    assert [line.split() for line in said.splitlines()] == [["orders", "#1,", "#2"], ["written", "yes"], ["rows", "0"]]
+
+
+def test_the_history_is_lines(capsys):
+    """Each event is a line in which nothing is cut: when, what, from where to where, and what is known of it."""
+    history = [
+        {"at": "2026-11-28T12:11:38+00:00", "event": "LabelIssued", "before": "a", "after": "b", "detail": "{}"},
+        {"at": "2026-11-28T12:11:39+00:00", "event": "NotesWritten", "before": "b", "after": "b", "detail": '{"n": 1}'},
+    ]
+    head = dict.fromkeys(("state", "problem", "owes", "due", "deadline", "order"), "")
+    notes = [{"written": True, "text": "Label [delivered]"}]
+    said = shown(capsys, tables.show, {"return": "acme/1", **head, "notes": notes, "history": history})
+    assert said.splitlines()[-2:] == [
+        "2026-11-28 12:11:38  LabelIssued  a → b",
+        '2026-11-28 12:11:39  NotesWritten  b  {"n": 1}',
+    ]
+    assert "yes      Label [delivered]" in said
+
+
+def test_what_a_purge_gave_back_is_said(capsys):
+    """Bytes are those that the disk has again."""
+    assert "bytes freed  0" in shown(capsys, tables.purged, {"returns": 2, "bytes": 0})
