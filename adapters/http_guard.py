@@ -23,6 +23,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 # Long enough for a client that sends blindly to notice our early answer, too short to be worth an attack.
 _LINGERING = 1.0
+_SWEPT_AT_ONCE = 16
 # aiohttp's own timer would cut off a request whose first bytes came just before it; Places keeps the time instead.
 _AIOHTTP_KEEPALIVE = 86_400.0
 
@@ -182,11 +183,13 @@ class Places:
         self._timer = self._loop.call_at(self._wakes_at, self._sweep) if due else None
 
     def _sweep(self) -> None:
+        """Turn away whose time is over: a thousand at once would keep everybody else waiting, so a few in each turn."""
         self._timer = None
-        now = self._loop.time()
+        now, left = self._loop.time(), _SWEPT_AT_ONCE
         for waiting, limit, why in self._limits:
-            while waiting and next(iter(waiting.values())) + limit <= now:
+            while left and waiting and next(iter(waiting.values())) + limit <= now:
                 self._turn_away(next(iter(waiting)), why)
+                left -= 1
         self._set_timer()
 
 
