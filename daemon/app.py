@@ -94,7 +94,7 @@ class App:
     def _echo(self) -> None:
         """What runs here, for whoever reads the log later."""
         for warning in self._current.warnings:
-            log.warning("config.warning", text=warning)
+            log.warning("config.warned", text=warning)
         log.info(
             "daemon.starting",
             version=__version__,

@@ -107,7 +107,7 @@ class RefreshTokens:
         before = await self._store.transact(work)
         if before is not None and json.loads(before)["seller"] != about["seller"]:
             log.warning(
-                "amazon.other_seller", text="this authorization is another seller account's than the one before"
+                "amazon.seller_changed", text="this authorization is another seller account's than the one before"
             )
         self._take(token)
 

@@ -64,7 +64,7 @@ for _verb in (*VERBS, sandbox):
 def run(shadow: bool, config: Path, secrets: Path | None) -> None:
     """Run the daemon in the foreground. SIGHUP reloads log, secrets and the shops' policies; SIGTERM stops it.
 
-    A shadow runs beside the real daemon or in its place: the log says what it would do (`shadow.would`).
+    A shadow runs beside the real daemon or in its place: the log says what it would do (`shadow.withheld`).
     """
     loaded = load(config, secrets)
     logged(loaded)

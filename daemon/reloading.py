@@ -140,7 +140,7 @@ class Reloader:
             await self._apply(self._read())
         except ConfigError as error:
             for problem in error.problems:
-                log.warning("config.problem", text=problem)
+                log.warning("config.rejected", text=problem)
             log.warning("config.reload_refused", text="the configuration is wrong; the one before stays in effect")
             self._metrics.reloaded(successful=False)
         except Exception:
@@ -153,6 +153,6 @@ class Reloader:
         found = change(self._current, loaded)
         await self._take_over(found)
         for warning in loaded.warnings:
-            log.warning("config.warning", text=warning)
+            log.warning("config.warned", text=warning)
         log.info("config.reloaded", taken_over=found.taken, needs_restart=found.waiting)
         self._metrics.reloaded(successful=True)

@@ -33,7 +33,7 @@ class _Shadow:
     def _tell(self, what: str, subject: str, **details: object) -> None:
         if (what, subject) not in self._told:
             self._told.add((what, subject))
-            log.info("shadow.would", what=what, subject=subject, **details)
+            log.info("shadow.withheld", what=what, subject=subject, **details)
 
     def _withhold(self, what: str, subject: str, **details: object) -> Withheld:
         self._tell(what, subject, **details)

@@ -63,7 +63,7 @@ async def _dismiss(tasks: Mapping[str, "asyncio.Task[None]"], clock: Clock, grac
     await _wait_for(tasks.values(), clock, grace)
     late = tuple(name for name, task in tasks.items() if not task.done())
     for name in late:
-        log.warning("service.late", service=name, grace=grace)
+        log.warning("service.overran", service=name, grace=grace)
         tasks[name].cancel()
     return late
 
@@ -174,7 +174,7 @@ class Crew:
         await _wait_for(self._tasks.values(), self._clock, grace)
         late = {key: task for key, task in self._tasks.items() if not task.done()}
         for key, task in late.items():
-            log.warning("task.late", crew=self._name, key=str(key))
+            log.warning("task.overran", crew=self._name, key=str(key))
             task.cancel()
         if late:
             await asyncio.wait(late.values())

@@ -87,7 +87,7 @@ def tell_of_call(metrics: PrometheusMetrics, call: Call) -> None:
     metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
     tell = log.debug if call.outcome == "ok" else log.info
     tell(
-        "vendor.call",
+        "vendor.called",
         vendor=call.vendor,
         operation=call.operation,
         outcome=call.outcome,

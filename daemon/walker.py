@@ -121,7 +121,7 @@ class Walker:
         try:
             due = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
         except StoreUnavailable as error:
-            log.warning("store.unavailable", service=self.name, error=str(error))
+            log.warning("store.failed", service=self.name, error=str(error))
             self._metrics.trouble("store")
             return
         self._metrics.service_round(self.name, max(0.0, now - due[0][0]) if due else 0.0)
@@ -142,7 +142,7 @@ class Walker:
                 else:
                     ret = await self._workflow.step(ret)
         except StoreUnavailable as error:
-            log.warning("store.unavailable", ref="/".join(ref), error=str(error))
+            log.warning("store.failed", ref="/".join(ref), error=str(error))
             self._metrics.trouble("store")
             await self._clock.wait(stop, STORE_PAUSE)
         except Exception as error:  # noqa: BLE001 - a return that cannot be walked must not keep the others from it

@@ -15,7 +15,7 @@ from daemon.acts.desk import Desk, NotYet, Outcome, Performer
 from daemon.acts.labelling import deliver_label, issue_label, report_refusal
 from daemon.acts.looking import read_orders
 from daemon.acts.posting import buy_postage, fetch_label, quote_postage, track_parcels, void_postage
-from daemon.acts.settling import make_verdict, read_return, settle
+from daemon.acts.settling import conclude, read_return, settle
 from daemon.acts.telling import grade_lines, report_transit, write_notes
 from daemon.attempts import INFORMING, NOBODY_WAITS, READING, SHOPPER_WAITS, SINGLED_OUT, Answers, let_go
 from daemon.domain import events as ev
@@ -61,7 +61,7 @@ PERFORMERS: Mapping[Act, Performer] = {
     Act.WRITE_NOTES: write_notes,
     Act.GRADE_LINES: grade_lines,
     Act.REPORT_TRANSIT: report_transit,
-    Act.CONCLUDE: make_verdict,
+    Act.CONCLUDE: conclude,
     Act.SETTLE: settle,
     Act.READ_RETURN: read_return,
 }

@@ -2,22 +2,23 @@
 
 from daemon.acts.desk import Desk, NotYet, Outcome
 from daemon.domain import events as ev
+from daemon.domain import verdict
 from daemon.domain.duties import Duty
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, Settlement, State
 from daemon.domain.schedule import past_deadline
 from daemon.domain.transitions import LABEL_HALF
-from daemon.domain.verdict import Treatment, conclude, processing_record, treat
+from daemon.domain.verdict import Treatment, processing_record, treat
 from daemon.errors import Refused, Unavailable
 from daemon.ports import Lane
 
 
-async def make_verdict(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def conclude(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
     """Read the return as it stands now and judge it."""
     details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
     if details.state is PortalState.UNKNOWN:
         return NotYet(delay=desk.timings.outcome_watch)
-    return conclude(ret, details, desk.policy.verdict, desk.clock.now())
+    return verdict.conclude(ret, details, desk.policy.verdict, desk.clock.now())
 
 
 async def settle(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:

@@ -148,7 +148,7 @@ class LateFinding(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingsReported(Event):
-    """Every finding is in the portal, and the verdict is made."""
+    """Every grade is in the portal, and the verdict is made: its words, and those of the findings, are owed."""
 
     units: tuple[ReturnUnit, ...]
     settlement: Settlement

@@ -51,8 +51,8 @@ async def test_nothing_hangs_and_it_ends_at_once(tmp_path):
     async with under_load(tmp_path, SLOW, "20s") as t:
         assert await t.daemon.sigterm() == 0
         assert stopping_took(t) < 3.0
-        assert not t.daemon.heard("task.late")
-        assert not t.daemon.heard("service.late")
+        assert not t.daemon.heard("task.overran")
+        assert not t.daemon.heard("service.overran")
 
 
 async def test_a_call_that_hangs_is_cut_off_within_the_grace(tmp_path):
@@ -60,7 +60,7 @@ async def test_a_call_that_hangs_is_cut_off_within_the_grace(tmp_path):
     async with under_load(tmp_path, HANG, "2s") as t:
         assert await t.daemon.sigterm() == 0
         assert 1.5 < stopping_took(t) < 3.0
-        assert t.daemon.heard("task.late")
+        assert t.daemon.heard("task.overran")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -20,8 +20,8 @@ async def test_sigterm_under_work_ends_well_within_the_grace(tmp_path):
         assert await w.daemon.sigterm() == 0
         assert CLOCK.monotonic() - began < 5.0
         assert [e["closing"] for e in w.daemon.heard("shutdown.step")] == ["public listener", "ops listener", "store"]
-        assert not w.daemon.heard("task.late")
-        assert not w.daemon.heard("service.late")
+        assert not w.daemon.heard("task.overran")
+        assert not w.daemon.heard("service.overran")
         assert not w.daemon.complaints
 
         w.sandbox.set_faults()
@@ -130,7 +130,7 @@ async def test_the_first_start(tmp_path):
             del w.daemon.secrets[name]
         await w.daemon.start()
         w.subscribe()
-        warned = " ".join(e["text"] for e in w.daemon.heard("config.warning"))
+        warned = " ".join(e["text"] for e in w.daemon.heard("config.warned"))
         assert all(name in warned for name in missing)
         returns = [w.submit(f"#15{n:02}", SOCK) for n in range(3)]
         await everyone(*(w.state(return_id, "received") for return_id in returns))

@@ -63,7 +63,7 @@ async def test_a_wrong_configuration_keeps_the_old_one(tmp_path):
         good = w.daemon.config["shops"]
         w.daemon.config["shops"] = {SHOP: {**good[SHOP], "verdict": {"missing": "explode"}}}
         await reload(w, "config.reload_refused")
-        assert any("missing" in e["text"] for e in w.daemon.heard("config.problem"))
+        assert any("missing" in e["text"] for e in w.daemon.heard("config.rejected"))
         assert (await w.daemon.metrics())["mcfd_config_last_reload_successful"] == 0
         await w.labelled(w.submit("#6702", SOCK))
         w.daemon.config["shops"] = good

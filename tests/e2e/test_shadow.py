@@ -15,7 +15,7 @@ def writes(w: World) -> list[dict]:
 
 def would(shadow: DaemonProcess) -> list[str]:
     """What the shadow said that it would do."""
-    return [event["what"] for event in shadow.heard("shadow.would")]
+    return [event["what"] for event in shadow.heard("shadow.withheld")]
 
 
 async def test_a_shadow_in_place_of_the_daemon(tmp_path):

@@ -142,7 +142,7 @@ class TestSupervise:
         assert ended == ["slow", "deaf"]
         assert [(line["event"], line["service"]) for line in lines] == [
             ("service.stopped", "slow"),
-            ("service.late", "deaf"),
+            ("service.overran", "deaf"),
         ]
 
     async def test_stopping_takes_no_longer_than_the_services(self):
@@ -366,7 +366,7 @@ class TestCrew:
         with capture_logs() as lines:
             assert await crew.drain(0.1) == ("r2",)
         assert ended == ["quick", "endless"]
-        assert [(line["event"], line["key"]) for line in lines] == [("task.late", "r2")]
+        assert [(line["event"], line["key"]) for line in lines] == [("task.overran", "r2")]
         assert failures == []
         assert not crew.start("r3", quick)
         assert not crew.busy("r2")

@@ -84,9 +84,11 @@ def buying(*postage: Postage, **fields) -> Return:
         (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, tracked_at=NOW),)), Act.LOOK_FOR_INSPECTION, ""),
         (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, lost_at=PAST),)), Act.TRACK_PARCELS, ""),
         (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, delivered_at=PAST),)), Act.LOOK_FOR_INSPECTION, ""),
-        # INSPECTED, SETTLING: words first
+        # INSPECTED: words wait a while for those of the verdict; SETTLING: words first
         (an_awaited_return(state=S.INSPECTED), Act.CONCLUDE, ""),
         (an_awaited_return(found(a_unit()), state=S.INSPECTED), Act.GRADE_LINES, ""),
+        (an_awaited_return(state=S.INSPECTED, notes=OWED_NOTE, changed_at=NOW - 299), Act.CONCLUDE, ""),
+        (an_awaited_return(state=S.INSPECTED, notes=OWED_NOTE, changed_at=NOW - 300), Act.WRITE_NOTES, ""),
         (an_awaited_return(state=S.SETTLING), Act.SETTLE, ""),
         (an_awaited_return(state=S.SETTLING, notes=OWED_NOTE), Act.WRITE_NOTES, ""),
         # REFUSED
