@@ -82,7 +82,7 @@ async def test_a_port_that_is_taken_is_said_in_words(w, tmp_path):
     second = DaemonProcess(tmp_path, other, w.daemon.secrets)
     with pytest.raises(DaemonDied, match=r"exit 1:"):
         await second.start()
-    assert "address already in use" in second.lines[-1]
+    assert f"listen.public {listen['public']}: the port is taken" in second.lines[-1]
     assert not second.complaints
 
 
