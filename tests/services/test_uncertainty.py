@@ -12,6 +12,19 @@ from tests.services.stage import DAY, HOUR, ORDER
 UNREADABLE = ContractBroken("the answer cannot be read")
 
 
+async def _given_up_after_its_delivery(open_with):
+    """A label whose delivery had its effect; its answer was lost, and then the portal could not be read for long."""
+    stage, source = await buying(open_with)
+    stage.ship(SOCK=1)
+    await stage.submit()
+    await stage.step_to(State.LABEL_READY)
+    stage.portal.fail("deliver_label", Unavailable("timed out"), after=True)
+    await stage.step()
+    stage.portal.fail("label_request", UNREADABLE, times=8)
+    await stage.reach(State.STUCK)
+    return stage, source
+
+
 class TestAHandOverThatIsOvertaken:
     async def _cancelled_on_its_way(self, open_with):
         stage, source = await buying(open_with)
@@ -98,14 +111,7 @@ class TestCallsOfUnknownEnd:
 
     async def test_a_label_that_may_be_out_is_not_given_back(self, open_with):
         """Its delivery had its effect, and the portal cannot be read for so long that mcfd gives up."""
-        stage, source = await buying(open_with)
-        stage.ship(SOCK=1)
-        await stage.submit()
-        await stage.step_to(State.LABEL_READY)
-        stage.portal.fail("deliver_label", Unavailable("timed out"), after=True)
-        await stage.step()
-        stage.portal.fail("label_request", UNREADABLE, times=8)
-        await stage.reach(State.STUCK)
+        stage, source = await _given_up_after_its_delivery(open_with)
         await stage.pass_time(DAY)
 
         ret = await stage.ret()
@@ -132,14 +138,7 @@ class TestCallsOfUnknownEnd:
 
     async def test_a_retried_delivery_of_unknown_end_keeps_its_label(self, open_with):
         """A person sends it back to work: the label that the shopper may hold is looked for, not made anew."""
-        stage, source = await buying(open_with)
-        stage.ship(SOCK=1)
-        await stage.submit()
-        await stage.step_to(State.LABEL_READY)
-        stage.portal.fail("deliver_label", Unavailable("timed out"), after=True)
-        await stage.step()
-        stage.portal.fail("label_request", UNREADABLE, times=8)
-        await stage.reach(State.STUCK)
+        stage, source = await _given_up_after_its_delivery(open_with)
         await stage.operator.retry("77", "ann")
         await stage.pass_time(HOUR)
 
