@@ -175,18 +175,10 @@ class App:
         services |= self._services.all(house, self._desks, intake, clearing)
         for name in self._beats.names:
             self._metrics.service(name, partial(self._beats.is_late, name))
-        operator = Operator(
-            house.store,
-            self._clock,
-            timings(self._current.settings),
-            self._desks,
-            self._services.wake,
-            moved=self._metrics.moved,
-            shops=frozenset(self._current.settings.shops),
+        online = Online(
+            offer=offering(self._current, intake), authorization=authorization, order_changed=intake.order_changed
         )
-        offer = offering(self._current, intake)
-        online = Online(offer=offer, authorization=authorization, order_changed=intake.order_changed)
-        verbs = operator.verbs() | housekeeping(house, clearing, online)
+        verbs = self._operator(house).verbs() | housekeeping(house, clearing, online)
         ready = partial(self._ready, house)
         ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
         stack.push_async_callback(closing, "ops listener", ops.stop)
@@ -201,6 +193,17 @@ class App:
         )
         self.public_port, self.ops_port = public.port, ops.port
         services["public listener"] = partial(self._front_door, public)
+
+    def _operator(self, house: House) -> Operator:
+        return Operator(
+            house.store,
+            self._clock,
+            timings(self._current.settings),
+            self._desks,
+            self._services.wake,
+            moved=self._metrics.moved,
+            shops=frozenset(self._current.settings.shops),
+        )
 
     # ---- the services that are the daemon's own
 
