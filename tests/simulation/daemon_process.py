@@ -150,9 +150,8 @@ def _home() -> Home:
 
 
 async def _open_store(path: Path) -> SqliteStore:
-    store = await open_store(path, inline=True)
+    store = _home().store = await open_store(path, inline=True)
     await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))  # machines do not die
-    _home().store = store
     return store
 
 
