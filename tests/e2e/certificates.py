@@ -11,7 +11,6 @@ from cryptography.x509.oid import NameOID
 
 from tests.e2e.world import CLOCK
 
-
 _SIGNS = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=True,
