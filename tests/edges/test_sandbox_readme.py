@@ -1,8 +1,9 @@
-"""The README's chapter on the sandbox can be followed line by line."""
+"""The sandbox's README can be followed line by line."""
 
 import asyncio
 import re
 import shutil
+import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -16,15 +17,15 @@ from adapters.sandbox import SandboxOptions
 from adapters.sandbox.scenario import read, shipped
 
 ROOT = Path(__file__).parents[2]
-CHAPTER = (ROOT / "README.md").read_text().split("\n## The sandbox\n")[1].split("\n## ")[0]
+README = (ROOT / "adapters/sandbox/README.md").read_text()
 PORTS = ("9500", "9501", "9502")
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 PATIENCE = 30
 
 
 def blocks(language: str) -> list[str]:
-    """Take the chapter's code of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", CHAPTER, re.DOTALL)
+    """Take the code of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
 def session() -> list[tuple[str, str]]:
@@ -69,10 +70,10 @@ async def run(command: str) -> str:
     return out.decode()
 
 
-async def test_every_line_of_the_chapter_does_what_it_says():
+async def test_every_line_does_what_it_says():
     """Each command, pasted in order, answers what is printed under it; `…` stands for anything."""
     if shutil.which("curl") is None or shutil.which("bash") is None:
-        pytest.skip("the chapter is written for bash and curl")
+        pytest.skip("it is written for bash and curl")
     assert len(session()) >= 12
     async with started() as (process, lines):
         ports = places(lines)
@@ -83,6 +84,32 @@ async def test_every_line_of_the_chapter_does_what_it_says():
             assert re.fullmatch(wanted, answer, re.DOTALL), f"{command}\n{answer}"
         process.terminate()
         assert await process.wait() == 0
+
+
+def test_the_configuration_for_mcfd_is_right(tmp_path):
+    """The files that are shown for mcfd itself pass its check, and name the sandbox's places and credentials."""
+    mcfd = tmp_path / "bin/mcfd"
+    mcfd.parent.mkdir()
+    mcfd.write_text(f'#!/bin/sh\ncd {ROOT} && exec {sys.executable} -m daemon "$@"\n')
+    mcfd.chmod(0o755)
+    (script,) = blocks("sh")
+    script = script.replace("mcfd run --config config.yaml", f"mcfd check --config {tmp_path}/config.yaml")
+    checked = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        env={"PATH": f"{mcfd.parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert "the configuration is good" in checked.stdout, checked.stderr
+    options = SandboxOptions()
+    secrets = {file.name: file.read_text().strip() for file in (tmp_path / "secrets").iterdir()}
+    assert secrets["amazon_client_secret"] == options.client_secret
+    assert secrets["amazon_return_service_id"] == options.return_service_id
+    assert secrets["loop_webhook_secrets.acme"] == options.webhook_secret
+    assert all(f":{port}" in script for port in PORTS[1:])
 
 
 async def test_the_commands_options_reach_the_sandbox():
@@ -136,20 +163,20 @@ async def test_a_scenario_with_mistakes_is_refused_by_the_command(tmp_path):
     assert f"{path}: step 1: one operation of the control API is needed" in err.decode()
 
 
-def test_the_scenario_of_the_chapter_can_be_read():
+def test_the_scenario_that_is_shown_can_be_read():
     """The example is without mistakes."""
     (text,) = blocks("yaml")
     assert len(read(text).steps) == 3
 
 
 def test_the_shipped_scenarios_are_named():
-    """The chapter names every scenario that is shipped."""
-    assert all(f"`{name}`" in CHAPTER for name in shipped())
+    """Every scenario that is shipped is named."""
+    assert all(f"`{name}`" in README for name in shipped())
 
 
 def test_the_credentials_are_the_sandboxes():
-    """The chapter's table of credentials is what the sandbox takes."""
-    table = CHAPTER.split("| credential |")[1].split("\n\n")[0]
+    """The table of credentials is what the sandbox takes."""
+    table = README.split("| credential |")[1].split("\n\n")[0]
     told = {value.replace("\\|", "|") for value in re.findall(r"\| `(.*?)` \|", table)}
     options = SandboxOptions()
     assert told == {
