@@ -13,6 +13,8 @@ from typing import Protocol
 from daemon.errors import Transient
 from daemon.ports import Clock, Lane
 
+LANES = tuple(Lane)
+
 
 class Limit(Protocol):
     """What the gate stands before."""
@@ -47,8 +49,8 @@ class LaneGate:
     def __init__(self, clock: Clock, limit: Limit) -> None:
         self._clock = clock
         self._limit = limit
-        self._lanes: dict[Lane, OrderedDict[_Waiter, None]] = {lane: OrderedDict() for lane in Lane}
-        self._in_a_row = dict.fromkeys(Lane, 0)
+        self._lanes: dict[Lane, OrderedDict[_Waiter, None]] = {lane: OrderedDict() for lane in LANES}
+        self._in_a_row = dict.fromkeys(LANES, 0)
         self._leader: _Waiter | None = None
         self._changed = asyncio.Event()
         self.closed = False
@@ -67,6 +69,10 @@ class LaneGate:
 
     async def enter(self, lane: Lane) -> None:
         """Return when it is this caller's turn. Raises Transient once the gate is closed."""
+        self._check_open()
+        if self._leader is None and self._limit.delay(lane) <= 0:
+            await self._limit.take(lane)
+            return
         waiter = _Waiter(lane)
         self._lanes[lane][waiter] = None
         if self._leader is None:
@@ -102,15 +108,15 @@ class LaneGate:
 
     def _next_lanes(self) -> list[Lane]:
         """The lane whose turn it is; then, should it have to wait, those before it."""
-        waiting = [lane for lane in Lane if self._lanes[lane]]
+        waiting = [lane for lane, waiters in self._lanes.items() if waiters]
         turn = next((lane for lane in waiting[:-1] if self._in_a_row[lane] < self.IN_A_ROW), waiting[-1])
         return [turn, *waiting[: waiting.index(turn)]]
 
     def _grant(self, lane: Lane) -> None:
-        higher = list(Lane)[: list(Lane).index(lane)]
-        lower = list(Lane)[len(higher) + 1 :]
-        self._in_a_row.update(dict.fromkeys(higher, 0))
-        self._in_a_row[lane] = self._in_a_row[lane] + 1 if any(self._lanes[other] for other in lower) else 0
+        place = LANES.index(lane)
+        self._in_a_row.update(dict.fromkeys(LANES[:place], 0))
+        contested = any(self._lanes[lower] for lower in LANES[place + 1 :])
+        self._in_a_row[lane] = self._in_a_row[lane] + 1 if contested else 0
         waiter, _ = self._lanes[lane].popitem(last=False)
         waiter.granted = True
         waiter.woken.set()

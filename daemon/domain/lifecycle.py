@@ -6,6 +6,7 @@ a resume: there is no "running" state.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from daemon.domain import events as ev
 from daemon.domain import transitions_outcome, transitions_postage  # noqa: F401 - they teach `after` their events
@@ -221,13 +222,14 @@ def apply(ret: Return, event: ev.Event) -> Return:
     changed = after(event, ret)
     if changed.state not in WAYS[ret.state].get(kind, {ret.state}):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
+    differs: dict[str, Any] = {"changed_at": event.at}
     if kind not in UNASKED:
         begun = "\n".join(key for key in changed.calls_begun if _still_unclear(key, changed, event))
         attempts = changed.attempts if kind is ev.CallHadNoEffect else 0  # nobody has answered yet
-        changed = replace(changed, begun=begun, attempts=attempts, stumbles=0)
+        differs |= {"begun": begun, "attempts": attempts, "stumbles": 0}
     if changed.state is not ret.state:
-        changed = _entered(changed, event.at)
-    return replace(changed, changed_at=event.at)
+        differs |= _entered(changed, event.at)
+    return replace(changed, **differs)
 
 
 def _still_unclear(key: str, ret: Return, event: ev.Event) -> bool:
@@ -247,8 +249,8 @@ def _still_unclear(key: str, ret: Return, event: ev.Event) -> bool:
             return type(event) is not ev.LinesGraded
 
 
-def _entered(ret: Return, at: float) -> Return:
+def _entered(ret: Return, at: float) -> dict[str, Any]:
     """What belongs to the state that was left stays behind."""
     resume_state = ret.resume_state if ret.state is State.STUCK else None
     closed_at = at if ret.state is State.CLOSED else None
-    return replace(ret, readbacks=0, deadline_at=None, resume_state=resume_state, closed_at=closed_at)
+    return {"readbacks": 0, "deadline_at": None, "resume_state": resume_state, "closed_at": closed_at}
