@@ -1,14 +1,20 @@
 """User and system seconds of the daemon per return over its whole life, and where they go."""
 
+import asyncio
 import pstats
+import time
 from pathlib import Path
+
+import aiohttp
+import uvloop
 
 from bench.daemon_process import ROOT
 from bench.lives import living
 from bench.machine import progress
 from bench.report import Report, main
+from bench.sandbox_process import SandboxProcess
 
-BATCH = 50
+BATCH, CALLS = 50, 2000
 
 
 def _per_return(batches: int, *, buys_labels: bool) -> tuple[float, dict[str, float]]:
@@ -26,6 +32,21 @@ def _per_return(batches: int, *, buys_labels: bool) -> tuple[float, dict[str, fl
             vendor = name.split('vendor="')[1].split('"')[0]
             made[vendor] = made.get(vendor, 0.0) + (value - calls.get(name, 0.0)) / (batches * BATCH)
     return used / (batches * BATCH) * 1e3, made
+
+
+def _bare_call() -> float:
+    """Milliseconds of user and system time that a GET takes with the HTTP library alone."""
+
+    async def call(url: str) -> float:
+        async with aiohttp.ClientSession() as session:
+            began = time.process_time()
+            for _ in range(CALLS):
+                async with session.get(url) as answer:
+                    await answer.read()
+            return (time.process_time() - began) / CALLS * 1e3
+
+    with SandboxProcess() as sandbox, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(call(f"{sandbox.places['loop']}/nowhere"))
 
 
 def _profile(batches: int) -> list[str]:
@@ -56,6 +77,7 @@ def measure(full: bool) -> Report:
             f"{number:.1f} calls to {vendor}" for vendor, number in sorted(made.items()) if number >= 0.05
         )
         report.add(f"{what}, {batches * BATCH} returns", f"{spent:.1f} ms; {calls}", "<= 15 ms", spent <= 15)
+    report.remark(f"a GET with the HTTP library alone, without keeping or deciding anything: {_bare_call():.2f} ms")
     for line in _profile(2 if full else 1):
         report.remark(f"own time on the event loop: {line}")
     return report

@@ -25,7 +25,7 @@ def _slope(values: Sequence[float], batch: int) -> float:
 def measure(full: bool) -> Report:
     report = Report("Soak: memory and file descriptors")
     rss, descriptors = [], []
-    batch, wanted = (500, 100_000) if full else (100, 1000)
+    batch, wanted = (1000, 100_000) if full else (100, 1000)
     began = time.monotonic()
     with living() as lives:
         with contextlib.suppress(KeyboardInterrupt):
