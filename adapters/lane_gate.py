@@ -77,7 +77,7 @@ class LaneGate:
         self._lanes[lane][waiter] = None
         if self._leader is None:
             self._leader = waiter
-        elif self._limit.delay(lane) <= 0:  # in a lane that needs not wait as long as the leader thinks
+        elif len(self._lanes[lane]) == 1:  # of a lane that the leader has not reckoned with
             self.look_again()
         try:
             while not waiter.granted:
@@ -124,9 +124,9 @@ class LaneGate:
     def _leave(self, waiter: _Waiter) -> None:
         if waiter.granted:
             self._limit.give_back(waiter.lane)
-            self.look_again()
         else:
             del self._lanes[waiter.lane][waiter]
+        self.look_again()
 
     def _successor(self) -> _Waiter | None:
         first = next((next(iter(lane)) for lane in self._lanes.values() if lane), None)

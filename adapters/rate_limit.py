@@ -190,8 +190,8 @@ class LoopLimits:
 
     A crowd of new label requests would use the minute up by being read, and nobody's label could be delivered before
     the next one. A bought label takes five calls, two of them to read what is asked for: those may take OPENING of the
-    minute. What the process before this one has used up is not known, so
-    before Loop's first answer, or for 10 s, only FIRST calls are made.
+    minute. What the process before this one has used up is not known, so before Loop's first answer, or for 10 s, only
+    FIRST calls are made.
     """
 
     PERIOD = 60.5

@@ -672,6 +672,41 @@ def test_nobody_else_s_calls_are_kept_waiting_for_the_readers():
     run_loop_limits(main)
 
 
+def test_whoever_may_go_earlier_than_the_leader_thought_does():
+    """A reader waits for its share of the minute; a label that comes then waits for no longer than the pause."""
+
+    async def main(clock, limits):
+        turns = Turns(clock, limits)
+        for number in range(121):
+            turns.ask((OPENING, number), OPENING)
+        await settle()
+        limits.throttled(2.0)
+        turns.ask("label", SHOPPER)
+        await sleep(clock, 2.0)
+        await settle()
+        assert turns.names[-1] == "label"
+
+    run_loop_limits(main)
+
+
+def test_a_caller_who_leaves_keeps_nobody_waiting():
+    """A note waits behind a reader who waits for its share; when that one gives up, the note goes."""
+
+    async def main(clock, limits):
+        turns = Turns(clock, limits)
+        for number in range(120):
+            turns.ask((OPENING, number), OPENING)
+        await settle()
+        turns.ask("note", BACKGROUND)
+        reader = turns.ask("reader", OPENING)
+        await settle()
+        reader.cancel()
+        await settle()
+        assert turns.names[-1] == "note"
+
+    run_loop_limits(main)
+
+
 @pytest.mark.parametrize("answer", [True, False], ids=["an answer", "ten seconds"])
 def test_after_a_start_a_few_calls_ask_how_many_are_left(answer):
     """What the process before has used up is not known: twenty calls go until an answer, or ten seconds, are there."""
