@@ -9,7 +9,7 @@ from adapters.amazon_mcf.envelope import UNAUTHORIZED, denial
 from adapters.parking import Parking
 from adapters.rate_limit import AmazonLimits
 from adapters.transport import Reply, Transport
-from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused
+from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.ports import Lane
 
 T = TypeVar("T")
@@ -92,7 +92,11 @@ class SellingPartnerApi:
                 self._parking.lift()
             return reply
         words = denial(request.operation, reply.status, reply.body)
-        raise self._blamed(words, age, request.operation, let_in=await self._lets_us_in(lane))
+        try:
+            let_in = await self._lets_us_in(lane)
+        except Transient:  # the call was refused for certain; who is to blame, the next one tells
+            raise CredentialsRefused(f"amazon {request.operation}: {words}", retry_after=60.0) from None
+        raise self._blamed(words, age, request.operation, let_in=let_in)
 
     def _blamed(self, words: str, age: int, operation: str, *, let_in: bool) -> McfdError:
         """Blame this call where the probe was let in, else us, which parks; replaced credentials tell nothing."""

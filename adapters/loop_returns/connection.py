@@ -1,6 +1,8 @@
 """One shop's connection to Loop: whose turn it is, who we are, and whether Loop still accepts that."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,7 +10,7 @@ from adapters.loop_returns.wire_errors import lacks_scope
 from adapters.parking import Parking
 from adapters.rate_limit import LoopLimits
 from adapters.transport import Reply, Transport
-from daemon.errors import RateLimited
+from daemon.errors import RateLimited, Transient
 from daemon.ports import Clock, Lane
 
 
@@ -68,6 +70,7 @@ class LoopConnection:
         self._base_url = base_url
         self._credential = credential
         self._probe = probe
+        self._doubts = asyncio.Lock()
         self.parking = Parking(clock)
 
     async def call(
@@ -86,35 +89,44 @@ class LoopConnection:
         """
         if not parked:
             self.parking.check(operation.scope)
-        await self._limits.acquire(lane or operation.lane)
-        trying = parked or bool(self.parking.refused)
+        lane = lane or operation.lane
+        await self._limits.acquire(lane)
+        trying = Parking.EVERYTHING in self.parking.refused
         if not parked:
             self.parking.admit(operation.scope)
         age = self.parking.age
         reply = await self._send(operation, path, body)
-        if _doubtful(operation.scope, reply) and not trying:
-            await self._limits.acquire(lane or operation.lane)
+        if not _doubtful(operation.scope, reply) or trying:
+            return self._learn(operation.scope, reply, age, whole=trying)
+        async with self._doubts:  # one call finds out, not each of fifty
+            if Parking.EVERYTHING in self.parking.refused:
+                return reply
+            await self._limits.acquire(lane)
             reply = await self._send(operation, path, body)
-        whole = _doubtful(operation.scope, reply) and (trying or not await self._accepts_key(operation.scope))
-        if age == self.parking.age:  # else the answer is to a key that has been replaced meanwhile
-            self._learn(operation.scope, reply, whole=whole)
-        return reply
+            whole = _doubtful(operation.scope, reply) and not await self._accepts_key(operation.scope, lane)
+            return self._learn(operation.scope, reply, age, whole=whole)
 
-    async def _accepts_key(self, scope: Scope) -> bool:
-        """Whether Loop accepts the key where no call was refused so far."""
+    async def _accepts_key(self, scope: Scope, lane: Lane) -> bool:
+        """Whether Loop accepts the key where no call was refused so far; no answer leaves that to the next call."""
         operation, path = self._probe
         if scope is operation.scope:
             return False
-        await self._limits.acquire(operation.lane)
-        return (await self._send(operation, path, None)).status != 401
+        await self._limits.acquire(lane)
+        with suppress(Transient):
+            return (await self._send(operation, path, None)).status != 401
+        return True
 
-    def _learn(self, scope: Scope, reply: Reply, *, whole: bool) -> None:
+    def _learn(self, scope: Scope, reply: Reply, age: int, *, whole: bool) -> Reply:
+        """Take note of an answer, unless it is to a key that has been replaced meanwhile."""
+        if age != self.parking.age:
+            return reply
         if reply.status != 401:
             self.parking.lift(scope)
-        elif whole:
+        elif whole and _doubtful(scope, reply):
             self.parking.park("Loop refused the API key")
         else:
             self.parking.park(f"Loop refused the API key ({scope})", scope)
+        return reply
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
         headers = {"Accept": "application/json", **self._credential()}

@@ -511,6 +511,35 @@ async def test_a_key_that_is_good_for_other_calls_parks_a_scope(bench):
     await bench.portal.label_request("7", Lane.SHOPPER)
 
 
+async def test_a_parked_scope_says_nothing_of_the_key(bench):
+    """Another call's single 401 is repeated as ever while a scope is parked that only operators need."""
+    bench.loop.say(UNAUTHORIZED, 401)
+    with pytest.raises(CredentialsRefused):
+        await bench.portal.destinations()
+    bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say([])
+    assert await bench.portal.notes("8") == []
+
+
+async def test_fifty_refused_calls_ask_a_few_times_more(bench):
+    """The first that knows that the key is good for nothing spares the others their repeat and their probe."""
+    for _ in range(150):
+        bench.loop.say(UNAUTHORIZED, 401)
+    outcomes = await asyncio.gather(*(bench.portal.notes("8") for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(outcome, CredentialsRefused) for outcome in outcomes)
+    assert bench.portal.parked_scopes == ("",)
+    assert len(bench.loop.requests) == 52
+
+
+async def test_a_probe_without_an_answer_leaves_the_refusal_certain(bench):
+    """A 401 is no outage, whatever becomes of the question whose fault it was."""
+    bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say(UNAUTHORIZED, 401)
+    bench.loop.say({}, 503)
+    with pytest.raises(CredentialsRefused):
+        await bench.portal.notes("8")
+
+
 async def test_a_key_that_is_good_for_nothing_is_parked_whole(bench):
     """Two refusals of one call, and the call that any good key may make is refused as well."""
     for _ in range(3):
@@ -577,8 +606,8 @@ async def test_what_only_operators_need_parks_nothing_else(bench, call):
 
 async def test_an_operator_may_try_at_any_time(bench):
     """The probe calls while the key is parked, and lifts that when Loop accepts it."""
-    bench.loop.say(UNAUTHORIZED, 401)
-    bench.loop.say(UNAUTHORIZED, 401)
+    for _ in range(3):
+        bench.loop.say(UNAUTHORIZED, 401)
     bench.loop.say({"data": []})
     for _ in range(2):
         with pytest.raises(CredentialsRefused):
@@ -586,7 +615,7 @@ async def test_an_operator_may_try_at_any_time(bench):
     await bench.portal.probe()
     assert bench.portal.parked_scopes == ()
     path = "/api/2026-10/label-requests?status=issued&limit=1&offset=0"
-    assert bench.loop.requests == [("GET", path, None)] * 3
+    assert bench.loop.requests == [("GET", path, None)] * 4
 
 
 async def test_the_key_is_hidden(bench):

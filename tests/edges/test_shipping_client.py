@@ -136,9 +136,9 @@ async def test_one_odd_call_is_refused_and_the_next_good_one_goes_through():
 
 
 async def test_a_limited_probe_pauses_the_probe_alone():
-    """A 429 to the probe is about its own operation; the call that it asked for is not held back."""
+    """A 429 to the probe is about its own operation; the call was refused for certain, and is not held back."""
     async with shop(FORBIDDEN, FORBIDDEN, (429, b"")) as s:
-        with pytest.raises(RateLimited):
+        with pytest.raises(CredentialsRefused):
             await s.client.track("T", "C")
         assert s.limits.pauses == ["getCarrierAccountFormInputs"]
         assert s.limits.levels()["getTracking"] > 1
