@@ -108,11 +108,15 @@ class Workflow:
         now = await self._recorder.fresh(ret)
         if duty(now, desk.clock.now()) != owed:  # somebody else changed the return while the call was under way
             desk.metrics.step(owed.act, "overtaken")
-            return now
+            if resumed or not _without_effect(error, owed) or owed.key not in now.calls_begun:
+                return now
+            return await self._recorder.record(now, ev.CallHadNoEffect(at=desk.clock.now(), key=owed.key))
+        if not resumed and _without_effect(error, owed):
+            now = had_no_effect(now, owed.key)
         now = forgive_lateness(now, desk.clock.now())
         match error:
             case Transient() | CredentialsRefused():
-                return await self._postpone(now, owed, error, desk, resumed=resumed)
+                return await self._postpone(now, owed, error, desk)
             case Refused():
                 return await self._refused(now, owed, error, desk)
             case _:
@@ -183,9 +187,7 @@ class Workflow:
         later = max(ret.due_at or 0.0, self._recorder.clock.now()) + PARKED_FOR
         return await self._recorder.defer(replace(forgive_failure(ret, later), due_at=later, stumbles=ret.stumbles + 1))
 
-    async def _postpone(
-        self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk, *, resumed: bool
-    ) -> Return:
+    async def _postpone(self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk) -> Return:
         """A vendor that answers nobody costs no attempt and no waiting time; one that answers others costs both."""
         desk.metrics.step(owed.act, type(error).__name__)
         singled_out = isinstance(error, Unavailable) and self._answers.missing(ret, owed, desk.clock.monotonic())
@@ -199,10 +201,8 @@ class Workflow:
             "step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1), attempts=attempts
         )
         retry_at = desk.clock.now() + delay
-        no_effect = not isinstance(error, Unavailable) or not error.unclear
-        one_call = owed.act is not Act.GRADE_LINES  # two calls, of which the first may have had its effect
-        if no_effect and one_call and not resumed:
-            ret = had_no_effect(ret, owed)
+        if owed.act is Act.DELIVER_LABEL and owed.key in ret.calls_begun:
+            ret = replace(ret, readbacks=0)  # it may have been posted once more just now
         waiting = ret if singled_out else forgive_failure(ret, retry_at)
         return await self._recorder.defer(
             replace(waiting, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=attempts)
@@ -254,6 +254,13 @@ class Workflow:
         # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
         later = desk.clock.now() + desk.timings.late_look
         return await self._recorder.defer(replace(ret, due_at=later, look_at=None, attempts=0))
+
+
+def _without_effect(error: Exception, owed: Duty) -> bool:
+    """The call had none for sure. Grading is two calls, of which the first may have had its effect."""
+    if owed.act is Act.GRADE_LINES or (isinstance(error, Unavailable) and error.unclear):
+        return False
+    return isinstance(error, Refused | CredentialsRefused | Transient)
 
 
 def _answered(ret: Return) -> Return:

@@ -6,6 +6,7 @@ from daemon.acts.desk import Desk
 from daemon.acts.posting import document_name
 from daemon.domain import events as ev
 from daemon.domain.allocation import lendable
+from daemon.domain.duties import purchase_unclear
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import postage_of
 from daemon.domain.returns import Postage, Return, ReturnUnit, Void
@@ -39,7 +40,9 @@ def hand_over(
 def giving_back(lender: Return, unit: ReturnUnit) -> bool:
     """Whether the label of the unit's parcel is just being given back."""
     postage = postage_of(lender, unit.authorization_id)
-    return postage is not None and postage.void is Void.WANTED
+    if postage is None or postage.void is not Void.WANTED:
+        return False
+    return bool(postage.shipment_id) or purchase_unclear(lender, postage)
 
 
 def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Return, desk: Desk) -> bool:

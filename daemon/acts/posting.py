@@ -114,11 +114,11 @@ async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Out
         if resumed:
             raise
         desk.metrics.trouble("purchase_refused")
-        return ev.GaveUp(at=desk.clock.now(), problem=str(error), no_effect=True)
+        return ev.GaveUp(at=desk.clock.now(), problem=str(error), no_effect=duty.key)
     now = desk.clock.now()
     if isinstance(bought, OfferExpired):
         await _check_age(ret, desk)
-        return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""), no_effect=not resumed)
+        return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""), no_effect="" if resumed else duty.key)
     postage = replace(
         postage,
         shipment_id=bought.shipment_id,

@@ -3,7 +3,7 @@
 from daemon.acts.desk import Desk, NotYet, Outcome
 from daemon.domain import events as ev
 from daemon.domain import verdict
-from daemon.domain.duties import Duty
+from daemon.domain.duties import Act, Duty
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, Settlement, State
 from daemon.domain.schedule import past_deadline
@@ -117,7 +117,7 @@ async def _process(ret: Return, desk: Desk, resumed: bool) -> Outcome:
     now = desk.clock.now()
     if resumed:
         left = _time_to_show(ret, desk)
-        return NotYet(delay=left) if left > 0 else ev.CallHadNoEffect(at=now)
+        return NotYet(delay=left) if left > 0 else ev.CallHadNoEffect(at=now, key=Duty(Act.SETTLE).key)
     try:
         await desk.portal.process(ret.return_id, processing_record(ret))
     except Refused as error:

@@ -115,8 +115,10 @@ def _purchase(postage: Postage) -> Duty:
 def _void(ret: Return) -> Duty | None:
     """A label nobody needs is given back; a purchase of unknown end is settled first."""
     for postage in ret.postage:
-        if postage.void is Void.WANTED:
-            return Duty(Act.VOID_POSTAGE, postage.authorization_id) if postage.shipment_id else _purchase(postage)
+        if postage.void is Void.WANTED and postage.shipment_id:
+            return Duty(Act.VOID_POSTAGE, postage.authorization_id)
+        if postage.void is Void.WANTED and purchase_unclear(ret, postage):
+            return _purchase(postage)
     return None
 
 
@@ -194,9 +196,9 @@ def _look(ret: Return, now: float) -> Duty | None:
     return Duty(Act.LOOK_FOR_INSPECTION)
 
 
-def had_no_effect(ret: Return, owed: Duty) -> Return:
+def had_no_effect(ret: Return, call: str) -> Return:
     """The return without that call among those that were begun."""
-    return replace(ret, begun="\n".join(key for key in ret.calls_begun if key != owed.key))
+    return replace(ret, begun="\n".join(key for key in ret.calls_begun if key != call))
 
 
 def create_unclear(ret: Return, unit: ReturnUnit) -> bool:

@@ -13,9 +13,6 @@ class Event:
     at: float
 
 
-# ---- a label request becomes a label
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequestedAgain(Event):
     """The portal issued one more label request for a return we know, or still lists one that we could not read."""
@@ -225,11 +222,11 @@ class ClosedInLoop(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaveUp(Event):
-    """We cannot go on alone; `hold` leaves the label request open. `no_effect`: what was refused had none, for sure."""
+    """We cannot go on alone; `hold` leaves the label request open. `no_effect`: the call that had none, for sure."""
 
     problem: str
     hold: bool = False
-    no_effect: bool = False
+    no_effect: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +255,9 @@ class CallBegun(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallHadNoEffect(Event):
-    """An outward call of unknown end is known by now to have had none; it may be made again."""
+    """An outward call that was begun is known by now to have had none; it may be made again."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

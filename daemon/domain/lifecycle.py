@@ -182,6 +182,9 @@ BOOKKEEPING: frozenset[type[ev.Event]] = frozenset(
 )
 """Events that are welcome in every state and move none."""
 
+ANSWERS: frozenset[type[ev.Event]] = frozenset({ev.UnitsAuthorized, ev.UnitsRefused})
+"""What Amazon made of the units is true whatever has happened meanwhile; it moves only a return that waits for it."""
+
 UNASKED: frozenset[type[ev.Event]] = frozenset(
     {
         ev.CallBegun,
@@ -203,7 +206,6 @@ SETTLED: frozenset[type[ev.Event]] = frozenset(
         ev.SettledElsewhere,
         ev.LeftUnsettled,
         ev.RemovalRefused,
-        ev.CallHadNoEffect,
     }
 )
 """What can become of asking the portal for the outcome."""
@@ -211,7 +213,7 @@ SETTLED: frozenset[type[ev.Event]] = frozenset(
 
 def allows(state: State, event: type[ev.Event]) -> bool:
     """Whether a return in that state may hear of that event."""
-    return event in BOOKKEEPING or event in WAYS[state]
+    return event in BOOKKEEPING or event in ANSWERS or event in WAYS[state]
 
 
 def apply(ret: Return, event: ev.Event) -> Return:
@@ -234,13 +236,15 @@ def apply(ret: Return, event: ev.Event) -> Return:
 
 def _still_unclear(key: str, ret: Return, event: ev.Event) -> bool:
     """Whatever else happens, a call that was begun stays unclear until it is known what became of it."""
+    known = event.key if isinstance(event, ev.CallHadNoEffect) else getattr(event, "no_effect", "")
+    if known == key:
+        return False
     act, _, subject = key.partition(":")
     match act:
         case Act.AUTHORIZE_UNITS:
             return any(u.order_id == subject and create_unclear(ret, u) for u in ret.units)
         case Act.BUY_POSTAGE:
-            asked = any(p.authorization_id == subject and purchase_unclear(ret, p) for p in ret.postage)
-            return asked and not getattr(event, "no_effect", False)
+            return any(p.authorization_id == subject and purchase_unclear(ret, p) for p in ret.postage)
         case Act.DELIVER_LABEL:
             return any(r.request_id == subject and delivery_unclear(ret, r) for r in ret.requests)
         case Act.SETTLE:

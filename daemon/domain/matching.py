@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from daemon.domain.duties import create_unclear
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalLine, PortalReturn
 from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing
@@ -89,7 +90,7 @@ def _claim(ret: Return, unit: ReturnUnit, request_id: str) -> Claim:
 def list_units(
     ret: Return, details: PortalReturn, request_id: str, lines: Iterable[str], sku_map: SkuMap
 ) -> tuple[ReturnUnit, ...]:
-    """The units of a label request. What Amazon has accepted already stays as it is and changes hands."""
+    """The units of a label request. What Amazon has accepted already, or may have, stays as it is and changes hands."""
     known = {u.key: u for u in ret.units}
     wanted = set(lines)
     units = []
@@ -99,7 +100,7 @@ def list_units(
         skus = explode(line, sku_map)
         for part, sku in enumerate(skus, start=1):
             old = known.get((line.line_id, part))
-            if old is not None and old.standing is Standing.AUTHORIZED:
+            if old is not None and (old.standing is Standing.AUTHORIZED or create_unclear(ret, old)):
                 units.append(_asked_anew(old, request_id))
             else:
                 price = _share(line.price_cents, part, len(skus))

@@ -20,9 +20,9 @@ class PostageOffered(PostageEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferLapsed(PostageEvent):
-    """The saved offer is too old to be bought; `no_effect` when it was never sent before."""
+    """The saved offer is too old to be bought; `no_effect` is the call, when it was never made before."""
 
-    no_effect: bool = False
+    no_effect: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What each event changes in a return. `lifecycle.apply` checks the move against the table of ways."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import singledispatch
 
@@ -10,6 +11,7 @@ from daemon.domain.returns import (
     Asked,
     Note,
     Return,
+    ReturnUnit,
     Standing,
     State,
     change_request,
@@ -95,7 +97,7 @@ def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
     words = "Cancelled in Loop. Amazon knows no cancel: a parcel that arrives all the same is noted here."
     live = frozenset(r.request_id for r in requests if r.asked in {Asked.UNREAD, Asked.OPEN})
     gone = frozenset(r.request_id for r in requests if event.request_id in {"", r.request_id})
-    changed = give_back(release(replace(ret, requests=requests, hinted=False), live), gone)
+    changed = give_back(release(replace(ret, requests=requests, hinted=False, readbacks=0), live), gone)
     if ret.authorized():
         changed = with_note(changed, f"cancelled:{event.request_id}", words)
     if ret.label_out and not event.request_id:
@@ -179,18 +181,21 @@ def _unmatched(event: ev.Unmatched, ret: Return) -> Return:
 @after.register
 def _authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
     known = {a.authorization_id: a for a in (*ret.authorizations, *event.authorizations)}  # the newer reading wins
-    changed = replace(
-        ret,
-        units=merge_units(ret.units, event.units),
-        authorizations=tuple(known.values()),
-        readbacks=event.readbacks,
-    )
-    return advance(changed)
+    changed = replace(_answered(ret, event.units, event.readbacks), authorizations=tuple(known.values()))
+    return advance(changed) if ret.state in {State.RECEIVED, State.AWAITING_LABEL} else changed
 
 
 @after.register
 def _refused(event: ev.UnitsRefused, ret: Return) -> Return:
-    return advance(replace(ret, units=merge_units(ret.units, event.units), readbacks=event.readbacks))
+    changed = _answered(ret, event.units, event.readbacks)
+    return advance(changed) if ret.state is State.RECEIVED else changed
+
+
+def _answered(ret: Return, units: Iterable[ReturnUnit], readbacks: int) -> Return:
+    """What Amazon said of the units; who asks for them may have changed while it was asked."""
+    asked = {u.key: u.request_id for u in ret.units}
+    told = [replace(u, request_id=asked.get(u.key, u.request_id)) for u in units]
+    return replace(ret, units=merge_units(ret.units, told), readbacks=readbacks)
 
 
 @after.register

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from daemon.domain import events as ev
-from daemon.domain.duties import delivery_unclear
+from daemon.domain.duties import delivery_unclear, had_no_effect
 from daemon.domain.operator_events import OperatorActed
 from daemon.domain.postage import give_back, told_parcel
 from daemon.domain.returns import (
@@ -180,8 +180,10 @@ def _call_begun(event: ev.CallBegun, ret: Return) -> Return:
 
 
 @after.register
-def _no_effect(_: ev.CallHadNoEffect, ret: Return) -> Return:
-    return ret
+def _no_effect(event: ev.CallHadNoEffect, ret: Return) -> Return:
+    """Units that were kept for the answer of that call, and that nobody asks for any more, are free."""
+    live = frozenset(r.request_id for r in ret.requests if r.asked in {Asked.UNREAD, Asked.OPEN})
+    return release(had_no_effect(ret, event.key), live)
 
 
 @after.register

@@ -1,10 +1,13 @@
 """What is not known yet stays not known, whatever else happens meanwhile; and one trouble is not made into another."""
 
 from dataclasses import replace
+from itertools import pairwise
+
+import pytest
 
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
 from daemon.domain.returns import Asked, Standing, State, Transit, Void
-from daemon.errors import ContractBroken, Refused, Unavailable
+from daemon.errors import ContractBroken, RateLimited, Refused, Unavailable
 from tests.builders import a_line, a_portal_request, a_shipment, an_order
 from tests.services.parcels import PAGE, TWO, buying, cancel_return, notes, postage
 from tests.services.stage import DAY, HOUR, ORDER
@@ -160,6 +163,114 @@ class TestCallsOfUnknownEnd:
         stage.clock.advance(5)
         assert (await stage.step()).label_out
         assert len(stage.portal.labels) == 1
+
+    async def test_every_delivery_of_unknown_end_is_waited_for(self, stage):
+        """Not the first alone: between two posts of a label there are always some seconds, and two readings."""
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step_to(State.LABEL_READY)
+        posts, deliver = [], stage.portal.deliver_label
+
+        async def noted(*arguments):
+            posts.append(stage.clock.now())
+            return await deliver(*arguments)
+
+        stage.portal.deliver_label = noted
+        stage.portal.fail("deliver_label", Unavailable("timed out"), times=3)
+        await stage.pass_time(HOUR)
+
+        assert len(posts) == 4
+        assert all(later - earlier >= 5 for earlier, later in pairwise(posts))
+
+    async def test_a_refused_delivery_is_no_unclear_one(self, stage):
+        """The portal says no to a label: after a retry the label is made anew."""
+        stage.ship(SOCK=1, CAP=1)
+        await stage.submit(*TWO, request=a_portal_request("q1", return_id="77", skus=("SOCK",)))
+        await stage.reach(State.AWAITING_INSPECTION)
+        stage.portal.ask(a_portal_request("q2", return_id="77", skus=("CAP",)))
+        await stage.tell(RequestIssued(return_id="77", request_id="q2"))
+        await stage.step_to(State.LABEL_READY)
+        stage.portal.fail("deliver_label", Refused("HTTP_422", "carrier is too long"))
+        await stage.reach(State.STUCK)
+        await stage.operator.retry("77", "ann")
+
+        assert (await stage.ret()).request("q2").label is None
+
+    async def test_a_unit_that_is_asked_for_anew_stays_in_doubt(self, stage):
+        """The create call ended unclear, and another label request takes the first one's place."""
+        stage.ship(SOCK=1)
+        stage.network.read_lag = 30
+        stage.network.fail("create_return", Unavailable("timed out"), after=True)
+        await stage.submit()
+        await stage.work()
+        stage.portal.withdraw("q77")
+        stage.portal.ask(a_portal_request("q2", return_id="77", skus=("SOCK",)))
+        await stage.tell(RequestIssued(return_id="77", request_id="q2"))
+        await stage.tell(RequestCancelled(return_id="77", request_id="q77"))
+        stage.network.fail("create_return", Refused("InvalidInput", "already requested"))
+        await stage.pass_time(2 * HOUR)
+
+        assert (await stage.unit()).standing is Standing.AUTHORIZED
+        assert stage.portal.requests["q2"].errors == ()
+
+    async def test_doubts_about_a_withdrawn_request_are_not_the_next_one_s(self, stage):
+        """Of the same order: the unit of the next request is asked for, not taken for one that Amazon does not list."""
+        stage.ship(SOCK=1, CAP=1)
+        await stage.submit(*TWO, request=a_portal_request("q1", return_id="77", skus=("SOCK",)))
+        stage.network.silent_answers, stage.network.read_lag = 1, 300
+        while (ret := await stage.step()).readbacks < 1:
+            stage.clock.advance(max(0.0, ret.due_at - stage.clock.now()))
+        stage.portal.ask(a_portal_request("q2", return_id="77", skus=("CAP",)))
+        await stage.tell(RequestIssued(return_id="77", request_id="q2"))
+        stage.portal.withdraw("q1")
+        await stage.tell(RequestCancelled(return_id="77", request_id="q1"))
+        await stage.pass_time(HOUR)
+
+        assert (await stage.unit("2")).standing is Standing.AUTHORIZED
+
+    @pytest.mark.parametrize("limited", [True, False], ids=["without effect", "accepted"])
+    async def test_a_unit_that_is_withdrawn_while_amazon_is_asked_can_be_asked_for_again(self, stage, limited):
+        """Its return is cancelled meanwhile. What became of the call is known, so another return may have the unit."""
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step()
+        await stage.step()
+        create = stage.network.create_return
+
+        async def overtaken(order_id, units):
+            stage.network.create_return = create
+            await cancel_return(stage)
+            if limited:
+                raise RateLimited("too many")
+            return await create(order_id, units)
+
+        stage.network.create_return = overtaken
+        assert (await stage.step()).state is State.CANCELLED
+        await stage.pass_time(60)
+        await stage.submit(a_line("201"), return_id="78")
+        await stage.pass_time(HOUR)
+
+        assert (await stage.unit("201", "78")).standing is Standing.AUTHORIZED
+        assert len(stage.network.items(ORDER)) == 1
+
+    async def test_no_label_is_bought_to_be_given_back(self, open_with):
+        """The return is cancelled while the purchase is turned away: nothing was bought, and nothing is."""
+        stage, source = await buying(open_with)
+        stage.ship(SOCK=1)
+        buy = source.buy
+
+        async def overtaken(_body, _key):
+            source.buy = buy
+            stage.portal.withdraw("q77")
+            await stage.tell(RequestCancelled(return_id="77", request_id="q77"))
+            raise RateLimited("too many")
+
+        source.buy = overtaken
+        await stage.submit()
+        await stage.pass_time(HOUR)
+
+        assert (await stage.ret()).state is State.CANCELLED
+        assert source.bought() == []
 
     async def test_doubts_about_one_order_are_not_another_s(self, stage):
         """A create call that was never made is not taken for one that was made before."""

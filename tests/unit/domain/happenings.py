@@ -281,7 +281,7 @@ def _settle(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
         yield ev.RemovalRefused(at=at, message="not all qualify")
     elif ret.settlement is not Settlement.NOTHING:
         yield ev.CallBegun(at=at, key="settle:")
-        yield ev.CallHadNoEffect(at=at)
+        yield ev.CallHadNoEffect(at=at, key=Duty(Act.SETTLE).key)
         yield ev.ProcessingRequested(at=at)
         yield ev.ProcessingFailed(at=at, message="")
 

@@ -115,8 +115,12 @@ def test_what_is_owed(ret, act, subject):
     ("fields", "act"),
     [
         ({"postage": (TO_VOID,), "notes": OWED_NOTE}, Act.VOID_POSTAGE),
-        ({"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),)}, Act.BUY_POSTAGE),
-        ({"postage": (replace(TO_VOID, shipment_id=""),)}, Act.QUOTE_POSTAGE),
+        (
+            {"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),), "begun": "buy_postage:A1"},
+            Act.BUY_POSTAGE,
+        ),
+        ({"postage": (replace(TO_VOID, shipment_id=""),), "begun": "buy_postage:A1"}, Act.QUOTE_POSTAGE),
+        ({"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),)}, None),
         ({"notes": OWED_NOTE, "watch_at": NOW}, Act.WRITE_NOTES),
         ({"watch_at": NOW, "look_at": NOW}, Act.READ_RETURN),
         ({"hinted": True, "look_at": NOW}, Act.READ_RETURN),

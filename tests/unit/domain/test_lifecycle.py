@@ -9,7 +9,7 @@ from daemon.domain import events as ev
 from daemon.domain import operator_events
 from daemon.domain import postage_events as pe
 from daemon.domain.duties import Act, Duty
-from daemon.domain.lifecycle import BOOKKEEPING, SETTLED, UNASKED, WAYS, allows, apply
+from daemon.domain.lifecycle import ANSWERS, BOOKKEEPING, SETTLED, UNASKED, WAYS, allows, apply
 from daemon.domain.operator_events import OperatorActed
 from daemon.domain.returns import (
     Asked,
@@ -103,7 +103,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.Retried(at=LATER, by="operator"),
         ev.Resolved(at=LATER, by="operator"),
         ev.CallBegun(at=LATER, key="settle:"),
-        ev.CallHadNoEffect(at=LATER),
+        ev.CallHadNoEffect(at=LATER, key="settle:"),
         ev.NotesWritten(at=LATER, keys=("verdict",)),
         ev.LinesGraded(at=LATER, line_ids=("1",)),
         ev.TransitReported(at=LATER, request_id="q1", transit=Transit.IN_TRANSIT),
@@ -128,7 +128,9 @@ ROWS = [
     for kind, targets in ways.items()
     for target in sorted(targets)
 ]
-NON_ROWS = [(state, kind) for state in State for kind in EVENTS if kind not in WAYS[state] and kind not in BOOKKEEPING]
+NON_ROWS = [
+    (state, kind) for state in State for kind in EVENTS if kind not in WAYS[state] and kind not in BOOKKEEPING | ANSWERS
+]
 
 
 def row_id(value: object) -> str:
@@ -283,7 +285,30 @@ def test_an_answer_ends_a_begun_call_and_forgives_failures(kind):
     ret = built(S.SETTLING, REST_OF_LIFE, begun="settle:", attempts=3, stumbles=4)
     changed = apply(ret, EVENTS[kind])
     counts = (3, 4) if kind in UNASKED else (3 if kind is ev.CallHadNoEffect else 0, 0)
-    assert (changed.begun, changed.attempts, changed.stumbles) == ("" if kind in SETTLED else "settle:", *counts)
+    assert (changed.begun, changed.attempts, changed.stumbles) == (
+        "" if kind in SETTLED | {ev.CallHadNoEffect} else "settle:",
+        *counts,
+    )
+
+
+@pytest.mark.parametrize("state", [s for s in State if s not in {S.RECEIVED, S.AWAITING_LABEL}])
+@pytest.mark.parametrize("kind", sorted(ANSWERS, key=lambda kind: kind.__name__), ids=row_id)
+def test_what_amazon_made_of_the_units_is_heard_in_every_state(state, kind):
+    """A return that was withdrawn while Amazon was asked knows what became of its units, and stays where it is."""
+    ret = built(state, ((delivered("q1"),), (assigned(a_unit()),)), begun="authorize_units:O1")
+    changed = apply(ret, EVENTS[kind])
+    assert (changed.state, changed.begun) == (state, "")
+    assert changed.units[0].standing is EVENTS[kind].units[0].standing
+
+
+def test_an_answer_leaves_who_asks_for_the_units_alone():
+    """The label request of a unit may have changed while Amazon was asked."""
+    ret = a_return(
+        state=S.CANCELLED,
+        requests=(a_request("q1", Asked.CANCELLED),),
+        units=(replace(assigned(a_unit()), request_id=""),),
+    )
+    assert apply(ret, EVENTS[ev.UnitsAuthorized]).units[0].request_id == ""
 
 
 def test_several_calls_can_be_unclear():

@@ -542,7 +542,7 @@ def test_what_was_told_is_remembered():
     reported = apply(ret, ev.TransitReported(at=AT, request_id="q1", transit=Transit.IN_TRANSIT))
     assert reported.requests[0].reported is Transit.IN_TRANSIT
     assert apply(ret, ev.CallBegun(at=AT, key="settle:")).begun == "settle:"
-    assert apply(replace(ret, begun="settle:"), ev.CallHadNoEffect(at=AT)).begun == ""
+    assert apply(replace(ret, begun="settle:"), ev.CallHadNoEffect(at=AT, key="settle:")).begun == ""
 
 
 def test_reading_the_portal_ends_the_hint_and_may_owe_a_note():
