@@ -73,7 +73,8 @@ def _make(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
         owner = path.parent.stat()
-        os.fchown(fd, owner.st_uid, owner.st_gid)
+        with suppress(OSError):  # some file systems know no owners
+            os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
 
 
@@ -84,7 +85,8 @@ def _take(path: Path) -> int:
     except PermissionError:
         problem = f"{path}: belongs to another user; run chown --reference={path.parent} {path}"
     except OSError as error:
-        problem = _unwritable(path.parent, error)
+        linked = error.errno == errno.ELOOP
+        problem = f"{path}: is a link; remove it" if linked else _unwritable(path.parent, error)
     raise ConfigError([problem])
 
 
