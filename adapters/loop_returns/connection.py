@@ -103,13 +103,17 @@ class LoopConnection:
                 return reply
             await self._limits.acquire(lane)
             reply = await self._send(operation, path, body)
-            whole = _doubtful(operation.scope, reply) and not await self._accepts_key(operation.scope, lane)
-            return self._learn(operation.scope, reply, age, whole=whole)
+            if not _doubtful(operation.scope, reply):
+                return self._learn(operation.scope, reply, age, whole=False)
+            accepted = await self._accepts_key(operation, lane)
+            if accepted and operation.scope is self._probe[0].scope:  # Loop does not like this very call
+                return reply
+            return self._learn(operation.scope, reply, age, whole=not accepted)
 
-    async def _accepts_key(self, scope: Scope, lane: Lane) -> bool:
-        """Whether Loop accepts the key where no call was refused so far; no answer leaves that to the next call."""
+    async def _accepts_key(self, refused: Operation, lane: Lane) -> bool:
+        """Whether Loop accepts the key for another call; no answer leaves that to the next one."""
         operation, path = self._probe
-        if scope is operation.scope:
+        if refused is operation:
             return False
         await self._limits.acquire(lane)
         with suppress(Transient):

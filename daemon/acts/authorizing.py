@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.acts.desk import Decision, Desk, NotYet, Outcome
-from daemon.acts.lending import giving_back, hand_over, on_loan
+from daemon.acts.lending import ask_holders, giving_back, hand_over, on_loan
 from daemon.acts.looking import read_orders
 from daemon.domain import events as ev
 from daemon.domain.allocation import adopt, allocate, borrow, judge_answer, not_returnable
@@ -204,6 +204,8 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: 
         homeless = [u for u in placed if not u.return_item_id]
         if homeless and any(order.still_shipping for order in orders) and not past_deadline(ret, now):
             return NotYet(delay=_soon(desk))
+        if homeless and not ret.readbacks and ask_holders(uow, ret, homeless, order_ids, now):
+            return NotYet(delay=desk.timings.label_poll_max, readbacks=1)
         postage = hand_over(uow, ret, borrowed, now, desk)
         lost = not_returnable(homeless, "no shipped unit of it is left to return")
         return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost), postage=postage)

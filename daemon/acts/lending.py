@@ -1,6 +1,7 @@
 """What cancelled returns still have at Amazon, for others that ask for the same units again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from daemon.acts.desk import Desk
 from daemon.acts.posting import document_name
@@ -9,7 +10,8 @@ from daemon.domain.allocation import lendable
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import postage_of
-from daemon.domain.returns import Postage, Return, ReturnUnit, Void
+from daemon.domain.returns import Postage, Return, ReturnUnit, State, Void
+from daemon.domain.transitions import LABEL_HALF
 from daemon.ports import UnitOfWork
 
 
@@ -35,6 +37,29 @@ def hand_over(
             uow.save(apply(lender, event), event, lender.state)
             taken |= {p.authorization_id: p for p in live}
     return tuple(taken.values())
+
+
+def ask_holders(
+    uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], order_ids: Sequence[str], now: float
+) -> bool:
+    """Have the portal read for other returns that hold such units; whether there are any.
+
+    The portal lets a unit be returned once at a time: the other return has ended there, and that was not heard.
+    """
+    skus = {unit.sku for unit in units}
+    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
+    others = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
+    holders = [other for other in others if other is not None and other.state in _HEARING and _holds(other, skus)]
+    for holder in holders:
+        uow.defer(replace(holder, hinted=True, due_at=min(holder.due_at or now, now)))
+    return bool(holders)
+
+
+_HEARING = LABEL_HALF | {State.AWAITING_INSPECTION, State.EXPIRED}
+
+
+def _holds(other: Return, skus: set[str]) -> bool:
+    return any(unit.sku in skus and unit.processed_at is None for unit in other.authorized())
 
 
 def giving_back(lender: Return, unit: ReturnUnit) -> bool:

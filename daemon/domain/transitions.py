@@ -9,6 +9,7 @@ from daemon.domain.duties import create_unclear
 from daemon.domain.postage import give_back, put_postage, take_back
 from daemon.domain.returns import (
     Asked,
+    LabelSourceName,
     Note,
     Return,
     ReturnUnit,
@@ -154,7 +155,7 @@ def _not_ours(event: ev.NotOurs, ret: Return) -> Return:
 
 @after.register
 def _order_matched(event: ev.OrderMatched, ret: Return) -> Return:
-    changed = replace(ret, units=merge_units(ret.units, event.units), held=False)
+    changed = replace(ret, units=merge_units(ret.units, event.units), held=False, readbacks=0)
     for postage in event.postage:
         changed = put_postage(changed, postage)
     bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # its refusal has no other words
@@ -210,7 +211,8 @@ def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
     request = changed.request(event.request_id)
     if request is not None and request.label is not None:
         parcels = {u.authorization_id for u in ret.units_of(event.request_id)}
-        others = [p.tracking_id for p in ret.postage if p.authorization_id in parcels and p.tracking_id]
+        bought = request.source is LabelSourceName.AMAZON_SHIPPING
+        others = [p.tracking_id for p in ret.postage if bought and p.authorization_id in parcels and p.tracking_id]
         words = delivered_words(request.label, [t for t in others if t != request.label.tracking_number])
         changed = with_note(changed, f"label:{event.request_id}", words)
     if event.label_id is None:

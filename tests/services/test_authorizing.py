@@ -275,7 +275,7 @@ class TestOneUnitOneReturn:
         """An earlier return's items occupy their places in the shipment for ever."""
         await stage.sent(a_line("1"), return_id="1")
         await stage.submit(a_line("2"), return_id="2")
-        await stage.work()
+        await stage.pass_time(60)
 
         assert (await stage.ret("2")).state is State.CLOSED
         assert len(stage.portal.requests["q2"].errors) == 1

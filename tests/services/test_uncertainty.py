@@ -228,6 +228,25 @@ class TestCallsOfUnknownEnd:
 
         assert (await stage.unit("2")).standing is Standing.AUTHORIZED
 
+    async def test_a_unit_whose_return_was_cancelled_unheard_is_asked_about(self, stage):
+        """The webhook of the cancellation is lost, and another return asks for the unit: the portal is read first."""
+        await stage.sent()
+        stage.portal.set_state("77", PortalState.CANCELLED)
+        await stage.submit(a_line("201"), return_id="78")
+        await stage.pass_time(300)
+
+        assert (await stage.unit("201", "78")).standing is Standing.AUTHORIZED
+        assert stage.portal.requests["q78"].errors == ()
+
+    async def test_a_unit_that_another_return_keeps_is_refused_within_the_minute(self, stage):
+        """The other return stands as it did: nothing is left to return."""
+        await stage.sent()
+        await stage.submit(a_line("201"), return_id="78")
+        await stage.pass_time(60)
+
+        assert (await stage.unit("201", "78")).standing is Standing.NOT_RETURNABLE
+        assert len(stage.portal.requests["q78"].errors) == 1
+
     @pytest.mark.parametrize("limited", [True, False], ids=["without effect", "accepted"])
     async def test_a_unit_that_is_withdrawn_while_amazon_is_asked_can_be_asked_for_again(self, stage, limited):
         """Its return is cancelled meanwhile. What became of the call is known, so another return may have the unit."""

@@ -311,6 +311,14 @@ def test_an_answer_leaves_who_asks_for_the_units_alone():
     assert apply(ret, EVENTS[ev.UnitsAuthorized]).units[0].request_id == ""
 
 
+def test_a_purchase_that_was_turned_away_is_clear_and_no_other():
+    """What is known of one purchase says nothing of another that may have been made."""
+    postage = tuple(Postage(authorization_id=name, sealed_offer=b"x") for name in ("A1", "A2"))
+    ret = built(S.AWAITING_LABEL, FIRST[S.AWAITING_LABEL], postage=postage, begun="buy_postage:A1\nbuy_postage:A2")
+    event = ev.GaveUp(at=LATER, problem="turned away", no_effect="buy_postage:A2")
+    assert apply(ret, event).calls_begun == ("buy_postage:A1",)
+
+
 def test_several_calls_can_be_unclear():
     """What is begun meanwhile, and answered, leaves the memory of an earlier call alone."""
     ret = built(S.SETTLING, REST_OF_LIFE, begun="settle:")
@@ -360,7 +368,7 @@ def test_what_belongs_to_a_state_stays_behind():
 def test_staying_keeps_the_deadline():
     """An event that does not move the return does not restart its clocks."""
     ret = built(S.RECEIVED, TO_MATCH, REST[S.RECEIVED], deadline_at=NOW, readbacks=1)
-    changed = apply(ret, EVENTS[ev.OrderMatched])
+    changed = apply(ret, EVENTS[ev.LabelRequestedAgain])
     assert (changed.state, changed.deadline_at, changed.readbacks) == (S.RECEIVED, NOW, 1)
 
 

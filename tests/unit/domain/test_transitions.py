@@ -256,7 +256,7 @@ def test_further_parcels_are_named_in_the_note():
         *(Postage(authorization_id=f"A{n}", tracking_id=f"1Z{n}") for n in (1, 2, 3)),
         Postage(authorization_id="A4"),
     )
-    request = a_request(label=a_label("1Z1"))
+    request = a_request(label=a_label("1Z1"), source=LabelSourceName.AMAZON_SHIPPING)
     ret = a_return(state=State.LABEL_READY, requests=(request,), units=units, postage=postage)
     changed = apply(ret, ev.LabelDelivered(at=AT, request_id="q1", label_id="9"))
     assert notes(changed)["label:q1"] == "Label delivered: Amazon, tracking 1Z1. Further parcels: 1Z2."
