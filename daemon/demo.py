@@ -57,7 +57,11 @@ async def tell() -> int:
                 finally:
                     stop.set()
 
-            _, told = await asyncio.gather(app.run(stop, ready), stories())
+            async with (
+                asyncio.TaskGroup() as group
+            ):  # which waits, as gather does not, for the one that is cancelled last
+                group.create_task(app.run(stop, ready))
+                told = await stories()
     if told < len(STORIES):
         console.print(f"\n[bold red]{len(STORIES) - told} of {len(STORIES)} stories went wrong.[/]")
         return 1
