@@ -57,9 +57,7 @@ async def tell() -> int:
                 finally:
                     stop.set()
 
-            async with (
-                asyncio.TaskGroup() as group
-            ):  # which waits, as gather does not, for the one that is cancelled last
+            async with asyncio.TaskGroup() as group:  # unlike gather, it waits for both when it is cancelled
                 group.create_task(app.run(stop, ready))
                 told = await stories()
     if told < len(STORIES):
