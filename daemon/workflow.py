@@ -13,7 +13,7 @@ import structlog
 from daemon.acts.authorizing import authorize_units, look_for_authorization, match_order, read_request
 from daemon.acts.desk import Desk, NotYet, Outcome, Performer
 from daemon.acts.labelling import deliver_label, issue_label, report_refusal
-from daemon.acts.looking import read_orders
+from daemon.acts.looking import others_on, read_orders
 from daemon.acts.posting import buy_postage, fetch_label, quote_postage, track_parcels, void_postage
 from daemon.acts.settling import conclude, read_return, settle
 from daemon.acts.telling import grade_lines, report_transit, write_notes
@@ -270,9 +270,7 @@ def _answered(ret: Return) -> Return:
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
     """Other returns that wait for a look and have units on these orders alone; what fails them is counted on."""
-    refs = dict.fromkeys(ref for order_id in read for ref in uow.on_order(order_id))
-    found = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
-    return [r for r in found if r is not None and _rests(r) and set(r.order_ids()) <= read]
+    return [r for r in others_on(uow, ret, read) if _rests(r) and set(r.order_ids()) <= read]
 
 
 def _rests(ret: Return) -> bool:

@@ -52,7 +52,7 @@ class LoopConnection:
     """Calls Loop's API for one shop. `base_url` has the version in it; `probe` is a GET that any good key may make.
 
     A 401 is answered with one repeat, then with the probe: the whole key is parked when that is refused, too. Else
-    the key lacks a scope, which parks that scope alone.
+    the key lacks a scope, which parks that scope alone; where the probe needs the same scope, nothing is parked.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.acts.desk import Desk
+from daemon.acts.looking import others_on
 from daemon.acts.posting import document_name
 from daemon.domain import events as ev
 from daemon.domain.allocation import lendable
@@ -17,9 +18,7 @@ from daemon.ports import UnitOfWork
 
 def on_loan(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
     """What cancelled returns on the same orders still have at Amazon, oldest return first."""
-    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
-    others = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
-    return [(other, unit) for other in others if other is not None for unit in lendable(other, order_ids)]
+    return [(other, unit) for other in others_on(uow, ret, order_ids) for unit in lendable(other, order_ids)]
 
 
 def hand_over(
@@ -47,9 +46,7 @@ def ask_holders(
     The portal lets a unit be returned once at a time: the other return has ended there, and that was not heard.
     """
     skus = {unit.sku for unit in units}
-    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
-    others = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
-    holders = [other for other in others if other is not None and other.state in _HEARING and _holds(other, skus)]
+    holders = [other for other in others_on(uow, ret, order_ids) if other.state in _HEARING and _holds(other, skus)]
     for holder in holders:
         uow.defer(replace(holder, hinted=True, due_at=min(holder.due_at or now, now)))
     return bool(holders)
