@@ -11,7 +11,7 @@ from bench.machine import progress
 from bench.report import Report, main
 from daemon.domain.returns import Return, Transit
 from daemon.domain.schedule import Timings, look_delay
-from tests.builders import an_awaited_return, delivered
+from tests.support.builders import an_awaited_return, delivered
 
 BUDGET = 2.0 * 0.8
 DAY = 86400.0

@@ -4,13 +4,13 @@ import asyncio
 import statistics
 import time
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.sqlite.store import open_store
 from bench.daemon_process import SHOP, Daemon
 from bench.machine import progress
 from bench.report import Report, main
 from bench.seed import seed
-from daemon.services import WALKERS
+from daemon.app.services import WALKERS
 
 HALF_DAY = 43200.0
 WALKED = {name: (states, limit) for name, states, limit, _ in WALKERS}

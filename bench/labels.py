@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from bench.machine import progress
 from bench.report import Report, main
 from bench.virtual_house import READ, VirtualHouse, living, run_virtual
-from daemon.acts import authorizing
-from tests.virtual_time import FakeClock
+from daemon.engine.handlers import authorization as authorizing
+from tests.support.virtual_time import FakeClock
 
 MEDIAN, SIGMA = 20.0, math.log(3) / 2.326
 """Lognormal, 1 % above 60 s."""

@@ -8,7 +8,7 @@ import urllib.request
 from types import TracebackType
 from typing import Any, Self
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.sandbox import SandboxOptions
 from bench.daemon_process import ROOT, WEBHOOK_SECRET
 from tests.e2e.world import RaisedSandbox

@@ -6,9 +6,9 @@ from bench.machine import progress
 from bench.report import Report, main
 from bench.seed import seed
 from bench.virtual_house import RATE, READ, living, run_virtual
-from daemon.ports import Lane
-from tests.builders import a_shipment, an_order
-from tests.virtual_time import FakeClock
+from daemon.ports.vendors import Lane
+from tests.support.builders import a_shipment, an_order
+from tests.support.virtual_time import FakeClock
 
 WARM = 60.0
 

@@ -6,7 +6,7 @@ import threading
 import time
 from itertools import count
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from bench.daemon_process import WEBHOOK_SECRET, Daemon
 from bench.load import Answers, run_closed, signed_request
 from bench.machine import progress

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import adapters.sqlite.store
-import daemon.app
-import daemon.vendors
-from adapters.rate_limit import LoopLimits
+import daemon.app.accounts
+import daemon.app.app
+from adapters.loop_returns.limits import LoopLimits
 from adapters.sqlite.store import SqliteStore
 from adapters.sqlite.writer import Writer
-from daemon import cli
+from daemon.cli import main as cli
 from daemon.domain.returns import Return
-from daemon.ports import Clock, Delivery, UnitOfWork
+from daemon.ports.host import Clock
+from daemon.ports.store import Delivery, UnitOfWork
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class ForgetfulStore(SqliteStore):
 
 def no_store() -> None:
     """Everything but storing: what the listener could do at most."""
-    daemon.app.SqliteStore = adapters.sqlite.store.SqliteStore = ForgetfulStore  # type: ignore[misc]
+    daemon.app.app.SqliteStore = adapters.sqlite.store.SqliteStore = ForgetfulStore  # type: ignore[misc]
 
 
 def commit_each() -> None:
@@ -72,7 +73,7 @@ class NoLimits(LoopLimits):
 
 def many_calls() -> None:
     """Without Loop's limit, so that a life is as long as the daemon makes it."""
-    daemon.vendors.LoopLimits = NoLimits  # type: ignore[misc]
+    daemon.app.accounts.LoopLimits = NoLimits  # type: ignore[misc]
 
 
 def profiled() -> None:

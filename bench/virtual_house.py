@@ -17,19 +17,20 @@ from types import SimpleNamespace
 import asyncio_throttle.throttler
 import structlog
 
-from adapters.rate_limit import AmazonLimits, LoopLimits
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.loop_returns.limits import LoopLimits
 from adapters.sandbox.limits import TokenBucket as StrictBucket
+from daemon.app.services import WALKERS
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn
 from daemon.domain.returns import Label, Return, ReturnUnit, State
+from daemon.engine.walker import InHand, Walker
 from daemon.errors import RateLimited
-from daemon.ports import Lane
-from daemon.services import WALKERS
-from daemon.walker import InHand, Walker
-from tests.builders import a_line, a_shipment, an_order
-from tests.fakes import FakeNetwork, FakePortal
+from daemon.ports.vendors import Lane
 from tests.services.stage import Choices, Stage, make_template
-from tests.virtual_time import FakeClock, run_virtual
+from tests.support.builders import a_line, a_shipment, an_order
+from tests.support.fakes import FakeNetwork, FakePortal
+from tests.support.virtual_time import FakeClock, run_virtual
 
 READ, CREATE = "getFulfillmentOrder", "createFulfillmentReturn"
 SECONDS = {READ: 0.2, CREATE: 0.4, "listReturnReasonCodes": 0.2}

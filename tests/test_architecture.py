@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.metrics import PrometheusMetrics
+from adapters.host.metrics import PrometheusMetrics
 from config.durations import parse_duration
 from config.model import Settings
 from config.model import Timings as ConfiguredTimings
 from config.shop import Shop
-from daemon.choices import _verdict
-from daemon.cli import main
+from daemon.app.policies import _verdict
+from daemon.cli.main import main
 from daemon.domain.lifecycle import WAYS
 from daemon.domain.returns import MISSING, State
 from daemon.domain.schedule import Timings

@@ -15,13 +15,13 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from structlog.testing import capture_logs
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
+from adapters.http.ops import OpsListener
+from adapters.http.ops_client import DaemonSaid, ask
 from adapters.loop_returns.connection import LoopConnection, Operation, Scope
-from adapters.loop_returns.wire_webhooks import verify
-from adapters.ops_client import DaemonSaid, ask
-from adapters.ops_http import OpsListener
-from adapters.rate_limit import LoopLimits
-from adapters.transport import Transport, open_session
+from adapters.loop_returns.limits import LoopLimits
+from adapters.loop_returns.wire.webhooks import verify
+from adapters.vendor_calls.transport import Transport, open_session
 from daemon.errors import BadSignature
 from tests.test_architecture import ROOT, table
 
@@ -103,7 +103,7 @@ def test_there_is_one_way_out():
     """Only the transport calls vendors; the others reach the daemon itself, systemd's socket, and our own public URL."""
     calls = r"\b(ClientSession|open_connection|create_connection|create_datagram_endpoint|urlopen|socket\.socket)\("
     ways = {f"adapters/{name}.py" for name in ("transport", "ops_client", "systemd", "certificate")}
-    assert {"adapters/transport.py"} <= modules_with(calls) <= ways
+    assert {"adapters/vendor_calls/transport.py"} <= modules_with(calls) <= ways
 
 
 def test_tls_is_never_switched_off():

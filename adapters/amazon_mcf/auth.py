@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import TypeGuard
 from urllib.parse import urlencode
 
-from adapters.transport import Reply, Transport
+from adapters.vendor_calls.transport import Reply, Transport
 from daemon.errors import ContractBroken, CredentialsRefused, Refused, Transient, Unavailable
-from daemon.ports import Clock
+from daemon.ports.host import Clock
 
 PROBE_EVERY = 300.0
 FIRST_BACKOFF = 1.0

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from adapters.amazon_mcf.envelope import UNAUTHORIZED, denial
-from adapters.parking import Parking
-from adapters.rate_limit import AmazonLimits
-from adapters.transport import Reply, Transport
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.amazon_mcf.wire.envelope import UNAUTHORIZED, denial
+from adapters.vendor_calls.circuit_breaker import Parking
+from adapters.vendor_calls.transport import Reply, Transport
 from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused, Transient
-from daemon.ports import Lane
+from daemon.ports.vendors import Lane
 
 T = TypeVar("T")
 DENIED = frozenset({401, 403})

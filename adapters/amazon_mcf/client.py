@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from adapters.amazon_mcf import wire
 from adapters.amazon_mcf.calls import Request, SellingPartnerApi, Tokens
-from adapters.rate_limit import AmazonLimits
-from adapters.transport import Transport
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.amazon_mcf.wire import outbound as wire
+from adapters.vendor_calls.transport import Transport
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.returns import ReturnUnit
-from daemon.ports import Lane, OrderPage
+from daemon.ports.vendors import Lane, OrderPage
 
 
 class McfNetwork:

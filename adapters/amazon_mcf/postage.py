@@ -6,14 +6,14 @@ Shipping rate: the shopper's parcel is rated as a return, and the rate of that s
 
 from functools import partial
 
-from adapters.amazon_mcf import shipping_wire as wire
 from adapters.amazon_mcf.calls import Request, SellingPartnerApi, Tokens
-from adapters.amazon_mcf.shipment import DocumentChoice, Rate, choose_document
-from adapters.amazon_mcf.tracking_wire import GET_TRACKING, decode_tracking, tracking_path
-from adapters.rate_limit import AmazonLimits
-from adapters.transport import Transport
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.amazon_mcf.wire import shipping as wire
+from adapters.amazon_mcf.wire.shipment import DocumentChoice, Rate, choose_document
+from adapters.amazon_mcf.wire.tracking import GET_TRACKING, decode_tracking, tracking_path
+from adapters.vendor_calls.transport import Transport
 from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
-from daemon.ports import Lane
+from daemon.ports.vendors import Lane
 
 
 class ReturnServicePostage:

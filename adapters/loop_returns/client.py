@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from adapters.loop_returns import wire_errors, wire_labels, wire_returns, wire_setup, wire_writes
 from adapters.loop_returns.connection import LoopConnection, Operation, Scope
-from adapters.loop_returns.wire_setup import Destination, Subscription
-from adapters.rate_limit import LoopLimits
-from adapters.transport import Transport
+from adapters.loop_returns.limits import LoopLimits
+from adapters.loop_returns.wire import errors as wire_errors
+from adapters.loop_returns.wire import labels as wire_labels
+from adapters.loop_returns.wire import returns as wire_returns
+from adapters.loop_returns.wire import setup as wire_setup
+from adapters.loop_returns.wire import writes as wire_writes
+from adapters.loop_returns.wire.setup import Destination, Subscription
+from adapters.vendor_calls.transport import Transport
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
 from daemon.domain.returns import Label, Transit
-from daemon.ports import Clock, IssuedRequest, Lane
+from daemon.ports.host import Clock
+from daemon.ports.vendors import IssuedRequest, Lane
 
 MAX_PAGES = 1000
 

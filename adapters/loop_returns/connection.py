@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adapters.loop_returns.wire_errors import lacks_scope
-from adapters.parking import Parking
-from adapters.rate_limit import LoopLimits
-from adapters.transport import Reply, Transport
+from adapters.loop_returns.limits import LoopLimits
+from adapters.loop_returns.wire.errors import lacks_scope
+from adapters.vendor_calls.circuit_breaker import Parking
+from adapters.vendor_calls.transport import Reply, Transport
 from daemon.errors import RateLimited, Transient
-from daemon.ports import Clock, Lane
+from daemon.ports.host import Clock
+from daemon.ports.vendors import Lane
 
 
 class Scope(StrEnum):

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from adapters.loop_returns.wire_webhooks import WebhookDelivery, decode_delivery, digest, verify
+from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest, verify
 from daemon.errors import ContractBroken, Transient
-from daemon.ports import Clock
+from daemon.ports.host import Clock
 
 log = structlog.get_logger(__name__)
 

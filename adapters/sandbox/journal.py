@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from daemon.ports import Clock
+from daemon.ports.host import Clock
 
 
 @dataclass

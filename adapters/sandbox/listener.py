@@ -11,7 +11,7 @@ from aiohttp import web
 from adapters.sandbox.faults import Fault, FaultProfile
 from adapters.sandbox.journal import Journal
 from adapters.sandbox.refusals import VendorError
-from daemon.ports import Clock
+from daemon.ports.host import Clock
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 BROKEN_PAGE = "<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"

@@ -6,30 +6,30 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from adapters.sandbox.amazon_http import AmazonDoor, FulfillmentVendor
-from adapters.sandbox.amazon_stage import AmazonStage
+from adapters.sandbox.amazon.control import AmazonStage
+from adapters.sandbox.amazon.http import AmazonDoor, FulfillmentVendor
+from adapters.sandbox.amazon.lwa import LoginWithAmazon, LwaVendor
+from adapters.sandbox.amazon.network import FulfillmentNetwork
+from adapters.sandbox.amazon.returns import ReturnsDesk
+from adapters.sandbox.amazon.shipping import ShippingDesk
+from adapters.sandbox.amazon.shipping_http import ShippingVendor
 from adapters.sandbox.background import Background
-from adapters.sandbox.control import ControlVendor
+from adapters.sandbox.control.http import ControlVendor
+from adapters.sandbox.control.snapshot import amazon_snapshot, loop_snapshot
 from adapters.sandbox.faults import FaultProfile
 from adapters.sandbox.journal import Journal
 from adapters.sandbox.listener import House, Listener, Vendor
-from adapters.sandbox.loop_actions import ReturnActions
-from adapters.sandbox.loop_grading import GradingDesk
-from adapters.sandbox.loop_http import LoopRooms, LoopVendor
-from adapters.sandbox.loop_labels import LabelDesk
-from adapters.sandbox.loop_listing import ReturnReader
-from adapters.sandbox.loop_shop import LoopShop
-from adapters.sandbox.loop_stage import LoopStage
-from adapters.sandbox.lwa import LoginWithAmazon, LwaVendor
-from adapters.sandbox.mcf_network import FulfillmentNetwork
-from adapters.sandbox.mcf_returns import ReturnsDesk
+from adapters.sandbox.loop.actions import ReturnActions
+from adapters.sandbox.loop.control import LoopStage
+from adapters.sandbox.loop.grading import GradingDesk
+from adapters.sandbox.loop.http import LoopRooms, LoopVendor
+from adapters.sandbox.loop.labels import LabelDesk
+from adapters.sandbox.loop.listing import ReturnReader
+from adapters.sandbox.loop.shop import LoopShop
+from adapters.sandbox.loop.webhooks import Courier, Subscriptions
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import Json
-from adapters.sandbox.shipping_desk import ShippingDesk
-from adapters.sandbox.shipping_http import ShippingVendor
-from adapters.sandbox.snapshot import amazon_snapshot, loop_snapshot
-from adapters.sandbox.webhooks import Courier, Subscriptions
-from daemon.ports import Clock
+from daemon.ports.host import Clock
 
 
 class Sandbox(AmazonStage, LoopStage):

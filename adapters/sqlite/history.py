@@ -2,7 +2,7 @@
 
 import json
 
-from daemon.domain.events import Event
+from daemon.domain.events.returns import Event
 from daemon.domain.returns import LabelRequest, Postage, ReturnUnit
 
 _AS_THEY_ARE = (

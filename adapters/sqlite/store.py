@@ -12,12 +12,11 @@ import aiosqlite
 
 from adapters.sqlite.backup import copy_database
 from adapters.sqlite.checkpoint import checkpoint
+from adapters.sqlite.maintenance import SqliteUpkeep, give_back, sizes
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
 from adapters.sqlite.unit_of_work import SqliteUnitOfWork
-from adapters.sqlite.upkeep import SqliteUpkeep, give_back, sizes
 from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer
-from daemon.domain.records import StoreSize
-from daemon.ports import UnitOfWork
+from daemon.ports.store import StoreSize, UnitOfWork
 
 T = TypeVar("T")
 

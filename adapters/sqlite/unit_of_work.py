@@ -9,10 +9,11 @@ from operator import attrgetter
 
 from adapters.sqlite.history import describe
 from adapters.sqlite.rows import PARTS, RETURN, Row
-from daemon.domain.events import Event
+from daemon.domain.events.returns import Event
 from daemon.domain.returns import Return, ReturnUnit, State
 from daemon.errors import StaleReturn
-from daemon.ports import DeadLetter, Delivery, EventRow, OrderHead
+from daemon.ports.store import DeadLetter, Delivery, EventRow
+from daemon.ports.vendors import OrderHead
 
 _UNITS = next(table.shape for table in PARTS if table.attribute == "units")
 _CHANGING = tuple(c for c in RETURN.columns if c not in {"shop", "return_id", "version"})

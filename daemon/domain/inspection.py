@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from daemon.domain.events import (
+from daemon.domain.events.returns import (
     Event,
     LateFinding,
     NothingCame,

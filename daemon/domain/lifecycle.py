@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from daemon.domain import events as ev
-from daemon.domain import transitions_outcome, transitions_postage  # noqa: F401 - they teach `after` their events
 from daemon.domain.duties import Act, create_unclear, delivery_unclear, purchase_unclear
-from daemon.domain.operator_events import OperatorActed
-from daemon.domain.postage_events import POSTAGE_EVENTS
+from daemon.domain.events import returns as ev
+from daemon.domain.events.operator import OperatorActed
+from daemon.domain.events.postage import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State
-from daemon.domain.transitions import after
+from daemon.domain.transitions.labels import after
 from daemon.errors import IllegalTransition
 
 S = State

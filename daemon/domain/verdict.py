@@ -6,7 +6,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from daemon.domain.allocation import not_returnable
-from daemon.domain.events import FindingsReported
+from daemon.domain.events.returns import FindingsReported
 from daemon.domain.matching import fold
 from daemon.domain.orders import SELLABLE
 from daemon.domain.portal import Grade, PortalReturn, PortalState

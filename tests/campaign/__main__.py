@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from tests.campaign.random_worlds import random_plan
 from tests.campaign.simulated import Outcome, Simulation
-from tests.campaign.worlds import random_plan
 
 
 @click.command()

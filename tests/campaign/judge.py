@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from adapters.sandbox import Sandbox
-from adapters.sandbox.loop_returns import LoopReturn
-from adapters.sandbox.mcf_orders import ReturnItem
-from adapters.sandbox.shipping_desk import BoughtShipment
+from adapters.sandbox.amazon.orders import ReturnItem
+from adapters.sandbox.amazon.shipping import BoughtShipment
+from adapters.sandbox.loop.returns import LoopReturn
 from daemon.domain.duties import duty
 from daemon.domain.returns import Return, State
 

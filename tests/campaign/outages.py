@@ -10,7 +10,7 @@ from adapters.sandbox import Fault, Sandbox
 from tests.campaign.judge import Ending
 from tests.campaign.scene import GOOD, Kind, Scene, ended
 from tests.campaign.simulated import Plan
-from tests.simulation.world import HOUR, World
+from tests.support.simulation.world import HOUR, World
 
 VENDORS = {"amazon": ("amazon", "shipping"), "loop": ("loop",)}
 

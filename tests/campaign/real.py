@@ -13,7 +13,7 @@ from aiohttp import web
 
 from adapters.sandbox import Sandbox, SandboxOptions
 from adapters.sandbox.listener import Handler, Route, Vendor
-from adapters.sandbox.loop_http import LoopVendor
+from adapters.sandbox.loop.http import LoopVendor
 from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending
 from tests.campaign.scene import Kind, Scene
 from tests.e2e.daemon_process import DaemonProcess

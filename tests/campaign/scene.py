@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from adapters.sandbox import ReturnLine, Sandbox
-from adapters.sandbox.loop_returns import LoopReturn
+from adapters.sandbox.loop.returns import LoopReturn
 from tests.campaign.judge import Ending, shipments_of
 
 

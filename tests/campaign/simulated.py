@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from adapters.sandbox import SandboxOptions
 from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
 from tests.campaign.scene import Kind, Scene
-from tests.simulation.daemon_process import configuration, simulated_doors
-from tests.simulation.vendors import OPTIONS
-from tests.simulation.virtual_loop import VirtualLoop, run_world
-from tests.simulation.world import DAY, HOUR, World, empty_database
+from tests.support.simulation.daemon_process import configuration, simulated_doors
+from tests.support.simulation.vendors import OPTIONS
+from tests.support.simulation.virtual_loop import VirtualLoop, run_world
+from tests.support.simulation.world import DAY, HOUR, World, empty_database
 
 CLOCKS = {
     "label_request_poll": 1.0,

@@ -7,9 +7,9 @@ import pytest
 
 from adapters.sandbox.journal import Call
 from daemon.domain.returns import Note, State
-from tests.builders import NOW, a_return, an_awaited_return
-from tests.campaign.deaths import LIVES
 from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
+from tests.campaign.kill_points import LIVES
+from tests.support.builders import NOW, a_return, an_awaited_return
 
 
 @pytest.fixture

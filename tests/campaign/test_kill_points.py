@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.campaign.deaths import LIVES, dying_at, survey
+from tests.campaign.kill_points import LIVES, dying_at, survey
 from tests.e2e.world import tell
 
 PAIRS = 12

@@ -4,7 +4,7 @@ import pytest
 
 from tests.campaign.outages import Outage
 from tests.e2e.world import tell
-from tests.simulation.world import MINUTE
+from tests.support.simulation.world import MINUTE
 
 WEEK = 168  # hours
 DEADLINES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaign.worlds import random_plan
+from tests.campaign.random_worlds import random_plan
 
 RETURNS = 12
 

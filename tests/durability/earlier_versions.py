@@ -16,9 +16,10 @@ import click
 
 from adapters.sqlite.schema import migrations
 from adapters.sqlite.store import open_store
-from daemon.domain import events as ev
+from daemon.domain.events import returns as ev
 from daemon.domain.returns import State
-from daemon.ports import DeadLetter, OrderHead, UnitOfWork
+from daemon.ports.store import DeadLetter, UnitOfWork
+from daemon.ports.vendors import OrderHead
 from tests.services.store_conformance import make_delivery, make_full_return, make_return
 
 FOLDER = Path(__file__).parent / "earlier"

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from adapters.sandbox import Fault
-from adapters.sandbox.webhooks import signature
+from adapters.sandbox.loop.webhooks import signature
 from tests.e2e.daemon_process import LONGEST_LINE, ROOT, DaemonProcess
 from tests.e2e.world import SHOP, World, vendors
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from adapters.sqlite.store import open_store
-from config.logs import configure
+from config.logging.setup import configure
 from daemon.errors import ConfigError, StoreUnavailable
 from tests.durability.recorded_disk import Image, images
 from tests.durability.workload import Recording, content, live

@@ -11,13 +11,14 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from adapters.amazon_mcf.client import McfNetwork
-from adapters.clock import SystemClock
-from adapters.rate_limit import AmazonLimits
-from adapters.transport import Reply, Transport, open_session
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.host.clock import SystemClock
+from adapters.vendor_calls.transport import Reply, Transport, open_session
 from daemon.errors import RateLimited
-from daemon.ports import Clock, Lane
-from tests.amazon_server import USER_AGENT, HeldTokens
-from tests.virtual_time import FakeClock, run_virtual
+from daemon.ports.host import Clock
+from daemon.ports.vendors import Lane
+from tests.support.amazon_server import USER_AGENT, HeldTokens
+from tests.support.virtual_time import FakeClock, run_virtual
 
 ORDER = (Path(__file__).parents[1] / "samples" / "amazon_mcf" / "order.json").read_bytes()
 OPERATION = "getFulfillmentOrder"

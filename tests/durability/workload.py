@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from adapters.sqlite.store import SqliteStore
-from daemon.domain import events as ev
+from daemon.domain.events import returns as ev
 from daemon.domain.portal import Message, PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings
+from daemon.engine.intake import Intake
 from daemon.errors import StaleReturn, StoreUnavailable
-from daemon.intake import Intake
-from daemon.ports import DeadLetter, Delivery, OrderHead, UnitOfWork
+from daemon.ports.store import DeadLetter, Delivery, UnitOfWork
+from daemon.ports.vendors import OrderHead
 from tests.durability.apsw_store import ApswConnection, open_recorded
 from tests.durability.recorded_disk import Op, RecordedDisk
-from tests.fakes import RecordingMetrics
 from tests.services.store_conformance import make_full_return, make_unit
-from tests.virtual_time import FakeClock
+from tests.support.fakes import RecordingMetrics
+from tests.support.virtual_time import FakeClock
 
 SHOP = "acme"
 PRINTED = 200_000  # bytes of a sealed label: a few of them fill the log up to its automatic checkpoint

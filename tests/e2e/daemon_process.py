@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 40.0

@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from adapters.sandbox import Fault, ReturnLine
-from adapters.sandbox.webhooks import signature
-from daemon.stories import STORIES
-from daemon.teller import Teller
+from adapters.sandbox.loop.webhooks import signature
+from daemon.demo.narrator import Teller
+from daemon.demo.stories import STORIES
 from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, pause, until, world
 
 pytestmark = pytest.mark.timeout(240)

@@ -10,7 +10,7 @@ from adapters.sandbox import Fault
 from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import open_store
 from daemon.domain.returns import State
-from daemon.ports import DeadLetter
+from daemon.ports.store import DeadLetter
 from tests.e2e.certificates import Authority
 from tests.e2e.daemon_process import Said
 from tests.e2e.gate import gated, webhook_url

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import open_store
-from daemon.cli import main
+from daemon.cli.main import main
 from tests.e2e.daemon_process import ROOT, DaemonProcess, Said
 from tests.e2e.world import SHOP, vendors
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from adapters.sandbox.webhooks import signature
+from adapters.sandbox.loop.webhooks import signature
 from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, until, world
 
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from adapters.sandbox import Fault
-from adapters.sandbox.webhooks import signature
+from adapters.sandbox.loop.webhooks import signature
 from tests.e2e.world import SHOP, SOCK, World, fresh_secret, until, vendors
 
 pytestmark = pytest.mark.timeout(120)

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from adapters.sandbox.webhooks import signature
+from adapters.sandbox.loop.webhooks import signature
 from tests.e2e.world import CLOCK, SHOP, World, until, world
 
 SLOW = 2000

@@ -14,13 +14,13 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from adapters.host.vault import Vault
 from adapters.sandbox import ReturnLine
-from adapters.sandbox.webhooks import signature
+from adapters.sandbox.loop.webhooks import signature
 from adapters.sqlite.store import open_store
-from adapters.vault import Vault
-from daemon.cli import main
-from daemon.dead_letters import purpose
-from daemon.ports import DeadLetter
+from daemon.cli.main import main
+from daemon.operations.dead_letters import purpose
+from daemon.ports.store import DeadLetter
 from tests.e2e.gate import gated, webhook_url
 from tests.e2e.world import CLOCK, MUG, SHOP, SOCK, World, everyone, until, vendors, world
 

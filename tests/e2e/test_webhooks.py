@@ -7,7 +7,7 @@ import random
 import pytest
 
 from adapters.sandbox import Fault
-from adapters.sandbox.webhooks import signature
+from adapters.sandbox.loop.webhooks import signature
 from tests.e2e.world import SHOP, SOCK, World, everyone, pause, until, vendors
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.sandbox import ReturnLine, Sandbox, SandboxOptions
-from adapters.sandbox.amazon_http import AmazonDoor, FulfillmentVendor
+from adapters.sandbox.amazon.http import AmazonDoor, FulfillmentVendor
+from adapters.sandbox.amazon.lwa import LwaVendor
+from adapters.sandbox.amazon.returns import ReturnsDesk
+from adapters.sandbox.amazon.shipping_http import ShippingVendor
 from adapters.sandbox.listener import Vendor
-from adapters.sandbox.lwa import LwaVendor
-from adapters.sandbox.mcf_returns import ReturnsDesk
-from adapters.sandbox.shipping_http import ShippingVendor
 from tests.e2e.daemon_process import DaemonProcess
 
 SHOP = "acme"

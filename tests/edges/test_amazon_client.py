@@ -11,8 +11,8 @@ import pytest
 from adapters.amazon_mcf.client import McfNetwork
 from daemon.domain.returns import ReturnUnit
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
-from daemon.ports import Lane
-from tests.amazon_server import DROP, USER_AGENT, bench
+from daemon.ports.vendors import Lane
+from tests.support.amazon_server import DROP, USER_AGENT, bench
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
 DENIED = b'{"errors": [{"code": "Unauthorized", "message": "Access to requested resource is denied."}]}'

@@ -13,9 +13,9 @@ from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
 from adapters.amazon_mcf.auth import AccessTokens
-from adapters.transport import Transport, open_session
+from adapters.vendor_calls.transport import Transport, open_session
 from daemon.errors import CredentialsRefused, McfdError, Refused, Unavailable
-from tests.virtual_time import FakeClock, settle
+from tests.support.virtual_time import FakeClock, settle
 
 TEXT = "Atza|access-canary"
 REFRESH = "Atzr|refresh-canary"

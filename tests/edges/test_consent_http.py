@@ -2,10 +2,10 @@
 
 import aiohttp
 
-from adapters.clock import SystemClock
-from adapters.consent_http import COOKIE, ConsentPages
-from adapters.public_http import PublicListener, Route
-from daemon.authorization import CALLBACK, START, Begun
+from adapters.host.clock import SystemClock
+from adapters.http.consent import COOKIE, ConsentPages
+from adapters.http.public import PublicListener, Route
+from daemon.operations.authorization import CALLBACK, START, Begun
 
 
 class Workflow:

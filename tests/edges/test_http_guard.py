@@ -11,8 +11,8 @@ import uvloop
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from adapters.clock import SystemClock
-from adapters.http_guard import GuardedServer, Places
+from adapters.host.clock import SystemClock
+from adapters.http.guard import GuardedServer, Places
 
 GOOD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 HALF_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nX-Slow: "

@@ -7,13 +7,13 @@ import pytest
 from aiohttp import web
 
 from adapters.loop_returns.client import LoopPortal
-from adapters.loop_returns.wire_setup import Destination, Subscription
-from adapters.rate_limit import LoopLimits
-from adapters.transport import Call, Transport, open_session
+from adapters.loop_returns.limits import LoopLimits
+from adapters.loop_returns.wire.setup import Destination, Subscription
+from adapters.vendor_calls.transport import Call, Transport, open_session
 from daemon.domain.portal import Grade, PortalState, RequestStatus
 from daemon.domain.returns import Label, Transit
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
-from daemon.ports import IssuedRequest, Lane, ReturnsPortal
+from daemon.ports.vendors import IssuedRequest, Lane, ReturnsPortal
 
 KEY = "key-that-nobody-may-see"
 UNAUTHORIZED = {"error": {"code": "401", "http_code": "GEN-UNAUTHORIZED", "message": "Unauthorized."}}

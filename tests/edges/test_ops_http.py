@@ -4,8 +4,8 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.ops_client import DaemonSaid, ask
-from adapters.ops_http import OpsListener
+from adapters.http.ops import OpsListener
+from adapters.http.ops_client import DaemonSaid, ask
 from daemon.errors import McfdError
 
 TOKEN = "an-ops-token-of-the-tests"

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 import pytest
 
 from adapters.amazon_mcf.auth import AccessTokens
+from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.amazon_mcf.postage import ReturnServicePostage
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.loop_returns.client import LoopPortal
-from adapters.rate_limit import AmazonLimits, LoopLimits
+from adapters.loop_returns.limits import LoopLimits
 from adapters.sandbox import Fault, ReturnLine, Sandbox, SandboxOptions
-from adapters.transport import Transport, open_session
+from adapters.vendor_calls.transport import Transport, open_session
 from daemon.domain.orders import PostalAddress
 from daemon.domain.portal import Grade, ParcelSize
 from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
 from daemon.domain.returns import MISSING, Transit
 from daemon.domain.verdict import GRADES
 from daemon.errors import Refused, Unavailable
-from daemon.ports import Lane
-from tests.builders import CENTER, NOW, SHOPPER
+from daemon.ports.vendors import Lane
+from tests.support.builders import CENTER, NOW, SHOPPER
 
 CLOCK = SystemClock()
 USER_AGENT = "mcfd/0 (Language=Python/3)"

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.loop_returns.webhooks import LoopWebhooks
-from adapters.loop_returns.wire_webhooks import WebhookDelivery
+from adapters.loop_returns.wire.webhooks import WebhookDelivery
 from tests.edges.test_public_http import TOKEN, Front
 
 SECRET = b"the secret of acme"

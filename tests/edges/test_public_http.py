@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from adapters.clock import SystemClock
-from adapters.public_http import MissBudget, PublicListener, Route
+from adapters.host.clock import SystemClock
+from adapters.http.public import MissBudget, PublicListener, Route
 from daemon.errors import BadSignature, StoreUnavailable, Unavailable
 
 TOKEN = "A-z_0123456789012345678901234567890123456789"[:43]

@@ -7,11 +7,12 @@ from typing import get_args
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from adapters.sandbox import Fault, control
-from adapters.sandbox.control import ControlVendor
+from adapters.sandbox import Fault
+from adapters.sandbox.control import http as control
+from adapters.sandbox.control.http import ControlVendor
+from adapters.sandbox.control.openapi import describe
+from adapters.sandbox.control.operations import OPERATIONS
 from adapters.sandbox.faults import FaultKind
-from adapters.sandbox.openapi import describe
-from adapters.sandbox.operations import OPERATIONS
 from tests.edges.test_sandbox_swagger import Answer, outside, purchase_request, rates_request
 
 VENDORS = ("amazon", "shipping", "lwa", "loop", "webhook")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from adapters.sandbox.control import ControlVendor
+from adapters.sandbox.control.http import ControlVendor
 from tests.edges.test_sandbox_swagger import outside, purchase_request, rates_request
 
 JUNK = [

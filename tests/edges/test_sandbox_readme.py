@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from adapters.sandbox import SandboxOptions
-from adapters.sandbox.scenario import read, shipped
+from adapters.sandbox.control.scenario import read, shipped
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "adapters/sandbox/README.md").read_text()

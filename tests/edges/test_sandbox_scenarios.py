@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 import pytest
 import yaml
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
+from adapters.host.systemd import Notifier
 from adapters.sandbox import Sandbox, SandboxOptions
-from adapters.sandbox.scenario import ScenarioError, find, play, read, shipped
-from adapters.systemd import Notifier
-from daemon.app import App
-from daemon.demo import SHOP, _loaded
+from adapters.sandbox.control.scenario import ScenarioError, find, play, read, shipped
+from daemon.app.app import App
+from daemon.demo.run import SHOP, _loaded
 from tests.edges.test_sandbox_swagger import outside
-from tests.swagger import MODELS, CheckedSandbox
+from tests.support.swagger import MODELS, CheckedSandbox
 
 CLOCK = SystemClock()
 SOON = 1e-6

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.sandbox import Fault, Sandbox, SandboxOptions
-from tests.swagger import CheckedSandbox, Exchange, answer_misfits, check_models, misfits, request_misfits
+from tests.support.swagger import CheckedSandbox, Exchange, answer_misfits, check_models, misfits, request_misfits
 
 FBA = "/fba/outbound/2020-07-01"
 AGENT = "outsider/1.0 (Language=Python/3.12; Platform=Linux)"

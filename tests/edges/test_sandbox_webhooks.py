@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.sandbox import Fault
 from tests.edges.test_sandbox_swagger import outside
 

@@ -12,8 +12,8 @@ from daemon.domain.portal import ParcelSize
 from daemon.domain.postage import OfferExpired, PostageOrder
 from daemon.domain.returns import Transit
 from daemon.errors import CredentialsRefused, RateLimited, Refused, Unavailable
-from daemon.ports import Lane
-from tests.amazon_server import DROP, bench
+from daemon.ports.vendors import Lane
+from tests.support.amazon_server import DROP, bench
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
 BUSINESS = "AmazonShipping_US"

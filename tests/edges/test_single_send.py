@@ -11,15 +11,15 @@ import pytest
 
 from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.postage import ReturnServicePostage
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
 from adapters.loop_returns.client import LoopPortal
-from adapters.rate_limit import LoopLimits
-from adapters.transport import Transport, open_session
+from adapters.loop_returns.limits import LoopLimits
+from adapters.vendor_calls.transport import Transport, open_session
 from daemon.domain.portal import Grade
 from daemon.domain.returns import Label, ReturnUnit, Transit
 from daemon.errors import McfdError, Unavailable
-from daemon.ports import Lane
-from tests.amazon_server import USER_AGENT, HeldTokens, WatchedLimits
+from daemon.ports.vendors import Lane
+from tests.support.amazon_server import USER_AGENT, HeldTokens, WatchedLimits
 
 LABEL = Label(url="https://x.test/l.pdf", carrier="Amazon", tracking_number="RMA-1")
 UNIT = ReturnUnit(line_id="1", portal_sku="S", sku="S", return_item_id="r-1", order_item_id="A", shipment_id="D1")

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from adapters.clock import SystemClock
-from adapters.transport import MAX_BODY, Call, Transport, open_session
+from adapters.host.clock import SystemClock
+from adapters.vendor_calls.transport import MAX_BODY, Call, Transport, open_session
 from daemon.errors import ContractBroken, McfdError, RateLimited, Unavailable
 
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -8,9 +8,9 @@ from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalLine, PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.domain.returns import LabelSourceName, Postage, Return, State
 from daemon.domain.verdict import VerdictPolicy
-from tests.builders import a_line, a_portal_request
-from tests.fake_postage import FakeLabelSource
 from tests.services.stage import ORDER_TEMPLATES, Stage
+from tests.support.builders import a_line, a_portal_request
+from tests.support.fake_postage import FakeLabelSource
 
 PAGE = ShopPolicy(order_id_templates=ORDER_TEMPLATES)
 BOUGHT = replace(PAGE, label_source=LabelSourceName.AMAZON_SHIPPING)

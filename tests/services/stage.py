@@ -10,25 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from adapters.host.vault import Vault
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore, open_store
-from adapters.vault import Vault
-from daemon.acts.desk import Desk, OrderLocks, ReasonCatalogue
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import Message, PortalLabelRequest, PortalLine, RequestIssued
 from daemon.domain.returns import Return, ReturnUnit, State
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
-from daemon.hosting import LabelHosting
-from daemon.intake import Intake
-from daemon.operator import Operator
-from daemon.polls import OrderIndex, PortalPolls
-from daemon.ports import Delivery
-from daemon.recorder import Recorder
-from daemon.workflow import Workflow
-from tests.builders import a_line, a_shipment, an_order
-from tests.fakes import FakeNetwork, FakePortal, FakePostage, LoopReturn, RecordingMetrics, WatchedStore
-from tests.virtual_time import FakeClock
+from daemon.engine.handlers.context import Desk, OrderLocks, ReasonCatalogue
+from daemon.engine.intake import Intake
+from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.polls import OrderIndex, PortalPolls
+from daemon.engine.recorder import Recorder
+from daemon.engine.workflow import Workflow
+from daemon.operations.returns import Operator
+from daemon.ports.store import Delivery
+from tests.support.builders import a_line, a_shipment, an_order
+from tests.support.fakes import FakeNetwork, FakePortal, FakePostage, LoopReturn, RecordingMetrics, WatchedStore
+from tests.support.virtual_time import FakeClock
 
 HOUR = 3600.0
 DAY = 86400.0

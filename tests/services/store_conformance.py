@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daemon.domain import events as ev
+from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import (
     Asked,
@@ -26,7 +26,8 @@ from daemon.domain.returns import (
     Void,
 )
 from daemon.errors import StaleReturn
-from daemon.ports import DeadLetter, Delivery, OrderHead, ReturnStore, UnitOfWork
+from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
+from daemon.ports.vendors import OrderHead
 
 WAITING = (State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY)
 

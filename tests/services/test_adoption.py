@@ -4,10 +4,10 @@ import pytest
 
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued
 from daemon.domain.returns import Standing, State, Transit
-from tests.builders import a_line, a_portal_request
-from tests.fakes import Killed, LoopReturn
 from tests.services.parcels import PAGE, actions, ask_again, buying, cancel_return, errors, notes
 from tests.services.stage import DAY, HOUR, ORDER
+from tests.support.builders import a_line, a_portal_request
+from tests.support.fakes import Killed, LoopReturn
 
 
 async def again(stage, *lines, return_id="78"):

@@ -6,12 +6,12 @@ import pytest
 
 from daemon.domain.portal import PortalState, RequestIssued, ReturnChanged
 from daemon.domain.returns import Asked, State
+from daemon.engine.walker import try_again_now
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
-from daemon.walker import try_again_now
-from tests.builders import a_line, a_portal_request
-from tests.fakes import Killed
 from tests.services.parcels import PAGE, TWO, actions, buying, errors, judged, notes
 from tests.services.stage import DAY, HOUR, Stage
+from tests.support.builders import a_line, a_portal_request
+from tests.support.fakes import Killed
 
 DOWN = Unavailable("status 500")
 GONE = Refused("NOT_FOUND", "No return found with this ID.")

@@ -4,13 +4,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from adapters.host.vault import Vault
 from adapters.sqlite.store import open_store
-from adapters.vault import Vault
-from daemon.ages import Ages
-from daemon.arguments import OperatorError
-from daemon.authorization import LIFE, MOST_INVITATIONS, Authorization, Begun, Ending, RefreshTokens
 from daemon.errors import Refused, Unavailable
-from tests.virtual_time import FakeClock
+from daemon.operations.authorization import LIFE, MOST_INVITATIONS, Authorization, Begun, Ending, RefreshTokens
+from daemon.operations.credential_ages import Ages
+from daemon.operations.parameters import OperatorError
+from tests.support.virtual_time import FakeClock
 
 
 class Trader:

@@ -10,8 +10,8 @@ from daemon.domain.portal import RequestCancelled, RequestIssued
 from daemon.domain.returns import Asked, Standing, State
 from daemon.domain.schedule import Timings
 from daemon.errors import CredentialsRefused, Refused, Unavailable
-from tests.builders import a_line, a_portal_request
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
+from tests.support.builders import a_line, a_portal_request
 
 LOST = Unavailable("time-out")
 

@@ -5,9 +5,6 @@ import pytest
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import State, Transit, Void
 from daemon.errors import Refused, Unavailable
-from tests.builders import a_line, a_portal_request
-from tests.fake_postage import OFFER_LIVES
-from tests.fakes import Killed
 from tests.services.parcels import (
     TWO,
     actions,
@@ -22,6 +19,9 @@ from tests.services.parcels import (
     two_parcels,
 )
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line, a_portal_request
+from tests.support.fake_postage import OFFER_LIVES
+from tests.support.fakes import Killed
 
 LOST = Unavailable("time-out", retry_after=60.0)
 LONG_LOST = Unavailable("time-out", retry_after=OFFER_LIVES + 1)

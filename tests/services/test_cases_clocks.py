@@ -2,9 +2,9 @@
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import Asked, State
-from tests.builders import a_line
 from tests.services.parcels import TWO, buying, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.support.builders import a_line
 
 
 async def next_due(stage, return_id="77"):

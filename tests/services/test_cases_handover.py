@@ -7,10 +7,10 @@ import pytest
 
 from daemon.domain.returns import State, Transit
 from daemon.errors import Refused, Unavailable
-from tests.builders import a_line
-from tests.fakes import Killed
 from tests.services.parcels import ask_again, buying, cancel_request, cancel_return, notes, postage, two_parcels
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line
+from tests.support.fakes import Killed
 
 REFUSED = Refused("InvalidRequest", "The label can no longer be voided.")
 

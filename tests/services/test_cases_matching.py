@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
-from tests.builders import a_line, a_portal_request, a_shipment, an_order
 from tests.services.parcels import ask_again
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line, a_portal_request, a_shipment, an_order
 
 
 async def told(stage, return_id="77"):

@@ -4,10 +4,10 @@ import pytest
 
 from config.model import Settings
 from config.secret_files import Secrets
-from daemon.choices import shop_policy
+from daemon.app.policies import shop_policy
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
-from tests.builders import a_line
+from tests.support.builders import a_line
 
 MAP = [
     {"parent": "Fit", "reason": "Too small", "code": "CR-FIT_SMALL"},

@@ -7,9 +7,9 @@ import pytest
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestIssued
 from daemon.domain.returns import Asked, Standing, State
-from tests.builders import SHOPPER, a_line, a_portal_request, a_shipment, a_unit, an_order, assigned
 from tests.services.parcels import PAGE, actions, ask_again, cancel_request, errors, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.support.builders import SHOPPER, a_line, a_portal_request, a_shipment, a_unit, an_order, assigned
 
 REFUSING = ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
 ONE, OTHER = a_line("1", "SOCK"), a_line("2", "CAP")

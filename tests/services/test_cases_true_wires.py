@@ -7,19 +7,19 @@ import pytest
 
 from adapters.amazon_mcf.auth import AccessTokens
 from adapters.amazon_mcf.client import McfNetwork
-from adapters.clock import SystemClock
-from adapters.rate_limit import AmazonLimits
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.host.clock import SystemClock
 from adapters.sandbox import Sandbox, SandboxOptions
-from adapters.transport import Transport, open_session
-from daemon.acts.desk import ReasonCatalogue
+from adapters.vendor_calls.transport import Transport, open_session
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalLine
 from daemon.domain.returns import Standing, State
+from daemon.engine.handlers.context import ReasonCatalogue
+from daemon.engine.polls import OrderIndex
 from daemon.errors import Refused
-from daemon.polls import OrderIndex
-from daemon.ports import Lane, OrderHead
-from tests.builders import a_line, a_unit
+from daemon.ports.vendors import Lane, OrderHead
 from tests.services.stage import HOUR, Stage
+from tests.support.builders import a_line, a_unit
 
 CLOCK = SystemClock()
 USER_AGENT = "mcfd/0 (Language=Python/3)"

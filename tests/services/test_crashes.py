@@ -13,10 +13,10 @@ from daemon.domain.portal import Message, RequestCancelled, RequestIssued
 from daemon.domain.returns import LabelSourceName, State
 from daemon.domain.verdict import VerdictPolicy
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, StoreUnavailable, Unavailable
-from tests.builders import a_line
-from tests.fakes import Killed, LoopReturn
 from tests.services.stage import DAY, ORDER, Choices, Stage, open_relaxed
-from tests.virtual_time import FakeClock
+from tests.support.builders import a_line
+from tests.support.fakes import Killed, LoopReturn
+from tests.support.virtual_time import FakeClock
 
 # ---- what goes wrong
 

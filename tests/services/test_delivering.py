@@ -9,8 +9,8 @@ from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, R
 from daemon.domain.returns import Asked, LabelSourceName, State, Transit, Void
 from daemon.domain.schedule import Timings
 from daemon.errors import Refused, Unavailable
-from tests.builders import a_line, a_portal_request
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
+from tests.support.builders import a_line, a_portal_request
 
 LOST = Unavailable("time-out")
 BOUGHT = ShopPolicy(order_id_templates=ORDER_TEMPLATES, label_source=LabelSourceName.AMAZON_SHIPPING)

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from daemon import ports
-from tests.fakes import FakeNetwork, FakePortal, FakePostage, RecordingMetrics, WatchedStore
+from daemon.ports import ports
+from tests.support.fakes import FakeNetwork, FakePortal, FakePostage, RecordingMetrics, WatchedStore
 
 FAKES = {
     ports.ReturnsPortal: FakePortal,

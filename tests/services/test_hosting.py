@@ -8,10 +8,10 @@ from functools import partial
 import aiohttp
 import pytest
 
-from adapters.clock import SystemClock
-from adapters.public_http import PublicListener
-from adapters.vault import SealBroken, Vault
-from daemon.hosting import LabelHosting
+from adapters.host.clock import SystemClock
+from adapters.host.vault import SealBroken, Vault
+from adapters.http.public import PublicListener
+from daemon.engine.label_hosting import LabelHosting
 from tests.services.parcels import buying
 from tests.services.stage import DAY
 

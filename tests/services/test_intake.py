@@ -13,9 +13,9 @@ from daemon.domain.portal import (
 )
 from daemon.domain.returns import Asked, State
 from daemon.errors import StoreUnavailable, Unavailable
-from daemon.ports import DeadLetter
-from tests.builders import a_line, a_portal_request
+from daemon.ports.store import DeadLetter
 from tests.services.stage import DAY, HOUR, ORDER
+from tests.support.builders import a_line, a_portal_request
 
 ISSUED = RequestIssued(return_id="77", request_id="q77")
 

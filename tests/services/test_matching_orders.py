@@ -7,9 +7,9 @@ import pytest
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import Asked, Standing, State
 from daemon.errors import Refused, Unavailable
-from daemon.ports import Lane
-from tests.builders import NOW, a_line, a_shipment, an_order
+from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.support.builders import NOW, a_line, a_shipment, an_order
 
 
 def tried(stage) -> list[str]:

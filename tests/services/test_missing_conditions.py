@@ -7,9 +7,9 @@ import pytest
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import State
 from daemon.domain.verdict import Treatment
-from tests.builders import a_line
 from tests.services.parcels import PAGE, TWO, actions, judged, notes, tell_state
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line
 
 LOOK = 12 * HOUR + 60
 

@@ -3,9 +3,9 @@
 from adapters.sqlite.store import open_store
 from daemon.domain.returns import State
 from daemon.domain.schedule import Timings
-from daemon.operator import Operator
+from daemon.operations.returns import Operator
 from tests.services.store_conformance import add, make_return
-from tests.virtual_time import FakeClock
+from tests.support.virtual_time import FakeClock
 
 
 async def test_an_operators_change_of_state_is_told(tmp_path):

@@ -6,10 +6,10 @@ from daemon.domain.portal import PortalState, ProcessingTrouble
 from daemon.domain.returns import State
 from daemon.domain.verdict import Treatment
 from daemon.errors import Refused, Unavailable
-from tests.builders import a_line
-from tests.fakes import Killed
 from tests.services.parcels import PAGE, TWO, actions, judged, notes, tell_state
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line
+from tests.support.fakes import Killed
 
 AUTO = judged(PAGE, auto_process=True)
 LOST = Unavailable("time-out")

@@ -4,9 +4,9 @@ import pytest
 
 from daemon.domain.returns import State
 from daemon.domain.verdict import GRADES, GradeEntry, Rule, Treatment
-from tests.builders import a_line
 from tests.services.parcels import PAGE, actions, judged, notes
 from tests.services.stage import DAY
+from tests.support.builders import a_line
 
 PROCESS, FLAG, IGNORE = Treatment.PROCESS, Treatment.FLAG, Treatment.IGNORE
 

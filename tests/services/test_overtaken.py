@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.arguments import OperatorError
 from daemon.domain.portal import PortalState, ProcessingTrouble, ReturnChanged
 from daemon.domain.returns import Asked, State, Transit, Void
 from daemon.errors import Unavailable
-from tests.builders import a_line, a_portal_request
+from daemon.operations.parameters import OperatorError
 from tests.services.parcels import (
     BOUGHT,
     PAGE,
@@ -23,6 +22,7 @@ from tests.services.parcels import (
     tell_state,
 )
 from tests.services.stage import DAY, HOUR, ORDER
+from tests.support.builders import a_line, a_portal_request
 
 FAILED = ProcessingTrouble(return_id="77", message="The card was declined.")
 

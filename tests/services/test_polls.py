@@ -5,9 +5,9 @@ import pytest
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import State
 from daemon.errors import Unavailable
-from tests.builders import a_line
-from tests.fakes import LoopReturn
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line
+from tests.support.fakes import LoopReturn
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from daemon.domain.portal import ParcelSize, RequestStatus
 from daemon.domain.returns import Asked, LabelSourceName, State
 from daemon.domain.schedule import Timings
 from daemon.errors import ContractBroken, RateLimited, Refused, Unavailable
-from tests.builders import SHOPPER, a_line, a_portal_request
-from tests.fake_postage import OFFER_LIVES, SERVICE
-from tests.fakes import Killed
 from tests.services.parcels import BOUGHT, TWO, ask_again, buying, errors, notes, postage
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import SHOPPER, a_line, a_portal_request
+from tests.support.fake_postage import OFFER_LIVES, SERVICE
+from tests.support.fakes import Killed
 
 LOST = Unavailable("time-out")
 LONG_LOST = Unavailable("time-out", retry_after=OFFER_LIVES + 1)

@@ -5,12 +5,12 @@ from io import BytesIO
 import pytest
 from pypdf import PdfReader
 
-from adapters.label_document import PdfPrinter
+from adapters.labels.document import PdfPrinter
 from daemon.domain.returns import Asked, State, Transit
-from tests.builders import a_portal_request
-from tests.fakes import FakePostage
 from tests.services.parcels import BOUGHT, PAGE, TWO, actions, buying, notes, postage, two_parcels
 from tests.services.stage import DAY, HOUR, ORDER
+from tests.support.builders import a_portal_request
+from tests.support.fakes import FakePostage
 
 
 async def printing(open_with, policy=BOUGHT):

@@ -6,9 +6,9 @@ import pytest
 
 from daemon.domain.returns import State, Transit
 from daemon.errors import Refused, Unavailable
-from tests.fakes import Killed
 from tests.services.parcels import BOUGHT, actions, buying, notes, postage
 from tests.services.stage import DAY, HOUR
+from tests.support.fakes import Killed
 
 WAY = [Transit.PRE_TRANSIT, Transit.IN_TRANSIT, Transit.OUT_FOR_DELIVERY, Transit.DELIVERED]
 

@@ -8,8 +8,8 @@ from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestIssued, RequestStatus
 from daemon.domain.returns import Asked, State
 from daemon.errors import Refused
-from tests.builders import a_line, a_portal_request
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
+from tests.support.builders import a_line, a_portal_request
 
 
 def said_nothing(stage) -> bool:

@@ -7,9 +7,9 @@ import pytest
 from config.shop import Shop
 from daemon.domain.returns import Asked, Standing, State
 from daemon.errors import Refused
-from tests.builders import a_line, a_portal_request
 from tests.services.parcels import PAGE, TWO, actions, buying, errors, notes
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line, a_portal_request
 
 REFUSE = replace(PAGE, hold_unmatched=False)
 HOLD = replace(PAGE, hold_unmatched=True)

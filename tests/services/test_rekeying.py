@@ -5,16 +5,16 @@ import os
 
 import pytest
 
+from adapters.host.vault import SealBroken, Vault
 from adapters.sqlite.store import open_store
-from adapters.vault import SealBroken, Vault
-from daemon import dead_letters, hosting
-from daemon.acts import posting
-from daemon.authorization import TOKEN_MARK, RefreshTokens
-from daemon.domain.records import SEALED
 from daemon.domain.returns import Label, LabelRequest, Postage
+from daemon.engine import label_hosting as hosting
+from daemon.engine.handlers import postage as posting
 from daemon.errors import ConfigError, StaleReturn
-from daemon.ports import DeadLetter
-from daemon.rekeying import Rekeying, prove_keys
+from daemon.operations import dead_letters
+from daemon.operations.authorization import TOKEN_MARK, RefreshTokens
+from daemon.operations.rekeying import Rekeying, prove_keys
+from daemon.ports.store import SEALED, DeadLetter
 from tests.services.store_conformance import add, get, make_return
 
 OLD, NEW = os.urandom(32), os.urandom(32)

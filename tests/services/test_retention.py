@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sqlite import upkeep
+from adapters.sqlite import maintenance as upkeep
 from adapters.sqlite.store import SqliteStore, open_store
-from daemon.acts.authorizing import link_mark
-from daemon.domain.events import Resolved
-from daemon.domain.records import StoreSize
+from daemon.domain.events.returns import Resolved
 from daemon.domain.returns import Finding, LabelRequest, State
-from daemon.ports import DeadLetter, Delivery
-from daemon.retention import Periods, Retention
+from daemon.engine.handlers.authorization import link_mark
+from daemon.operations.retention import Periods, Retention
+from daemon.ports.store import DeadLetter, Delivery, StoreSize
 from tests.services.store_conformance import add, get, make_full_return, make_return, make_unit
-from tests.virtual_time import FakeClock
+from tests.support.virtual_time import FakeClock
 
 DAY = 86400.0
 PERIODS = Periods(dead_letters=30 * DAY, closed_returns=400 * DAY)

@@ -8,8 +8,8 @@ from daemon.domain.returns import State
 from daemon.domain.schedule import Timings
 from daemon.domain.verdict import Rule, Treatment, VerdictPolicy
 from daemon.errors import RateLimited, Refused, Unavailable
-from tests.builders import a_line
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.support.builders import a_line
 
 LOST = Unavailable("time-out")
 REMOVING = ShopPolicy(order_id_templates=ORDER_TEMPLATES, verdict=VerdictPolicy(auto_process=True))

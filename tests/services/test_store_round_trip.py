@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.unit_of_work import SqliteUnitOfWork
-from daemon.domain import events as ev
+from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import (
     Asked,

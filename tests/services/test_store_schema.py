@@ -15,10 +15,11 @@ import pytest
 
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
 from adapters.sqlite.store import keeps_commits, open_store
-from daemon.domain import events as ev
+from daemon.domain.events import returns as ev
 from daemon.domain.returns import Asked, LabelSourceName, Settlement, Standing, State, Transit, Void
 from daemon.errors import ConfigError, StoreUnavailable
-from daemon.ports import DeadLetter, OrderHead
+from daemon.ports.store import DeadLetter
+from daemon.ports.vendors import OrderHead
 from tests.services.store_conformance import WAITING, add, get, make_delivery, make_full_return, make_return
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
 from daemon.domain.verdict import Treatment, VerdictPolicy
 from daemon.errors import Refused, StoreUnavailable, Unavailable
-from tests.builders import a_line
-from tests.fakes import Killed
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.support.builders import a_line
+from tests.support.fakes import Killed
 
 LOST = Unavailable("time-out")
 

@@ -8,9 +8,9 @@ import pytest
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
 from daemon.domain.returns import Asked, Standing, State, Transit, Void
 from daemon.errors import ContractBroken, RateLimited, Refused, Unavailable
-from tests.builders import a_line, a_portal_request, a_shipment, an_order
 from tests.services.parcels import PAGE, TWO, buying, cancel_return, notes, postage
 from tests.services.stage import DAY, HOUR, ORDER
+from tests.support.builders import a_line, a_portal_request, a_shipment, an_order
 
 UNREADABLE = ContractBroken("the answer cannot be read")
 

@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from daemon.app.services import WALKERS
 from daemon.domain.portal import PortalState, ReturnChanged
 from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings
+from daemon.engine.walker import CRASH_PAUSE, InHand, Walker, try_again_now
 from daemon.errors import StoreUnavailable, Unavailable
-from daemon.services import WALKERS
-from daemon.walker import CRASH_PAUSE, InHand, Walker, try_again_now
-from tests.builders import a_line
 from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_stage
-from tests.virtual_time import FakeClock, run_virtual
+from tests.support.builders import a_line
+from tests.support.virtual_time import FakeClock, run_virtual
 
 GRACE = 16.0
 HALF_A_MINUTE_APART = Timings(label_poll_first=30.0)

@@ -15,9 +15,9 @@ from daemon.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from daemon.ports import Lane
-from tests.builders import a_line, a_portal_request
+from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, HOUR, ORDER
+from tests.support.builders import a_line, a_portal_request
 
 
 class TestTime:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.amazon_mcf import envelope, wire
+from adapters.amazon_mcf.wire import envelope
+from adapters.amazon_mcf.wire import outbound as wire
 from daemon.domain.orders import InvalidItem, PostalAddress, ReturnItem, ShippedItem
 from daemon.domain.returns import ReturnUnit
 from daemon.errors import ContractBroken, RateLimited, Refused, Transient, Unavailable
-from daemon.ports import OrderHead
-from tests import swagger
+from daemon.ports.vendors import OrderHead
+from tests.support import swagger
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
 DECODERS = [wire.decode_order, wire.decode_created, wire.decode_reasons, wire.decode_page]

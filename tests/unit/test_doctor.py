@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.doctor import AmazonPatient, Verdict, examine_amazon, examine_clock, examine_store, trouble
 from daemon.domain.orders import FulfillmentOrder, OrderItem
-from daemon.domain.records import StoreSize
 from daemon.errors import (
     ContractBroken,
     CredentialsRefused,
@@ -17,8 +15,17 @@ from daemon.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from daemon.ports import OrderHead, OrderPage
-from tests.virtual_time import FakeClock
+from daemon.operations.doctor.amazon import (
+    AmazonPatient,
+    Verdict,
+    examine_amazon,
+    examine_clock,
+    examine_store,
+    trouble,
+)
+from daemon.ports.store import StoreSize
+from daemon.ports.vendors import OrderHead, OrderPage
+from tests.support.virtual_time import FakeClock
 
 GIB = 1024**3
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from daemon.cli_upkeep import _harmless
+from daemon.cli.upkeep import _harmless
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State, Void
-from daemon.exports import COLUMNS, REPORTS, rows_of
+from daemon.operations.exports import COLUMNS, REPORTS, rows_of
 
 
 def unit(line: str, authorization: str = "A1", **changes) -> ReturnUnit:

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from adapters.rate_limit import AmazonLimits, LoopLimits, TokenBucket
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.loop_returns.limits import LoopLimits
+from adapters.vendor_calls.token_bucket import TokenBucket
 from daemon.errors import Transient
-from daemon.ports import Lane
-from tests.virtual_time import FakeClock, run_virtual, settle
+from daemon.ports.vendors import Lane
+from tests.support.virtual_time import FakeClock, run_virtual, settle
 
 
 @pytest.mark.parametrize("lane", list(Lane))

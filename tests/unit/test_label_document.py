@@ -26,7 +26,7 @@ from pypdf.generic import (
 )
 from reportlab.pdfgen.canvas import Canvas
 
-from adapters.label_document import MAX_LABEL_BYTES, MAX_LABEL_PAGES, PdfPrinter
+from adapters.labels.document import MAX_LABEL_BYTES, MAX_LABEL_PAGES, PdfPrinter
 from daemon.domain.orders import PostalAddress
 from daemon.domain.slips import SlipParcel
 from daemon.errors import ContractBroken

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from config import logs
-from config.redaction import MASK, Redactor, is_private
+from config.logging import setup as logs
+from config.logging.redaction import MASK, Redactor, is_private
 
 CANARY = "canary-5f1c9d"
 log = structlog.get_logger("tests.logs")

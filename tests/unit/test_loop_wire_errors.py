@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.loop_returns.wire_errors import accepted, answer, done, found, lacks_scope, listed_or_none
+from adapters.loop_returns.wire.errors import accepted, answer, done, found, lacks_scope, listed_or_none
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, Refused, Unavailable
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "loop_returns"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.loop_returns.wire_labels import read_label_id, read_label_request, read_request_page
-from adapters.loop_returns.wire_setup import (
+from adapters.loop_returns.wire.labels import read_label_id, read_label_request, read_request_page
+from adapters.loop_returns.wire.setup import (
     Destination,
     Subscription,
     read_destinations,
@@ -17,7 +17,7 @@ from adapters.loop_returns.wire_setup import (
 from daemon.domain.orders import PostalAddress
 from daemon.domain.portal import ParcelSize, PortalLabelRequest, RequestStatus
 from daemon.errors import ContractBroken
-from daemon.ports import IssuedRequest
+from daemon.ports.vendors import IssuedRequest
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "loop_returns"
 LEAST = {"id": 1, "return_id": 2, "status": "issued"}

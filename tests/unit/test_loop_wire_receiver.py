@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from adapters.loop_returns.webhooks import LoopWebhooks
-from adapters.loop_returns.wire_webhooks import WebhookDelivery, digest
+from adapters.loop_returns.wire.webhooks import WebhookDelivery, digest
 from daemon.domain.portal import RequestIssued
 from daemon.errors import BadSignature, StoreUnavailable, Transient
 

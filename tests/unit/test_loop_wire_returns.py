@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.loop_returns.wire_json import parse
-from adapters.loop_returns.wire_returns import read_notes, read_return, read_return_page
+from adapters.loop_returns.wire.returns import read_notes, read_return, read_return_page
+from adapters.loop_returns.wire.values import parse
 from daemon.domain.portal import PortalLine, PortalReturn, PortalState
 from daemon.errors import ContractBroken
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.loop_returns.wire_webhooks import CANONICAL_LIMIT, WebhookDelivery, decode_delivery, digest, verify
+from adapters.loop_returns.wire.webhooks import CANONICAL_LIMIT, WebhookDelivery, decode_delivery, digest, verify
 from daemon.domain.portal import PortalState, ProcessingTrouble, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.errors import BadSignature, ContractBroken
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from adapters.loop_returns import wire_writes as wire
+from adapters.loop_returns.wire import writes as wire
 from daemon.domain.portal import Grade, PortalState
 from daemon.domain.returns import Label, Transit
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adapters.metrics import ALARMING, TROUBLES, PrometheusMetrics
+from adapters.host.metrics import ALARMING, TROUBLES, PrometheusMetrics
 from daemon.domain.returns import State
 
 ROOT = Path(__file__).parents[2]

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from adapters.clock import SystemClock
-from adapters.lane_gate import LaneGate
-from adapters.rate_limit import AmazonLimits, LoopLimits, TokenBucket
-from daemon.ports import Lane
-from tests.virtual_time import FakeClock, run_virtual, settle
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.host.clock import SystemClock
+from adapters.loop_returns.limits import LoopLimits
+from adapters.vendor_calls.lanes import LaneGate
+from adapters.vendor_calls.token_bucket import TokenBucket
+from daemon.ports.vendors import Lane
+from tests.support.virtual_time import FakeClock, run_virtual, settle
 
 SHOPPER, OPENING, BACKGROUND = Lane
 lanes = st.sampled_from(list(Lane))

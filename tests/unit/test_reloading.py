@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from adapters.metrics import PrometheusMetrics
-from adapters.systemd import Notifier
+from adapters.host.metrics import PrometheusMetrics
+from adapters.host.systemd import Notifier
 from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
-from daemon.current import Current
+from daemon.app.live_config import Current
+from daemon.app.reloading import Change, Reloader, change
 from daemon.errors import ConfigError
-from daemon.reloading import Change, Reloader, change
-from tests.virtual_time import FakeClock
+from tests.support.virtual_time import FakeClock
 
 FILE = {
     "public_url": "https://returns.example.com",

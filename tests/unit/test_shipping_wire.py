@@ -8,14 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.amazon_mcf import shipment, shipping_wire, tracking_wire
-from adapters.rate_limit import AmazonLimits
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.amazon_mcf.wire import shipment
+from adapters.amazon_mcf.wire import shipping as shipping_wire
+from adapters.amazon_mcf.wire import tracking as tracking_wire
 from daemon.domain.orders import PostalAddress
 from daemon.domain.portal import ParcelSize
 from daemon.domain.postage import OfferExpired, PostageOrder, Tracking
 from daemon.domain.returns import Transit
 from daemon.errors import ContractBroken, Refused, Transient
-from tests import swagger
+from tests.support import swagger
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "amazon_mcf"
 SHOPPER = PostalAddress(

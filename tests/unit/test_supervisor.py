@@ -9,9 +9,9 @@ from collections.abc import Hashable
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.clock import SystemClock
+from adapters.host.clock import SystemClock
+from daemon.engine.supervisor import Crew, Heartbeats, install_signals, run_every, supervise
 from daemon.errors import Refused, ServiceEnded, StoreUnavailable, Unavailable
-from daemon.supervisor import Crew, Heartbeats, install_signals, run_every, supervise
 
 CLOCK = SystemClock()
 

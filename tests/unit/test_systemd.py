@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.clock import SystemClock
-from adapters.systemd import Notifier, Watchdog
+from adapters.host.clock import SystemClock
+from adapters.host.systemd import Notifier, Watchdog
 from daemon.errors import StoreUnavailable
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 """What people see of an answer."""
 
-from daemon import tables
+from daemon.cli import output as tables
 
 
 def shown(capsys, render, answer) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.vault import SealBroken, Vault
+from adapters.host.vault import SealBroken, Vault
 from daemon.errors import McfdError
 
 NEW, OLD, STRANGE = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daemon.domain.allocation import allocate
 from daemon.domain.orders import FulfillmentOrder, ReturnItem, Shipment, ShippedItem
 from daemon.domain.returns import ReturnUnit
-from tests.builders import a_return, a_unit, an_order
+from tests.support.builders import a_return, a_unit, an_order
 
 SKUS = ["SOCK", "CAP"]
 Place = tuple[str, str, str]

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.domain.duties import Act, Duty, create_unclear, duty, gradable_lines, transit_owed
 from daemon.domain.returns import Asked, LabelSourceName, Note, Postage, Return, State, Transit, Void
-from tests.builders import (
+from tests.support.builders import (
     NOW,
     a_label,
     a_request,

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain import events as ev
+from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found, inspect
 from daemon.domain.lifecycle import apply
 from daemon.domain.orders import ReturnItem
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State
 from daemon.domain.schedule import Timings
-from tests.builders import (
+from tests.support.builders import (
     DAY,
     HOUR,
     NOW,

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain import events as ev
-from daemon.domain import operator_events
-from daemon.domain import postage_events as pe
 from daemon.domain.duties import Act, Duty
+from daemon.domain.events import operator as operator_events
+from daemon.domain.events import postage as pe
+from daemon.domain.events import returns as ev
+from daemon.domain.events.operator import OperatorActed
 from daemon.domain.lifecycle import ANSWERS, BOOKKEEPING, SETTLED, UNASKED, WAYS, allows, apply
-from daemon.domain.operator_events import OperatorActed
 from daemon.domain.returns import (
     Asked,
     LabelRequest,
@@ -22,9 +22,9 @@ from daemon.domain.returns import (
     State,
     Transit,
 )
-from daemon.domain.transitions import LABEL_HALF, after, label_state
+from daemon.domain.transitions.labels import LABEL_HALF, after, label_state
 from daemon.errors import IllegalTransition
-from tests.builders import (
+from tests.support.builders import (
     NOW,
     a_label,
     a_request,

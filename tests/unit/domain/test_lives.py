@@ -7,14 +7,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from daemon.domain import events as ev
 from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.naming import NOTE_LIMIT, note_text
 from daemon.domain.returns import Asked, Return, Settlement, Standing, State
 from daemon.domain.schedule import Timings, plan
-from tests.builders import DAY, NOW, a_request, a_return, a_unit, an_authorization, authorized, delivered, found
-from tests.unit.domain.happenings import from_outside, outcomes
+from tests.support.builders import DAY, NOW, a_request, a_return, a_unit, an_authorization, authorized, delivered, found
+from tests.support.possible_events import from_outside, outcomes
 
 TIMINGS = Timings()
 ONCE = {Act.AUTHORIZE_UNITS, Act.DELIVER_LABEL, Act.GRADE_LINES, Act.SETTLE, Act.BUY_POSTAGE}

@@ -25,7 +25,7 @@ from daemon.domain.matching import (
 )
 from daemon.domain.orders import CreateAnswer, InvalidItem, ShippedItem
 from daemon.domain.returns import Asked, Standing, State
-from tests.builders import (
+from tests.support.builders import (
     NOW,
     a_line,
     a_portal_return,

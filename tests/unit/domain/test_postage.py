@@ -18,7 +18,7 @@ from daemon.domain.postage import (
     tracked,
 )
 from daemon.domain.returns import Asked, LabelSourceName, Postage, Transit, Void
-from tests.builders import (
+from tests.support.builders import (
     CENTER,
     NOW,
     SHOPPER,

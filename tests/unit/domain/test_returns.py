@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.naming import ID_LIMIT, NOTE_LIMIT, note_marker, note_text, return_item_id
 from daemon.domain.returns import Asked, Note, Postage, Transit, Void, change_request, merge_units
-from tests.builders import a_request, a_return, a_unit, assigned, authorized, delivered, refused
+from tests.support.builders import a_request, a_return, a_unit, assigned, authorized, delivered, refused
 
 NAMES = st.text(max_size=60) | st.integers(0, 10**18).map(str)
 IDS = st.tuples(NAMES, NAMES, NAMES, st.integers(1, 10**6))

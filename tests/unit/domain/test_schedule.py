@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain import events as ev
 from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Note, Return, State, Transit
 from daemon.domain.schedule import (
@@ -27,7 +27,7 @@ from daemon.domain.schedule import (
     retry_delay,
     waited,
 )
-from tests.builders import (
+from tests.support.builders import (
     DAY,
     NOW,
     a_request,

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain import events as ev
-from daemon.domain import postage_events as pe
 from daemon.domain.allocation import lendable
 from daemon.domain.duties import Act, Duty
+from daemon.domain.events import postage as pe
+from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import Tracking, tracked
 from daemon.domain.returns import (
@@ -23,8 +23,8 @@ from daemon.domain.returns import (
     Transit,
     Void,
 )
-from daemon.domain.transitions import with_note
-from tests.builders import (
+from daemon.domain.transitions.labels import with_note
+from tests.support.builders import (
     NOW,
     a_label,
     a_request,

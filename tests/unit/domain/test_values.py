@@ -4,10 +4,10 @@ import pytest
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState
-from daemon.domain.records import SEALED, SealedValue, Shelf
 from daemon.domain.returns import Label, Transit
 from daemon.domain.slips import SlipParcel
-from tests.builders import CENTER, a_portal_request, a_portal_return, an_authorization, an_order
+from daemon.ports.store import SEALED, SealedValue, Shelf
+from tests.support.builders import CENTER, a_portal_request, a_portal_return, an_authorization, an_order
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from daemon.domain.verdict import (
     processing_record,
     treat,
 )
-from tests.builders import (
+from tests.support.builders import (
     NOW,
     a_line,
     a_portal_return,

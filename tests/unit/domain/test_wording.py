@@ -20,7 +20,7 @@ from daemon.domain.wording import (
     verdict_words,
     voided_words,
 )
-from tests.builders import NOW, a_label, a_return, a_unit, an_authorization, authorized, found, refused
+from tests.support.builders import NOW, a_label, a_return, a_unit, an_authorization, authorized, found, refused
 
 POSTAGE = Postage(authorization_id="A1", carrier="UPS", tracking_id="1Z")
 

@@ -1,0 +1,84 @@
+"""Amazon's limits: a token bucket for each operation."""
+
+import random
+from collections.abc import Mapping
+
+from adapters.vendor_calls.token_bucket import Jitter, TokenBucket
+from daemon.ports.host import Clock
+from daemon.ports.vendors import Lane
+
+
+class AmazonLimits:
+    """One bucket per SP-API operation, kept by `x-amzn-RateLimit-Limit` and by 429s.
+
+    Amazon counts arrivals, we count departures. Were our bucket as large as Amazon's, a full burst whose calls arrive
+    closer together than they left, by J seconds, would break the limit by `rate * J`. So that much is kept back from
+    the burst, for J of half a second. The rate is taken half a percent low for clocks that differ. Calls that left a
+    bucket which started empty then never exceed Amazon's, wherever its own windows begin.
+    """
+
+    ARRIVAL_JITTER = 0.5
+    RATE_MARGIN = 0.995
+    FULFILLMENT = (
+        "createFulfillmentReturn",
+        "getFulfillmentOrder",
+        "listAllFulfillmentOrders",
+        "listReturnReasonCodes",
+        "getPackageTrackingDetails",
+    )
+    SHIPPING = (
+        "getRates",
+        "purchaseShipment",
+        "getShipmentDocuments",
+        "cancelShipment",
+        "getTracking",
+        "getCarrierAccountFormInputs",
+    )
+
+    def __init__(
+        self, clock: Clock, limits: Mapping[str, tuple[float, float]], *, jitter: Jitter = random.random
+    ) -> None:
+        """Take (rate per second, burst) of the operations for which it is not the published one."""
+        self.clock = clock
+        published = dict.fromkeys(self.FULFILLMENT, (2.0, 30.0)) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
+        self._limits = published | dict(limits)
+        # Made now, not at the first call: they fill while nobody needs them.
+        self._buckets = {
+            operation: TokenBucket(clock, *self._within(*limit), jitter=jitter)
+            for operation, limit in self._limits.items()
+        }
+
+    async def acquire(self, operation: str, lane: Lane) -> None:
+        """Wait for a turn."""
+        await self._buckets[operation].acquire(lane)
+
+    def observe(self, operation: str, headers: Mapping[str, str]) -> None:
+        """Take over the rate that Amazon says it applies, lower or higher; what cannot be one is ignored."""
+        rate = _positive(headers.get("x-amzn-RateLimit-Limit"))
+        if rate is not None:
+            self._buckets[operation].set_rate(*self._within(rate, self._limits[operation][1]))
+
+    def throttled(self, operation: str, retry_after: float | None) -> None:
+        """Hold back all callers of the operation after a 429."""
+        self._buckets[operation].pause(retry_after or 0.0)
+
+    def close(self) -> None:
+        """Give no more turns: whoever waits, or comes, gets Transient."""
+        for bucket in self._buckets.values():
+            bucket.close()
+
+    def levels(self) -> dict[str, float]:
+        """Return how many calls of each operation could go at once."""
+        return {operation: bucket.level() for operation, bucket in self._buckets.items()}
+
+    def _within(self, rate: float, burst: float) -> tuple[float, float]:
+        return rate * self.RATE_MARGIN, max(1.0, burst - rate * self.ARRIVAL_JITTER)
+
+
+def _positive(value: str | None) -> float | None:
+    """Read a rate between one call in a quarter of an hour and 1000 a second; anything else is not one."""
+    try:
+        rate = float(value or "")
+    except ValueError:
+        return None
+    return rate if 0.001 <= rate <= 1000 else None

@@ -1,0 +1,1 @@
+"""Amazon's bytes to our values, and back. No I/O."""

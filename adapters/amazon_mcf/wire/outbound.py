@@ -1,0 +1,267 @@
+"""Fulfillment Outbound 2020-07-01: bytes to values and back. PURE.
+
+A shopper's address (`destinationAddress`) is in the answers and is never read.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import quote
+
+from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, LONGEST_MESSAGE, read
+from adapters.amazon_mcf.wire.reading import Node
+from adapters.vendor_calls.json import printable
+from daemon.domain.naming import OWN_ITEM
+from daemon.domain.orders import (
+    CreateAnswer,
+    FulfillmentOrder,
+    InvalidItem,
+    OrderItem,
+    PostalAddress,
+    ReturnAuthorization,
+    ReturnItem,
+    Shipment,
+    ShippedItem,
+)
+from daemon.domain.returns import ReturnUnit
+from daemon.errors import ContractBroken
+from daemon.ports.vendors import OrderHead, OrderPage
+
+T = TypeVar("T")
+
+BASE = "/fba/outbound/2020-07-01"
+GET_ORDER = "getFulfillmentOrder"
+LIST_ORDERS = "listAllFulfillmentOrders"
+LIST_REASONS = "listReturnReasonCodes"
+CREATE_RETURN = "createFulfillmentReturn"
+
+PROCESSED = {"new": False, "processed": True}
+CONDITIONS = {
+    word.casefold(): word for word in ("Sellable", "Defective", "CustomerDamaged", "CarrierDamaged", "FulfillerDamaged")
+}
+
+
+def encode_id(text: str) -> str:
+    """Percent-encode a path segment or a query value, once and wholly."""
+    return quote(text, safe="")
+
+
+def order_path(order_id: str) -> str:
+    """Return the path of one fulfillment order."""
+    return f"{BASE}/fulfillmentOrders/{encode_id(order_id)}"
+
+
+def create_return_path(order_id: str) -> str:
+    """Return the path that takes new return items."""
+    return f"{order_path(order_id)}/return"
+
+
+def orders_path(since: float, next_token: str) -> str:
+    """Return the path of a page of orders changed since (Unix seconds); later pages are named by the token alone."""
+    if next_token:
+        return f"{BASE}/fulfillmentOrders?nextToken={encode_id(next_token)}"
+    start = datetime.fromtimestamp(int(max(since, 0.0)), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{BASE}/fulfillmentOrders?queryStartDate={encode_id(start)}"
+
+
+def reasons_path(sku: str, marketplace_id: str) -> str:
+    """Return the path of the return reasons of a SKU."""
+    return f"{BASE}/returnReasonCodes?sellerSku={encode_id(sku)}&marketplaceId={encode_id(marketplace_id)}"
+
+
+def encode_create(units: Sequence[ReturnUnit]) -> bytes:
+    """Write the body of createFulfillmentReturn: one item per unit, and no comment, for those are people's words."""
+    items = [
+        {
+            "sellerReturnItemId": unit.return_item_id,
+            "sellerFulfillmentOrderItemId": unit.order_item_id,
+            "amazonShipmentId": unit.shipment_id,
+            "returnReasonCode": unit.reason_code,
+        }
+        for unit in units
+    ]
+    return json.dumps({"items": items}).encode()
+
+
+def decode_order(status: int, body: bytes) -> FulfillmentOrder | None:
+    """Read one order; None when Amazon says that it knows no such order."""
+    answer = read(GET_ORDER, status, body)
+    if answer.unknown:
+        return None
+    payload = answer.accept()
+    head = payload.child("fulfillmentOrder")
+    items = _readable(_listed_item, payload.children("returnItems"), _is_ours)
+    return FulfillmentOrder(
+        order_id=head.text("sellerFulfillmentOrderId"),
+        displayable_order_id=head.optional_text("displayableOrderId") or "",
+        status=head.text("fulfillmentOrderStatus"),
+        items=tuple(_order_item(node) for node in payload.children("fulfillmentOrderItems")),
+        shipments=_readable(_shipment, payload.children("fulfillmentShipments"), _has_left),
+        return_items=items,
+        authorizations=_readable(_authorization, payload.children("returnAuthorizations"), _named_by(items)),
+    )
+
+
+def decode_created(status: int, body: bytes) -> CreateAnswer:
+    """Read what became of each unit; any of the three lists may be absent."""
+    payload = read(CREATE_RETURN, status, body).accept()
+    return CreateAnswer(
+        return_items=tuple(_return_item(node) for node in payload.children("returnItems")),
+        invalid_items=tuple(_invalid_item(node) for node in payload.children("invalidReturnItems")),
+        authorizations=tuple(_authorization(node) for node in payload.children("returnAuthorizations")),
+    )
+
+
+def decode_reasons(status: int, body: bytes) -> tuple[str, ...]:
+    """Read the codes, in Amazon's order."""
+    payload = read(LIST_REASONS, status, body).accept()
+    return tuple(node.text("returnReasonCode") for node in payload.children("reasonCodeDetails"))
+
+
+def decode_page(status: int, body: bytes) -> OrderPage:
+    """Read one page of order heads; on the last one Amazon leaves the token out or sends an empty one.
+
+    One that cannot be read must not hide the others, nor all pages behind it.
+    """
+    payload = read(LIST_ORDERS, status, body).accept()
+    rows = payload.children("fulfillmentOrders")
+    heads = _readable(_head, rows, lambda _: False)
+    if rows and not heads:
+        raise payload.broken("fulfillmentOrders", "holds no order that can be read")
+    return OrderPage(heads=heads, next_token=payload.optional_text("nextToken") or "")
+
+
+def _head(node: Node) -> OrderHead:
+    return OrderHead(
+        order_id=node.text("sellerFulfillmentOrderId"),
+        displayable_order_id=node.optional_text("displayableOrderId") or "",
+    )
+
+
+def _readable(decode: Callable[[Node], T], nodes: Sequence[Node], needed: Callable[[Node], bool]) -> tuple[T, ...]:
+    """Read the rows; one that is not needed, and cannot be read, must not make the whole order unreadable."""
+    rows = []
+    for node in nodes:
+        try:
+            rows.append(decode(node))
+        except ContractBroken:
+            if needed(node):
+                raise
+    return tuple(rows)
+
+
+def _has_left(shipment: Node) -> bool:
+    """A shipment that is being prepared, or was cancelled, may lack its id and its items."""
+    word = shipment.members.get("fulfillmentShipmentStatus")
+    return not isinstance(word, str) or word.strip().casefold() == "shipped"
+
+
+def _is_ours(item: Node) -> bool:
+    name = item.members.get("sellerReturnItemId")
+    return isinstance(name, str) and name.startswith(OWN_ITEM)
+
+
+def _listed_item(node: Node) -> ReturnItem:
+    """Read a unit of anybody's. Others may return units of the order, too, by hand for example: only that counts."""
+    if _is_ours(node):
+        return _return_item(node)
+    return ReturnItem(
+        return_item_id=node.optional_text("sellerReturnItemId") or "",
+        order_item_id=node.text("sellerFulfillmentOrderItemId"),
+        shipment_id=node.text("amazonShipmentId"),
+        processed=PROCESSED.get((node.optional_text("status") or "").strip().casefold(), False),
+    )
+
+
+def _named_by(items: Sequence[ReturnItem]) -> Callable[[Node], bool]:
+    ours = {item.authorization_id for item in items if item.return_item_id.startswith(OWN_ITEM)}
+    return lambda authorization: authorization.members.get("returnAuthorizationId") in ours
+
+
+def _order_item(node: Node) -> OrderItem:
+    return OrderItem(
+        item_id=node.text("sellerFulfillmentOrderItemId"), sku=node.text("sellerSku"), quantity=node.count("quantity")
+    )
+
+
+def _shipment(node: Node) -> Shipment:
+    return Shipment(
+        shipment_id=node.text("amazonShipmentId"),
+        shipped=node.text("fulfillmentShipmentStatus").strip().casefold() == "shipped",
+        shipped_at=node.optional_time("shippingDate"),
+        items=tuple(
+            ShippedItem(
+                item_id=item.text("sellerFulfillmentOrderItemId"),
+                sku=item.text("sellerSku"),
+                quantity=item.count("quantity"),
+            )
+            for item in node.children("fulfillmentShipmentItem")
+        ),
+    )
+
+
+def _return_item(node: Node) -> ReturnItem:
+    """Read one unit; a status that is neither New nor Processed is not guessed at."""
+    processed = PROCESSED.get(node.text("status").strip().casefold())
+    if processed is None:
+        raise node.broken("status", "is neither New nor Processed")
+    return ReturnItem(
+        return_item_id=node.text("sellerReturnItemId"),
+        order_item_id=node.text("sellerFulfillmentOrderItemId"),
+        shipment_id=node.text("amazonShipmentId"),
+        processed=processed,
+        changed_at=node.optional_time("statusChangedDate"),
+        authorization_id=node.optional_text("returnAuthorizationId"),
+        condition=_condition(node.optional_text("returnReceivedCondition")),
+        reason=node.optional_text("amazonReturnReasonCode"),
+        center=node.optional_text("fulfillmentCenterId"),
+    )
+
+
+def _condition(word: str | None) -> str | None:
+    """Spell a condition as the model does, however Amazon spelled it; an unknown one stays as it is."""
+    return None if word is None else CONDITIONS.get(word.strip().casefold(), word)
+
+
+def _invalid_item(node: Node) -> InvalidItem:
+    reason = node.child("invalidItemReason")
+    return InvalidItem(
+        return_item_id=node.text("sellerReturnItemId"),
+        code=printable(reason.text("invalidItemReasonCode"), LONGEST_CODE),
+        description=printable(reason.optional_text("description") or "", LONGEST_MESSAGE),
+    )
+
+
+def _authorization(node: Node) -> ReturnAuthorization:
+    address = node.optional_child("returnToAddress")
+    return ReturnAuthorization(
+        authorization_id=node.text("returnAuthorizationId"),
+        rma_id=node.text("amazonRmaId"),
+        page_url=_page_url(node),
+        center=node.optional_text("fulfillmentCenterId") or "",
+        ship_to=_address(address) if address else None,
+    )
+
+
+def _page_url(node: Node) -> str:
+    """Read the page that shoppers are sent to, which must be one for a browser."""
+    url = node.text("rmaPageURL").strip()
+    if not re.match(r"https?://[!-~]+$", url):
+        raise node.broken("rmaPageURL", "is not a web address")
+    return url
+
+
+def _address(node: Node) -> PostalAddress:
+    return PostalAddress(
+        name=node.text("name"),
+        line1=node.text("addressLine1"),
+        line2=node.optional_text("addressLine2") or "",
+        line3=node.optional_text("addressLine3") or "",
+        city=node.optional_text("city") or "",
+        region=node.optional_text("stateOrRegion") or "",
+        postal_code=node.optional_text("postalCode") or "",
+        country_code=node.optional_text("countryCode") or "",
+        phone=node.optional_text("phone") or "",
+    )

@@ -1,0 +1,231 @@
+"""Amazon Shipping v2, as far as a return label needs it: bytes to values and back. PURE.
+
+That `RETURNS` with channel `EXTERNAL` is sold from a shopper to a fulfillment center is documented nowhere.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections import Counter
+from collections.abc import Collection
+
+from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, read
+from adapters.amazon_mcf.wire.outbound import encode_id
+from adapters.amazon_mcf.wire.reading import Node
+from adapters.amazon_mcf.wire.shipment import (
+    IDEMPOTENCY_CONFLICT,
+    LABEL,
+    OTHER_CURRENCY,
+    PARCEL_SIZE,
+    DocumentChoice,
+    DocumentOffer,
+    PrintOption,
+    Quote,
+    Rate,
+)
+from adapters.vendor_calls.json import printable
+from daemon.domain.orders import PostalAddress
+from daemon.domain.postage import BoughtPostage, OfferExpired, PostageOrder
+from daemon.errors import Refused
+
+BASE = "/shipping/v2"
+RATES_PATH = f"{BASE}/shipments/rates"
+PURCHASE_PATH = f"{BASE}/shipments"
+INPUTS_PATH = f"{BASE}/carrierAccountFormInputs"  # holds nothing of ours: a known-good call
+GET_RATES = "getRates"
+PURCHASE = "purchaseShipment"
+GET_DOCUMENTS = "getShipmentDocuments"
+CANCEL = "cancelShipment"
+LIST_INPUTS = "getCarrierAccountFormInputs"
+
+SAYS_EXPIRED = re.compile(r"token(has|is|was)?(already)?expired|expired(request)?token")
+SAYS_CONFLICT = re.compile(r"idempoten")
+SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
+
+CURRENCY = "USD"  # the portal is told every charge in it
+NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
+
+
+def documents_path(shipment_id: str, reference: str, label_format: str) -> str:
+    """Return the path of a parcel's documents."""
+    query = f"packageClientReferenceId={encode_id(reference)}&format={encode_id(label_format)}"
+    return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/documents?{query}"
+
+
+def cancel_path(shipment_id: str) -> str:
+    """Return the path that cancels a shipment."""
+    return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/cancel"
+
+
+def encode_rates(order: PostageOrder) -> bytes:
+    """Write the body of getRates, with addresses cut to Amazon's limits. Raises Refused for a parcel without a size."""
+    body = {
+        "shipmentType": "RETURNS",
+        "channelDetails": {"channelType": "EXTERNAL"},
+        "shipFrom": _address(order.ship_from),
+        "shipTo": _address(order.ship_to) | {"companyName": f"RMA {order.rma_id}"},
+        "packages": [_package(order)],
+    }
+    return json.dumps(body).encode()
+
+
+def decode_quote(status: int, body: bytes, service_id: str, private: Collection[str]) -> Quote:
+    """Read the offer of a service. `private` are the shopper's texts that were sent; a refusal is told without them."""
+    payload = read(GET_RATES, status, body).accept(private)
+    rates = {node.text("serviceId"): node for node in reversed(payload.children("rates"))}
+    return Quote(
+        request_token=payload.text("requestToken"),
+        rate=_rate(rates[service_id]) if service_id in rates else None,
+        offered=tuple(reversed(rates)),
+    )
+
+
+def private_texts(order: PostageOrder) -> tuple[str, ...]:
+    """Return the texts of an order that say who the shopper is and where they live."""
+    shopper = order.ship_from
+    lines = (shopper.name, shopper.line1, shopper.line2, shopper.line3)
+    return (*lines, shopper.city, shopper.postal_code, shopper.phone)
+
+
+def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice) -> bytes:
+    """Write the body of purchaseShipment: the same bytes for the same choice, so that a repeat is a repeat."""
+    specification: dict[str, object] = {
+        "format": document.format,
+        "size": {"width": document.width, "length": document.length, "unit": document.unit},
+        "needFileJoining": document.joined,
+        "requestedDocumentTypes": list(document.kinds),
+    }
+    if document.dpi is not None:
+        specification["dpi"] = document.dpi
+    if document.layout is not None:
+        specification["pageLayout"] = document.layout
+    body = {"requestToken": request_token, "rateId": rate_id, "requestedDocumentSpecification": specification}
+    return json.dumps(body, sort_keys=True).encode()
+
+
+def decode_purchase(status: int, body: bytes) -> BoughtPostage | OfferExpired:
+    """Read what was bought. Amazon's words for a token that came too late, or a key used before, are not documented."""
+    answer = read(PURCHASE, status, body)
+    if answer.failed and answer.said(SAYS_EXPIRED):
+        return OfferExpired()
+    if answer.failed and (answer.status == 409 or answer.said(SAYS_CONFLICT)):
+        raise Refused(IDEMPOTENCY_CONFLICT, answer.words())
+    payload = answer.accept()
+    return _bought(payload, payload.children("packageDocumentDetails"))
+
+
+def decode_documents(status: int, body: bytes) -> BoughtPostage:
+    """Read the documents of a bought shipment."""
+    payload = read(GET_DOCUMENTS, status, body).accept()
+    detail = payload.optional_child("packageDocumentDetail")
+    return _bought(payload, (detail,) if detail else ())
+
+
+def decode_cancelled(status: int, body: bytes) -> None:
+    """Read the answer to a cancellation: nothing, or an object that may be quite empty, or that it was done before."""
+    if status < 300 and not body.strip():
+        return
+    answer = read(CANCEL, status, body)
+    if answer.failed and not answer.said(SAYS_CANCELLED):
+        raise answer.failure()
+
+
+def _package(order: PostageOrder) -> dict[str, object]:
+    """Write the one parcel; its units share its weight."""
+    size = order.size
+    length, width, height, weight = size.length_in, size.width_in, size.height_in, size.weight_g
+    if length is None or width is None or height is None or weight is None:
+        raise Refused(PARCEL_SIZE, "the parcel has no size; amazon.shipping.default_parcel gives one")
+    return {
+        "packageClientReferenceId": order.reference,
+        "dimensions": {"length": length, "width": width, "height": height, "unit": "INCH"},
+        "weight": _grams(weight),
+        "insuredValue": {"value": order.value_cents / 100, "unit": CURRENCY},
+        "items": [
+            {"quantity": count, "itemIdentifier": sku, "weight": _grams(weight / len(order.skus))}
+            for sku, count in Counter(order.skus).items()
+        ],
+    }
+
+
+def _grams(weight: float) -> dict[str, object]:
+    return {"value": weight, "unit": "GRAM"}
+
+
+def _address(place: PostalAddress) -> dict[str, str]:
+    """Write an address; optional members must not be empty, and a sender must have a name."""
+    optional = {
+        "addressLine2": _cut(place.line2, LINE_LIMIT),
+        "addressLine3": _cut(place.line3, LINE_LIMIT),
+        "phoneNumber": _cut(place.phone, PHONE_LIMIT),
+    }
+    required = {
+        "name": _cut(place.name, NAME_LIMIT) or "Customer",
+        "addressLine1": _cut(place.line1, LINE_LIMIT),
+        "city": place.city,
+        "stateOrRegion": place.region,
+        "postalCode": place.postal_code,
+        "countryCode": place.country_code,
+    }
+    return required | {name: text for name, text in optional.items() if text}
+
+
+def _cut(text: str, limit: int) -> str:
+    return " ".join(text.split())[:limit].rstrip()
+
+
+def _rate(node: Node) -> Rate:
+    charge = node.child("totalCharge")
+    if (unit := charge.text("unit")) != CURRENCY:
+        raise Refused(OTHER_CURRENCY, f"the service charges in {printable(unit, LONGEST_CODE)}, not in {CURRENCY}")
+    return Rate(
+        rate_id=node.text("rateId"),
+        carrier_id=node.text("carrierId"),
+        carrier_name=node.optional_text("carrierName") or "",
+        charge_cents=charge.cents("value"),
+        documents=tuple(_offer(offer) for offer in node.children("supportedDocumentSpecifications")),
+        requires_additional_inputs=node.flag("requiresAdditionalInputs"),
+    )
+
+
+def _offer(node: Node) -> DocumentOffer:
+    size = node.child("size")
+    return DocumentOffer(
+        format=node.text("format"),
+        width=float(size.number("width")),
+        length=float(size.number("length")),
+        unit=size.text("unit"),
+        options=tuple(_option(option) for option in node.children("printOptions")),
+    )
+
+
+def _option(node: Node) -> PrintOption:
+    details = node.children("supportedDocumentDetails")
+    return PrintOption(
+        dpis=tuple(d for d in node.values("supportedDPIs") if isinstance(d, int) and not isinstance(d, bool)),
+        layouts=tuple(v for v in node.values("supportedPageLayouts") if isinstance(v, str)),
+        joining=tuple(v for v in node.values("supportedFileJoiningOptions") if isinstance(v, bool)),
+        kinds=tuple(detail.text("name") for detail in details),
+        mandatory=tuple(detail.text("name") for detail in details if detail.flag("isMandatory")),
+    )
+
+
+def _bought(payload: Node, parcels: tuple[Node, ...]) -> BoughtPostage:
+    """Read a purchase; documents that are not made yet are missing, or empty."""
+    tracking_ids = (parcel.optional_text("trackingId") for parcel in parcels)
+    documents = (node for parcel in parcels for node in parcel.children("packageDocuments"))
+    label = next((d for d in documents if d.optional_text("type") == LABEL and d.optional_text("contents")), None)
+    return BoughtPostage(
+        shipment_id=payload.text("shipmentId"),
+        tracking_id=next(filter(None, tracking_ids), ""),
+        document=_content(label) if label else None,
+    )
+
+
+def _content(document: Node) -> bytes:
+    contents = "".join(document.text("contents").split())
+    try:
+        return base64.b64decode(contents, validate=True)
+    except (binascii.Error, ValueError):
+        raise document.broken("contents", "is not base64") from None

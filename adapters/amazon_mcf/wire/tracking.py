@@ -1,0 +1,59 @@
+"""Amazon Shipping v2, getTracking: where a parcel is. PURE."""
+
+from adapters.amazon_mcf.wire.envelope import read
+from adapters.amazon_mcf.wire.outbound import encode_id
+from adapters.amazon_mcf.wire.reading import Node
+from daemon.domain.postage import Tracking
+from daemon.domain.returns import Transit
+
+GET_TRACKING = "getTracking"
+
+# Amazon's words in lower case; None is a word that says nothing which the portal has a status for.
+TRANSIT = {
+    "pretransit": Transit.PRE_TRANSIT,
+    "intransit": Transit.IN_TRANSIT,
+    "outfordelivery": Transit.OUT_FOR_DELIVERY,
+    "deliveryattempted": Transit.OUT_FOR_DELIVERY,
+    "delivered": Transit.DELIVERED,
+    "awaitingcustomerpickup": None,
+    "lost": None,
+    "pickupcancelled": None,
+    "rejected": None,
+    "undeliverable": None,
+}
+
+# Events that happen without anybody having the parcel in hand. An event we do not know counts as a scan, so that a
+# label is rather kept than voided, and a parcel rather waited for than called missing.
+NO_SCAN = frozenset(
+    {"readyforreceive", "pickupcancelled", "lost", "returninitiated", "recipientrequestedalternatedeliverytiming"}
+)
+
+
+def tracking_path(tracking_id: str, carrier_id: str) -> str:
+    """Return the path of a parcel's tracking; `carrier_id` is the rate's."""
+    return f"/shipping/v2/tracking?trackingId={encode_id(tracking_id)}&carrierId={encode_id(carrier_id)}"
+
+
+def decode_tracking(status: int, body: bytes) -> Tracking:
+    """Read where a parcel is; nothing when Amazon knows of none. How it says so is documented nowhere."""
+    answer = read(GET_TRACKING, status, body)
+    if answer.unknown:
+        return Tracking()
+    payload = answer.accept()
+    summary = payload.optional_child("summary")
+    word = (summary.optional_text("status") if summary else None) or ""
+    folded = word.strip().casefold()
+    transit = TRANSIT.get(folded)
+    events = tuple(_event(node) for node in payload.children("eventHistory"))
+    delivered_at = max((at for code, at in events if code == "delivered"), default=None)
+    return Tracking(
+        known=not word or folded in TRANSIT,
+        transit=transit,
+        lost=folded == "lost",
+        scanned_at=max((at for code, at in events if code not in NO_SCAN), default=None),
+        delivered_at=delivered_at if transit is Transit.DELIVERED else None,
+    )
+
+
+def _event(node: Node) -> tuple[str, float]:
+    return node.text("eventCode").strip().casefold(), node.time("eventTime")

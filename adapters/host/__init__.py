@@ -1,0 +1,1 @@
+"""The machine: its clock, its service manager, its keys, its counters."""

@@ -1,0 +1,1 @@
+"""The listeners: what Loop, shoppers and operators reach."""

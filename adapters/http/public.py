@@ -1,0 +1,300 @@
+"""The listener that the internet reaches: webhooks of Loop, labels for shoppers, and what `extra_routes` adds.
+
+A webhook is answered 200 only after the receiver returned, so after its commit; a sender that goes away meanwhile has
+delivered it all the same. Nobody learns more than a status: no versions, no reasons, no tracebacks.
+"""
+
+import asyncio
+import math
+import re
+from collections.abc import Awaitable, Callable, Container, Iterable
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from adapters.http.guard import GuardedServer
+from daemon.errors import BadSignature, Encoded, StoreUnavailable, TooLarge, Transient, WebhookRejected
+from daemon.ports.host import Clock
+
+log = structlog.get_logger(__name__)
+
+_RETRY_AFTER = 60.0
+_GONE = "This label is no longer kept here; please ask the shop that you bought from.\n"
+_DISCREET = {
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class WebhookReceiver(Protocol):
+    """Judges a delivery and keeps it."""
+
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
+        """Return once the delivery is durable, with a word for the metric; `shop` is one of the listener's.
+
+        Raises WebhookRejected for what is not Loop's, StoreUnavailable, or Transient while the shop has no secret.
+        """
+
+
+class HostedLabels(Protocol):
+    """The labels that shoppers can fetch."""
+
+    async def open(self, token: str) -> bytes | None:
+        """Read a label's PDF: b"" when its retention is over, None when there never was one."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One more thing that the listener answers, at exactly this path."""
+
+    method: str
+    path: str
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """Answers deliveries. `on_webhook(shop, outcome, seconds)` hears of each one.
+
+    Outcomes: what the receiver said, the kind of a WebhookRejected, `unknown_shop` (with shop ""), `incomplete`,
+    `unavailable`, `failed`.
+    """
+
+    receiver: WebhookReceiver
+    shops: Container[str]
+    clock: Clock
+    max_body: int
+    on_webhook: Callable[[str, str, float], None]
+
+    async def post(self, request: web.BaseRequest, shop: str) -> web.Response:
+        """Answer one delivery."""
+        began = self.clock.monotonic()
+        known = shop in self.shops
+        outcome, answer = await self._take(request, shop) if known else ("unknown_shop", say(404))
+        self.on_webhook(shop if known else "", outcome, self.clock.monotonic() - began)
+        return answer
+
+    async def _take(self, request: web.BaseRequest, shop: str) -> tuple[str, web.Response]:
+        try:
+            signature = self._signature(request)
+            body = await self._body(request)
+        except WebhookRejected as rejection:
+            return rejection.kind, say(rejection.status)
+        except (ConnectionError, web.RequestPayloadError):
+            return "incomplete", say(400)
+        return await self._receive(shop, signature, body)
+
+    async def _receive(self, shop: str, signature: str | None, body: bytes) -> tuple[str, web.Response]:
+        try:
+            outcome = await self.receiver.receive(shop, signature, body)
+        except WebhookRejected as rejection:
+            return rejection.kind, say(rejection.status)
+        except StoreUnavailable as error:
+            log.warning("webhook.unavailable", shop=shop, reason=str(error))
+            return "unavailable", say(503)
+        except Transient as error:
+            return "unavailable", say(503, retry_after=error.retry_after)
+        except Exception:
+            # Never a 4xx for a fault of ours: Loop does not deliver again after one.
+            log.exception("webhook.failed", shop=shop)
+            return "failed", say(503)
+        return outcome, say(200)
+
+    def _signature(self, request: web.BaseRequest) -> str | None:
+        """Judge by the headers alone, before a byte of the body is read."""
+        if (request.content_length or 0) > self.max_body:
+            raise TooLarge
+        if "Content-Encoding" in request.headers:
+            raise Encoded
+        signatures = request.headers.getall("X-Loop-Signature", [])
+        if len(signatures) > 1 or not all(signature.isascii() for signature in signatures):
+            raise BadSignature
+        return signatures[0] if signatures else None
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = bytearray()
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > self.max_body:
+                raise TooLarge
+        return bytes(body)
+
+
+class MissBudget:
+    """How many labels that do not exist may be asked for: `burst` at once, then `rate` a second.
+
+    Everybody shares it, because the peer is usually the proxy in front of us.
+    """
+
+    def __init__(self, clock: Clock, *, rate: float = 1.0, burst: int = 60) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._burst = burst
+        self._left = float(burst)
+        self._at = clock.monotonic()
+
+    def spend(self) -> bool:
+        """Spend one miss; False when none is left."""
+        now = self._clock.monotonic()
+        self._left = min(float(self._burst), self._left + (now - self._at) * self._rate)
+        self._at = now
+        granted = self._left >= 1
+        self._left -= granted
+        return granted
+
+
+@dataclass
+class LabelPages:
+    """Answers shoppers. `on_label(outcome)`: `served`, `gone`, `missing`, `limited`, `unavailable`.
+
+    A label that exists is served, however often others guess; but only `max_lookups` are looked up at once, so that
+    guessing occupies neither the store nor every connection.
+    """
+
+    labels: HostedLabels
+    misses: MissBudget
+    max_lookups: int
+    on_label: Callable[[str], None]
+    lookups: int = 0
+
+    async def get(self, _request: web.BaseRequest, token: str) -> web.Response:
+        """Answer with one label."""
+        outcome, answer = await self._find(token)
+        self.on_label(outcome)
+        return answer
+
+    async def _find(self, token: str) -> tuple[str, web.Response]:
+        if self.lookups >= self.max_lookups:
+            return "limited", say(429, retry_after=1.0)
+        self.lookups += 1
+        try:
+            pdf = await self.labels.open(token)
+        except StoreUnavailable as error:
+            log.warning("label.unavailable", reason=str(error))
+            return "unavailable", say(503)
+        finally:
+            self.lookups -= 1
+        if pdf:
+            return "served", _pdf(pdf)
+        if pdf is not None:
+            return "gone", say(410, _GONE)
+        return ("missing", say(404)) if self.misses.spend() else ("limited", say(429, retry_after=_RETRY_AFTER))
+
+
+class PublicListener:
+    """The listener itself: one socket, behind GuardedServer. Durations are seconds, `max_body` is bytes.
+
+    `shops` are the names in the webhook paths. A handler among `extra_routes` gets undecoded requests and may raise
+    aiohttp's HTTPException; any other exception is answered 503. Nothing is cached, referred or indexed.
+    """
+
+    def __init__(
+        self,
+        *,
+        receiver: WebhookReceiver,
+        labels: HostedLabels,
+        shops: Container[str],
+        clock: Clock,
+        max_body: int = 1024 * 1024,
+        request_deadline: float = 10.0,
+        keepalive_timeout: float = 75.0,
+        max_connections: int = 1024,
+        max_lookups: int = 32,
+        misses: MissBudget | None = None,
+        extra_routes: Iterable[Route] = (),
+        on_webhook: Callable[[str, str, float], None] = lambda _shop, _outcome, _seconds: None,
+        on_label: Callable[[str], None] = lambda _outcome: None,
+        on_turned_away: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        self._clock = clock
+        webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook)
+        pages = LabelPages(labels, misses or MissBudget(clock), max_lookups, on_label)
+        self._paths: list[tuple[re.Pattern[str], dict[str, Callable[..., Awaitable[web.StreamResponse]]]]] = [
+            (re.compile(r"/webhooks/loop/(?P<shop>[^/]{1,100})"), {"POST": webhooks.post}),
+            (re.compile(r"/labels/(?P<token>[A-Za-z0-9_-]{43})\.pdf"), {"GET": pages.get, "HEAD": pages.get}),
+            (re.compile(r"/robots\.txt"), {"GET": _robots, "HEAD": _robots}),
+            *((re.compile(re.escape(route.path)), {route.method: route.handler}) for route in extra_routes),
+        ]
+        self._make_server = partial(
+            GuardedServer,
+            self._answer,
+            request_deadline=request_deadline,
+            keepalive_timeout=keepalive_timeout,
+            max_connections=max_connections,
+            on_turned_away=on_turned_away,
+        )
+        self._server: GuardedServer | None = None
+        self._socket: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Bind and listen; port 0 takes a free one. Raises OSError."""
+        self._server = self._make_server()
+        self._socket = await asyncio.get_running_loop().create_server(self._server, host, port, backlog=1024)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        if self._socket is None:
+            raise RuntimeError("not started")
+        return int(self._socket.sockets[0].getsockname()[1])
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Accept nobody new, let requests in hand finish for `drain_seconds`, cut the rest off."""
+        if self._socket is None or self._server is None:
+            return
+        self._socket.close()
+        late = await self._server.drain(self._clock, drain_seconds)
+        self._socket = self._server = None
+        log.info("listener.stopped", listener="public", cut_off=late)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            answer = await self._dispatch(request)
+        except web.HTTPException:
+            raise
+        except Exception:
+            log.exception("request.failed")
+            answer = say(503)
+        answer.headers.update(_DISCREET)
+        if not request.content.is_eof():  # nobody waits for the rest of a body that is not wanted
+            answer.force_close()
+        return answer
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        allowed: list[str] = []
+        for path, methods in self._paths:
+            if found := path.fullmatch(request.path):
+                if handler := methods.get(request.method):
+                    return await handler(request, **found.groupdict())
+                allowed += methods
+        if not allowed:
+            return say(404)
+        answer = say(405)
+        answer.headers["Allow"] = ", ".join(allowed)
+        return answer
+
+
+def say(status: int, text: str | None = None, *, retry_after: float | None = None) -> web.Response:
+    """Answer in as few words as the status needs; `retry_after` is in seconds, a minute if the fault is ours."""
+    answer = web.Response(status=status, text=text or f"{HTTPStatus(status).phrase.lower()}\n")
+    wait = _RETRY_AFTER if retry_after is None and status == 503 else retry_after
+    if wait is not None:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(wait)))
+    return answer
+
+
+async def _robots(_request: web.BaseRequest) -> web.Response:
+    return say(200, "User-agent: *\nDisallow: /\n")
+
+
+def _pdf(document: bytes) -> web.Response:
+    headers = {"Content-Disposition": 'inline; filename="return-label.pdf"'}
+    return web.Response(body=document, content_type="application/pdf", headers=headers)

@@ -1,0 +1,1 @@
+"""Loop's bytes to our values, and back. No I/O."""

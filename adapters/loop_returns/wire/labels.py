@@ -1,0 +1,155 @@
+"""Label requests and labels, as Loop's API answers. Pure.
+
+Takes JSON that `wire_errors.answer` let through; raises ContractBroken naming the field that cannot be read.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import unquote
+
+from pydantic import PlainValidator
+
+from adapters.loop_returns.wire.values import (
+    Id,
+    Maybe,
+    Measure,
+    OptionalRows,
+    Payload,
+    Text,
+    read,
+    read_hints,
+    require_same,
+    rows_of,
+    to_text,
+)
+from daemon.domain.orders import PostalAddress
+from daemon.domain.portal import ParcelSize, PortalLabelRequest, RequestStatus
+from daemon.errors import ContractBroken
+from daemon.ports.vendors import IssuedRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestPage:
+    """One page of the list of label requests; `size` counts the rows that came, read or not."""
+
+    requests: Sequence[IssuedRequest]
+    size: int
+
+
+def read_label_request(value: object, asked: str) -> PortalLabelRequest:
+    """Read `GET /label-requests/{id}`; it must be the one that was asked for."""
+    what = "Loop label request"
+    found = read(_LabelRequest, value, what)
+    require_same(found.id, asked, what)
+    origin = found.addresses.origin if found.addresses else None
+    return PortalLabelRequest(
+        request_id=found.id,
+        return_id=found.return_id,
+        status=found.status,
+        skus=tuple(product.sku for product in found.products),
+        errors=found.errors,
+        origin_country=_country(origin) if origin else "",
+        origin=_place(origin) if origin else None,
+        parcel=_parcel(found.parcel) if found.parcel else ParcelSize(),
+    )
+
+
+def read_request_page(value: object) -> RequestPage:
+    """Read one page of `GET /label-requests?status=issued`."""
+    what = "Loop label requests"
+    rows = rows_of(value, "data", what)
+    found = read_hints(_RequestRow, rows, what)
+    requests = [IssuedRequest(request_id=row.id, return_id=row.return_id) for row in found]
+    return RequestPage(requests=requests, size=len(rows))
+
+
+def read_label_id(value: object, location: str | None) -> str:
+    """Read the id of a label just made: from the answer, or else from its Location."""
+    given = value.get("id") if isinstance(value, dict) else None
+    if given is None:
+        match = re.search(r"/labels/([^/?#]+)/?(?:[?#]|$)", location or "")
+        given = unquote(match[1]) if match else None
+    if given is None:
+        raise ContractBroken("Loop label: id is missing")
+    return read(_Label, {"id": given}, "Loop label").id
+
+
+def _country(address: "_Address") -> str:
+    return address.country_code.strip().upper()
+
+
+def _place(address: "_Address") -> PostalAddress:
+    country = _country(address)
+    code = address.postal_code.strip()
+    return PostalAddress(
+        name=address.name,
+        line1=address.address1,
+        line2=address.address2,
+        city=address.city,
+        region=address.region,
+        postal_code=code.zfill(5) if country == "US" and code.isdigit() else code,  # a number has lost its zeros
+        country_code=country,
+    )
+
+
+def _parcel(parcel: "_Parcel") -> ParcelSize:
+    return ParcelSize(length_in=parcel.length, width_in=parcel.width, height_in=parcel.height, weight_g=parcel.weight)
+
+
+def _status(value: object) -> RequestStatus:
+    return RequestStatus(to_text(value).strip().casefold())
+
+
+def _posted_error(value: object) -> str:
+    """Read a label request error that was posted before: its message, or its reason when it has none."""
+    if isinstance(value, dict):
+        return to_text(value.get("message")) or to_text(value.get("reason"))
+    return to_text(value)
+
+
+class _Address(Payload):
+    """An address of the API, without a phone. That of a webhook has `state`, `zip` and `phone`; it is never read."""
+
+    name: Text = ""
+    address1: Text = ""
+    address2: Text = ""
+    city: Text = ""
+    region: Text = ""
+    postal_code: Text = ""
+    country_code: Text = ""
+
+
+class _Addresses(Payload):
+    origin: Maybe[_Address] = None
+
+
+class _Parcel(Payload):
+    height: Measure = None
+    length: Measure = None
+    width: Measure = None
+    weight: Measure = None
+
+
+class _Product(Payload):
+    sku: Text = ""
+
+
+class _LabelRequest(Payload):
+    id: Id
+    return_id: Id
+    status: Annotated[RequestStatus, PlainValidator(_status)]
+    addresses: Maybe[_Addresses] = None
+    parcel: Maybe[_Parcel] = None
+    products: OptionalRows[_Product] = ()
+    errors: OptionalRows[Annotated[str, PlainValidator(_posted_error)]] = ()
+
+
+class _RequestRow(Payload):
+    id: Id
+    return_id: Id
+
+
+class _Label(Payload):
+    id: Id

@@ -1,0 +1,194 @@
+"""What whoever plays the world may do on Amazon's side: orders, carriers, inspectors, tokens."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.sandbox.amazon.lwa import LoginWithAmazon
+from adapters.sandbox.amazon.network import FulfillmentNetwork, ShipmentStatus, lines_of
+from adapters.sandbox.amazon.orders import Order, ReturnItem
+from adapters.sandbox.amazon.rates import ServiceOffer
+from adapters.sandbox.amazon.shipping import ParcelStatus, ShippingDesk
+from adapters.sandbox.loop.returns import LoopReturn
+from adapters.sandbox.loop.shop import LoopShop
+from adapters.sandbox.refusals import ControlError
+from adapters.sandbox.stamps import Seconds
+
+
+class AmazonStage:
+    """The operations. What cannot be raises ControlError with a sentence that says why."""
+
+    network: FulfillmentNetwork
+    lwa: LoginWithAmazon
+    shipping: ShippingDesk
+    shop: LoopShop
+    _claims: dict[str, int | None]
+
+    def create_order(
+        self,
+        order_id: str,
+        lines: Mapping[str, int] | None = None,
+        *,
+        shipments: Sequence[Mapping[str, Any]] | None = None,
+        displayable_order_id: str | None = None,
+        status: str = "COMPLETE",
+        return_centers: Sequence[str] = ("RNO1",),
+        age: float = 0.0,
+    ) -> str:
+        """Put a fulfillment order into Amazon.
+
+        `lines` maps SKUs to quantities. `shipments` are `{"status": "SHIPPED", "lines": {sku: quantity}}`, oldest
+        first; without them everything left in one. `lines` may be left out when the shipments say it all. Units of one
+        return go to the `return_centers` (RNO1, ABE8, TUS1) in turns, one authorization each. `age` is in seconds.
+        """
+        wanted = _shipped(shipments or ()) if lines is None else dict(lines)
+        if not wanted or min(wanted.values()) < 1:
+            raise ControlError("an order needs at least one line, and each a quantity of one or more")
+        self.network.create_order(
+            order_id,
+            wanted,
+            shipments if shipments is not None else [{"status": "SHIPPED", "lines": wanted}],
+            displayable_id=displayable_order_id,
+            status=status,
+            return_centers=return_centers,
+            age=age,
+        )
+        return order_id
+
+    def set_shipment_status(self, order_id: str, shipment_id: str, status: ShipmentStatus) -> None:
+        """Let a shipment leave, or be cancelled."""
+        self.network.set_shipment_status(order_id, shipment_id, status)
+
+    def set_reason_codes(self, sku: str, codes: Sequence[str]) -> None:
+        """Say which return reason codes a SKU allows; none at all lists none and accepts any."""
+        self.network.reasons[sku] = list(codes)
+
+    def refuse_sku(self, sku: str, code: str = "NoReturnableQuantity", description: str = "Not returnable.") -> None:
+        """Refuse every unit of a SKU with this invalidItemReasonCode."""
+        self.network.refused[sku] = (code, description)
+
+    def set_label_after(self, seconds: Seconds) -> None:
+        """Change how long a new authorization stays invisible."""
+        self.network.label_after = seconds
+
+    def receive(
+        self,
+        return_id: int | str,
+        *,
+        line: int | None = None,
+        sku: str | None = None,
+        seller_return_item_id: str | None = None,
+        order_id: str | None = None,
+        condition: str | None = "Sellable",
+        amazon_reason: str | None = None,
+        center: str | None = None,
+    ) -> str:
+        """Let a fulfillment center process one unit of a Loop return; return its sellerReturnItemId.
+
+        The unit is named by the Loop line, by its Amazon SKU (the next one on its way) or by its own id; `order_id`
+        tells apart the orders of a return. Of several units that fit, one whose id holds the line's or the return's id
+        is taken, else the oldest. Receiving the same line or id again corrects the condition; None leaves it out, any
+        other text is sent as it is.
+        """
+        ret = self.shop.known(return_id)
+        item = self._unit(ret, line, sku, seller_return_item_id, order_id)
+        self.network.inspect(item, condition=condition, reason=amazon_reason, center=center)
+        self._claims[item.seller_id] = line
+        self.shop.note_down(ret, f"Amazon: {item.seller_id} is {item.condition or 'processed'}, {item.center}")
+        return item.seller_id
+
+    def offer_services(self, offers: Sequence[ServiceOffer | Mapping[str, Any]]) -> None:
+        """Replace the shipping services that getRates knows; none at all offers nothing."""
+        try:
+            made = [offer if isinstance(offer, ServiceOffer) else ServiceOffer(**offer) for offer in offers]
+        except TypeError as error:
+            raise ControlError(str(error)) from error
+        self.shipping.offers = tuple(made)
+
+    def scan(self, tracking_id: str, status: ParcelStatus) -> None:
+        """Let a carrier scan a bought label."""
+        self.shipping.scan(tracking_id, status)
+        for ret in self.shop.returns.values():
+            if any(label.tracking_number == tracking_id for label in ret.labels):
+                self.shop.note_down(ret, f"carrier: {status}, {tracking_id}")
+
+    def carry(self, return_id: int | str, status: ParcelStatus) -> list[str]:
+        """Let a carrier scan every parcel of a return; return the tracking ids."""
+        bought = {parcel.tracking_id for shipment in self.shipping.shipments.values() for parcel in shipment.parcels}
+        labels = self.shop.known(return_id).labels
+        carried = [label.tracking_number for label in labels if label.tracking_number in bought]
+        if not carried:
+            raise ControlError(f"return {return_id} has no label that was bought from Amazon")
+        for tracking_id in carried:
+            self.scan(tracking_id, status)
+        return carried
+
+    def lose(self, return_id: int | str) -> list[str]:
+        """Let the carrier lose every parcel of a return; return the tracking ids."""
+        return self.carry(return_id, "Lost")
+
+    def set_documents_after(self, seconds: Seconds) -> None:
+        """Change how long the documents of a purchase stay away."""
+        self.shipping.documents_after = seconds
+
+    def revoke_access(self) -> None:
+        """Take the seller's consent back: LWA answers invalid_grant, the API 403."""
+        self.lwa.revoke()
+
+    def restore_access(self) -> None:
+        """Give the consent again."""
+        self.lwa.restore()
+
+    def expire_access_tokens(self) -> None:
+        """End the life of all access tokens now."""
+        self.lwa.expire_access_tokens()
+
+    def rotate_client_secret(self, secret: str, *, keep_old: bool = False) -> None:
+        """Replace the client secret."""
+        self.lwa.rotate_secret(secret, keep_old=keep_old)
+
+    def _unit(
+        self, ret: LoopReturn, line: int | None, sku: str | None, seller_id: str | None, order_id: str | None
+    ) -> ReturnItem:
+        everything = [(order, item) for order in self.network.orders.values() for item in order.items.values()]
+        if seller_id is not None:
+            named = [item for _, item in everything if item.seller_id == seller_id]
+            if not named:
+                raise ControlError(f"Amazon expects no unit {seller_id!r}")
+            return named[0]
+        for _, item in everything:
+            if line is not None and self._claims.get(item.seller_id) == line:
+                return item
+        wanted = sku or self._sku_of(ret, line)
+        waiting = [
+            item
+            for order, item in everything
+            if order.sku_of(item.item_id) == wanted and item.status == "New" and _belongs(ret, order, item, order_id)
+        ]
+        if not waiting:
+            raise ControlError(f"no unit of {wanted!r} is on its way for return {ret.return_id}")
+        return min(
+            waiting, key=lambda item: (str(line) not in item.seller_id, str(ret.return_id) not in item.seller_id)
+        )
+
+    def _sku_of(self, ret: LoopReturn, line: int | None) -> str:
+        found = ret.line(line) if line is not None else None
+        if found is None:
+            raise ControlError(f"say which unit: a line of return {ret.return_id}, an Amazon SKU or a return item id")
+        return found.sku
+
+
+def _shipped(shipments: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Sum up what the shipments hold."""
+    wanted: dict[str, int] = {}
+    for shipment in shipments:
+        for sku, quantity in lines_of(shipment).items():
+            wanted[sku] = wanted.get(sku, 0) + quantity
+    return wanted
+
+
+def _belongs(ret: LoopReturn, order: Order, item: ReturnItem, order_id: str | None) -> bool:
+    """Whether a unit may be the return's: by the order named, by the id chosen for it, or by the order's names."""
+    if order_id is not None:
+        return order.order_id == order_id
+    names = {ret.provider_order_id, ret.order_name, ret.order_name.lstrip("#"), ret.order_number}
+    return str(ret.return_id) in item.seller_id or bool(names & {order.order_id, order.displayable_id})

@@ -1,0 +1,105 @@
+"""Shipping v2 over HTTP."""
+
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from adapters.sandbox.amazon.http import AmazonDoor
+from adapters.sandbox.amazon.shipping import ShippingDesk
+from adapters.sandbox.listener import Route, read_json
+from adapters.sandbox.options import SandboxOptions
+from adapters.sandbox.refusals import Json, VendorError, amazon_error, amazon_failure, invalid_input
+
+BASE = "/shipping/v2"
+BUSINESSES = frozenset(
+    f"AmazonShipping_{name}" for name in ("US", "IN", "UK", "UAE", "SA", "EG", "IT", "ES", "FR", "JP")
+)
+DEFAULT_BUSINESS = "AmazonShipping_UK"
+LINKABLE: Json = {
+    "carrierId": "FedEx",
+    "linkableAccountTypes": [
+        {
+            "accountType": "SHIPPER_ACCOUNT",
+            "carrierAccountInputs": [
+                {
+                    "descriptionLocalizationKey": "accountNumberDescriptionString",
+                    "name": "ACCOUNT_NUMBER",
+                    "inputType": "TEXTBOX",
+                    "isMandatory": True,
+                    "isConfidential": True,
+                    "isHidden": False,
+                }
+            ],
+        }
+    ],
+}
+
+
+class ShippingVendor:
+    """The operations that a label needs. An account is enrolled with one Amazon Shipping business."""
+
+    name = "shipping"
+
+    def __init__(self, desk: ShippingDesk, door: AmazonDoor, options: SandboxOptions) -> None:
+        self._desk = desk
+        self._door = door
+        self._options = options
+
+    def routes(self) -> Sequence[Route]:
+        """List what it answers."""
+        return (
+            Route("POST", f"{BASE}/shipments/rates", "getRates", self._rates),
+            Route("POST", f"{BASE}/shipments", "purchaseShipment", self._purchase),
+            Route("POST", f"{BASE}/oneClickShipment", "oneClickShipment", self._one_click),
+            Route("GET", f"{BASE}/shipments/{{shipment_id}}/documents", "getShipmentDocuments", self._documents),
+            Route("PUT", f"{BASE}/shipments/{{shipment_id}}/cancel", "cancelShipment", self._cancel),
+            Route("GET", f"{BASE}/tracking", "getTracking", self._tracking),
+            Route("GET", f"{BASE}/carrierAccountFormInputs", "getCarrierAccountFormInputs", self._form_inputs),
+        )
+
+    def admit(self, request: web.Request, operation: str) -> None:
+        """Refuse another business than the account's; without the header Amazon assumes the British one."""
+        self._door.admit(request, operation, rate=80.0, burst=100)
+        business = request.headers.get("x-amzn-shipping-business-id", DEFAULT_BUSINESS)
+        if business not in BUSINESSES:
+            raise invalid_input("x-amzn-shipping-business-id is not valid.")
+        if business != self._options.shipping_business_id:
+            raise amazon_error(403, "Unauthorized", f"The account is not enrolled in {business}.")
+
+    def headers(self, operation: str, status: int) -> Mapping[str, str]:
+        """Name the door's headers."""
+        return self._door.headers(operation, status)
+
+    def contradiction(self) -> VendorError:
+        """Build a 200 that carries an error."""
+        return amazon_failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build Amazon's own error of that status."""
+        return amazon_failure(status)
+
+    async def _rates(self, request: web.Request) -> web.Response:
+        body = await read_json(request, invalid_input("The request body is not valid JSON."))
+        return web.json_response({"payload": self._desk.rates(body)})
+
+    async def _purchase(self, request: web.Request) -> web.Response:
+        body = await read_json(request, invalid_input("The request body is not valid JSON."))
+        return web.json_response({"payload": self._desk.purchase(body, request.headers.get("x-amzn-IdempotencyKey"))})
+
+    async def _one_click(self, request: web.Request) -> web.Response:
+        body = await read_json(request, invalid_input("The request body is not valid JSON."))
+        return web.json_response({"payload": self._desk.one_click(body)})
+
+    async def _documents(self, request: web.Request) -> web.Response:
+        payload = self._desk.documents(request.match_info["shipment_id"], request.query)
+        return web.json_response({"payload": payload})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        return web.json_response({"payload": self._desk.cancel(request.match_info["shipment_id"])})
+
+    async def _form_inputs(self, _: web.Request) -> web.Response:
+        return web.json_response({"linkableCarriersList": [LINKABLE]})  # no payload around it, says the model
+
+    async def _tracking(self, request: web.Request) -> web.Response:
+        payload = self._desk.tracking(request.query.get("trackingId"), request.query.get("carrierId"))
+        return web.json_response({"payload": payload})

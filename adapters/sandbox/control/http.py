@@ -1,0 +1,138 @@
+"""The control API: whoever plays the world does it over HTTP.
+
+`POST /control/{operation}` takes the keyword arguments of the Sandbox method of that name as a JSON object and answers
+`{"result": …}`. Wrong arguments are a 400, what cannot be is a 409, an unknown operation a 404, each `{"error": "…"}`.
+`GET /control/snapshot` shows all that both vendors hold, `GET /control/calls` every request they got,
+`GET /control` lists the operations, `GET /openapi.json` describes all this, and `/` is a page that uses it.
+
+Amazon
+    create_order           an order with its lines, or with several shipments
+    set_shipment_status    a shipment leaves, or is cancelled
+    set_reason_codes       which return reasons a SKU allows
+    refuse_sku             Amazon takes no unit of a SKU back
+    set_label_after        seconds until an authorization shows
+    offer_services         which shipping services are sold
+    set_documents_after    seconds until a bought label's file shows
+    scan                   a carrier scans a label
+    carry                  a carrier scans all parcels of a return
+    lose                   a carrier loses a return's parcels
+    receive                a fulfillment center processes a unit, or corrects its condition
+    revoke_access          the seller takes the consent back
+    restore_access         and gives it again
+    expire_access_tokens   all access tokens end now
+    rotate_client_secret   the application gets a new secret
+Loop
+    submit_return          a shopper returns something
+    cancel_return          the return is cancelled
+    edit_return            lines are added and removed
+    reissue_label_request  a label is asked for again
+    cancel_label_request   a label request is withdrawn
+    settle_review          a person closes, processes, unflags or cancels what is in review
+    flag_return            a person flags a return
+    close_return           a person closes a return
+    expire                 a return expires
+    plan_processing        how the next processing ends
+    set_process_after      seconds that `process` stays queued
+    set_webhook_url        where all webhooks go
+Both
+    set_faults             what goes wrong from now on
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import resources
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from adapters.sandbox.control.openapi import describe
+from adapters.sandbox.control.operations import OPERATIONS, WrongArguments
+from adapters.sandbox.listener import Route, read_json
+from adapters.sandbox.refusals import ControlError, Json, VendorError
+
+
+class Stage(Protocol):
+    """What the control API shows besides the operations."""
+
+    def snapshot(self) -> Json:
+        """Show everything both vendors hold."""
+
+    def calls(self) -> list[Json]:
+        """List every request."""
+
+
+class ControlVendor:
+    """Serves the operations of a sandbox; nothing here is limited, secured or ever goes wrong on purpose."""
+
+    name = "control"
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def routes(self) -> Sequence[Route]:
+        """List what it answers."""
+        posts = [Route("POST", f"/control/{name}", name, self._operation(name)) for name in OPERATIONS]
+        return (
+            Route("GET", "/", "page", self._page),
+            Route("GET", "/openapi.json", "description", self._description),
+            Route("GET", "/control", "operations", self._list),
+            Route("GET", "/control/snapshot", "snapshot", self._snapshot),
+            Route("GET", "/control/calls", "calls", self._calls),
+            *posts,
+            Route("*", "/{tail:.*}", "unknown", self._unknown),
+        )
+
+    def admit(self, request: web.Request, operation: str) -> None:
+        """Let everyone in."""
+
+    def headers(self, operation: str, status: int) -> Mapping[str, str]:  # noqa: ARG002 - none for any
+        """Add no header."""
+        return {}
+
+    def contradiction(self) -> VendorError:
+        """Build a 200 that carries an error."""
+        return self.failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build an error of no particular meaning."""
+        return VendorError(status, {"error": "this is no answer"})
+
+    def _operation(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        operation = OPERATIONS[name]
+
+        async def handle(request: web.Request) -> web.Response:
+            arguments = await _arguments(request)
+            try:
+                return web.json_response({"result": operation.perform(self._stage, arguments)})
+            except WrongArguments as error:
+                raise VendorError(400, {"error": str(error)}) from error
+            except ControlError as error:
+                raise VendorError(409, {"error": str(error)}) from error
+
+        return handle
+
+    async def _page(self, _: web.Request) -> web.Response:
+        text = resources.files("adapters.sandbox.control").joinpath("page.html").read_text("utf-8")
+        return web.Response(text=text, content_type="text/html")
+
+    async def _description(self, _: web.Request) -> web.Response:
+        return web.json_response(describe())
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return web.json_response({"operations": list(OPERATIONS)})
+
+    async def _snapshot(self, _: web.Request) -> web.Response:
+        return web.json_response(self._stage.snapshot())
+
+    async def _calls(self, _: web.Request) -> web.Response:
+        return web.json_response(self._stage.calls())
+
+    async def _unknown(self, _: web.Request) -> web.Response:
+        raise VendorError(404, {"error": "there is no such operation; GET /control lists them"})
+
+
+async def _arguments(request: web.Request) -> dict[str, Any]:
+    refusal = VendorError(400, {"error": "the body is a JSON object of arguments"})
+    body = await read_json(request, refusal) if request.can_read_body else {}
+    if not isinstance(body, dict):
+        raise refusal
+    return body

@@ -1,0 +1,82 @@
+"""What whoever plays the world can order, each operation with its arguments as a schema."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from adapters.sandbox.amazon.control import AmazonStage
+from adapters.sandbox.complaints import words
+from adapters.sandbox.loop.control import LoopStage
+
+AMAZON = (
+    *("create_order", "set_shipment_status", "set_reason_codes", "refuse_sku", "set_label_after", "offer_services"),
+    *("set_documents_after", "scan", "carry", "lose", "receive", "revoke_access", "restore_access"),
+    *("expire_access_tokens", "rotate_client_secret"),
+)
+LOOP = (
+    *("submit_return", "cancel_return", "edit_return", "reissue_label_request", "cancel_label_request"),
+    *("settle_review", "flag_return", "close_return", "expire", "plan_processing", "set_process_after"),
+    "set_webhook_url",
+)
+BOTH = ("set_faults",)
+
+
+class WrongArguments(Exception):
+    """The arguments do not fit the operation; `problems` are the wrong values, each with a sentence about it."""
+
+    def __init__(self, problems: Sequence[tuple[object, str]]) -> None:
+        super().__init__(problems[0][1])
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of the sandbox. `arguments` is the schema of its keyword arguments."""
+
+    name: str
+    side: str
+    method: Callable[..., object]
+    arguments: type[BaseModel]
+
+    def check(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Return the arguments as the method takes them. Raises WrongArguments."""
+        try:
+            made = self.arguments.model_validate(dict(given))
+        except ValidationError as error:
+            raise WrongArguments(self._explained(error)) from error
+        return {name: getattr(made, name) for name in made.model_fields_set}
+
+    def perform(self, sandbox: object, given: Mapping[str, object]) -> object:
+        """Do it. Raises WrongArguments, or ControlError when it cannot be."""
+        return getattr(sandbox, self.name)(**self.check(given))
+
+    def result_schema(self) -> dict[str, Any]:
+        """Describe what it returns."""
+        return TypeAdapter(inspect.signature(self.method).return_annotation).json_schema()
+
+    def _explained(self, error: ValidationError) -> list[tuple[object, str]]:
+        """Name the arguments that are wrong."""
+        found = error.errors(include_url=False)
+        places = [json.dumps(".".join(str(part) for part in one["loc"])) for one in found]
+        return [
+            (one["input"], f"{self.name}: argument {place} {words(one, self.arguments.model_fields)}")
+            for one, place in zip(found, places, strict=True)
+        ]
+
+
+def _operation(name: str, side: str, stage: type) -> Operation:
+    method = getattr(stage, name)
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    fields: dict[str, Any] = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters}
+    return Operation(name, side, method, create_model(name, __config__=ConfigDict(extra="forbid"), **fields))
+
+
+OPERATIONS = {
+    name: _operation(name, side, stage)
+    for side, stage, names in (("Amazon", AmazonStage, AMAZON), ("Loop", LoopStage, LOOP), ("Both", LoopStage, BOTH))
+    for name in names
+}

@@ -1,0 +1,1 @@
+"""Loop's side of the sandbox."""

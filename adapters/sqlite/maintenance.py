@@ -1,0 +1,214 @@
+"""The statements that keep the store: what is forgotten, sealed anew, counted and exported."""
+
+import shutil
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from adapters.sqlite.rows import Row
+from adapters.sqlite.schema import APPLICATION_ID, CHECKED_WHOLE
+from daemon.domain.returns import State
+from daemon.ports.store import SEALED, LetterRow, ReasonSeen, SealedValue, Shelf, StoreSize
+
+Key = tuple[int | str, ...]
+
+PAGES_AT_ONCE = 500
+"""Pages that are given back in one go: a few milliseconds, for which the writer's queue has to wait."""
+
+# Without the name SQLite would rather read every closed return by `returns_due`, and sort them.
+_ENDED = (
+    "SELECT shop, return_id, state FROM returns INDEXED BY returns_to_drop "
+    "WHERE (state = 'closed' OR state = 'cancelled' OR state = 'expired') AND due_at IS NULL "
+    "AND coalesce(closed_at, changed_at) < ? ORDER BY coalesce(closed_at, changed_at) LIMIT ?"
+)
+_DROP_DELIVERIES = (
+    "DELETE FROM deliveries WHERE (shop, digest) IN "
+    "(SELECT shop, digest FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)"
+)
+_REASONS = (
+    "SELECT r.shop, u.parent_reason, u.reason, count(*) FROM return_units u JOIN returns r ON r.id = u.return_ref "
+    "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"
+)
+
+_HELD = "FROM returns WHERE state = 'received' AND held = 1"
+
+
+class _Sealed:
+    """How one shelf is read and written; a return's row rises in version with its part."""
+
+    def __init__(self, keys: str, read: str, write: str, *, owned: bool = False) -> None:
+        self.keys, self.read, self.write, self.owned = keys, read, write, owned
+
+
+_LINK = f"label_url LIKE '{SEALED}%'"
+_SHELVES: Mapping[Shelf, _Sealed] = {
+    Shelf.DOCUMENTS: _Sealed(
+        "SELECT id FROM documents WHERE sealed <> x''",
+        "SELECT name, sealed FROM documents WHERE id = ? AND sealed <> x''",
+        "UPDATE documents SET sealed = ? WHERE id = ?",
+    ),
+    Shelf.DEAD_LETTERS: _Sealed(
+        "SELECT id FROM dead_letters",
+        "SELECT shop, sealed FROM dead_letters WHERE id = ?",
+        "UPDATE dead_letters SET sealed = ? WHERE id = ?",
+    ),
+    Shelf.OFFERS: _Sealed(
+        "SELECT return_ref, authorization_id FROM postage WHERE sealed_offer <> x''",
+        "SELECT authorization_id, sealed_offer FROM postage "
+        "WHERE return_ref = ? AND authorization_id = ? AND sealed_offer <> x''",
+        "UPDATE postage SET sealed_offer = ? WHERE return_ref = ? AND authorization_id = ?",
+        owned=True,
+    ),
+    Shelf.LINKS: _Sealed(
+        f"SELECT return_ref, request_id FROM label_requests WHERE {_LINK}",  # noqa: S608 - our own names
+        f"SELECT request_id, label_url FROM label_requests WHERE return_ref = ? AND request_id = ? AND {_LINK}",  # noqa: S608
+        "UPDATE label_requests SET label_url = ? WHERE return_ref = ? AND request_id = ?",
+        owned=True,
+    ),
+    Shelf.MARKS: _Sealed(
+        f"SELECT name FROM marks WHERE value LIKE '{SEALED}%'",  # noqa: S608 - our own names
+        f"SELECT name, value FROM marks WHERE name = ? AND value LIKE '{SEALED}%'",  # noqa: S608 - our own names
+        "UPDATE marks SET value = ? WHERE name = ?",
+    ),
+}
+
+
+class SqliteUpkeep:
+    """Implements the Upkeep port on an open connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    # ---- dead letters
+
+    def letters(self) -> Sequence[LetterRow]:
+        """Every dead letter, oldest first."""
+        rows = self._rows("SELECT id, shop, reason, received_at FROM dead_letters ORDER BY received_at, id")
+        return [_letter(row) for row in rows]
+
+    def letter(self, letter_id: int) -> tuple[LetterRow, bytes] | None:
+        """A dead letter and its sealed content."""
+        rows = self._rows("SELECT id, shop, reason, received_at, sealed FROM dead_letters WHERE id = ?", letter_id)
+        return (_letter(rows[0][:4]), rows[0][4]) if rows else None
+
+    def drop_letter(self, letter_id: int) -> bool:
+        """Forget a dead letter; False when there was none."""
+        return self._change("DELETE FROM dead_letters WHERE id = ?", letter_id) == 1
+
+    def drop_letters(self, before: float) -> int:
+        """Forget the dead letters received before."""
+        return self._change("DELETE FROM dead_letters WHERE received_at < ?", before)
+
+    # ---- what has had its time
+
+    def drop_deliveries(self, before: float, limit: int) -> int:
+        """Forget deliveries received before, the oldest first."""
+        return self._change(_DROP_DELIVERIES, before, limit)
+
+    def drop_empty_documents(self, before: float) -> int:
+        """Forget that documents existed whose retention ended before."""
+        return self._change("DELETE FROM documents WHERE sealed = x'' AND expires_at < ?", before)
+
+    def drop_documents_named(self, prefix: str) -> None:
+        """Forget the documents whose names begin so."""
+        self._change("DELETE FROM documents WHERE name >= ? AND name < ?", prefix, prefix + "\U0010ffff")
+
+    def ended(self, before: float, limit: int) -> Sequence[tuple[str, str, State]]:
+        """Returns that ended before and that nothing is due for, the oldest end first."""
+        return [(shop, return_id, State(state)) for shop, return_id, state in self._rows(_ENDED, before, limit)]
+
+    def drop_return(self, shop: str, return_id: str) -> None:
+        """Forget a return; its parts and its history go with it."""
+        self._change("DELETE FROM returns WHERE return_id = ? AND shop = ?", return_id, shop)
+
+    def drop_mark(self, name: str) -> None:
+        """Forget a remembered value."""
+        self._change("DELETE FROM marks WHERE name = ?", name)
+
+    # ---- sealed values
+
+    def sealed_keys(self, shelf: Shelf) -> Sequence[Key]:
+        """The keys of every sealed value of a shelf."""
+        return self._rows(_SHELVES[shelf].keys)
+
+    def sealed(self, shelf: Shelf, key: Key) -> SealedValue | None:
+        """A sealed value; None when it has gone meanwhile."""
+        rows = self._rows(_SHELVES[shelf].read, *key)
+        return SealedValue(shelf=shelf, key=key, about=rows[0][0], sealed=rows[0][1]) if rows else None
+
+    def reseal(self, value: SealedValue, sealed: bytes | str) -> None:
+        """Replace a sealed value. Its return's version rises: who saves an older reading would bring the old back."""
+        shelf = _SHELVES[value.shelf]
+        self._change(shelf.write, sealed, *value.key)
+        if shelf.owned:
+            self._change("UPDATE returns SET version = version + 1 WHERE id = ?", value.key[0])
+
+    # ---- reading
+
+    def changed_since(self, since: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """Returns that changed since, in the order in which they were opened."""
+        sql = "SELECT id, shop, return_id FROM returns WHERE id > ? AND changed_at >= ? ORDER BY id LIMIT ?"
+        return self._rows(sql, after, since, limit)
+
+    def reasons(self) -> Sequence[ReasonSeen]:
+        """The reasons of all stored units, the most frequent first."""
+        return [
+            ReasonSeen(shop=shop, parent_reason=parent, reason=reason, units=units)
+            for shop, parent, reason, units in self._rows(_REASONS)
+        ]
+
+    def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
+        """(shop, return id, problem, since when) of returns that are held before anything was asked of Amazon."""
+        return self._rows(f"SELECT shop, return_id, problem, changed_at {_HELD} ORDER BY 4, 1, 2 LIMIT ?", limit)
+
+    def held_counts(self) -> Mapping[str, int]:
+        """How many there are, by shop. Reads all returns that have just arrived."""
+        return dict(self._rows(f"SELECT shop, count(*) {_HELD} GROUP BY 1 ORDER BY 1"))
+
+    def some_sku(self) -> str | None:
+        """Amazon's SKU of the newest unit."""
+        rows = self._rows("SELECT sku FROM return_units WHERE sku <> '' ORDER BY return_ref DESC LIMIT 1")
+        return rows[0][0] if rows else None
+
+    def last_label(self, shop: str) -> float | None:
+        """When the newest return of a shop that has a label got it."""
+        sql = "SELECT labelled_at FROM returns WHERE shop = ? AND labelled_at IS NOT NULL ORDER BY id DESC LIMIT 1"
+        rows = self._rows(sql, shop)
+        return rows[0][0] if rows else None
+
+    def _rows(self, sql: str, *parameters: object) -> list[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def _change(self, sql: str, *parameters: object) -> int:
+        return self._connection.execute(sql, parameters).rowcount
+
+
+def _letter(row: tuple[int, str, str, float]) -> LetterRow:
+    letter_id, shop, reason, received_at = row
+    return LetterRow(letter_id=letter_id, shop=shop, reason=reason, received_at=received_at)
+
+
+def give_back(connection: sqlite3.Connection) -> bool:
+    """Return some unused pages to the disk; False when none is left. Not within a transaction."""
+    connection.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
+    return bool(connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+def sizes(path: Path, connection: sqlite3.Connection) -> StoreSize:
+    """Measure the database and look at its header, and at all of it while it is small."""
+    page, pages, unused, owner = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_size", "page_count", "freelist_count", "application_id")
+    )
+    finding = "" if owner == APPLICATION_ID else "its header is not mcfd's"
+    if not finding and page * pages <= CHECKED_WHOLE:
+        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finding = "" if said == "ok" else str(said)
+    log = path.with_name(path.name + "-wal")
+    return StoreSize(
+        size=page * pages,
+        unused=page * unused,
+        log=log.stat().st_size if log.exists() else 0,
+        disk_free=shutil.disk_usage(path.parent).free,
+        finding=finding,
+    )

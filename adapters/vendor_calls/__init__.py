@@ -1,0 +1,1 @@
+"""How any vendor is called: HTTP, limits, lanes, and pauses after refusals."""

@@ -1,0 +1,1 @@
+"""What the log looks like, and what never gets into it."""

@@ -1,0 +1,158 @@
+"""The log: structlog and the standard library's loggers through one pipeline, on one stream."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from config.logging.redaction import Redactor
+
+Format = Literal["auto", "json", "console"]
+Level = Literal["debug", "info", "warning", "error"]
+
+# What every get_logger() binds to. `configure` gives it the methods of a level, so loggers already made follow it.
+_Logger: Any = type("_Logger", (structlog.make_filtering_bound_logger(logging.NOTSET),), {})
+
+
+class _Output:
+    """Writes lines to the stream of the day. A log that cannot be written must not stop a return."""
+
+    stream: TextIO = sys.stderr
+
+    def write(self, line: str) -> None:
+        try:
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            pass
+
+
+_output = _Output()
+_redactor = Redactor()  # outlives a second `configure`: what is a secret stays one
+_processors: list[Processor] = []  # one list for ever: loggers keep the one they were made with
+
+
+class _NamedOutput:
+    """What structlog calls a logger: it takes a finished line. `name` is the module that logs."""
+
+    def __init__(self, *names: str) -> None:
+        self.name = names[0] if names else ""
+
+    def msg(self, line: str) -> None:
+        _output.write(line)
+
+    log = debug = info = warn = warning = error = critical = fatal = exception = failure = err = msg
+
+
+class _ForeignHandler(logging.Handler):
+    """Takes in what libraries log through the standard library."""
+
+    def __init__(self, formatter: structlog.stdlib.ProcessorFormatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _output.write(self.format(record))
+        except Exception:  # noqa: BLE001 -- a library's broken log call is not ours to die of
+            _output.write('{"level": "error", "event": "library.log_failed"}')
+
+
+def running_under_systemd() -> bool:
+    """Whether systemd started this process."""
+    return bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("INVOCATION_ID"))
+
+
+def configure(
+    format: Format,  # noqa: A002 -- the configuration's own word
+    level: Level,
+    stream: TextIO | None = None,
+    *,
+    under_systemd: bool = False,
+    redactor: Redactor | None = None,
+) -> Redactor:
+    """Set up all logging of the process, as often as wanted; returns the redactor in use.
+
+    `auto` writes JSON under systemd or when the stream is no terminal. The stream is standard error unless given.
+    """
+    redactor = redactor or _redactor
+    _output.stream = stream or sys.stderr
+    terminal = _output.stream.isatty()
+    as_json = format == "json" or (format == "auto" and (under_systemd or not terminal))
+    ending = _ending(redactor, as_json=as_json, colors=terminal)
+    _processors[:] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _add_module, *ending]
+    _follow_level(_number(level))
+    structlog.configure(
+        processors=_processors, wrapper_class=_Logger, logger_factory=_NamedOutput, cache_logger_on_first_use=True
+    )
+    _route_libraries(ending, _number(level))
+    return redactor
+
+
+def conceal(secrets: Sequence[str]) -> None:
+    """Keep these out of the log from now on, too."""
+    _redactor.register(secrets)
+
+
+def _number(level: Level) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def _follow_level(level: int) -> None:
+    filtering = structlog.make_filtering_bound_logger(level)
+    for name in dir(filtering):
+        if not name.startswith("_"):
+            setattr(_Logger, name, getattr(filtering, name))
+
+
+def _ending(redactor: Redactor, *, as_json: bool, colors: bool) -> list[Processor]:
+    """From a finished event to a line. Exceptions become text, without local variables, before the redactor looks."""
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    )
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redactor,
+        _in_order,
+        renderer,
+    ]
+
+
+def _add_module(logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    if logger.name:
+        event_dict.setdefault("logger", logger.name)
+    return event_dict
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    first = {key: event_dict[key] for key in ("timestamp", "level", "event") if key in event_dict}
+    return {**first, **event_dict}
+
+
+def _as_event(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """A library's sentence is not the name of an event."""
+    event_dict["message"], event_dict["event"] = event_dict["event"], "library.logged"
+    return event_dict
+
+
+def _route_libraries(ending: Sequence[Processor], level: int) -> None:
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, _as_event],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+    )
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _ForeignHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(_ForeignHandler(formatter))
+    root.setLevel(level)
+    logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at debug it tells every statement twice
+    logging.captureWarnings(True)

@@ -1,0 +1,1 @@
+"""The composition root: builds everything that runs, and introduces it to each other."""

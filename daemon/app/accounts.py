@@ -1,0 +1,249 @@
+"""The part of the composition root that opens the connections to both vendors."""
+
+import asyncio
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from adapters.amazon_mcf.auth import AccessTokens, TokenState
+from adapters.amazon_mcf.client import McfNetwork
+from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.amazon_mcf.postage import ReturnServicePostage
+from adapters.host.metrics import PrometheusMetrics
+from adapters.loop_returns.client import LoopPortal
+from adapters.loop_returns.limits import LoopLimits
+from adapters.vendor_calls.transport import Call, Transport, open_session
+from daemon import __version__
+from daemon.app.live_config import Current
+from daemon.app.policies import shop_policy, timings
+from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
+from daemon.domain.portal import ParcelSize
+from daemon.domain.slips import SlipParcel
+from daemon.engine.handlers.context import Desk, OrderLocks, ReasonCatalogue
+from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.polls import OrderIndex
+from daemon.ports.host import Clock, SecretBox
+from daemon.ports.store import ReturnStore
+from daemon.ports.vendors import FulfillmentNetwork, LabelSource, ReturnsPortal
+
+log = structlog.get_logger(__name__)
+
+USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; Platform={platform.system()})"
+"""In the form that Amazon prescribes: docs/include-a-user-agent-header-in-all-requests."""
+
+
+AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
+"""The seller's credentials, and the two APIs for which a role may be missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendors:
+    """Open connections; closed with the stack that they were opened on."""
+
+    tokens: AccessTokens
+    network: McfNetwork
+    portals: Mapping[str, LoopPortal]
+    postage: ReturnServicePostage | None
+    buckets: AmazonLimits
+    loop_limits: Mapping[str, LoopLimits]
+
+    def hang_up(self) -> None:
+        """Make no more calls: who waits for his turn, however long the queue, comes back after the next start."""
+        self.buckets.close()
+        for limits in self.loop_limits.values():
+            limits.close()
+
+    def unpark(self) -> None:
+        """Try at once again what was refused: a person has just put something right."""
+        self.network.unpark()
+        if self.postage is not None:
+            self.postage.unpark()
+        for portal in self.portals.values():
+            portal.unpark()
+
+    def refuses(self, connection: str) -> bool:
+        """Whether a connection is parked."""
+        return connection in self.refusals()
+
+    def refusals(self) -> dict[str, str]:
+        """Connections whose credentials are not accepted, with what is wrong; empty when all is well."""
+        found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
+        found["amazon/outbound"] = self.network.refused
+        found["amazon/shipping"] = self.postage.refused if self.postage else ""
+        if self.tokens.state is not TokenState.OK:
+            found["amazon"] = f"credentials: {self.tokens.state}"
+        return {connection: problem for connection, problem in found.items() if problem}
+
+
+def _refused(scopes: Sequence[str]) -> str:
+    if "" in scopes:
+        return "Loop refuses the API key"
+    return f"the API key may not use {', '.join(scopes)}" if scopes else ""
+
+
+def tell_of_call(metrics: PrometheusMetrics, call: Call) -> None:
+    """Count a call, and log it: at debug level when it went well."""
+    metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
+    tell = log.debug if call.outcome == "ok" else log.info
+    tell(
+        "vendor.called",
+        vendor=call.vendor,
+        operation=call.operation,
+        outcome=call.outcome,
+        status=call.status,
+        request_id=call.request_id,
+        seconds=round(call.seconds, 3),
+    )
+
+
+async def connect(
+    stack: AsyncExitStack,
+    current: Current,
+    clock: Clock,
+    on_call: Callable[[Call], None],
+    *,
+    refresh_token: Callable[[], str | None],
+    sharing: Vendors | None = None,
+) -> Vendors:
+    """One HTTP session for all; one Amazon account; one portal per shop, each with its own limit.
+
+    `on_call` hears of every call; `sharing` names open connections whose limits count for these, too.
+    """
+    session = await stack.enter_async_context(open_session(USER_AGENT))
+    transport = partial(Transport, session, timeout=current.settings.timings.http_timeout, on_call=on_call)
+    tokens = _tokens(transport(vendor="lwa"), current, clock, refresh_token)
+    stack.push_async_callback(tokens.close)
+    buckets = sharing.buckets if sharing else _buckets(current, clock)
+    loop_limits = sharing.loop_limits if sharing else {name: LoopLimits(clock) for name in current.settings.shops}
+    network = McfNetwork(
+        transport(vendor="amazon"),
+        tokens,
+        buckets,
+        endpoint=current.settings.amazon.sp_api_url,
+        marketplace_id=current.settings.amazon.marketplace_id,
+    )
+    portals = {
+        name: _portal(name, transport(vendor="loop"), limits, current, clock) for name, limits in loop_limits.items()
+    }
+    postage = _postage(transport(vendor="amazon"), tokens, buckets, current)
+    return Vendors(
+        tokens=tokens, network=network, portals=portals, postage=postage, buckets=buckets, loop_limits=loop_limits
+    )
+
+
+def _buckets(current: Current, clock: Clock) -> AmazonLimits:
+    limits = current.settings.amazon.limits
+    return AmazonLimits(clock, {name: (limit.rate, limit.burst) for name, limit in limits.items()})
+
+
+def _postage(
+    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, current: Current
+) -> ReturnServicePostage | None:
+    """Where labels are bought; None while the merchant has no Return Service ID."""
+    amazon = current.settings.amazon
+    service_id = amazon.return_service_id_in_use(current.secrets)
+    if service_id is None:
+        return None
+    return ReturnServicePostage(
+        transport,
+        tokens,
+        buckets,
+        endpoint=amazon.sp_api_url,
+        business_id=amazon.shipping.business_id,
+        service_id=service_id.get_secret_value(),
+        label_format=amazon.shipping.label_format,
+    )
+
+
+def _tokens(
+    transport: Transport, current: Current, clock: Clock, refresh_token: Callable[[], str | None]
+) -> AccessTokens:
+    return AccessTokens(
+        transport,
+        clock,
+        endpoint=current.settings.amazon.lwa_url,
+        client_id=current.settings.amazon.client_id,
+        client_secrets=current.client_secrets,
+        refresh_token=refresh_token,
+        on_state=_credentials_changed,
+    )
+
+
+def _credentials_changed(state: str) -> None:
+    tell = log.info if state == TokenState.OK else log.warning
+    tell("amazon.credentials_changed", state=state)
+
+
+def _portal(name: str, transport: Transport, limits: LoopLimits, current: Current, clock: Clock) -> LoopPortal:
+    shop = current.settings.shops[name]
+    return LoopPortal(
+        transport,
+        limits,
+        clock=clock,
+        api_url=shop.api_url,
+        api_version=shop.api_version,
+        api_key=partial(current.loop_api_key, name),
+        processor=shop.grade_processor,
+    )
+
+
+def desks(
+    vendors: Vendors,
+    current: Current,
+    *,
+    store: ReturnStore,
+    clock: Clock,
+    metrics: PrometheusMetrics,
+    hosting: LabelHosting,
+    box: SecretBox,
+    shadow: bool = False,
+) -> dict[str, Desk]:
+    """A desk per shop; what belongs to the seller's account is shared. A shadow's desks write nothing outward."""
+    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
+    source: LabelSource | None = vendors.postage
+    if shadow and vendors.postage is not None:
+        source = ShadowPostage(vendors.postage)
+    index = OrderIndex(network, store, clock)
+    reasons, locks = ReasonCatalogue(network, clock), OrderLocks()
+
+    parcel = current.settings.amazon.shipping.default_parcel
+    default_size = ParcelSize(
+        length_in=parcel.length_in, width_in=parcel.width_in, height_in=parcel.height_in, weight_g=parcel.weight_g
+    )
+
+    def desk(name: str, portal: ReturnsPortal) -> Desk:
+        return Desk(
+            portal=ShadowPortal(portal) if shadow else portal,
+            network=network,
+            policy=shop_policy(name, current.settings, current.secrets),
+            timings=timings(current.settings),
+            clock=clock,
+            store=store,
+            reasons=reasons,
+            locks=locks,
+            metrics=metrics.of(name),
+            refresh_index=index.refresh,
+            box=box,
+            hosting=hosting,
+            print_labels=print_labels,
+            label_source=source,
+            label_retention=current.settings.retention.labels,
+            default_size=default_size,
+        )
+
+    return {name: desk(name, portal) for name, portal in vendors.portals.items()}
+
+
+async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
+    """Printing is arithmetic for tens of milliseconds, the first time for more: it is done beside the event loop."""
+    return await asyncio.to_thread(_print, parcels, order_name)
+
+
+def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
+    from adapters.labels.document import PdfPrinter  # noqa: PLC0415 - a quarter of the start, and 20 MiB, for whoever prints
+
+    return PdfPrinter().render(parcels, order_name=order_name)

@@ -1,0 +1,282 @@
+"""The composition root: opens everything in order, introduces A to B, runs the services, closes in reverse order."""
+
+import asyncio
+import platform
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+
+from adapters.host.metrics import PrometheusMetrics
+from adapters.host.systemd import Notifier
+from adapters.http.public import PublicListener
+from adapters.loop_returns.client import LoopPortal
+from adapters.sqlite.store import SqliteStore, sqlite_fixed, sqlite_version
+from config.load import Loaded
+from config.logging.setup import configure, running_under_systemd
+from daemon import __version__
+from daemon.app.accounts import AMAZON_CONNECTIONS, desks
+from daemon.app.listeners import offering, open_ops, open_public
+from daemon.app.live_config import Current
+from daemon.app.policies import shop_policy, timings
+from daemon.app.reloading import Change, Reloader
+from daemon.app.resources import House, closing, open_house
+from daemon.app.services import STEPS_SHARE, Services, sentence
+from daemon.app.verbs import Online, count_held, housekeeping, retention
+from daemon.engine.handlers.context import Desk
+from daemon.engine.intake import Intake, verified_mark
+from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.supervisor import Heartbeats, Service, supervise
+from daemon.engine.walker import try_again_now
+from daemon.errors import McfdError
+from daemon.operations.authorization import Authorization
+from daemon.operations.rekeying import prove_keys
+from daemon.operations.returns import Operator
+from daemon.ports.host import Clock
+
+log = structlog.get_logger(__name__)
+
+
+class App:
+    """The whole daemon; `public_port` and `ops_port` are known once it listens.
+
+    `read_again` gives the configuration anew when a reload is asked for. A `shadow` writes nothing outward.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        clock: Clock,
+        notifier: Notifier,
+        watchdog: float | None = None,
+        read_again: Callable[[], Loaded] | None = None,
+        shadow: bool = False,
+    ) -> None:
+        self._current = Current(loaded)
+        self._clock = clock
+        self._notifier = notifier
+        self._watchdog = watchdog
+        self._read_again = read_again or (lambda: loaded)
+        self._shadow = shadow
+        self._metrics = PrometheusMetrics(__version__)
+        self._beats = Heartbeats(clock)
+        self._services = Services(self._beats)
+        self._store: SqliteStore | None = None
+        self._desks: dict[str, Desk] = {}
+        self._reloader: Reloader | None = None
+        self.public_port = 0
+        self.ops_port = 0
+
+    async def run(self, stop: asyncio.Event, opened: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, CannotListen."""
+        settings = self._current.settings
+        async with AsyncExitStack() as stack:
+            house = await open_house(stack, self._current, self._clock, self._metrics)
+            await prove_keys(house.store, house.vault)
+            self._store = house.store
+            self._echo()
+            await self._take_stock(house)
+            hosting = self._hosting(house)
+            self._desks = self._make_desks(house, hosting)
+            intake = Intake(house.store, self._clock, timings(settings), self._metrics, self._services.wake)
+            services = self._own_services(house)
+            await self._listen(stack, house, intake=intake, hosting=hosting, services=services)
+            self._notifier.ready()
+            self._notifier.status(sentence(house))
+            log.info("daemon.ready", public_port=self.public_port, ops_port=self.ops_port)
+            if opened is not None:
+                await opened()
+            await supervise(services, stop, clock=self._clock, grace=settings.timings.stop_grace)
+
+    def _echo(self) -> None:
+        """What runs here, for whoever reads the log later."""
+        for warning in self._current.warnings:
+            log.warning("config.warned", text=warning)
+        log.info(
+            "daemon.starting",
+            version=__version__,
+            python=platform.python_version(),
+            sqlite=sqlite_version,
+            sqlite_fixed=sqlite_fixed,
+            shops=sorted(self._current.settings.shops),
+            label_source=self._current.settings.amazon.label_source_in_use(self._current.secrets),
+            shadow=self._shadow,
+        )
+
+    # ---- opening
+
+    async def _take_stock(self, house: House) -> None:
+        """What the metrics begin with."""
+        await try_again_now(house.store, self._clock)
+        counts = await house.store.read(lambda uow: uow.counts())
+        self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
+        self._metrics.ages(house.ages.authorization_days, house.ages.secret_days)
+        for name in AMAZON_CONNECTIONS:
+            self._metrics.connection(name, partial(house.vendors.refuses, name))
+        for shop, portal in house.vendors.portals.items():
+            self._metrics.connection(f"loop/{shop}", partial(_is_parked, portal))
+            verified = await house.store.read(lambda uow, shop=shop: uow.mark(verified_mark(shop)))  # type: ignore[misc]
+            if verified:
+                self._metrics.verified(shop, float(verified))
+
+    def _hosting(self, house: House) -> LabelHosting:
+        return LabelHosting(
+            house.store,
+            house.vault,
+            self._clock,
+            public_url=self._current.settings.public_url,
+            retention=self._current.settings.retention.labels,
+            new_token=partial(secrets.token_urlsafe, 32),
+        )
+
+    def _make_desks(self, house: House, hosting: LabelHosting) -> dict[str, Desk]:
+        return desks(
+            house.vendors,
+            self._current,
+            store=house.store,
+            clock=self._clock,
+            metrics=self._metrics,
+            hosting=hosting,
+            box=house.vault,
+            shadow=self._shadow,
+        )
+
+    def _authorization(self, house: House) -> Authorization:
+        async def authorized() -> None:
+            await house.ages.look(self._current.client_secrets)
+            await self._try_again(house)
+
+        amazon = self._current.settings.amazon
+        return Authorization(
+            house.tokens,
+            house.vendors.tokens,
+            self._clock,
+            public_url=self._current.settings.public_url,
+            consent_page=amazon.consent_page,
+            application_id=amazon.application_id,
+            new_token=partial(secrets.token_urlsafe, 32),
+            authorized=authorized,
+        )
+
+    async def _listen(
+        self,
+        stack: AsyncExitStack,
+        house: House,
+        *,
+        intake: Intake,
+        hosting: LabelHosting,
+        services: dict[str, Service],
+    ) -> None:
+        """Both doors; the services get the one that closes first, and the clearing that operators can ask for."""
+        authorization, clearing = self._authorization(house), retention(house, self._metrics.forgotten)
+        services |= self._services.all(house, self._desks, intake, clearing)
+        for name in self._beats.names:
+            self._metrics.service(name, partial(self._beats.is_late, name))
+        online = Online(
+            offer=offering(self._current, intake), authorization=authorization, order_changed=intake.order_changed
+        )
+        verbs = self._operator(house).verbs() | housekeeping(house, clearing, online)
+        ready = partial(self._ready, house)
+        ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
+        stack.push_async_callback(closing, "ops listener", ops.stop)
+        public = await open_public(
+            self._current,
+            intake,
+            hosting,
+            authorization,
+            box=house.vault,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+        self.public_port, self.ops_port = public.port, ops.port
+        services["public listener"] = partial(self._front_door, public)
+
+    def _operator(self, house: House) -> Operator:
+        return Operator(
+            house.store,
+            self._clock,
+            timings(self._current.settings),
+            self._desks,
+            self._services.wake,
+            moved=self._metrics.moved,
+            shops=frozenset(self._current.settings.shops),
+        )
+
+    # ---- the services that are the daemon's own
+
+    def _own_services(self, house: House) -> dict[str, Service]:
+        self._reloader = Reloader(
+            self._current,
+            self._read_again,
+            partial(self._take_over, house),
+            clock=self._clock,
+            notifier=self._notifier,
+            metrics=self._metrics,
+        )
+        services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, house)}
+        services["held returns"] = partial(count_held, house)
+        if self._watchdog is not None:
+            services["watchdog"] = self._services.watchdog(house, self._notifier, self._watchdog)
+        return services
+
+    def reload(self) -> None:
+        """Take over soon what can change while running; nothing before the daemon serves."""
+        if self._reloader is not None:
+            self._reloader.ask()
+
+    async def _take_over(self, house: House, change: Change) -> None:
+        self._current.take(change.settings, change.secrets)
+        output = change.settings.log
+        redactor = configure(output.format, output.level, under_systemd=running_under_systemd())
+        redactor.register(change.secrets.values())
+        for shop, desk in self._desks.items():
+            desk.policy = shop_policy(shop, change.settings, change.secrets)
+        await house.ages.look(self._current.client_secrets)
+        await self._try_again(house)
+
+    async def _try_again(self, house: House) -> None:
+        """What a vendor refused may go now."""
+        house.vendors.unpark()
+        await try_again_now(house.store, self._clock)
+        self._services.wake()
+
+    async def _last_calls(self, house: House, stop: asyncio.Event) -> None:
+        """Steps in hand finish the call they make; a queue before a limit can be longer than any grace."""
+        await self._clock.wait(stop, None)
+        house.vendors.hang_up()
+
+    async def _front_door(self, public: PublicListener, stop: asyncio.Event) -> None:
+        """The first to close: what is being received is still stored, nothing new is taken."""
+        await self._clock.wait(stop, None)
+        self._notifier.stopping()
+        log.info("shutdown.step", closing="public listener")
+        await public.stop(self._current.settings.timings.stop_grace * STEPS_SHARE)
+
+    # ---- how it is
+
+    async def state_of(self, shop: str, return_id: str) -> str:
+        """The state of one return, for whoever runs the daemon inside his own process; empty when it is not known."""
+        store = self._store
+        if store is None:
+            return ""
+        ret = await store.read(lambda uow: uow.get(shop, return_id))
+        return ret.state.value if ret is not None else ""
+
+    async def _health(self) -> dict[str, str]:
+        return dict.fromkeys(self._beats.late(), "has not been heard of in time")
+
+    async def _ready(self, house: House) -> dict[str, str]:
+        problems = house.vendors.refusals()
+        try:
+            await house.store.alive()
+            await house.store.writable()
+        except McfdError as error:
+            problems["store"] = str(error)
+        return problems
+
+
+def _is_parked(portal: LoopPortal) -> bool:
+    return bool(portal.parked_scopes)

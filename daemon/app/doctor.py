@@ -1,0 +1,201 @@
+"""The part of the composition root that leads the doctor to his patients, over connections of his own.
+
+They know no parked credential and no cached token, so that he sees what is so now; limits are shared with the daemon's.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from email.utils import parsedate_to_datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from adapters.host.certificate import read_certificate
+from adapters.http.ops_client import TokenRefused
+from adapters.loop_returns.wire.webhooks import TRIGGERS
+from adapters.sqlite.store import SqliteStore
+from adapters.vendor_calls.transport import Call, Transport, open_session
+from daemon import __version__
+from daemon.app.accounts import USER_AGENT, Vendors, connect
+from daemon.app.live_config import Current
+from daemon.app.resources import House
+from daemon.errors import AlreadyRunning, McfdError, NoDatabase, Refused, Unavailable
+from daemon.operations.credential_ages import Ages
+from daemon.operations.doctor.amazon import (
+    AmazonPatient,
+    Check,
+    Line,
+    examine,
+    examine_amazon,
+    examine_certificate,
+    examine_returns,
+    examine_store,
+    fail,
+    ok,
+    trouble,
+    warn,
+)
+from daemon.operations.doctor.shop import ShopPatient, examine_shop
+from daemon.operations.rekeying import keys_fit
+from daemon.operations.webhooks import Subscriptions
+from daemon.ports.host import Clock
+
+ROBOTS = b"User-agent: *\nDisallow: /\n"
+FORWARDED = "let the reverse proxy forward /webhooks/loop/, /labels/, /oauth/ and /robots.txt to listen.public"
+
+
+class Checkup:
+    """One visit. `house` is None when the store cannot be opened; `problem` then says why."""
+
+    def __init__(
+        self,
+        current: Current,
+        clock: Clock,
+        *,
+        house: House | None = None,
+        running: bool = False,
+        problem: McfdError | None = None,
+    ) -> None:
+        self._current = current
+        self._clock = clock
+        self._house = house
+        self._running = running
+        self._problem = problem
+        self._skews: dict[str, float] = {}
+
+    async def run(self) -> dict[str, object]:
+        """Examine everything; see `doctor.examine`."""
+        async with AsyncExitStack() as stack:
+            vendors = await connect(
+                stack,
+                self._current,
+                self._clock,
+                self._compare_clocks,  # a doctor's calls are not counted among the daemon's
+                refresh_token=self._refresh_token,
+                sharing=self._house.vendors if self._house else None,
+            )
+            session = await stack.enter_async_context(open_session(USER_AGENT))
+            subscriptions = Subscriptions(
+                vendors.portals, public_url=self._current.settings.public_url, triggers=TRIGGERS
+            )
+            shops: list[Check] = [
+                partial(examine_shop, self._shop(name, vendors), subscriptions, self._store, self._clock)
+                for name in vendors.portals
+            ]
+            checks: list[Check] = [
+                self._daemon,
+                partial(examine_amazon, self._amazon(vendors), self._store, self._clock),
+                *shops,
+                partial(self._public, session),
+                self._certificate,
+                self._stored,
+            ]
+            return await examine(checks, self._skews)
+
+    @property
+    def _store(self) -> SqliteStore | None:
+        return self._house.store if self._house else None
+
+    @property
+    def _refresh_token(self) -> Callable[[], str | None]:
+        return self._house.tokens.current if self._house else self._current.refresh_token
+
+    def _compare_clocks(self, call: Call) -> None:
+        """By how many seconds our clock is ahead of the vendor's."""
+        with suppress(ValueError):
+            self._skews[call.vendor] = self._clock.now() - parsedate_to_datetime(call.date or "").timestamp()
+
+    def _amazon(self, vendors: Vendors) -> AmazonPatient:
+        amazon, secrets = self._current.settings.amazon, self._current.secrets
+        ages: Ages | None = self._house.ages if self._house else None
+        return AmazonPatient(
+            tokens=vendors.tokens,
+            network=vendors.network,
+            marketplace=amazon.marketplace_id,
+            country=amazon.country,
+            token_source="secret file" if self._current.refresh_token() else "`mcfd authorize amazon`",
+            secret_days=ages.secret_days() if ages else float("nan"),
+            authorization_days=ages.authorization_days() if ages else float("nan"),
+            buys_labels=amazon.label_source_in_use(secrets) == "amazon_shipping",
+            has_service_id=amazon.return_service_id_in_use(secrets) is not None,
+            page_wanted=amazon.label_source == "rma_page",
+            holds=amazon.on_service_not_offered == "hold",
+        )
+
+    def _shop(self, name: str, vendors: Vendors) -> ShopPatient:
+        return ShopPatient(
+            shop=name,
+            portal=vendors.portals[name],
+            destinations=self._current.settings.shops[name].destinations,
+            has_webhook_secret=bool(self._current.webhook_secrets(name)),
+            refused=self._house.vendors.portals[name].parked_scopes if self._house else (),
+        )
+
+    async def _daemon(self) -> Sequence[Line]:
+        ops = self._current.settings.listen.ops
+        match self._problem:
+            case TokenRefused():
+                return [fail("daemon", "ops token", str(self._problem), "")]
+            case AlreadyRunning(holder=holder):
+                text = f"mcfd runs{holder}, but not at listen.ops {ops.url}"
+                return [fail("daemon", "process", text, "restart it, or name its --config")]
+        if self._running:
+            return [ok("daemon", "process", f"mcfd {__version__} runs")]
+        return [warn("daemon", "process", "it does not run", "start it: `systemctl start mcfd`, or `mcfd run`")]
+
+    async def _stored(self) -> Sequence[Line]:
+        match self._problem:
+            case AlreadyRunning() | TokenRefused():  # the daemon has it
+                return []
+            case NoDatabase():
+                return [warn("store", "file", "there is no database yet", "the first start of mcfd makes it")]
+        if self._house is None:
+            return [fail("store", "file", str(self._problem), "")]
+        shops = self._current.settings.shops
+        return [
+            *await examine_store(self._house.store),
+            await self._keys(self._house),
+            *await examine_returns(self._house.store, shops),
+        ]
+
+    async def _keys(self, house: House) -> Line:
+        if await keys_fit(house.store, house.vault):
+            return ok("store", "vault keys", "they open what is kept")
+        todo = "put it back below the new one; if it is lost, `mcfd purge --rekey` tells how much is lost with it"
+        return fail("store", "vault keys", "they lack the key that the store was sealed under", todo)
+
+    async def _public(self, session: aiohttp.ClientSession) -> Sequence[Line]:
+        """From here to ourselves through the internet, the proxy and its TLS, as Loop and shoppers come."""
+        url = self._current.settings.public_url
+        transport = Transport(session, vendor="public_url", timeout=10.0, on_call=lambda _call: None)
+        try:
+            reply = await transport.send("GET", f"{url}/robots.txt", operation="GET /robots.txt")
+        except Unavailable as error:
+            return [self._unreachable(url, error)]
+        except McfdError as error:
+            return [trouble("public_url", "reach", error, "check public_url and the reverse proxy")]
+        if reply.status != 200 or reply.body != ROBOTS or reply.header("X-Robots-Tag") != "noindex":
+            text = f"something else answers at {url} (status {reply.status})"
+            return [fail("public_url", "reach", text, FORWARDED)]
+        return [ok("public_url", "reach", f"{url} answers as mcfd")]
+
+    async def _certificate(self) -> Sequence[Line]:
+        url = urlsplit(self._current.settings.public_url)
+        if url.scheme != "https":
+            return []
+        try:
+            shown = await read_certificate(url.hostname or "", url.port or 443, timeout=10.0)
+        except Refused as error:
+            todo = "put the right certificate, with its chain, into the reverse proxy: Loop delivers to no other"
+            return [fail("public_url", "certificate", error.message, todo)]
+        except Unavailable:  # which is told as unreachable
+            return []
+        return [examine_certificate(shown.begins, shown.ends, self._clock.now())]
+
+    def _unreachable(self, url: str, error: Unavailable) -> Line:
+        text = f"{url}: {error}"
+        if not self._running and "TLS" not in text and "resolve" not in text:
+            return warn("public_url", "reach", text, "start mcfd and ask again")
+        todo = "check DNS, the certificate, the firewall and the reverse proxy in front of listen.public"
+        return fail("public_url", "reach", text, todo)

@@ -1,0 +1,133 @@
+"""The part of the composition root that opens both listeners."""
+
+import errno
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from adapters.host.metrics import PrometheusMetrics
+from adapters.http.consent import ConsentPages
+from adapters.http.ops import OpsListener
+from adapters.http.public import PublicListener, Route
+from adapters.loop_returns.webhooks import LoopWebhooks
+from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
+from daemon.app.live_config import Current
+from daemon.engine.intake import Intake
+from daemon.engine.label_hosting import LabelHosting
+from daemon.errors import McfdError
+from daemon.operations.authorization import CALLBACK, START, Authorization
+from daemon.operations.dead_letters import Offer, Taken, purpose
+from daemon.operations.parameters import OperatorError, Verb
+from daemon.ports.host import Clock, SecretBox
+from daemon.ports.store import DeadLetter, Delivery
+
+Probe = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+async def open_public(
+    current: Current,
+    intake: Intake,
+    hosting: LabelHosting,
+    authorization: Authorization,
+    *,
+    box: SecretBox,
+    clock: Clock,
+    metrics: PrometheusMetrics,
+) -> PublicListener:
+    """The listener that the internet reaches. Raises CannotListen."""
+
+    def answered(shop: str, outcome: str, seconds: float) -> None:
+        metrics.webhook(shop, outcome, clock.now())
+        metrics.webhook_answered(seconds)
+
+    listener = PublicListener(
+        receiver=_receiver(current, intake, box, clock),
+        labels=hosting,
+        shops=frozenset(current.settings.shops),
+        clock=clock,
+        extra_routes=_consent_routes(authorization, current.settings.public_url),
+        on_webhook=answered,
+        on_label=metrics.label_fetched,
+        on_turned_away=metrics.turned_away,
+    )
+    address = current.settings.listen.public
+    with telling(f"listen.public {address}", "change the key"):
+        await listener.start(address.host, address.port)
+    return listener
+
+
+def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Route, ...]:
+    pages = ConsentPages(authorization, callback_path=CALLBACK, secure=public_url.startswith("https://"))
+    return Route("GET", START, pages.start), Route("GET", CALLBACK, pages.callback)
+
+
+async def open_ops(
+    current: Current, verbs: Mapping[str, Verb], metrics: PrometheusMetrics, *, health: Probe, ready: Probe
+) -> OpsListener:
+    """The listener for operators on this machine. Raises CannotListen."""
+    token = current.secrets.ops_token.get_secret_value()
+    listener = OpsListener(render=metrics.render, health=health, ready=ready, verbs=verbs, token=token)
+    address = current.settings.listen.ops
+    with telling(f"listen.ops {address}", "change the key"):
+        await listener.start(address.host, address.port)
+    return listener
+
+
+class CannotListen(McfdError):
+    """An address cannot be listened at; it may be free again soon."""
+
+
+@contextmanager
+def telling(where: str, otherwise: str) -> Iterator[None]:
+    """Tell in words why an address cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        reason = {
+            errno.EADDRINUSE: "the port is taken; stop the other program, or",
+            errno.EADDRNOTAVAIL: "is no address of this machine;",
+            errno.EACCES: "mcfd's user may not open this port;",
+        }.get(number, f"cannot be listened at ({error.strerror});")
+        unknown = "the host is not known here;"  # those who look names up count their errors below 0
+        raise CannotListen(f"{where}: {unknown if number < 0 else reason} {otherwise}") from error
+
+
+def offering(current: Current, intake: Intake) -> Offer:
+    """How a dead letter is offered to the intake again, as if Loop had just delivered it."""
+    take = _taking(intake)
+
+    async def offer(shop: str, body: bytes, received_at: float) -> Taken:
+        if shop not in current.settings.shops:
+            raise OperatorError(f"the shop {shop} is not configured")
+        delivery = decode_delivery(body)
+        return Taken(delivery.return_id, await take(shop, delivery, digest(delivery, body), received_at))
+
+    return offer
+
+
+def _taking(intake: Intake) -> Callable[[str, WebhookDelivery, str, float], Awaitable[bool]]:
+    async def take(shop: str, delivery: WebhookDelivery, name: str, now: float) -> bool:
+        row = Delivery(
+            shop=shop,
+            topic=delivery.topic,
+            trigger=delivery.trigger,
+            subject=delivery.subject,
+            return_id=delivery.return_id,
+            digest=name,
+            received_at=now,
+        )
+        return await intake.deliver(row, delivery.message)
+
+    return take
+
+
+def _receiver(current: Current, intake: Intake, box: SecretBox, clock: Clock) -> LoopWebhooks:
+    async def bury(shop: str, body: bytes, reason: str) -> None:
+        sealed = box.seal(body, purpose(shop))
+        name = hashlib.sha256(body).hexdigest()
+        await intake.keep_dead_letter(
+            DeadLetter(shop=shop, digest=name, reason=reason, sealed=sealed, received_at=clock.now())
+        )
+
+    return LoopWebhooks(secrets=current.webhook_secrets, intake=_taking(intake), dead_letters=bury, clock=clock)

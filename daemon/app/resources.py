@@ -1,0 +1,75 @@
+"""The part of the composition root that opens what both the daemon and the command line work on."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from adapters.host.metrics import PrometheusMetrics
+from adapters.host.vault import Vault
+from adapters.sqlite.lock import StateLock
+from adapters.sqlite.store import SqliteStore, open_store
+from config.logging.setup import conceal
+from daemon.app.accounts import Vendors, connect, tell_of_call
+from daemon.app.live_config import Current
+from daemon.errors import McfdError
+from daemon.operations.authorization import RefreshTokens
+from daemon.operations.credential_ages import Ages
+from daemon.ports.host import Clock
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """The store, the keys, and open connections; closed with the stack that they were opened on."""
+
+    current: Current
+    clock: Clock
+    metrics: PrometheusMetrics
+    store: SqliteStore
+    vault: Vault
+    tokens: RefreshTokens
+    vendors: Vendors
+    ages: Ages
+
+
+async def open_house(
+    stack: AsyncExitStack, current: Current, clock: Clock, metrics: PrometheusMetrics, *, noting: bool = True
+) -> House:
+    """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable.
+
+    Without `noting` nothing is written: whoever only looks must not be the first to see a secret.
+    """
+    path = current.settings.store.path
+    stack.enter_context(StateLock(path.parent))
+    store = await open_store(path)
+    stack.push_async_callback(closing, "store", store.close)
+    vault = Vault(current.secrets.vault_key_bytes)
+    tokens = RefreshTokens(store, vault, current.refresh_token, conceal)
+    try:
+        await tokens.load()
+    except McfdError as error:  # a lost key must not keep the webhooks out
+        log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
+    ages = Ages(store, clock, tokens)
+    await ages.look(current.client_secrets, noting=noting)
+    vendors = await connect(stack, current, clock, partial(tell_of_call, metrics), refresh_token=tokens.current)
+    metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
+    return House(
+        current=current,
+        clock=clock,
+        metrics=metrics,
+        store=store,
+        vault=vault,
+        tokens=tokens,
+        vendors=vendors,
+        ages=ages,
+    )
+
+
+async def closing(what: str, close: Callable[[], Awaitable[object]]) -> None:
+    """Each step of the shutdown has a name, so that a hanging one is known."""
+    log.info("shutdown.step", closing=what)
+    await close()

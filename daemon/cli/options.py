@@ -1,0 +1,144 @@
+"""What the verbs of the `mcfd` command share: their options, their exit codes, how they print and fail."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import uvloop
+from rich.console import Console
+
+from config.load import Loaded, load
+from config.logging.setup import configure, running_under_systemd
+from daemon.cli import daemon_client as commands
+from daemon.errors import AlreadyRunning, ConfigError, McfdError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OURS = click.Path(path_type=Path, readable=False)
+"""Click would call an unreadable file wrong usage (2), and systemd would start the daemon again and again."""
+
+EX_FAILED = 1
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+
+
+def plainly(verb: Callable[P, None]) -> Callable[P, None]:
+    """An operator's mistake is told in words, never as a traceback."""
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            verb(*args, **kwargs)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            sys.exit(EX_CONFIG)
+        except AlreadyRunning as error:
+            click.echo(str(error), err=True)
+            sys.exit(EX_TEMPFAIL)
+        except BrokenPipeError:
+            raise  # `mcfd export | head`: click ends quietly
+        except McfdError as error:
+            click.echo(f"mcfd: {error}", err=True)
+            sys.exit(EX_FAILED)
+        except OSError as error:
+            click.echo(f"mcfd: {_words(error)}", err=True)
+            sys.exit(EX_FAILED)
+
+    return run
+
+
+def _words(error: OSError) -> str:
+    """What the system says, without its number; the path in front, if it is about one."""
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
+
+
+def settings(verb: Callable[P, None]) -> Callable[P, None]:
+    """The two options that every verb with a configuration takes."""
+    secrets = click.option(
+        "--secrets",
+        type=OURS,
+        default=None,
+        metavar="DIR",
+        help="Directory of the secret files. Default: $CREDENTIALS_DIRECTORY, else `secrets` beside FILE.",
+    )
+    config = click.option(
+        "--config",
+        type=OURS,
+        default=Path("/etc/mcfd/config.yaml"),
+        show_default=True,
+        metavar="FILE",
+    )
+    return config(secrets(verb))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def example(*lines: str) -> str:
+    """The epilog of a verb's help."""
+    return "\b\n" + "\n".join(["Example:", *(f"  {line}" for line in lines)])
+
+
+def keep_streams() -> None:
+    """Give a standard stream that the caller has closed a place: the event loop would take its number, and abort."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode))
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def logged(loaded: Loaded) -> None:
+    """Log as the configuration says; its secrets never."""
+    log = loaded.settings.log
+    redactor = configure(log.format, log.level, under_systemd=running_under_systemd())
+    redactor.register(loaded.secrets.values())
+
+
+def quietly(config: Path, secrets: Path | None) -> Loaded:
+    """The configuration for a verb that prints answers: only errors are logged."""
+    loaded = load(config, secrets)
+    configure("console", "error").register(loaded.secrets.values())
+    return loaded
+
+
+def answer(loaded: Loaded, verb: str, arguments: dict[str, object], *, offline: bool = False, busy: str = "") -> Any:  # noqa: ANN401 - JSON
+    """What the daemon answers, or the store without one; `busy` is shown meanwhile to whoever sits at a terminal."""
+    with working(busy):
+        return run_loop(commands.ask(loaded, verb, arguments, offline=offline))
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show that something is being done."""
+    console = Console(stderr=True)
+    if text and console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        yield
+
+
+def show(answered: object, render: Callable[[Any], None], *, as_json: bool) -> None:
+    """Print an answer as JSON or for people."""
+    if as_json:
+        click.echo(json.dumps(answered, indent=2, ensure_ascii=False))
+    else:
+        render(answered)

@@ -1,0 +1,103 @@
+"""Tells a story as it happens: what people do, and what the daemon and the vendors make of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from adapters.host.clock import SystemClock
+from adapters.sandbox import Sandbox
+from daemon.app.app import App
+
+SHOP = "demo"
+PATIENCE = 20.0
+LOOK = 0.05
+_ENDS = {
+    "in_review": "waits in Needs Review",
+    "awaiting_inspection": "is watched on, for the goods may come all the same",
+}
+
+
+class StoryFailed(Exception):
+    """Something that should have happened did not, or the other way round."""
+
+
+@dataclass(slots=True)
+class Teller:
+    """Watches both vendors and the daemon, and says what it sees."""
+
+    sandbox: Sandbox
+    app: App
+    console: Console
+
+    def title(self, text: str) -> None:
+        """Begin a story."""
+        self.console.print(f"\n[bold]{escape(text)}[/]")
+
+    def does(self, who: str, text: str) -> None:
+        """Somebody acts."""
+        self.console.print(f"  [yellow]{who:>8}[/]  {escape(text)}")
+
+    def failed(self, text: str) -> None:
+        """The story went wrong."""
+        self.console.print(f"  [red]{'!':>8}  {escape(text)}[/]")
+
+    async def expect(self, who: str, text: str, seen: Callable[[], object]) -> None:
+        """Wait until it is so, then say so; raises StoryFailed when it does not come. `seen` may be a coroutine."""
+        clock, never = SystemClock(), asyncio.Event()
+        began = clock.monotonic()
+        while not (value := await _said(seen)):
+            if clock.monotonic() - began > PATIENCE:
+                raise StoryFailed(f"{who}: never happened: {text}")
+            await clock.wait(never, LOOK)
+        told = escape(text.format(value))
+        self.console.print(f"  [green]{who:>8}[/]  {told} [dim]({clock.monotonic() - began:.1f} s)[/]")
+
+    async def noted(self, return_id: int, words: str) -> None:
+        """Wait for a note on the portal's timeline."""
+
+        def note() -> str:
+            notes: list[str] = self.portal(return_id)["notes"]
+            return next((text.partition("] ")[2] for text in notes if words in text), "")
+
+        await self.expect("Loop", "timeline: {}", note)
+
+    async def ends(self, return_id: int, state: str) -> None:
+        """Wait until the daemon itself says so."""
+
+        async def there() -> bool:
+            return await self.app.state_of(SHOP, str(return_id)) == state
+
+        await self.expect("mcfd", f"the return {_ENDS.get(state, f'is {state}')}", there)
+
+    def in_portal(self, return_id: int, state: str) -> Callable[[], bool]:
+        """Whether Loop shows the return in that state."""
+        return lambda: self.portal(return_id)["state"] == state
+
+    def portal(self, return_id: int) -> dict[str, Any]:
+        """What Loop holds of a return."""
+        held: dict[str, Any] = self.sandbox.snapshot()["loop"]["returns"][str(return_id)]
+        return held
+
+    def network(self, order_id: str) -> dict[str, Any]:
+        """What Amazon holds of a fulfillment order."""
+        held: dict[str, Any] = self.sandbox.snapshot()["amazon"]["orders"][order_id]
+        return held
+
+    def shipments(self, return_id: int) -> list[dict[str, Any]]:
+        """The labels that were bought for a return."""
+        bought = self.sandbox.snapshot()["amazon"]["shipments"].values()
+        return [s for s in bought if any(p["reference"].startswith(f"{return_id}-") for p in s["parcels"])]
+
+    def parcels(self, return_id: int) -> list[str]:
+        """The tracking ids of these labels."""
+        return [parcel["tracking_id"] for shipment in self.shipments(return_id) for parcel in shipment["parcels"]]
+
+
+async def _said(seen: Callable[[], object]) -> object:
+    value = seen()
+    return await value if isawaitable(value) else value

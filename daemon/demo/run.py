@@ -1,0 +1,114 @@
+"""`mcfd demo`: the real daemon beside the sandbox, with shortened clocks, while its returns are told live."""
+
+import asyncio
+import base64
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from adapters.host.clock import SystemClock
+from adapters.host.systemd import Notifier
+from adapters.sandbox import Sandbox, SandboxOptions
+from config.load import Loaded, load
+from daemon.app.app import App
+from daemon.demo.narrator import SHOP, StoryFailed, Teller
+from daemon.demo.stories import STORIES
+
+QUICK = {
+    "label_request_poll": "5s",
+    "return_poll": "5s",
+    "label_poll_first": "200ms",
+    "label_poll_max": "1s",
+    "inspection_idle": "250ms",
+    "inspection_moving": "250ms",
+    "inspection_arrived": "250ms",
+    "missing_sibling": "2s",
+    "review_watch": "5s",
+    "outcome_watch": "1s",
+    "stop_grace": "5s",
+}
+LIMITS = {"getFulfillmentOrder": {"rate": 20, "burst": 30}, "createFulfillmentReturn": {"rate": 20, "burst": 30}}
+
+
+async def tell() -> int:
+    """Tell every story; 0 when each ended as it should. SIGTERM cancels, so that nothing stays in /tmp."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    console = Console(highlight=False, soft_wrap=True)
+    options = SandboxOptions(label_after=0.5, process_after=0.3, enforce_limits=False)
+    with tempfile.TemporaryDirectory(prefix="mcfd-demo-") as folder:
+        async with Sandbox(options, SystemClock()) as sandbox:
+            app = App(_loaded(Path(folder), sandbox), clock=SystemClock(), notifier=Notifier(None, SystemClock()))
+            stop, opened = asyncio.Event(), asyncio.Event()
+
+            async def ready() -> None:
+                sandbox.set_webhook_url(f"http://127.0.0.1:{app.public_port}/webhooks/loop/{SHOP}")
+                opened.set()
+
+            async def stories() -> int:
+                await opened.wait()
+                try:
+                    return await _tell_all(Teller(sandbox, app, console))
+                finally:
+                    stop.set()
+
+            async with asyncio.TaskGroup() as group:  # unlike gather, it waits for both when it is cancelled
+                group.create_task(app.run(stop, ready))
+                told = await stories()
+    if told < len(STORIES):
+        console.print(f"\n[bold red]{len(STORIES) - told} of {len(STORIES)} stories went wrong.[/]")
+        return 1
+    console.print(f"\n[bold green]All {told} stories ended as they should.[/]")
+    return 0
+
+
+async def _tell_all(teller: Teller) -> int:
+    told = 0
+    for title, story in STORIES:
+        teller.title(title)
+        try:
+            await story(teller)
+            told += 1
+        except StoryFailed as failure:
+            teller.failed(str(failure))
+    return told
+
+
+def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
+    """The daemon's configuration, from real files as an operator writes them."""
+    options = sandbox.options
+    config = {
+        "public_url": "http://127.0.0.1:8080",
+        "listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+        "store": {"path": str(folder / "mcfd.db")},
+        "amazon": {
+            "client_id": options.client_id,
+            "endpoint": sandbox.amazon_url,
+            "lwa_endpoint": sandbox.lwa_url,
+            "limits": LIMITS,
+        },
+        "shops": {SHOP: {"api_url": sandbox.loop_url, "exchanges": {"auto_process": True}}},
+        "timings": QUICK,
+    }
+    secrets = {
+        "amazon_client_secret": options.client_secret,
+        "amazon_refresh_token": options.refresh_token,
+        "amazon_return_service_id": options.return_service_id,
+        f"loop_api_key.{SHOP}": options.loop_api_key,
+        f"loop_webhook_secrets.{SHOP}": options.webhook_secret,
+        "vault_keys": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        "ops_token": base64.urlsafe_b64encode(os.urandom(24)).decode(),
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    secret_folder = folder / "secrets"
+    secret_folder.mkdir(mode=0o700)
+    for name, value in secrets.items():
+        path = secret_folder / name
+        path.touch(mode=0o600)
+        path.write_text(value)
+    return load(folder / "config.yaml", secret_folder)

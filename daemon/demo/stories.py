@@ -1,0 +1,172 @@
+"""What the demo tells: seven returns, each from the shopper's wish to its end."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from adapters.sandbox import ReturnLine
+from daemon.demo.narrator import StoryFailed, Teller
+
+Story = Callable[[Teller], Awaitable[None]]
+
+
+async def clean(teller: Teller) -> None:
+    """A unit that comes back as it should is refunded."""
+    return_id = await _until_label(teller, "#1001", [ReturnLine(sku="SOCK-2P-M", reason="Too small")])
+    await _carrier(teller, return_id)
+    await _inspect(teller, return_id, "SOCK-2P-M", "Sellable", "APPAREL_TOO_SMALL")
+    await teller.expect(
+        "Loop", "graded and assessed the line", lambda: _dispositions(teller, return_id) == ["back_to_stock"]
+    )
+    await teller.noted(return_id, "No discrepancy")
+    await teller.expect("Loop", "refunded the shopper and closed the return", teller.in_portal(return_id, "closed"))
+    await teller.ends(return_id, "closed")
+
+
+async def damaged(teller: Teller) -> None:
+    """A damaged unit waits in Needs Review until a person decides."""
+    return_id = await _until_label(teller, "#1002", [ReturnLine(sku="MUG-BLUE", reason="Changed my mind")])
+    await _inspect(teller, return_id, "MUG-BLUE", "CustomerDamaged", "UNWANTED_ITEM")
+    await teller.noted(return_id, "Discrepancy")
+    await teller.expect("Loop", "shows it in Needs Review", teller.in_portal(return_id, "review"))
+    _never(teller, return_id, "process")
+    teller.does("merchant", "looks at it and closes the return")
+    teller.sandbox.settle_review(return_id, "close")
+    await teller.ends(return_id, "closed")
+
+
+async def missing(teller: Teller) -> None:
+    """One of two units never arrives; the clock decides, and a person is asked."""
+    lines = [ReturnLine(sku="CAP-BLK", reason="Too big"), ReturnLine(sku="BELT-L", reason="Too big")]
+    return_id = await _until_label(teller, "#1003", lines)
+    await _inspect(teller, return_id, "CAP-BLK", "Sellable", "APPAREL_TOO_LARGE")
+    teller.does("clock", "days go by (here: two seconds), and the second unit does not come")
+    await teller.noted(return_id, "Missing: BELT-L")
+    await teller.expect("Loop", "shows it in Needs Review", teller.in_portal(return_id, "review"))
+    await teller.ends(return_id, "in_review")
+
+
+async def exchange(teller: Teller) -> None:
+    """With auto-process on, the discrepant item is removed and the exchange goes out."""
+    lines = [
+        ReturnLine(sku="SHIRT-M", reason="Too small", exchange_sku="SHIRT-L"),
+        ReturnLine(sku="SCARF", reason="Changed my mind", outcome="refund"),
+    ]
+    return_id = await _until_label(teller, "#1004", lines, outcome="exchange+refund")
+    await _inspect(teller, return_id, "SHIRT-M", "Sellable", "APPAREL_TOO_SMALL")
+    await _inspect(teller, return_id, "SCARF", "CustomerDamaged", "UNWANTED_ITEM")
+    await teller.noted(return_id, "These items are removed")
+    await teller.expect(
+        "Loop", "removed the scarf, sent the exchange, closed the return", teller.in_portal(return_id, "closed")
+    )
+    await teller.ends(return_id, "closed")
+
+
+async def refused(teller: Teller) -> None:
+    """Amazon does not take the item back; the merchant learns why, and the shopper gets no useless label."""
+    teller.sandbox.refuse_sku("HAZMAT-1", code="InvalidValues", description="This item cannot be returned.")
+    return_id = _submit(teller, "#1005", [ReturnLine(sku="HAZMAT-1", reason="Changed my mind")])
+    teller.does("Amazon", "does not take HAZMAT-1 back")
+    await teller.expect("Loop", "has a label request error: {}", lambda: _error(teller, return_id))
+    await teller.ends(return_id, "closed")
+
+
+async def two_parcels(teller: Teller) -> None:
+    """The units go to two fulfillment centers: two labels in one document."""
+    lines = [ReturnLine(sku="LAMP", reason="Defective"), ReturnLine(sku="RUG", reason="Changed my mind")]
+    return_id = await _until_label(teller, "#1006", lines, centers=("RNO1", "ABE8"))
+    await teller.expect("Amazon", "sold two return labels", lambda: len(teller.parcels(return_id)) == 2)
+    await _inspect(teller, return_id, "LAMP", "Sellable", "DEFECTIVE")
+    await _inspect(teller, return_id, "RUG", "Sellable", "UNWANTED_ITEM")
+    await teller.expect("Loop", "refunded the shopper and closed the return", teller.in_portal(return_id, "closed"))
+    await teller.ends(return_id, "closed")
+
+
+async def cancelled(teller: Teller) -> None:
+    """The shopper keeps the item after all: the unused label is given back."""
+    return_id = await _until_label(teller, "#1007", [ReturnLine(sku="VASE", reason="Changed my mind")])
+    teller.does("shopper", "keeps the vase; the merchant cancels the return in Loop")
+    teller.sandbox.cancel_return(return_id)
+    await teller.expect(
+        "Amazon", "took the unused label back", lambda: all(p["cancelled"] for p in teller.shipments(return_id))
+    )
+    await teller.noted(return_id, "Label voided")
+    await teller.ends(return_id, "awaiting_inspection")
+
+
+STORIES: Sequence[tuple[str, Story]] = (
+    ("A clean return", clean),
+    ("A damaged return", damaged),
+    ("A missing unit", missing),
+    ("An exchange, processed without the damaged item", exchange),
+    ("Refused by Amazon", refused),
+    ("Two parcels", two_parcels),
+    ("Cancelled after the label", cancelled),
+)
+
+
+def _submit(teller: Teller, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - the sandbox's own options
+    centers = how.pop("centers", ("RNO1",))
+    teller.sandbox.create_order(
+        order_id, {line.sku: 1 for line in lines}, displayable_order_id=order_id, return_centers=centers
+    )
+    return_id: int = teller.sandbox.submit_return(order_id, list(lines), **how)
+    wishes = ", ".join(f"{line.sku} ({line.reason})" for line in lines)
+    teller.does("shopper", f"sends back {wishes} of order {order_id}: Loop return {return_id}")
+    return return_id
+
+
+async def _until_label(teller: Teller, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - as above
+    """What every story begins with: a shopper asks, Amazon authorizes, the label reaches the shopper."""
+    return_id = _submit(teller, order_id, lines, **how)
+
+    def rma() -> str:
+        return ", ".join(held["amazonRmaId"] for held in teller.network(order_id)["returnAuthorizations"])
+
+    def label() -> str:
+        return ", ".join(
+            f"{held['carrier']} {held['tracking_number']}" for held in teller.portal(return_id)["delivered_labels"]
+        )
+
+    await teller.expect("Amazon", "authorized the return: RMA {}", rma)
+    await teller.expect("Loop", "has the label for the shopper: {}", label)
+    await teller.noted(return_id, "Label delivered")
+    return return_id
+
+
+async def _carrier(teller: Teller, return_id: int) -> None:
+    """The parcel travels, and Loop's timeline follows it."""
+    for parcel in teller.parcels(return_id):
+        teller.does("carrier", "scans the parcel, then delivers it to the fulfillment center")
+        teller.sandbox.scan(parcel, "InTransit")
+        await teller.expect("Loop", "knows: in transit", lambda: _label_status(teller, return_id) == "in_transit")
+        teller.sandbox.scan(parcel, "Delivered")
+        await teller.expect("Loop", "knows: delivered", lambda: _label_status(teller, return_id) == "delivered")
+
+
+async def _inspect(teller: Teller, return_id: int, sku: str, condition: str, reason: str) -> None:
+    teller.does("Amazon", f"receives and inspects {sku}: {condition}")
+    teller.sandbox.receive(return_id, sku=sku, condition=condition, amazon_reason=reason)
+    await teller.noted(return_id, f"inspected {sku}")
+
+
+def _never(teller: Teller, return_id: int, action: str) -> None:
+    if teller.portal(return_id)["counts"].get(action):
+        raise StoryFailed(f"the return was asked to {action}")
+
+
+def _dispositions(teller: Teller, return_id: int) -> list[str]:
+    return [
+        (line["disposition"] or {}).get("disposition_outcome", "") for line in teller.portal(return_id)["line_items"]
+    ]
+
+
+def _label_status(teller: Teller, return_id: int) -> str:
+    return str(teller.portal(return_id)["delivered_labels"][0]["status"])
+
+
+def _error(teller: Teller, return_id: int) -> str:
+    held = teller.sandbox.snapshot()["loop"]
+    for request_id in held["returns"][str(return_id)]["label_requests"]:
+        for error in held["label_requests"][str(request_id)]["errors"]:
+            return str(error["message"])
+    return ""

@@ -1,0 +1,227 @@
+"""What each event changes in a return. `lifecycle.apply` checks the move against the table of ways."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import singledispatch
+
+from daemon.domain.duties import create_unclear
+from daemon.domain.events import returns as ev
+from daemon.domain.postage import give_back, put_postage, take_back
+from daemon.domain.returns import (
+    Asked,
+    LabelSourceName,
+    Note,
+    Return,
+    ReturnUnit,
+    Standing,
+    State,
+    change_request,
+    merge_units,
+)
+from daemon.domain.wording import (
+    authorized_words,
+    delivered_words,
+)
+from daemon.errors import IllegalTransition
+
+LABEL_HALF = frozenset({State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY, State.REFUSED})
+"""States in which some label request still waits for its answer."""
+
+
+def with_note(ret: Return, key: str, text: str) -> Return:
+    """The return owing one more note, unless it has one of that key already."""
+    if any(note.key == key for note in ret.notes):
+        return ret
+    return replace(ret, notes=(*ret.notes, Note(key=key, text=text)))
+
+
+def label_state(ret: Return) -> State:
+    """Where the first half of the life stands, read off the label requests and their units alone."""
+    waiting = ret.open_requests()
+    asking = {r.request_id for r in waiting}
+    planned = any(u.standing is Standing.PLANNED and u.request_id in asking for u in ret.units)
+    if planned or any(r.asked is Asked.UNREAD for r in ret.requests):
+        return State.RECEIVED
+    if not waiting:
+        return _end_of_label_half(ret)
+    with_units = [r for r in waiting if any(u.standing is Standing.AUTHORIZED for u in ret.units_of(r.request_id))]
+    if not with_units and not ret.label_out:
+        return State.REFUSED
+    return State.AWAITING_LABEL if any(r.label is None for r in with_units) else State.LABEL_READY
+
+
+def _end_of_label_half(ret: Return) -> State:
+    if ret.label_out:
+        return State.AWAITING_INSPECTION
+    asked = {r.asked for r in ret.requests}
+    return State.CANCELLED if Asked.CANCELLED in asked and Asked.REFUSED not in asked else State.CLOSED
+
+
+def advance(ret: Return) -> Return:
+    """Every way through the label half ends here, so that no authorization goes without its note."""
+    return _note_authorizations(replace(ret, state=label_state(ret)))
+
+
+def _note_authorizations(ret: Return) -> Return:
+    """One note when every accepted unit knows its RMA, not one per answer."""
+    accepted = ret.authorized()
+    known = {a.authorization_id for a in ret.authorizations}
+    if ret.state is State.RECEIVED or not accepted or any(u.authorization_id not in known for u in accepted):
+        return ret
+    return with_note(ret, "authorized:" + ",".join(sorted(known)), authorized_words(ret.units, ret.authorizations))
+
+
+@singledispatch
+def after(event: ev.Event, ret: Return) -> Return:
+    """The return as the event leaves it."""
+    raise IllegalTransition(f"{ret.ref}: nobody knows {type(event).__name__}")
+
+
+# ---- a label request becomes a label
+
+
+@after.register
+def _requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
+    known = ret.request(event.request.request_id) is not None  # one that could not be read, and is still listed
+    requests = ret.requests if known else (*ret.requests, event.request)
+    return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False)
+
+
+@after.register
+def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
+    requests = tuple(
+        replace(r, asked=Asked.CANCELLED)
+        if event.request_id in {"", r.request_id} and r.asked is not Asked.DELIVERED
+        else r
+        for r in ret.requests
+    )
+    words = "Cancelled in Loop. Amazon knows no cancel: a parcel that arrives all the same is noted here."
+    live = frozenset(r.request_id for r in requests if r.asked in {Asked.UNREAD, Asked.OPEN})
+    gone = frozenset(r.request_id for r in requests if event.request_id in {"", r.request_id})
+    changed = give_back(release(replace(ret, requests=requests, hinted=False, readbacks=0), live), gone)
+    if ret.authorized():
+        changed = with_note(changed, f"cancelled:{event.request_id}", words)
+    if ret.label_out and not event.request_id:
+        changed = _set_free(changed)
+        if ret.state is State.EXPIRED:
+            return replace(changed, state=State.CANCELLED)
+    if ret.state in LABEL_HALF or (ret.state is State.STUCK and not ret.label_out and not live):
+        return advance(changed)
+    return changed
+
+
+def _set_free(ret: Return) -> Return:
+    """Nobody asks any more for what has not come: should the shopper ask anew, another return may have it."""
+    units = tuple(
+        replace(u, request_id="") if u.standing is Standing.AUTHORIZED and u.finding is None else u for u in ret.units
+    )
+    return replace(ret, units=units)
+
+
+def release(ret: Return, live: frozenset[str]) -> Return:
+    """Units that no live request asks for give their places in shipments back, unless Amazon may have them."""
+    units = tuple(
+        u
+        if u.standing is not Standing.PLANNED or u.request_id in live or create_unclear(ret, u)
+        else replace(u, order_id="", order_item_id="", shipment_id="", return_item_id="")
+        for u in ret.units
+    )
+    return replace(ret, units=units)
+
+
+@after.register
+def _request_read(event: ev.RequestRead, ret: Return) -> Return:
+    known = ret.request(event.request.request_id)
+    if known is None or known.asked is not Asked.UNREAD:  # withdrawn while it was read
+        return ret
+    requests = tuple(event.request if r is known else r for r in ret.requests)
+    changed = replace(
+        ret,
+        requests=requests,
+        units=merge_units(ret.units, event.units),
+        order_name=event.order_name,
+        order_number=event.order_number,
+        provider_order_id=event.provider_order_id,
+        has_exchange=event.has_exchange,
+    )
+    return advance(take_back(changed, known.request_id))
+
+
+@after.register
+def _not_ours(event: ev.NotOurs, ret: Return) -> Return:
+    changed = give_back(change_request(ret, event.request_id, asked=Asked.NOT_OURS), frozenset({event.request_id}))
+    return changed if ret.state is State.STUCK else advance(replace(changed, held=False))
+
+
+@after.register
+def _order_matched(event: ev.OrderMatched, ret: Return) -> Return:
+    changed = replace(ret, units=merge_units(ret.units, event.units), held=False, readbacks=0)
+    for postage in event.postage:
+        changed = put_postage(changed, postage)
+    bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # its refusal has no other words
+    return advance(changed if bare else replace(changed, problem=""))
+
+
+@after.register
+def _unmatched(event: ev.Unmatched, ret: Return) -> Return:
+    if event.hold:
+        return replace(ret, problem=event.why, held=True)
+    requests = tuple(
+        replace(r, asked=Asked.OPEN) if r.request_id == event.request_id and r.asked is Asked.UNREAD else r
+        for r in ret.requests
+    )
+    units = tuple(
+        replace(u, standing=Standing.NOT_RETURNABLE, problem=event.why)
+        if u.standing is Standing.PLANNED and u.request_id == event.request_id
+        else u
+        for u in ret.units
+    )
+    return advance(replace(ret, requests=requests, units=units, problem=event.why))
+
+
+@after.register
+def _authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
+    known = {a.authorization_id: a for a in (*ret.authorizations, *event.authorizations)}  # the newer reading wins
+    changed = replace(_answered(ret, event.units, event.readbacks), authorizations=tuple(known.values()))
+    return advance(changed) if ret.state in {State.RECEIVED, State.AWAITING_LABEL} else changed
+
+
+@after.register
+def _refused(event: ev.UnitsRefused, ret: Return) -> Return:
+    changed = _answered(ret, event.units, event.readbacks)
+    return advance(changed) if ret.state is State.RECEIVED else changed
+
+
+def _answered(ret: Return, units: Iterable[ReturnUnit], readbacks: int) -> Return:
+    """What Amazon said of the units; who asks for them may have changed while it was asked."""
+    asked = {u.key: u.request_id for u in ret.units}
+    told = [replace(u, request_id=asked.get(u.key, u.request_id)) for u in units]
+    return replace(ret, units=merge_units(ret.units, told), readbacks=readbacks)
+
+
+@after.register
+def _label_issued(event: ev.LabelIssued, ret: Return) -> Return:
+    return advance(change_request(ret, event.request_id, label=event.label))
+
+
+@after.register
+def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
+    changed = change_request(ret, event.request_id, asked=Asked.DELIVERED, label_id=event.label_id)
+    changed = replace(changed, labelled_at=event.at, readbacks=0)
+    request = changed.request(event.request_id)
+    if request is not None and request.label is not None:
+        parcels = {u.authorization_id for u in ret.units_of(event.request_id)}
+        bought = request.source is LabelSourceName.AMAZON_SHIPPING
+        others = [p.tracking_id for p in ret.postage if bought and p.authorization_id in parcels and p.tracking_id]
+        words = delivered_words(request.label, [t for t in others if t != request.label.tracking_number])
+        changed = with_note(changed, f"label:{event.request_id}", words)
+    if event.label_id is None:
+        lost = "Loop has the label, but its id was lost with the answer: no transit status will be sent."
+        changed = with_note(changed, f"label-id:{event.request_id}", lost)
+    return changed if ret.state is State.STUCK else advance(changed)
+
+
+@after.register
+def _refusal_reported(event: ev.RefusalReported, ret: Return) -> Return:
+    changed = change_request(ret, event.request_id, asked=Asked.REFUSED)
+    return changed if ret.state is State.STUCK else advance(changed)

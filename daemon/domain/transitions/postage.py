@@ -1,0 +1,57 @@
+"""What happens to bought labels changes the return's postage and its timeline, never its state."""
+
+from dataclasses import replace
+
+from daemon.domain.events import postage as pe
+from daemon.domain.postage import give_back, postage_of, put_postage, told_parcel
+from daemon.domain.returns import Postage, Return, change_request
+from daemon.domain.transitions.labels import after, with_note
+from daemon.domain.wording import kept_words, parcel_words, voided_words
+
+
+def _still(ret: Return, postage: Postage) -> Postage:
+    """The postage as an answer tells it, but for what was decided about giving it back while the call was under way."""
+    stored = postage_of(ret, postage.authorization_id)
+    if stored is None or stored.number != postage.number:
+        return postage
+    return replace(postage, void=stored.void)
+
+
+@after.register
+def _postage(event: pe.PostageEvent, ret: Return) -> Return:
+    return put_postage(ret, _still(ret, event.postage))
+
+
+@after.register
+def _voided(event: pe.PostageVoided, ret: Return) -> Return:
+    changed = put_postage(ret, event.postage)
+    return with_note(changed, f"voided:{event.postage.tracking_id}", voided_words(event.postage))
+
+
+@after.register
+def _kept(event: pe.PostageKept, ret: Return) -> Return:
+    changed = put_postage(ret, event.postage)
+    return with_note(changed, f"kept:{event.postage.tracking_id}", kept_words(event.postage, event.why))
+
+
+@after.register
+def _tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
+    """The portal is told of the parcel that it knows: the first of each label request."""
+    changed = ret
+    for postage in event.postage:
+        if postage_of(ret, postage.authorization_id) is None:  # taken over by another return while it was asked about
+            continue
+        changed = put_postage(changed, _still(ret, postage))
+        if postage.delivered_at is not None:
+            changed = with_note(changed, f"parcel:{postage.tracking_id}", parcel_words(postage))
+    for request in ret.requests:
+        first = told_parcel(changed, request)
+        if first is not None and first.transit.rank > request.transit.rank:
+            changed = change_request(changed, request.request_id, transit=first.transit)
+    return changed
+
+
+@after.register
+def _source(event: pe.LabelSourceChanged, ret: Return) -> Return:
+    """What was bought for the request already is not used; it is given back once the label is out."""
+    return change_request(give_back(ret, frozenset({event.request_id})), event.request_id, source=event.source)

@@ -1,0 +1,1 @@
+"""What happens to returns: what is heard, what is due, what is done and what is saved."""

@@ -1,0 +1,78 @@
+"""What the portal is told on the way: notes, grades, transit."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from daemon.domain.duties import Duty, gradable_lines
+from daemon.domain.events import returns as ev
+from daemon.domain.naming import note_marker, note_text
+from daemon.domain.portal import Grade, PortalLine
+from daemon.domain.returns import Return
+from daemon.domain.verdict import grades
+from daemon.engine.handlers.context import Desk, Outcome
+from daemon.errors import Refused
+from daemon.ports.vendors import Lane
+
+log = structlog.get_logger(__name__)
+
+Write = Callable[[Sequence[Grade]], Awaitable[None]]
+
+
+async def write_notes(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+    """Write every owed note whose marker is not on the timeline yet; one that the portal refuses keeps no other."""
+    there = await desk.portal.notes(ret.return_id)
+    owed = ret.owed_notes()
+    for note in owed:
+        if not any(note_marker(ret, note.key) in text for text in there):
+            try:
+                await desk.portal.write_note(ret.return_id, note_text(ret, note))
+            except Refused as error:
+                log.warning("note.refused", ref=ret.ref, code=error.code)
+                desk.metrics.trouble("write_notes_refused")
+    return ev.NotesWritten(at=desk.clock.now(), keys=tuple(note.key for note in owed))
+
+
+async def grade_lines(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:
+    """Write condition and disposition of every line that is fully inspected; after a crash only what is not there."""
+    lines = gradable_lines(ret)
+    graded = assessed = grades(ret, lines, desk.policy.verdict)
+    if resumed:
+        there = await _lines(ret, desk)
+        graded, assessed = _not_there(graded, there, "grade"), _not_there(assessed, there, "disposition")
+    await _write(ret, graded, "grade", desk.portal.grade, desk)
+    await _write(ret, assessed, "disposition", desk.portal.assess, desk)
+    return ev.LinesGraded(at=desk.clock.now(), line_ids=lines)
+
+
+async def _write(ret: Return, wanted: Sequence[Grade], what: str, write: Write, desk: Desk) -> None:
+    """Write all in one call. When the portal refuses that, one line at a time: a single line spoils a whole call."""
+    try:
+        if wanted:
+            await write(wanted)
+    except Refused as error:
+        log.warning("grades.refused", ref=ret.ref, what=what, code=error.code, lines=len(wanted))
+        if len(wanted) == 1:
+            desk.metrics.trouble("grade_lines_refused")
+            return
+        for grade in _not_there(wanted, await _lines(ret, desk), what):
+            await _write(ret, (grade,), what, write, desk)
+
+
+async def _lines(ret: Return, desk: Desk) -> Mapping[str, PortalLine]:
+    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    return {line.line_id: line for line in details.lines}
+
+
+def _not_there(wanted: Sequence[Grade], there: Mapping[str, PortalLine], what: str) -> tuple[Grade, ...]:
+    """What the lines lack; a line that was removed meanwhile is dropped."""
+    return tuple(g for g in wanted if g.line_id in there and getattr(there[g.line_id], what) != getattr(g, what))
+
+
+async def report_transit(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+    """Tell a label's progress, if the shop wants it told; either way it is not owed again."""
+    request = ret.request(duty.subject)
+    assert request is not None  # noqa: S101 - the duty was read off this request
+    if request.label_id is not None and desk.policy.reports(request.transit):
+        await desk.portal.report_transit(request.label_id, request.transit)
+    return ev.TransitReported(at=desk.clock.now(), request_id=duty.subject, transit=request.transit)

@@ -1,0 +1,193 @@
+"""A decoded delivery, or a row of a poll, becomes a stored return or a hint, once, in one unit of work."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from daemon.domain.events.returns import Event, LabelRequestCancelled, LabelRequestedAgain, ProcessingFailed
+from daemon.domain.lifecycle import apply
+from daemon.domain.portal import (
+    Message,
+    PortalState,
+    ProcessingTrouble,
+    RequestCancelled,
+    RequestIssued,
+    ReturnChanged,
+)
+from daemon.domain.returns import Asked, LabelRequest, Return, Settlement, State
+from daemon.domain.schedule import Timings, plan
+from daemon.domain.transitions.labels import LABEL_HALF
+from daemon.ports.host import Clock, Metrics
+from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+_ENDED = frozenset({PortalState.CLOSED, PortalState.CANCELLED})
+TELLING: Mapping[State, frozenset[PortalState]] = {
+    State.RECEIVED: _ENDED,
+    State.AWAITING_LABEL: _ENDED,
+    State.LABEL_READY: _ENDED,
+    State.AWAITING_INSPECTION: _ENDED,
+    State.PROCESSING: _ENDED | {PortalState.REVIEW},
+    State.IN_REVIEW: _ENDED | {PortalState.OPEN},
+    State.EXPIRED: _ENDED,
+    State.STUCK: _ENDED,
+}
+"""Which states of the portal are news to a return in a state of ours; everything else needs no reading."""
+
+
+class Intake:
+    """Where facts and hints come in. `wake` is called after the commit."""
+
+    def __init__(
+        self, store: ReturnStore, clock: Clock, timings: Timings, metrics: Metrics, wake: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._timings = timings
+        self._metrics = metrics
+        self._wake = wake
+
+    async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
+        """Store a verified delivery and its effect; resolves after the commit. False for a repeated delivery.
+
+        `message` is None for a topic that asks for nothing. Raises StoreUnavailable.
+        """
+
+        def work(uow: UnitOfWork) -> tuple[bool, list[tuple[State | None, Return]]]:
+            new = uow.record_delivery(delivery)
+            _verified(uow, delivery.shop, delivery.received_at)
+            return new, self._take(uow, delivery.shop, message, repeated=not new)
+
+        new, moved = await self._store.transact(work)
+        self._announce(moved)
+        self._wake()
+        return new
+
+    async def keep_dead_letter(self, letter: DeadLetter) -> bool:
+        """Keep a delivery that was signed but cannot be read; False when it is kept already."""
+
+        def work(uow: UnitOfWork) -> bool:
+            _verified(uow, letter.shop, letter.received_at)
+            return uow.keep_dead_letter(letter)
+
+        return await self._store.transact(work)
+
+    async def hear(self, shop: str, messages: list[Message]) -> None:
+        """What a poll saw: the same effects as deliveries, many in one unit of work."""
+        moved = await self._store.transact(
+            lambda uow: [change for m in messages for change in self._take(uow, shop, m, polled=True)]
+        )
+        self._announce(moved)
+        if moved:
+            self._wake()
+
+    async def order_changed(self, order_id: str) -> int:
+        """Amazon has news of a fulfillment order: it is read now. How many returns that concerns.
+
+        Only a hint: what is not on that order, or waits for nothing at Amazon, is left alone.
+        """
+
+        def work(uow: UnitOfWork) -> int:
+            now = self._clock.now()
+            found = [uow.get(*ref) for ref in uow.on_order(order_id)]
+            waiting = [ret for ret in found if ret is not None and ret.look_at is not None and ret.look_at > now]
+            for ret in waiting:
+                uow.defer(replace(ret, look_at=now, due_at=min(ret.due_at or now, now)))
+            return len(waiting)
+
+        concerned = await self._store.transact(work)
+        if concerned:
+            self._wake()
+        return concerned
+
+    def _announce(self, moved: list[tuple[State | None, Return]]) -> None:
+        for before, ret in moved:
+            if before is not ret.state:
+                self._metrics.moved(ret.shop, before, ret.state)
+                log.info("return.heard", ref=ret.ref, before=before, after=ret.state)
+
+    def _take(
+        self, uow: UnitOfWork, shop: str, message: Message | None, *, repeated: bool = False, polled: bool = False
+    ) -> list[tuple[State | None, Return]]:
+        """The change that a message makes, if any, with the state before it."""
+        if message is None:
+            return []
+        ret = uow.get(shop, message.return_id)
+        if ret is None:
+            return [(None, uow.add(self._opened(shop, message)))] if isinstance(message, RequestIssued) else []
+        # The same failure may be told twice of two tries, in the same bytes: the state says whether it is news.
+        if repeated and not isinstance(message, ReturnChanged | ProcessingTrouble):
+            return [(ret.state, self._bring_forward(uow, ret))]
+        changed = self._changed(uow, ret, message, polled=polled)
+        return [] if changed is None else [(ret.state, changed)]
+
+    def _changed(self, uow: UnitOfWork, ret: Return, message: Message, *, polled: bool) -> Return | None:
+        match message:
+            case RequestIssued():
+                return self._requested(uow, ret, message, polled=polled)
+            case RequestCancelled():
+                return self._cancelled(uow, ret, message)
+            case ReturnChanged():
+                return self._hint(uow, ret) if message.state in TELLING.get(ret.state, frozenset()) else None
+            case ProcessingTrouble():
+                return self._processing_failed(uow, ret, message)
+
+    def _opened(self, shop: str, message: RequestIssued) -> Return:
+        now = self._clock.now()
+        request = LabelRequest(request_id=message.request_id)
+        ret = Return(shop=shop, return_id=message.return_id, created_at=now, changed_at=now, requests=(request,))
+        return plan(None, ret, now, self._timings)
+
+    def _requested(self, uow: UnitOfWork, ret: Return, message: RequestIssued, *, polled: bool) -> Return | None:
+        known = ret.request(message.request_id)
+        if known is not None and not self._unheard(ret, known):
+            return None if polled else self._bring_forward(uow, ret)
+        event = LabelRequestedAgain(at=self._clock.now(), request=LabelRequest(request_id=message.request_id))
+        return self._happened(uow, ret, event)
+
+    def _unheard(self, ret: Return, request: LabelRequest) -> bool:
+        """We gave up before we could read it, and told nobody; after a while it is tried again."""
+        since = self._clock.now() - ret.changed_at
+        return ret.state is State.STUCK and request.asked is Asked.UNREAD and since >= self._timings.unmatched_deadline
+
+    def _cancelled(self, uow: UnitOfWork, ret: Return, message: RequestCancelled) -> Return | None:
+        request = ret.request(message.request_id)
+        if request is None or request.asked is Asked.CANCELLED:
+            return None
+        event = LabelRequestCancelled(at=self._clock.now(), request_id=message.request_id)
+        return self._happened(uow, ret, event)
+
+    def _processing_failed(self, uow: UnitOfWork, ret: Return, message: ProcessingTrouble) -> Return | None:
+        asked = ret.state is State.SETTLING and ret.settlement in {Settlement.PROCESS, Settlement.REMOVE}
+        if ret.state is not State.PROCESSING and not asked:
+            return None
+        event = ProcessingFailed(at=self._clock.now(), message=message.message)
+        return self._happened(uow, ret, event)
+
+    def _happened(self, uow: UnitOfWork, ret: Return, event: Event) -> Return:
+        return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
+
+    def _hint(self, uow: UnitOfWork, ret: Return) -> Return:
+        now = self._clock.now()
+        return uow.defer(replace(ret, hinted=True, due_at=min(ret.due_at or now, now)))
+
+    def _bring_forward(self, uow: UnitOfWork, ret: Return) -> Return:
+        """A repeated delivery only wakes a return that still waits for its label."""
+        now = self._clock.now()
+        if ret.state not in LABEL_HALF or ret.due_at is None or ret.due_at <= now:
+            return ret
+        return uow.defer(replace(ret, due_at=now))
+
+
+def verified_mark(shop: str) -> str:
+    """Where it is remembered when a delivery of the shop was last verified."""
+    return f"verified/{shop}"
+
+
+def _verified(uow: UnitOfWork, shop: str, at: float) -> None:
+    """Remember when, to a minute; a delivery that is offered again counts for the day on which it came."""
+    last = uow.mark(verified_mark(shop))
+    if last is None or float(last) + 60.0 < at:
+        uow.set_mark(verified_mark(shop), repr(at))

@@ -1,0 +1,129 @@
+"""Saving the outcome of a step: the event applied, the clocks set, the row guarded, all in one transaction."""
+
+from dataclasses import dataclass, replace
+
+import structlog
+
+from daemon.domain.events.returns import Event
+from daemon.domain.lifecycle import apply
+from daemon.domain.returns import Return
+from daemon.domain.schedule import Timings, plan
+from daemon.engine.handlers.context import Decision, NotYet
+from daemon.errors import IllegalTransition, McfdError, StaleReturn
+from daemon.ports.host import Clock, Metrics
+from daemon.ports.store import ReturnStore, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    before: Return
+    after: Return
+    event: Event
+
+
+class _Dropped(McfdError):
+    """What happened means nothing to the return as it is stored by now. The unit of work is undone as a whole."""
+
+
+class Recorder:
+    """How the outcome of a step is saved."""
+
+    def __init__(self, store: ReturnStore, clock: Clock, timings: Timings, metrics: Metrics) -> None:
+        self.clock = clock
+        self._store = store
+        self._timings = timings
+        self._metrics = metrics
+
+    async def begin(self, ret: Return, event: Event) -> Return:
+        """Save an intention; raises StaleReturn when somebody else changed the return meanwhile."""
+        return (await self._store.transact(lambda uow: self._save(uow, ret, event))).after
+
+    async def record(self, ret: Return, event: Event, *, looked: bool = False) -> Return:
+        """Save what happened. If somebody else saved first, the fact is told to the return as it is now, or dropped.
+
+        `looked` says that Amazon was read, so that the next look is planned anew.
+        """
+
+        def work(uow: UnitOfWork) -> _Saved:
+            try:
+                return self._save(uow, ret, event, looked=looked)
+            except StaleReturn:
+                return self._save_late(uow, _stored(uow, ret), event, looked=looked)
+
+        try:
+            return self._told(await self._store.transact(work))
+        except _Dropped as dropped:
+            return await self._dropped(ret, dropped)
+
+    async def decide(self, ret: Return, decision: Decision) -> Return | NotYet:
+        """Decide on the return as it is stored, and save that. What the decision itself has written stands or falls
+        with it.
+        """
+
+        def work(uow: UnitOfWork) -> _Saved | NotYet:
+            stored = _stored(uow, ret)
+            late = stored.version != ret.version
+            event = decision(uow, stored if late else ret)
+            if isinstance(event, NotYet):
+                return event
+            return self._save_late(uow, stored, event) if late else self._save(uow, ret, event)
+
+        try:
+            result = await self._store.transact(work)
+        except _Dropped as dropped:
+            return await self._dropped(ret, dropped)
+        return result if isinstance(result, NotYet) else self._told(result)
+
+    async def rest(self, ret: Return, *, looked: bool = False) -> Return:
+        """Nothing happened and nothing is owed: wait for the next clock."""
+        planned = plan(ret, replace(ret, look_at=None) if looked else ret, self.clock.now(), self._timings)
+        return await self.defer(planned)
+
+    async def defer(self, ret: Return) -> Return:
+        """Save clocks and counters; if somebody else changed the return, theirs stands."""
+        return await self._store.transact(lambda uow: _defer(uow, ret))
+
+    async def fresh(self, ret: Return) -> Return:
+        """The return as it is stored now."""
+        return await self._store.read(lambda uow: uow.get(ret.shop, ret.return_id)) or ret
+
+    def _save(self, uow: UnitOfWork, ret: Return, event: Event, *, looked: bool = False) -> _Saved:
+        changed = apply(replace(ret, look_at=None) if looked else ret, event)
+        after = plan(ret, changed, self.clock.now(), self._timings)
+        return _Saved(ret, uow.save(after, event, ret.state), event)
+
+    def _save_late(self, uow: UnitOfWork, stored: Return, event: Event, *, looked: bool = False) -> _Saved:
+        """Save what happened to a return that somebody else has changed meanwhile."""
+        try:
+            return self._save(uow, stored, event, looked=looked)
+        except IllegalTransition as error:
+            raise _Dropped(type(event).__name__) from error
+
+    def _told(self, saved: _Saved) -> Return:
+        """Log and count a committed change."""
+        before, after = saved.before.state, saved.after.state
+        if before is not after:
+            self._metrics.moved(saved.after.shop, before, after)
+            kind = type(saved.event).__name__
+            log.info("return.moved", ref=saved.after.ref, event_kind=kind, before=before, after=after)
+        return saved.after
+
+    async def _dropped(self, ret: Return, dropped: _Dropped) -> Return:
+        log.info("return.event_dropped", ref=ret.ref, event_kind=str(dropped))
+        return await self.fresh(ret)
+
+
+def _stored(uow: UnitOfWork, ret: Return) -> Return:
+    stored = uow.get(ret.shop, ret.return_id)
+    if stored is None:
+        raise _Dropped("any")  # the return was purged
+    return stored
+
+
+def _defer(uow: UnitOfWork, ret: Return) -> Return:
+    try:
+        return uow.defer(ret)
+    except StaleReturn:
+        return uow.get(ret.shop, ret.return_id) or ret

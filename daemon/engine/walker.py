@@ -1,0 +1,194 @@
+"""Walks due returns: picks the rows to wake for, and steps each in a task of its own until it has to wait.
+
+Rows with a due time are the queue; a task lives only while its return is due or will be within `patience`. A round
+looks one second ahead and the task waits for the exact instant, so a round a second is enough for exact times.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+
+import structlog
+
+from daemon.domain.returns import Return, State
+from daemon.domain.transitions.labels import LABEL_HALF
+from daemon.engine.supervisor import Crew
+from daemon.engine.workflow import Workflow
+from daemon.errors import StoreUnavailable
+from daemon.ports.host import Clock, Metrics
+from daemon.ports.store import ReturnStore, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+ROUND = 1.0
+STORE_PAUSE = 1.0
+CRASH_PAUSE = 60.0
+LONGEST_POSTPONEMENT = 3 * 3600.0
+AT_ONCE = 1000
+
+Ref = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Hand:
+    """One return being walked: until when the walk waits, and what interrupts that."""
+
+    until: float = -inf
+    poke: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class InHand:
+    """Which returns are being walked, by whom of several walkers: no return is stepped by two at once."""
+
+    def __init__(self) -> None:
+        self._hands: dict[Ref, Hand] = {}
+
+    def __contains__(self, ref: Ref) -> bool:
+        return ref in self._hands
+
+    def take(self, ref: Ref) -> Hand:
+        """Claim a return."""
+        return self._hands.setdefault(ref, Hand())
+
+    def leave(self, ref: Ref) -> None:
+        """Give a return back."""
+        self._hands.pop(ref, None)
+
+    def poke(self, ref: Ref, due_at: float) -> None:
+        """Interrupt the walk's wait, if somebody has brought the return forward meanwhile."""
+        hand = self._hands[ref]
+        if due_at < hand.until:
+            hand.poke.set()
+
+    def poke_all(self) -> None:
+        """Interrupt every wait: the daemon stops."""
+        for hand in self._hands.values():
+            hand.poke.set()
+
+
+class Walker:
+    """A service over some states. `patience` is how long a task waits in place for its return, in seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        states: Sequence[State],
+        *,
+        workflow: Workflow,
+        store: ReturnStore,
+        clock: Clock,
+        metrics: Metrics,
+        in_hand: InHand,
+        beat: Callable[[], None],
+        limit: int,
+        patience: float,
+        grace: float,
+    ) -> None:
+        self.name = name
+        self.wake = asyncio.Event()
+        self._states = tuple(states)
+        self._labels = not LABEL_HALF.isdisjoint(states)
+        self._workflow = workflow
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._in_hand = in_hand
+        self._beat = beat
+        self._limit = limit
+        self._patience = patience
+        self._grace = grace
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go round until `stop` is set, then let the steps in hand finish."""
+        crew = Crew(self.name, self._limit + 1, clock=self._clock, on_failure=self._failed)
+        async with crew:
+            crew.start(self.name, lambda: self._hear(stop))
+            while not stop.is_set():
+                self.wake.clear()
+                await self._round(crew, stop)
+                self._beat()
+                await self._clock.wait(self.wake, ROUND)
+            await crew.drain(self._grace)
+
+    async def _hear(self, stop: asyncio.Event) -> None:
+        """Stopping interrupts every wait."""
+        await self._clock.wait(stop, None)
+        self.wake.set()
+        self._in_hand.poke_all()
+
+    async def _round(self, crew: Crew, stop: asyncio.Event) -> None:
+        now = self._clock.now()
+        try:
+            due = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
+        except StoreUnavailable as error:
+            log.warning("store.failed", service=self.name, error=str(error))
+            self._metrics.trouble("store")
+            return
+        self._metrics.service_round(self.name, max(0.0, now - due[0][0]) if due else 0.0)
+        for due_at, shop, return_id in due:
+            ref = shop, return_id
+            if ref in self._in_hand:
+                self._in_hand.poke(ref, due_at)
+            elif crew.room and not crew.busy(ref):  # a walk that has just ended is still in the crew for a moment
+                hand = self._in_hand.take(ref)
+                crew.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
+
+    async def _walk(self, ref: Ref, hand: Hand, stop: asyncio.Event) -> None:
+        try:
+            ret = await self._store.read(lambda uow: uow.get(*ref))
+            while ret is not None and not stop.is_set() and self._stays(ret):
+                if await self._wait(ret, hand, stop):
+                    ret = await self._store.read(lambda uow: uow.get(*ref))
+                else:
+                    ret = await self._workflow.step(ret)
+        except StoreUnavailable as error:
+            log.warning("store.failed", ref="/".join(ref), error=str(error))
+            self._metrics.trouble("store")
+            await self._clock.wait(stop, STORE_PAUSE)
+        except Exception as error:  # noqa: BLE001 - a return that cannot be walked must not keep the others from it
+            self._failed(ref, error)
+            await self._clock.wait(stop, CRASH_PAUSE)
+        finally:
+            self._in_hand.leave(ref)
+            self.wake.set()
+
+    def _stays(self, ret: Return) -> bool:
+        """The walk goes on while something is due soon, even into states of another walker.
+
+        But not from the label into what is told and watched afterwards: that would take the places, and the turns
+        before the portal's limit, of those who wait for their label.
+        """
+        soon = ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
+        return soon and (ret.state in LABEL_HALF or not self._labels)
+
+    async def _wait(self, ret: Return, hand: Hand, stop: asyncio.Event) -> bool:
+        """Wait for the due time; True when the return may have changed meanwhile and must be read again."""
+        hand.until = ret.due_at or 0.0
+        delay = hand.until - self._clock.now()
+        if delay <= 0:
+            return False
+        hand.poke.clear()
+        return await self._clock.wait(hand.poke, delay) or stop.is_set()
+
+    def _failed(self, key: Hashable, error: BaseException) -> None:
+        self._metrics.trouble("bug")
+        log.error("walk.crashed", ref=str(key), error=type(error).__name__, exc_info=error)
+
+
+async def try_again_now(store: ReturnStore, clock: Clock) -> int:
+    """Bring forward what the last process postponed; how many returns.
+
+    Whoever restarts the daemon has often just put right what the vendor refused, and a shopper may be waiting.
+    """
+
+    def work(uow: UnitOfWork) -> int:
+        now = clock.now()
+        due = uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)
+        found = [uow.get(shop, return_id) for _, shop, return_id in due]
+        postponed = [ret for ret in found if ret is not None and ret.stumbles and (ret.due_at or 0.0) > now]
+        for ret in postponed:
+            uow.defer(replace(ret, due_at=now))
+        return len(postponed)
+
+    return await store.transact(work)

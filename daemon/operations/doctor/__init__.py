@@ -1,0 +1,1 @@
+"""Read-only questions to both vendors, with advice for whatever is wrong."""

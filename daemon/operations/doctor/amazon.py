@@ -1,0 +1,260 @@
+"""Looks at everything that mcfd depends on, changes nothing, and says line by line what works and what to do."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from daemon.domain.returns import State
+from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
+from daemon.operations.parameters import instant
+from daemon.ports.host import Clock
+from daemon.ports.store import AT_REST, UpkeepStore
+from daemon.ports.vendors import FulfillmentNetwork, Lane
+
+DAY = 86400.0
+GIGABYTE = 1024**3
+CLOCK_WARN, CLOCK_FAIL = 30.0, 300.0
+SECRET_WARN, SECRET_LIVES = 150, 180
+AUTHORIZATION_WARN, AUTHORIZATION_LIVES = 330, 365
+CERTIFICATE_WARN = 21 * DAY
+
+
+class Verdict(StrEnum):
+    """How it stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding; `todo` says what to do about it."""
+
+    area: str
+    what: str
+    verdict: Verdict
+    text: str
+    todo: str = ""
+
+
+Check = Callable[[], Awaitable[Sequence[Line]]]
+
+
+def ok(area: str, what: str, text: str) -> Line:
+    """All is well."""
+    return Line(area, what, Verdict.OK, text)
+
+
+def warn(area: str, what: str, text: str, todo: str) -> Line:
+    """It works, perhaps not as it is meant."""
+    return Line(area, what, Verdict.WARN, text, todo)
+
+
+def fail(area: str, what: str, text: str, todo: str) -> Line:
+    """It does not work."""
+    return Line(area, what, Verdict.FAIL, text, todo)
+
+
+def trouble(area: str, what: str, error: McfdError, todo: str) -> Line:
+    """What an error means; `todo` is for the vendor's no."""
+    match error:
+        case RateLimited():
+            return warn(area, what, str(error), "the limit is used up just now; ask again in a minute")
+        case Transient():
+            return fail(area, what, str(error), "check network, firewall and proxy, and the vendor's status page")
+        case ContractBroken():
+            return fail(area, what, str(error), "the answer is not the vendor's: check the URL, and what is in between")
+        case _:
+            return fail(area, what, str(error), todo)
+
+
+class Tokens(Protocol):
+    """Where Amazon's access tokens come from."""
+
+    async def token(self) -> str:
+        """Return one; raises CredentialsRefused or Transient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmazonPatient:
+    """What is examined at Amazon. Ages are in days, NaN when unknown."""
+
+    tokens: Tokens
+    network: FulfillmentNetwork
+    marketplace: str
+    country: str
+    token_source: str
+    secret_days: float
+    authorization_days: float
+    buys_labels: bool
+    has_service_id: bool
+    page_wanted: bool
+    holds: bool
+
+
+async def examine_amazon(patient: AmazonPatient, store: UpkeepStore | None, clock: Clock) -> Sequence[Line]:
+    """Token, role, marketplace, and what the Return Service ID means."""
+    ages = [*_age(patient)]
+    try:
+        await patient.tokens.token()
+    except McfdError as error:
+        todo = "run `mcfd authorize amazon`, or put the secret files right"
+        return [trouble("amazon", "token", error, todo), *ages, _service(patient)]
+    token = ok("amazon", "token", f"Login with Amazon accepts us (refresh token: {patient.token_source})")
+    return [token, *ages, await _role(patient, clock), await _marketplace(patient, store, clock), _service(patient)]
+
+
+def _age(patient: AmazonPatient) -> Sequence[Line]:
+    lines = []
+    if patient.secret_days > SECRET_WARN:
+        text = f"first seen {patient.secret_days:.0f} days ago; a secret lives {SECRET_LIVES} days"
+        lines.append(warn("amazon", "client secret", text, "rotate it, and put the new one first into the secret file"))
+    if patient.authorization_days > AUTHORIZATION_WARN:
+        text = f"given {patient.authorization_days:.0f} days ago; a public application's lives {AUTHORIZATION_LIVES}"
+        lines.append(warn("amazon", "authorization", text, "renew it: `mcfd authorize amazon`"))
+    return lines
+
+
+async def _role(patient: AmazonPatient, clock: Clock) -> Line:
+    try:
+        await patient.network.orders_since(clock.now() - DAY, "")
+    except McfdError as error:
+        todo = "give the application the role Amazon Fulfillment, and authorize it again"
+        return trouble("amazon", "role", error, todo)
+    return ok("amazon", "role", "fulfillment orders can be read (role Amazon Fulfillment)")
+
+
+async def _marketplace(patient: AmazonPatient, store: UpkeepStore | None, clock: Clock) -> Line:
+    """The return reasons of any SKU tell whether the marketplace is the account's."""
+    where = f"{patient.marketplace} ({patient.country or 'not in the table of Amazon'})"
+    try:
+        sku = await _some_sku(patient, store, clock)
+        if sku is None:
+            return warn(
+                "amazon", "marketplace", f"{where} was not tried: no SKU is known yet", "ask again after an order"
+            )
+        await patient.network.reason_codes(sku)
+    except (Refused, CredentialsRefused) as error:
+        return fail("amazon", "marketplace", f"{where}: {error}", "check amazon.marketplace_id and amazon.region")
+    except McfdError as error:
+        return trouble("amazon", "marketplace", error, "check amazon.marketplace_id")
+    if patient.country != "US":
+        todo = "expect refusals, or use a marketplace of the United States"
+        return warn("amazon", "marketplace", f"{where} answers, but labels are for the US only today", todo)
+    return ok("amazon", "marketplace", f"{where} answers")
+
+
+async def _some_sku(patient: AmazonPatient, store: UpkeepStore | None, clock: Clock) -> str | None:
+    known = await store.survey(lambda keep: keep.some_sku()) if store else None
+    if known:
+        return known
+    page = await patient.network.orders_since(clock.now() - 30 * DAY, "")
+    order = await patient.network.order(page.heads[0].order_id, Lane.BACKGROUND) if page.heads else None
+    return order.items[0].sku if order and order.items else None
+
+
+def _service(patient: AmazonPatient) -> Line:
+    what = "return service id"
+    if patient.has_service_id and patient.buys_labels:
+        otherwise = "the return is held" if patient.holds else "the label is Amazon's RMA page"
+        text = f"present: labels are bought with it; whether it is offered shows with a parcel, if not {otherwise}"
+        return ok("amazon", what, text)
+    if patient.has_service_id:
+        todo = "set amazon.label_source to auto or amazon_shipping to use it"
+        return warn("amazon", what, "present, but label_source is rma_page: labels carry no postage", todo)
+    if patient.page_wanted:
+        return ok("amazon", what, "absent: labels are Amazon's RMA page without postage, as amazon.label_source says")
+    todo = (
+        "write it into the secret file amazon_return_service_id, or set amazon.label_source: rma_page if that is meant"
+    )
+    return warn("amazon", what, "absent: labels are Amazon's RMA page, and the shopper pays the postage", todo)
+
+
+async def examine_store(store: UpkeepStore) -> Sequence[Line]:
+    """Soundness and room."""
+    try:
+        size = await store.sizes()
+    except McfdError as error:
+        return [fail("store", "file", str(error), "check the disk, and the owner and mode of the state directory")]
+    if size.finding:
+        return [fail("store", "file", f"damaged: {size.finding}", "stop mcfd and restore a backup")]
+    lines = [ok("store", "file", f"sound, {_mega(size.size)} MB, of which {_mega(size.unused)} MB are unused")]
+    room, needed = f"{size.disk_free / GIGABYTE:.1f} GB free", max(GIGABYTE, 2 * size.size)
+    if size.disk_free < needed / 10:
+        return [*lines, fail("store", "disk", room, "make room: webhooks are refused when the disk is full")]
+    if size.disk_free < needed:
+        return [*lines, warn("store", "disk", room, "make room: a backup needs as much again as the database")]
+    return [*lines, ok("store", "disk", room)]
+
+
+def _mega(size: int) -> str:
+    return f"{size / 1024**2:.1f}"
+
+
+async def examine_returns(store: UpkeepStore, shops: Collection[str]) -> Sequence[Line]:
+    """What waits in the store for a person."""
+    counts = await store.read(lambda uow: uow.counts())
+    stuck = sum(count for (_, state), count in counts.items() if state == State.STUCK)
+    open_ones = Counter[str]()
+    for (shop, state), count in counts.items():
+        open_ones[shop] += 0 if state in AT_REST else count
+    lines = [ok("store", "returns", f"{open_ones.total()} open, none is stuck")]
+    if stuck:
+        todo = "`mcfd status` names them; then `mcfd retry` or `mcfd resolve`"
+        lines = [warn("store", "returns", f"{open_ones.total()} open, {stuck} of them stuck", todo)]
+    if held := sum((await store.survey(lambda keep: keep.held_counts())).values()):
+        todo = "`mcfd status` names them; `mcfd match` says what was tried, `mcfd link` names the order"
+        lines.append(warn("store", "held returns", f"{held} wait for an order", todo))
+    gone = {shop: count for shop, count in open_ones.items() if count and shop not in shops}
+    if gone:
+        names = ", ".join(f"{shop} ({count})" for shop, count in sorted(gone.items()))
+        todo = "configure the shop again, or deal with its returns in Loop by hand: nobody follows them"
+        lines.append(warn("store", "removed shops", f"open returns of shops that are not configured: {names}", todo))
+    if letters := await store.survey(lambda keep: keep.letters()):
+        todo = "`mcfd dead-letters` says why; report it, and `mcfd replay` after the fix"
+        lines.append(warn("store", "dead letters", f"{len(letters)} deliveries could not be read", todo))
+    return lines
+
+
+def examine_certificate(begins: float, ends: float, now: float) -> Line:
+    """Whoever renews by himself does so when a third of the life is left; later than that, nobody does."""
+    days = f"good for {(ends - now) / DAY:.0f} more days"
+    todo = "renew it; is the timer of certbot, or Caddy, still at work?"
+    if ends - now < DAY:
+        return fail("public_url", "certificate", days, todo)
+    if ends - now < min(CERTIFICATE_WARN, (ends - begins) / 4):
+        return warn("public_url", "certificate", days, todo)
+    return ok("public_url", "certificate", days)
+
+
+def examine_clock(skews: Mapping[str, float]) -> Line:
+    """Our clock against the vendors' answers."""
+    if not skews:
+        return warn("clock", "skew", "no vendor answered, so there is nothing to compare with", "see above")
+    vendor, skew = max(skews.items(), key=lambda item: abs(item[1]))
+    text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {vendor}"
+    todo = "let the machine keep time (chrony, systemd-timesyncd): polls and deadlines go wrong"
+    if abs(skew) > CLOCK_FAIL:
+        return fail("clock", "skew", text, todo)
+    return warn("clock", "skew", text, todo) if abs(skew) > CLOCK_WARN else ok("clock", "skew", text)
+
+
+async def examine(checks: Sequence[Check], skews: Mapping[str, float]) -> dict[str, object]:
+    """Do all checks at once; the lines in order, and whether none of them failed."""
+    found = await asyncio.gather(*(check() for check in checks))
+    lines = [line for lines in found for line in lines] + [examine_clock(skews)]
+    return {"ok": all(line.verdict is not Verdict.FAIL for line in lines), "lines": [_told(line) for line in lines]}
+
+
+def _told(line: Line) -> dict[str, object]:
+    told: dict[str, object] = {"area": line.area, "what": line.what, "verdict": line.verdict.value, "text": line.text}
+    return told | {"todo": line.todo} if line.todo else told
+
+
+def since(at: float) -> str:
+    """When something was last seen."""
+    return f"last at {instant(at)}"

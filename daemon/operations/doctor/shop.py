@@ -1,0 +1,226 @@
+"""What the doctor looks at for one shop at Loop."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon.domain.portal import PortalState
+from daemon.engine.intake import verified_mark
+from daemon.errors import CredentialsRefused, McfdError, Refused
+from daemon.operations.doctor.amazon import DAY, Line, fail, ok, since, trouble, warn
+from daemon.operations.webhooks import ACTIVE
+from daemon.ports.host import Clock
+from daemon.ports.store import UpkeepStore
+from daemon.ports.vendors import IssuedRequest
+
+RETURN = "Return"
+DEVELOPER_TOOLS = "Developer Tools"
+DESTINATIONS = "Destinations (read)"
+LABELS = "Labels"
+LABEL_REQUESTS = "Label Generation Requests"
+"""The five scopes, in the words of Loop's guide."""
+
+QUIET = 7 * DAY
+
+
+class Destination(Protocol):
+    """A place that returns go to."""
+
+    @property
+    def destination_id(self) -> str:
+        """Loop's id."""
+
+    @property
+    def name(self) -> str:
+        """The merchant's name for it."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether returns go there."""
+
+
+class PortalDesk(Protocol):
+    """The reading calls of a shop. Raises as the ReturnsPortal does."""
+
+    async def probe(self) -> None:
+        """Make a call that any good key may make."""
+
+    async def issued_requests(self) -> Sequence[IssuedRequest]:
+        """The label requests that wait."""
+
+    async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
+        """Returns that changed."""
+
+    async def destinations(self) -> Sequence[Destination]:
+        """Where returns may go."""
+
+
+class Listing(Protocol):
+    """Where it is known which webhooks reach us."""
+
+    def url(self, shop: str) -> str:
+        """Where they go."""
+
+    async def listing(self, shop: str | None = None) -> dict[str, object]:
+        """For each trigger whether it is subscribed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShopPatient:
+    """What is examined of a shop. `refused` are the scopes that the running daemon found missing."""
+
+    shop: str
+    portal: PortalDesk
+    destinations: Sequence[str]
+    has_webhook_secret: bool
+    refused: Sequence[str] = ()
+
+
+async def examine_shop(
+    patient: ShopPatient, subscriptions: Listing, store: UpkeepStore | None, clock: Clock
+) -> Sequence[Line]:
+    """Key and scopes, label requests, destinations, webhooks."""
+    refusal = await _key(patient)
+    if refusal is not None:
+        return [refusal]
+    last_label = await store.survey(lambda keep: keep.last_label(patient.shop)) if store else None
+    return [
+        ok(patient.shop, "api key", "Loop accepts it"),
+        await _returns(patient, clock),
+        await _label_requests(patient, last_label),
+        _labels(patient, last_label),
+        *await _destinations(patient),
+        *await _webhooks(patient, subscriptions),
+        await _last_delivery(patient, store, clock),
+    ]
+
+
+async def _key(patient: ShopPatient) -> Line | None:
+    """Any call tells a wrong key from a good one; one that lacks a scope is found below."""
+    failure: McfdError | None = None
+    for call in (patient.portal.probe, patient.portal.destinations):
+        try:
+            await call()
+        except CredentialsRefused as error:
+            failure = error
+        except Refused:
+            return None
+        except McfdError as error:
+            return trouble(patient.shop, "api key", error, "")
+        else:
+            return None
+    todo = (
+        f"check the secret file loop_api_key.{patient.shop}: the key exists in Loop's Developer tools, with its scopes"
+    )
+    return None if failure is None else trouble(patient.shop, "api key", failure, todo)
+
+
+async def _returns(patient: ShopPatient, clock: Clock) -> Line:
+    async def read() -> str:
+        await patient.portal.updated_returns(PortalState.OPEN, clock.now() - 60.0, clock.now())
+        return "returns can be read"
+
+    return await _scope(patient, RETURN, read)
+
+
+async def _label_requests(patient: ShopPatient, last_label: float | None) -> Line:
+    """Loop tells nowhere whether third-party labels are on; label requests are the sign of it."""
+    waiting: Sequence[IssuedRequest] = ()
+
+    async def read() -> str:
+        nonlocal waiting
+        waiting = await patient.portal.issued_requests()
+        return f"label requests can be read, {len(waiting)} are open"
+
+    line = await _scope(patient, LABEL_REQUESTS, read)
+    if line.todo or waiting or last_label is not None:
+        return line
+    text = "label requests can be read, but none was ever seen: third-party labels may be off"
+    todo = "in Loop's return policy turn on Generate labels, third-party, for the destination that means Amazon"
+    return warn(patient.shop, f"scope {LABEL_REQUESTS}", text, todo)
+
+
+def _labels(patient: ShopPatient, last_label: float | None) -> Line:
+    """Only posting a label needs this scope, and the doctor posts nothing."""
+    what, todo = f"scope {LABELS}", f"tick {LABELS} and {LABEL_REQUESTS} at the key in Loop's Developer tools"
+    if any("write" in scope.casefold() for scope in patient.refused):
+        return fail(patient.shop, what, f"Loop refused it: {', '.join(patient.refused)}", todo)
+    if last_label is None:
+        return warn(patient.shop, what, "not known before the first label is delivered", todo)
+    return ok(patient.shop, what, f"a label was delivered, {since(last_label)}")
+
+
+async def _destinations(patient: ShopPatient) -> Sequence[Line]:
+    found: dict[str, Destination] = {}
+
+    async def read() -> str:
+        found.update({one.destination_id: one for one in await patient.portal.destinations()})
+        return f"{len(found)} destinations can be read"
+
+    line = await _scope(patient, DESTINATIONS, read)
+    if line.todo:
+        return [line]
+    return [line, *_configured(patient, found)]
+
+
+def _configured(patient: ShopPatient, found: Mapping[str, Destination]) -> Sequence[Line]:
+    enabled = [one for one in found.values() if one.enabled]
+    if not patient.destinations:
+        text = "none is configured: every label request of the shop counts as ours"
+        if len(enabled) < 2:
+            return [ok(patient.shop, "destinations", text)]
+        names = ", ".join(f"{one.destination_id} ({one.name})" for one in enabled)
+        todo = f"put those that mean Amazon into shops.{patient.shop}.destinations: {names}"
+        return [warn(patient.shop, "destinations", text, todo)]
+    return [_destination(patient.shop, wanted, found.get(wanted)) for wanted in patient.destinations]
+
+
+def _destination(shop: str, wanted: str, found: Destination | None) -> Line:
+    if found is None:
+        return fail(shop, "destinations", f"{wanted} does not exist in Loop", f"correct shops.{shop}.destinations")
+    if not found.enabled:
+        return fail(shop, "destinations", f"{wanted} {found.name} is disabled", "enable it in Loop, or take it out")
+    return ok(shop, "destinations", f"{wanted} {found.name} is enabled")
+
+
+async def _webhooks(patient: ShopPatient, subscriptions: Listing) -> Sequence[Line]:
+    rows: list[Mapping[str, object]] = []
+
+    async def read() -> str:
+        listed = (await subscriptions.listing(patient.shop))["webhooks"]
+        assert isinstance(listed, list)  # noqa: S101 - the listing's own shape
+        rows.extend(listed)
+        return "webhook subscriptions can be read"
+
+    line = await _scope(patient, DEVELOPER_TOOLS, read)
+    if line.todo:
+        return [line]
+    absent = [f"{row['trigger']} is {row['state']}" for row in rows if row["state"] != ACTIVE]
+    if absent:
+        todo = "run `mcfd webhooks sync`; until then labels wait for the poll"
+        return [line, warn(patient.shop, "webhooks", "; ".join(absent), todo)]
+    return [line, ok(patient.shop, "webhooks", f"all {len(rows)} are active at {subscriptions.url(patient.shop)}")]
+
+
+async def _last_delivery(patient: ShopPatient, store: UpkeepStore | None, clock: Clock) -> Line:
+    what = "last delivery"
+    if not patient.has_webhook_secret:
+        todo = f"write the secret that Loop's Developer tools show into the file loop_webhook_secrets.{patient.shop}"
+        return warn(patient.shop, what, "no webhook secret: deliveries are refused, the shop is only polled", todo)
+    last = await store.read(lambda uow: uow.mark(verified_mark(patient.shop))) if store else None
+    if last is None:
+        todo = "edit any return in Loop and look again; if nothing comes, compare the secret with Loop's"
+        return warn(patient.shop, what, "none was verified yet", todo)
+    if clock.now() - float(last) > QUIET:
+        todo = "a quiet shop, or a secret that was changed in Loop: compare them"
+        return warn(patient.shop, what, since(float(last)), todo)
+    return ok(patient.shop, what, since(float(last)))
+
+
+async def _scope(patient: ShopPatient, scope: str, read: Callable[[], Awaitable[str]]) -> Line:
+    """A call that needs the scope tells whether the key has it."""
+    try:
+        return ok(patient.shop, f"scope {scope}", await read())
+    except McfdError as error:
+        todo = f"tick {scope} at the key in Loop's Developer tools"
+        return trouble(patient.shop, f"scope {scope}", error, todo)

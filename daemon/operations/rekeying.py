@@ -1,0 +1,107 @@
+"""Seals everything anew under the newest vault key, so that older ones can go; notices when one went too soon."""
+
+import base64
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from daemon.engine import label_hosting as hosting
+from daemon.engine.handlers import postage as posting
+from daemon.errors import ConfigError, McfdError
+from daemon.operations import dead_letters
+from daemon.ports.host import SecretBox
+from daemon.ports.store import SEALED, ReturnStore, SealedValue, Shelf, Upkeep, UpkeepStore
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 50
+PROOF_MARK = "vault/proof"
+KEY_GONE = (
+    "secret vault_keys: lacks the key that the store was sealed under; put it back below the new one, run "
+    "`mcfd purge --rekey`, then remove it. If it is lost, that command tells how much is lost with it, and mcfd starts"
+)
+
+
+class Keyring(SecretBox, Protocol):
+    """A box with several keys."""
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the newest key made it."""
+
+
+def purpose(value: SealedValue) -> str:
+    """What a stored value was sealed for."""
+    match value.shelf:
+        case Shelf.DOCUMENTS:
+            return posting.DOCUMENT if value.about.startswith("label/") else hosting.DOCUMENT
+        case Shelf.DEAD_LETTERS:
+            return dead_letters.purpose(value.about)
+        case Shelf.OFFERS:
+            return posting.OFFER
+        case Shelf.LINKS:
+            return hosting.LINK
+        case Shelf.MARKS:
+            return value.about
+
+
+async def prove_keys(store: ReturnStore, box: SecretBox) -> None:
+    """Raise ConfigError when no key opens what this store was sealed under, rather than fail at every label."""
+    if not await keys_fit(store, box):
+        raise ConfigError([KEY_GONE])
+    if await store.read(lambda uow: uow.mark(PROOF_MARK)) is None:
+        await store.transact(lambda uow: uow.set_mark(PROOF_MARK, _proof(box)))
+
+
+async def keys_fit(store: ReturnStore, box: SecretBox) -> bool:
+    """Whether a key opens what this store was sealed under; any does before the first start."""
+    sealed = await store.read(lambda uow: uow.mark(PROOF_MARK))
+    if sealed is not None:
+        try:
+            box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), PROOF_MARK)
+        except McfdError:
+            return False
+    return True
+
+
+def _proof(box: SecretBox) -> str:
+    return SEALED + base64.b64encode(box.seal(b"", PROOF_MARK)).decode()
+
+
+class Rekeying:
+    """Goes through every shelf, a few values in each transaction; may be cut off and repeated at any time."""
+
+    def __init__(self, store: UpkeepStore, box: Keyring) -> None:
+        self._store = store
+        self._box = box
+
+    async def run(self) -> dict[str, int]:
+        """Do it; how many values were sealed anew, and how many no key opens."""
+        counts = {"resealed": 0, "unreadable": 0}
+        for shelf in Shelf:
+            keys = await self._store.survey(lambda keep, shelf=shelf: keep.sealed_keys(shelf))  # type: ignore[misc]
+            for start in range(0, len(keys), AT_ONCE):
+                batch = keys[start : start + AT_ONCE]
+                outcomes = await self._store.upkeep(lambda keep, s=shelf, b=batch: self._some(keep, s, b))  # type: ignore[misc]
+                for outcome in outcomes:
+                    counts[outcome] += 1
+        await self._store.transact(lambda uow: uow.set_mark(PROOF_MARK, _proof(self._box)))
+        log.info("store.rekeyed", **counts)
+        return counts
+
+    def _some(self, keep: Upkeep, shelf: Shelf, keys: Sequence[tuple[int | str, ...]]) -> list[str]:
+        values = (keep.sealed(shelf, key) for key in keys)
+        return [outcome for value in values if value is not None and (outcome := self._one(keep, value))]
+
+    def _one(self, keep: Upkeep, value: SealedValue) -> str:
+        sealed = value.sealed
+        old = base64.b64decode(sealed.removeprefix(SEALED)) if isinstance(sealed, str) else sealed
+        if self._box.is_current(old):
+            return ""
+        what = purpose(value)
+        try:
+            new = self._box.seal(self._box.unseal(old, what), what)
+        except McfdError:
+            return "unreadable"
+        keep.reseal(value, SEALED + base64.b64encode(new).decode() if isinstance(sealed, str) else new)
+        return "resealed"

@@ -1,0 +1,81 @@
+"""Forgets what has had its time: labels, dead letters, deliveries, returns that ended long ago."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from daemon.domain.returns import State
+from daemon.engine.handlers.authorization import link_mark
+from daemon.ports.host import Clock
+from daemon.ports.store import Upkeep, UpkeepStore
+
+Forgotten = Callable[[str, State], None]
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 100
+"""Rows that are forgotten in one transaction: webhooks wait for no more than that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periods:
+    """How long things are kept, in seconds. Documents carry the end of theirs."""
+
+    dead_letters: float
+    closed_returns: float
+    deliveries: float = 365 * 86400.0
+
+
+class Retention:
+    """Runs nightly, and when an operator asks. `forgotten` hears of shop and state of each return that goes."""
+
+    def __init__(
+        self,
+        store: UpkeepStore,
+        clock: Clock,
+        periods: Periods,
+        forgotten: Forgotten = lambda _shop, _state: None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._periods = periods
+        self._forgotten = forgotten
+
+    async def purge(self) -> dict[str, int]:
+        """Forget it all, and give the pages back to the disk; how many of each, and bytes."""
+        now, periods = self._clock.now(), self._periods
+        ended, received = now - periods.closed_returns, now - periods.deliveries
+        gone = {
+            "labels": await self._store.transact(lambda uow: uow.drop_documents(now)),
+            "dead_letters": await self._store.upkeep(lambda keep: keep.drop_letters(now - periods.dead_letters)),
+            "deliveries": await self._in_parts(lambda keep: keep.drop_deliveries(received, AT_ONCE)),
+            "returns": await self._in_parts(partial(_drop_ended, before=ended, forgotten=self._forgotten)),
+        }
+        await self._store.upkeep(lambda keep: keep.drop_empty_documents(ended))
+        gone["bytes"] = max(0, await self._store.shrink())  # the log's pages may just have come into the file
+        if any(gone.values()):
+            log.info("store.purged", **gone)
+        return gone
+
+    async def nightly(self) -> None:
+        """One round of the service."""
+        await self.purge()
+
+    async def _in_parts(self, drop: Callable[[Upkeep], int]) -> int:
+        total = 0
+        while gone := await self._store.upkeep(drop):
+            total += gone
+        return total
+
+
+def _drop_ended(keep: Upkeep, before: float, forgotten: Forgotten) -> int:
+    """A return goes with everything that is filed under its name."""
+    ended = keep.ended(before, AT_ONCE)
+    for shop, return_id, state in ended:
+        keep.drop_documents_named(f"label/{shop}/{return_id}/")
+        keep.drop_mark(link_mark(shop, return_id))
+        keep.drop_return(shop, return_id)
+        forgotten(shop, state)
+    return len(ended)

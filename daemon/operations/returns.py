@@ -1,0 +1,267 @@
+"""What an operator may ask and do, as plain values: the daemon's listener and the command line share it."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+
+import structlog
+
+from daemon.domain.duties import duty
+from daemon.domain.events.operator import OperatorActed
+from daemon.domain.events.returns import Event, LabelRequestCancelled, Resolved, Retried
+from daemon.domain.lifecycle import allows, apply
+from daemon.domain.matching import covers
+from daemon.domain.orders import FulfillmentOrder
+from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
+from daemon.domain.schedule import Timings, plan
+from daemon.engine.handlers.authorization import indexed_orders, link_mark, named_as_asked, named_orders
+from daemon.engine.handlers.context import Desk
+from daemon.errors import Refused
+from daemon.operations.parameters import OperatorError, Verb, instant, text, texts
+from daemon.ports.host import Clock
+from daemon.ports.store import AT_REST, UnitOfWork, UpkeepStore
+from daemon.ports.vendors import Lane
+
+log = structlog.get_logger(__name__)
+
+LISTED = 50
+
+
+class Operator:
+    """Reads and changes returns on a person's behalf. Without desks (the daemon is down) it only reads."""
+
+    def __init__(
+        self,
+        store: UpkeepStore,
+        clock: Clock,
+        timings: Timings,
+        desks: Mapping[str, Desk],
+        wake: Callable[[], None] = lambda: None,
+        *,
+        moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
+        shops: Collection[str] = (),
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._timings = timings
+        self._desks = desks
+        self._wake = wake
+        self._moved = moved
+        self._shops = shops
+
+    def verbs(self) -> dict[str, Verb]:
+        """The verbs by name, taking the arguments as a JSON object carries them."""
+
+        def named(verb: Callable[[str], Awaitable[object]]) -> Verb:
+            return lambda given: verb(text(given, "return"))
+
+        return {
+            "status": lambda _: self.status(),
+            "show": named(self.show),
+            "match": named(self.match),
+            "cancel": lambda given: self.cancel(text(given, "return"), text(given, "by")),
+            "retry": lambda given: self.retry(text(given, "return"), text(given, "by")),
+            "resolve": lambda given: self.resolve(text(given, "return"), text(given, "by")),
+            "link": lambda given: self.link(text(given, "return"), texts(given, "orders"), text(given, "by")),
+        }
+
+    async def status(self) -> dict[str, object]:
+        """How many returns are in which state, and those that a person should look at."""
+        counts, due, stuck = await self._store.read(
+            lambda uow: (uow.counts(), uow.next_due(tuple(State)), uow.listing((State.STUCK,), LISTED))
+        )
+        held = await self._store.survey(lambda keep: keep.held(LISTED))
+        by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
+        for (shop, state), count in counts.items():
+            by_state[state] += count
+            by_shop[shop] += 0 if state in AT_REST else count
+        return {
+            "returns": {state.value: by_state[state] for state in State},
+            "shops": [
+                {"shop": shop, "open": count, "configured": shop in self._shops}
+                for shop, count in sorted(by_shop.items())
+            ],
+            "oldest_due": instant(due),
+            "stuck": [{"return": r.ref, "problem": r.problem, "since": instant(r.changed_at)} for r in stuck],
+            "held": [
+                {"return": f"{shop}/{return_id}", "problem": problem, "since": instant(at)}
+                for shop, return_id, problem, at in held
+            ],
+        }
+
+    async def show(self, name: str) -> dict[str, object]:
+        """Everything that is known of one return, with its history."""
+        ret = await self._find(name)
+        history = await self._store.read(lambda uow: uow.history(ret.shop, ret.return_id))
+        owed = duty(ret, self._clock.now())
+        return {
+            "return": ret.ref,
+            "state": ret.state.value,
+            "problem": ret.problem,
+            "owes": owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
+            "due": instant(ret.due_at),
+            "deadline": instant(ret.deadline_at),
+            "order": ret.order_name,
+            "requests": [_request(r) for r in ret.requests],
+            "units": [_unit(u) for u in ret.units],
+            "authorizations": [
+                {"authorization": a.authorization_id, "rma": a.rma_id, "center": a.center} for a in ret.authorizations
+            ],
+            "notes": [{"about": n.key, "text": n.text, "written": n.written} for n in ret.notes],
+            "history": [
+                {"at": instant(h.at), "event": h.event, "before": h.before, "after": h.after, "detail": h.detail}
+                for h in history
+            ],
+        }
+
+    async def retry(self, name: str, by: str) -> dict[str, object]:
+        """Send a stuck return, or one in review whose flag was lifted, back to work."""
+        return await self._tell(name, Retried(at=self._clock.now(), by=by))
+
+    async def resolve(self, name: str, by: str) -> dict[str, object]:
+        """Close a stuck return that a person has dealt with."""
+        return await self._tell(name, Resolved(at=self._clock.now(), by=by))
+
+    async def cancel(self, name: str, by: str) -> dict[str, object]:
+        """Treat a return as cancelled in the portal."""
+        now = self._clock.now()
+        acted = OperatorActed(at=now, by=by, how="cancelled it")
+        answer = await self._tell(name, LabelRequestCancelled(at=now), acted)
+        return answer | {"note": "what was bought for it and is unused is given back; Loop itself is unchanged"}
+
+    async def link(self, name: str, orders: list[str], by: str) -> dict[str, object]:
+        """Remember which fulfillment orders a return belongs to, and try it now."""
+        ret, now = await self._find(name), self._clock.now()
+        acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
+
+        def work(uow: UnitOfWork) -> State:
+            uow.set_mark(link_mark(ret.shop, ret.return_id), "\n".join(orders))
+            fresh = _written_down(uow, uow.get(ret.shop, ret.return_id) or ret, acted)
+            if fresh.state is State.RECEIVED:
+                uow.defer(replace(fresh, due_at=now))
+            return fresh.state
+
+        state = await self._store.transact(work)
+        log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
+        self._wake()
+        return {"return": ret.ref, "orders": orders, "note": _when_it_counts(state)}
+
+    async def match(self, name: str) -> dict[str, object]:
+        """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
+        ret = await self._find(name)
+        desk = self._desks.get(ret.shop)
+        if desk is None:
+            raise OperatorError(f"{ret.ref}: matching asks Amazon, so the daemon must run and know the shop")
+        held: list[FulfillmentOrder] = []
+        named = await named_orders(ret, desk)
+        tried = [await self._try(desk, ret, order_id, held) for order_id in named]
+        if not covers(held, ret.units):
+            indexed = [order_id for order_id in await indexed_orders(ret, desk) if order_id not in named]
+            tried += [await self._try(desk, ret, order_id, held) for order_id in indexed]
+        return {"return": ret.ref, "tried": tried}
+
+    async def _try(self, desk: Desk, ret: Return, order_id: str, held: list[FulfillmentOrder]) -> dict[str, object]:
+        try:
+            order = await desk.network.order(order_id, Lane.BACKGROUND)
+        except Refused as error:
+            return {"order": order_id, "answer": f"refused: {error}"}
+        if order is None:
+            return {"order": order_id, "answer": "Amazon knows no such order"}
+        if not named_as_asked(order, order_id):
+            return {"order": order_id, "answer": f"Amazon answers with another order, {order.order_id}"}
+        held.append(order)
+        return {"order": order_id, "answer": _fits(order, ret), "skus": sorted({item.sku for item in order.items})}
+
+    async def _tell(self, name: str, event: Event, acted: OperatorActed | None = None) -> dict[str, object]:
+        ret = await self._find(name)
+
+        def work(uow: UnitOfWork) -> tuple[State, Return]:
+            fresh = uow.get(ret.shop, ret.return_id) or ret
+            if not allows(fresh.state, type(event)):
+                raise OperatorError(f"{ret.ref} is {fresh.state}: {_ONLY[type(event)]}")
+            if acted is not None:
+                fresh = _written_down(uow, fresh, acted)
+            after = apply(fresh, event)
+            if isinstance(event, Retried) and after.state is fresh.state:
+                raise OperatorError(
+                    f"{ret.ref} is {fresh.state}, and nothing of it was refused: there is nothing to retry"
+                )
+            return fresh.state, uow.save(plan(fresh, after, event.at, self._timings), event, fresh.state)
+
+        before, after = await self._store.transact(work)
+        if after.state is not before:
+            self._moved(after.shop, before, after.state)
+        log.info("operator.acted", event_kind=type(event).__name__, ref=after.ref, by=getattr(acted or event, "by", ""))
+        self._wake()
+        return {"return": after.ref, "state": after.state.value}
+
+    async def _find(self, name: str) -> Return:
+        shop, _, return_id = name.rpartition("/")
+        refs = await self._store.read(lambda uow: uow.find(return_id))
+        found = [ref for ref in refs if not shop or ref[0] == shop]
+        if not found:
+            raise OperatorError(f"no return {name} is known; give Loop's return id, or shop/id")
+        if len(found) > 1:
+            names = ", ".join("/".join(ref) for ref in found)
+            raise OperatorError(f"{name} is ambiguous: say one of {names}")
+        ret = await self._store.read(lambda uow: uow.get(*found[0]))
+        if ret is None:
+            raise OperatorError(f"no return {name} is known")
+        return ret
+
+
+_ONLY: Mapping[type[Event], str] = {
+    Retried: "only returns that are stuck, or in review with the flag lifted, can be retried",
+    Resolved: "only a stuck return can be resolved",
+}
+
+
+def _when_it_counts(state: State) -> str:
+    """What a link is good for by now."""
+    match state:
+        case State.RECEIVED:
+            return "it is tried now"
+        case State.STUCK:
+            return "it is stuck: mcfd retry tries it"
+        case _:
+            return f"it is {state} and not matched again, unless Loop asks for its label once more"
+
+
+def _fits(order: FulfillmentOrder, ret: Return) -> str:
+    lacking = sorted({unit.sku for unit in ret.units} - {item.sku for item in order.items})
+    if lacking:
+        return f"lacks {', '.join(lacking)}"
+    if not ret.units:
+        return "is there; what is to come back is not known yet"
+    return "holds all units" if any(s.shipped for s in order.shipments) else "holds all units, and nothing has shipped"
+
+
+def _written_down(uow: UnitOfWork, ret: Return, acted: OperatorActed) -> Return:
+    return uow.save(apply(ret, acted), acted, ret.state)
+
+
+def _request(request: LabelRequest) -> dict[str, object]:
+    label = request.label
+    return {
+        "request": request.request_id,
+        "asked": request.asked.value,
+        "label_id": request.label_id,
+        "carrier": label.carrier if label else None,
+        "tracking": label.tracking_number if label else None,
+        "transit": request.transit.value,
+    }
+
+
+def _unit(unit: ReturnUnit) -> dict[str, object]:
+    return {
+        "line": unit.line_id,
+        "sku": unit.sku,
+        "standing": unit.standing.value,
+        "problem": unit.problem,
+        "order": unit.order_id,
+        "return_item": unit.return_item_id,
+        "reason": unit.reason_code,
+        "authorization": unit.authorization_id,
+        "condition": unit.finding.condition if unit.finding else None,
+        "inspected": instant(unit.processed_at),
+    }

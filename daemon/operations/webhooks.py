@@ -1,0 +1,114 @@
+"""Which of Loop's webhooks reach us: looked at, and put right without ever making a second one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from daemon.operations.parameters import OperatorError
+
+log = structlog.get_logger(__name__)
+
+MISSING, INACTIVE, ACTIVE = "missing", "inactive", "active"
+
+
+class Subscription(Protocol):
+    """One (topic, trigger, URL) at Loop."""
+
+    @property
+    def topic(self) -> str:
+        """What it is about."""
+
+    @property
+    def trigger(self) -> str:
+        """When it is sent."""
+
+    @property
+    def url(self) -> str:
+        """Where it goes."""
+
+    @property
+    def active(self) -> bool:
+        """Whether Loop delivers."""
+
+
+S = TypeVar("S", bound=Subscription)
+
+
+class SubscriptionDesk(Protocol[S]):
+    """Where a shop's subscriptions are read and changed. Raises as the ReturnsPortal does."""
+
+    async def webhooks(self) -> Sequence[S]:
+        """Every subscription of the shop, those of others included."""
+
+    async def create_webhook(self, topic: str, trigger: str, url: str) -> object:
+        """Subscribe. Not idempotent."""
+
+    async def activate_webhook(self, subscription: S) -> None:
+        """Make an inactive subscription active again."""
+
+
+class Subscriptions(Generic[S]):
+    """The subscriptions of every shop. `triggers` are the pairs (topic, trigger) that mcfd listens to."""
+
+    def __init__(
+        self, desks: Mapping[str, SubscriptionDesk[S]], *, public_url: str, triggers: Sequence[tuple[str, str]]
+    ) -> None:
+        self._desks = desks
+        self._public_url = public_url
+        self._triggers = triggers
+
+    def url(self, shop: str) -> str:
+        """Where Loop is to deliver what concerns a shop."""
+        return f"{self._public_url}/webhooks/loop/{shop}"
+
+    async def listing(self, shop: str | None = None) -> dict[str, object]:
+        """For each shop and trigger whether it is subscribed, and which other subscriptions there are."""
+        rows, others = [], []
+        for name in self._shops(shop):
+            found = await self._desks[name].webhooks()
+            rows += [self._row(name, pair, found) for pair in self._triggers]
+            others += [
+                {"shop": name, "trigger": one.trigger, "url": one.url, "active": one.active}
+                for one in found
+                if not self._is_ours(name, one)
+            ]
+        return {"webhooks": rows, "others": others}
+
+    async def sync(self, shop: str | None = None) -> dict[str, object]:
+        """Create what is missing and activate what is inactive; what was done for each trigger."""
+        done = []
+        for name in self._shops(shop):
+            found = await self._desks[name].webhooks()
+            done += [await self._put_right(name, pair, found) for pair in self._triggers]
+        return {"webhooks": done}
+
+    async def _put_right(self, shop: str, pair: tuple[str, str], found: Sequence[S]) -> dict[str, object]:
+        row, desk = self._row(shop, pair, found), self._desks[shop]
+        if row["state"] == MISSING:
+            await desk.create_webhook(*pair, self.url(shop))
+            row |= {"state": ACTIVE, "done": "created"}
+        elif row["state"] == INACTIVE:
+            await desk.activate_webhook(next(one for one in found if self._is(shop, pair, one)))
+            row |= {"state": ACTIVE, "done": "activated"}
+        else:
+            return row | {"done": "nothing to do"}
+        log.info("webhook.subscribed", shop=shop, trigger=pair[1], done=row["done"])
+        return row
+
+    def _row(self, shop: str, pair: tuple[str, str], found: Sequence[Subscription]) -> dict[str, object]:
+        ours = [one for one in found if self._is(shop, pair, one)]
+        state = MISSING if not ours else ACTIVE if any(one.active for one in ours) else INACTIVE
+        return {"shop": shop, "trigger": pair[1], "state": state, "url": self.url(shop)}
+
+    def _is(self, shop: str, pair: tuple[str, str], one: Subscription) -> bool:
+        """Loop sends an empty body for a trigger under another topic, so the topic counts, too."""
+        return (one.topic, one.trigger) == pair and one.url.rstrip("/") == self.url(shop)
+
+    def _is_ours(self, shop: str, one: Subscription) -> bool:
+        return any(self._is(shop, pair, one) for pair in self._triggers)
+
+    def _shops(self, shop: str | None) -> list[str]:
+        if shop is not None and shop not in self._desks:
+            raise OperatorError(f"there is no shop {shop}; there are {', '.join(self._desks)}")
+        return [shop] if shop else list(self._desks)

@@ -1,0 +1,260 @@
+"""What the daemon keeps, as protocols that every store implements."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from daemon.domain.events.returns import Event
+from daemon.domain.returns import Return, ReturnUnit, State
+from daemon.ports.vendors import OrderHead
+
+T = TypeVar("T")
+
+
+SEALED = "sealed:"
+"""How a text begins that is stored encrypted, in base64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterRow:
+    """A dead letter without its content. `letter_id` is ours alone."""
+
+    letter_id: int
+    shop: str
+    reason: str
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonSeen:
+    """What shoppers of a shop gave as reason, and for how many units."""
+
+    shop: str
+    parent_reason: str
+    reason: str
+    units: int
+
+
+class Shelf(StrEnum):
+    """Where sealed values lie."""
+
+    DOCUMENTS = "documents"
+    DEAD_LETTERS = "dead_letters"
+    OFFERS = "offers"
+    LINKS = "links"
+    MARKS = "marks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedValue:
+    """One sealed value: bytes, or a text that begins with SEALED. `about` is the name or shop of what it is."""
+
+    shelf: Shelf
+    key: tuple[int | str, ...]
+    about: str
+    sealed: bytes | str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSize:
+    """How large the database is, in bytes; `finding` is what is wrong with it, or empty."""
+
+    size: int
+    unused: int
+    log: int
+    disk_free: int
+    finding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A webhook delivery that was verified: what it is about, and a hash of its bytes; never the bytes."""
+
+    shop: str
+    topic: str
+    trigger: str
+    subject: str
+    return_id: str
+    digest: str
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A delivery that was signed but cannot be read; `sealed` is its encrypted body."""
+
+    shop: str
+    digest: str
+    reason: str
+    sealed: bytes
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One row of a return's history."""
+
+    at: float
+    event: str
+    before: str
+    after: str
+    detail: str
+
+
+class UnitOfWork(Protocol):
+    """What may be done inside one transaction. Synchronous: no network call can happen in here."""
+
+    def get(self, shop: str, return_id: str) -> Return | None:
+        """The return as it is stored."""
+
+    def add(self, ret: Return) -> Return:
+        """Store a new return; it comes back with its version."""
+
+    def save(self, ret: Return, event: Event, before: State) -> Return:
+        """Store a change with its event row; raises StaleReturn when the stored version is another."""
+
+    def defer(self, ret: Return) -> Return:
+        """Store clocks, counters, `begun`, `hinted`, `held` and `problem` only (no event); raises StaleReturn."""
+
+    def record_delivery(self, delivery: Delivery) -> bool:
+        """Keep a delivery's row; False when the same one was recorded before."""
+
+    def keep_dead_letter(self, letter: DeadLetter) -> bool:
+        """Keep an unreadable delivery; False when it is kept already."""
+
+    def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of the returns to wake for, longest due first."""
+
+    def next_due(self, states: Sequence[State]) -> float | None:
+        """When the next return of these states is due."""
+
+    def on_order(self, order_id: str) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of every return that has units on a fulfillment order."""
+
+    def promised(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[ReturnUnit]:
+        """Units of other returns that were assigned on these orders and not refused."""
+
+    def history(self, shop: str, return_id: str) -> Sequence[EventRow]:
+        """Everything that happened to a return, oldest first."""
+
+    def find(self, return_id: str) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of the returns of that id, over all shops."""
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Returns by shop and state."""
+
+    def listing(self, states: Sequence[State], limit: int) -> Sequence[Return]:
+        """Returns of these states, longest due first."""
+
+    def orders_named(self, displayable_order_id: str) -> Sequence[str]:
+        """Fulfillment order ids that go by a displayable id, from the incremental index."""
+
+    def index_orders(self, heads: Sequence[OrderHead]) -> None:
+        """Remember ids of fulfillment orders."""
+
+    def keep_document(self, name: str, sealed: bytes, expires_at: float) -> None:
+        """Keep an encrypted document under its name, in place of the one before."""
+
+    def document(self, name: str) -> bytes | None:
+        """An encrypted document; empty when its retention is over, None when there never was one."""
+
+    def drop_documents(self, now: float) -> int:
+        """Forget the contents of documents whose retention is over; how many there were."""
+
+    def mark(self, name: str) -> str | None:
+        """A remembered value (a poll's last window, for example)."""
+
+    def set_mark(self, name: str, value: str) -> None:
+        """Remember a value."""
+
+
+class ReturnStore(Protocol):
+    """Durable returns; both methods raise StoreUnavailable."""
+
+    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work` in a transaction of its own; resolves only after the commit."""
+
+    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work`, which only reads."""
+
+
+AT_REST = frozenset({State.CLOSED, State.CANCELLED})
+"""What is not open any more."""
+
+
+class Upkeep(Protocol):
+    """What may be done for the store's own sake inside one transaction. `before` is in Unix seconds."""
+
+    def letters(self) -> Sequence[LetterRow]:
+        """Every dead letter, oldest first."""
+
+    def letter(self, letter_id: int) -> tuple[LetterRow, bytes] | None:
+        """A dead letter and its sealed content."""
+
+    def drop_letter(self, letter_id: int) -> bool:
+        """Forget a dead letter; False when there was none."""
+
+    def drop_letters(self, before: float) -> int:
+        """Forget the dead letters received before; how many."""
+
+    def drop_deliveries(self, before: float, limit: int) -> int:
+        """Forget deliveries received before; how many, at most `limit`."""
+
+    def drop_empty_documents(self, before: float) -> int:
+        """Forget that documents existed whose retention ended before; how many."""
+
+    def drop_documents_named(self, prefix: str) -> None:
+        """Forget the documents whose names begin so."""
+
+    def ended(self, before: float, limit: int) -> Sequence[tuple[str, str, State]]:
+        """(shop, return id, state) of returns that ended before and that nothing is due for."""
+
+    def drop_return(self, shop: str, return_id: str) -> None:
+        """Forget a return with its parts and its history."""
+
+    def drop_mark(self, name: str) -> None:
+        """Forget a remembered value."""
+
+    def sealed_keys(self, shelf: Shelf) -> Sequence[tuple[int | str, ...]]:
+        """The keys of every sealed value of a shelf."""
+
+    def sealed(self, shelf: Shelf, key: tuple[int | str, ...]) -> SealedValue | None:
+        """A sealed value; None when it has gone meanwhile."""
+
+    def reseal(self, value: SealedValue, sealed: bytes | str) -> None:
+        """Put another sealed value in its place; whoever holds its return meanwhile must read it again."""
+
+    def changed_since(self, since: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """(place, shop, return id) of returns that changed since, behind the place `after`, in order."""
+
+    def reasons(self) -> Sequence[ReasonSeen]:
+        """The reasons of all stored units, the most frequent first."""
+
+    def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
+        """(shop, return id, problem, Unix seconds since when) of returns that wait for an order, the oldest first."""
+
+    def held_counts(self) -> Mapping[str, int]:
+        """How many there are, by shop."""
+
+    def some_sku(self) -> str | None:
+        """Amazon's SKU of the newest unit."""
+
+    def last_label(self, shop: str) -> float | None:
+        """When the newest return of a shop that has a label got it."""
+
+
+class UpkeepStore(ReturnStore, Protocol):
+    """The whole store. Every method raises StoreUnavailable."""
+
+    async def upkeep(self, work: Callable[[Upkeep], T]) -> T:
+        """Run `work` in a transaction of its own; resolves only after the commit."""
+
+    async def survey(self, work: Callable[[Upkeep], T]) -> T:
+        """Run `work`, which only reads."""
+
+    async def shrink(self) -> int:
+        """Give unused pages back to the disk and empty the log; how many bytes the file lost."""
+
+    async def sizes(self) -> StoreSize:
+        """How large the database is, and whether it is sound."""

@@ -1,0 +1,159 @@
+"""Random worlds: many returns of every kind, and everything that can go wrong with vendors, messages and the daemon.
+
+A seed is a world, callback by callback: what failed once fails again.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from adapters.sandbox import Fault, SandboxOptions
+from tests.campaign.scenarios import KINDS
+from tests.campaign.scene import Kind
+from tests.campaign.simulated import Plan
+from tests.support.simulation.world import DAY, HOUR, MINUTE, World
+
+HUNG = 45.0
+"""Seconds of silence: longer than the daemon waits for an answer."""
+
+SAFE_LATE = ("createFulfillmentReturn", "purchaseShipment", "createLabel", "flagReturn", "processReturn")
+"""Calls that may arrive after their time-out. A note or a grade that does is written twice: nobody can prevent that."""
+
+
+READS = ("getReturnDetails", "getLabelRequest", "listLabelRequests", "listReturns")
+"""What Loop may answer with an empty 200 and no harm. An error inside its 200 is a refusal there, and meant."""
+
+
+def random_plan(seed: int, returns: int) -> Plan:
+    """The world of a seed. All its dice are its own, so that nothing outside changes it."""
+    dice = random.Random(seed)
+    kinds: Sequence[Kind] = dice.choices(KINDS, k=returns)
+    return Plan(
+        kinds=kinds,
+        seed=seed,
+        buys_labels=dice.random() < 0.5,
+        options=_options(seed, dice),
+        spread=dice.choice((0.0, 10 * MINUTE, DAY)),
+        latency=_latency(random.Random(f"{seed}/latency"), dice.choice((0.02, 0.3, 3.0))),
+        before=_crashes(random.Random(f"{seed}/crashes"), dice.choice((0.0, 1 / 3000, 1 / 800, 1 / 250))),
+        trouble=_trouble(dice.choice((0.0, 0.01, 0.03)), dice.choice((0.0, 0.1))),
+        storms=True,
+    )
+
+
+def _options(seed: int, dice: random.Random) -> SandboxOptions:
+    return SandboxOptions(
+        seed=seed,
+        label_after=dice.choice((0.0, 0.0, 5.0, 200.0)),
+        documents_after=dice.choice((0.0, 0.0, 20.0)),
+        process_after=dice.choice((0.0, 30.0, 240.0)),
+        list_page_size=dice.choice((2, 50)),
+        bad_reason=dice.choice(("request", "item")),
+        notes_shape=dice.choice(("object", "array")),
+    )
+
+
+def _latency(dice: random.Random, longest: float) -> Callable[[], float]:
+    return lambda: dice.uniform(0.01, longest)
+
+
+def _crashes(dice: random.Random, rate: float) -> Callable[[World], None]:
+    """The daemon dies at any callback with that probability."""
+
+    def before(world: World) -> None:
+        if rate and dice.random() < rate:
+            world.kill()
+
+    return before
+
+
+def faults(rate: float, lost: float) -> list[Fault]:
+    """Every way in which vendors fail, each with a small probability, on every route."""
+    if not rate:
+        return webhooks(lost)
+    everyone = ("amazon", "shipping", "loop")
+    found = [Fault(vendor=v, kind="status", status=s, probability=rate) for v in everyone for s in (429, 500, 503)]
+    for vendor in everyone:
+        for late in (False, True):
+            found.append(Fault(vendor=vendor, kind="drop", probability=rate, after_effect=late))
+            found.append(Fault(vendor=vendor, kind="hang", seconds=HUNG, probability=rate / 2, after_effect=late))
+            found.append(Fault(vendor=vendor, kind="status", status=502, probability=rate, after_effect=late))
+        found.append(Fault(vendor=vendor, kind="delay", seconds=10.0, probability=rate))
+    for operation in SAFE_LATE:
+        vendor = {"createFulfillmentReturn": "amazon", "purchaseShipment": "shipping"}.get(operation, "loop")
+        found.append(Fault(vendor=vendor, operation=operation, kind="delay", seconds=HUNG, probability=rate))
+    for vendor in ("amazon", "shipping"):
+        found += [
+            Fault(vendor=vendor, kind="contradiction", probability=rate, after_effect=late) for late in (False, True)
+        ]
+        found.append(Fault(vendor=vendor, kind="empty", probability=rate, after_effect=True))
+    found += [Fault(vendor="loop", operation=read, kind="empty", probability=rate) for read in READS]
+    found += [Fault(vendor="lwa", kind=kind, probability=2 * rate) for kind in ("status", "empty", "contradiction")]
+    return found + webhooks(lost)
+
+
+def webhooks(lost: float) -> list[Fault]:
+    """Deliveries that are lost, doubled, late, or in another order."""
+    if not lost:
+        return []
+    return [
+        Fault(vendor="webhook", kind="lose", probability=lost),
+        Fault(vendor="webhook", kind="duplicate", probability=lost),
+        Fault(vendor="webhook", kind="delay", seconds=5 * HOUR, probability=lost),
+        Fault(vendor="webhook", kind="reorder", seconds=HOUR, probability=lost),
+    ]
+
+
+def _trouble(rate: float, lost: float) -> Callable[[World, random.Random], object]:
+    async def trouble(world: World, dice: random.Random) -> None:
+        usual = faults(rate, lost)
+        world.vendors.set_faults(usual)
+        for _ in range(dice.randint(0, 4)):
+            await world.pass_time(dice.uniform(0, 1.5 * DAY))
+            await dice.choice(_MISHAPS)(world, dice, usual)
+
+    return trouble
+
+
+async def _outage(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """One vendor answers nobody for some hours."""
+    vendor = dice.choice(("amazon", "shipping", "loop", "lwa"))
+    kind = dice.choice(("drop", "status"))
+    status = dice.choice((429, 500, 503))
+    world.vendors.set_faults([Fault(vendor=vendor, kind=kind, status=status), *usual])
+    await world.pass_time(dice.uniform(MINUTE, 8 * HOUR))
+    world.vendors.set_faults(usual)
+
+
+async def _downtime(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """The daemon is down for some hours."""
+    await world.down_for(dice.uniform(MINUTE, 10 * HOUR))
+
+
+async def _consent(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """The seller takes the consent back, and gives it again."""
+    world.vendors.revoke_access()
+    world.vendors.expire_access_tokens()
+    await world.pass_time(dice.uniform(MINUTE, 4 * HOUR))
+    world.vendors.restore_access()
+
+
+async def _tokens(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """All access tokens end at once."""
+    world.vendors.expire_access_tokens()
+
+
+async def _jump(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """The wall clock is wrong for some hours."""
+    seconds = dice.choice((-HOUR, -MINUTE, MINUTE, HOUR))
+    world.jump(seconds)
+    await world.pass_time(dice.uniform(MINUTE, 4 * HOUR))
+    world.jump(-seconds)
+
+
+_MISHAPS = (_outage, _downtime, _consent, _tokens, _jump)
+
+
+def calm(plan: Plan) -> Plan:
+    """The same returns with nothing going wrong."""
+    return replace(plan, trouble=None, before=lambda _world: None, latency=None)

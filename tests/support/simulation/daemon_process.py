@@ -1,0 +1,177 @@
+"""The daemon as it is, on simulated time: the real App between doors that lead to the world instead of to sockets.
+
+What is replaced while a world runs: the session of the HTTP client, the sockets of both listeners, the thread of the
+database and that of the label printer, and the clock of asyncio-throttle, which reads the time of its own accord.
+"""
+
+import asyncio
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, Protocol
+
+import asyncio_throttle.throttler
+from aiohttp import web
+from multidict import CIMultiDict
+
+from adapters.http.ops import OpsListener
+from adapters.http.public import PublicListener
+from adapters.sandbox import SandboxOptions
+from adapters.sqlite.store import SqliteStore, open_store
+from config.load import Loaded
+from config.model import Settings
+from config.secret_files import Secrets
+from daemon.app import accounts as vendors
+from daemon.app import listeners
+from daemon.app import resources as house
+from daemon.domain.slips import SlipParcel
+from tests.support.simulation.line import Line
+from tests.support.simulation.vendors import SHOP
+from tests.support.simulation.virtual_loop import current_process
+
+
+class Home(Protocol):
+    """What a process of the daemon finds around it, as its `home`."""
+
+    store: SqliteStore | None
+    public: "Door | None"
+    verbs: Mapping[str, Any]
+
+    def line(self, user_agent: str) -> Line:
+        """The line to the vendors."""
+
+
+def configuration(
+    path: Path, options: SandboxOptions, *, buys_labels: bool = False, **sections: Mapping[str, Any]
+) -> Loaded:
+    """What an operator would write for the simulated vendors; `sections` are merged into it."""
+    document: dict[str, Any] = {
+        "public_url": "https://returns.test",
+        "listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"},
+        "store": {"path": str(path)},
+        "amazon": {
+            "client_id": options.client_id,
+            "endpoint": "https://amazon.test",
+            "lwa_endpoint": "https://amazon.test/auth/o2/token",
+            "label_source": "amazon_shipping" if buys_labels else "rma_page",
+        },
+        "shops": {SHOP: {"api_url": "https://loop.test/api", "order_id_templates": ["{order_name}"]}},
+    }
+    for name, section in sections.items():
+        document[name] = {**document.get(name, {}), **section}
+    document["shops"][SHOP] |= document.pop("shop", {})
+    secrets = Secrets.model_validate(
+        {
+            "amazon_client_secrets": [options.client_secret],
+            "amazon_refresh_token": options.refresh_token,
+            "amazon_return_service_id": options.return_service_id if buys_labels else None,
+            "loop_api_keys": {SHOP: options.loop_api_key},
+            "loop_webhook_secrets": {SHOP: [options.webhook_secret]},
+            "vault_keys": [base64.urlsafe_b64encode(bytes(32)).decode()],
+            "ops_token": "there are no people in this world",
+        }
+    )
+    return Loaded(Settings.model_validate(document), secrets, ())
+
+
+@contextmanager
+def simulated_doors() -> Iterator[None]:
+    """Let every daemon that starts in here start in its process's home."""
+    with ExitStack() as stack:
+        for module, stand_ins in _STAND_INS:
+            stack.enter_context(_replaced(module, stand_ins))
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, stand_ins: Mapping[str, object]) -> Iterator[None]:
+    real = {name: getattr(module, name) for name in stand_ins}
+    vars(module).update(stand_ins)
+    try:
+        yield
+    finally:
+        vars(module).update(real)
+
+
+class Door(PublicListener):
+    """The public listener without its socket: requests are handed in."""
+
+    port = 0  # type: ignore[assignment]
+
+    async def start(self, host: str, port: int) -> None:
+        _home().public = self
+
+    async def stop(self, drain_seconds: float) -> None:
+        _home().public = None
+
+    async def deliver(self, shop: str, signature: str, body: bytes) -> web.StreamResponse:
+        """Answer one delivery."""
+        return await self._answer(_Delivery(f"/webhooks/loop/{shop}", signature, body))  # type: ignore[arg-type]
+
+
+class _Delivery:
+    """What the listener uses of aiohttp's request."""
+
+    method = "POST"
+    transport = None
+
+    def __init__(self, path: str, signature: str, body: bytes) -> None:
+        self.path = path
+        self.headers = CIMultiDict({"X-Loop-Signature": signature, "Content-Type": "application/json"})
+        self.content_length = len(body)
+        self._body = body
+
+    @property
+    def content(self) -> "_Delivery":
+        return self
+
+    def is_eof(self) -> bool:
+        return True
+
+    async def iter_any(self) -> Any:
+        yield self._body
+
+
+class _OpsDoor(OpsListener):
+    port = 0  # type: ignore[assignment]
+
+    async def start(self, host: str, port: int) -> None:
+        _home().verbs = self._verbs
+
+    async def stop(self) -> None:
+        """There is no socket to close."""
+
+
+def _home() -> Home:
+    process = current_process()
+    assert process is not None, "only a simulated process has doors"
+    home: Home = process.home
+    return home
+
+
+async def _open_store(path: Path) -> SqliteStore:
+    store = _home().store = await open_store(path, inline=True)
+    await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))  # machines do not die
+    return store
+
+
+def _open_session(user_agent: str) -> Line:
+    return _home().line(user_agent)
+
+
+async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
+    """All labels one after the other, which is what printing comes to."""
+    return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
+
+
+_STAND_INS: Sequence[tuple[ModuleType, Mapping[str, object]]] = (
+    (house, {"open_store": _open_store}),
+    (vendors, {"open_session": _open_session, "print_labels": _print}),
+    (listeners, {"PublicListener": Door, "OpsListener": _OpsDoor}),
+    (
+        asyncio_throttle.throttler,
+        {"time": SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())},
+    ),
+)

@@ -1,0 +1,113 @@
+"""The line from a process to both vendors: a session as aiohttp's, whose requests travel in simulated time."""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from tests.support.simulation.in_process_http import Request, Switchboard
+from tests.support.simulation.virtual_loop import Process, pass_time
+
+
+class Line:
+    """Stands in for aiohttp.ClientSession. A request that was sent travels on when its sender dies.
+
+    `latency` is how long one way takes; `step` hears of everything that a kill cannot undo.
+    """
+
+    _retry_connection = False
+
+    def __init__(
+        self,
+        process: Process,
+        hosts: Mapping[str, Switchboard],
+        *,
+        user_agent: str,
+        latency: Callable[[], float],
+        step: Callable[[], None],
+    ) -> None:
+        self._process = process
+        self._hosts = hosts
+        self._user_agent = user_agent
+        self._latency = latency
+        self._step = step
+
+    def request(
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str] | None,
+        data: bytes | None,
+        allow_redirects: bool,
+        timeout: aiohttp.ClientTimeout,
+    ) -> "_Exchange":
+        """Send a request; the answer is what the context manager enters to."""
+        self._process.check()
+        sent = CIMultiDict({"User-Agent": self._user_agent})
+        sent.update(headers or {})
+        if data is not None:
+            sent["Content-Length"] = str(len(data))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[web.Response | None] = loop.create_future()
+        self._step()
+        loop.create_task(self._carry(Request(method, url, sent, data or b""), answer), context=contextvars.Context())
+        return _Exchange(answer, timeout.total)
+
+    async def _carry(self, request: Request, answer: "asyncio.Future[web.Response | None]") -> None:
+        await pass_time(self._latency())
+        self._step()
+        response = await self._hosts[request.url.host or ""].serve(request)
+        self._step()
+        await pass_time(self._latency())
+        self._step()
+        if not answer.done():
+            answer.set_result(response)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing has to be closed."""
+
+
+class _Exchange:
+    """One request on its way, and its answer as Transport reads it."""
+
+    def __init__(self, answer: "asyncio.Future[web.Response | None]", patience: float | None) -> None:
+        self._answer = answer
+        self._patience = patience
+        self._response = web.Response()
+
+    async def __aenter__(self) -> "_Exchange":
+        async with asyncio.timeout(self._patience):
+            response = await self._answer
+        if response is None:
+            raise aiohttp.ServerDisconnectedError
+        self._response = response
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """The whole answer was there."""
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        return CIMultiDictProxy(self._response.headers)
+
+    @property
+    def content(self) -> "_Exchange":
+        return self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        body = self._response.body
+        if isinstance(body, bytes):
+            yield body

@@ -1,0 +1,58 @@
+"""The sandbox without sockets: both vendors in the simulated world, delivering their webhooks to whoever listens."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from adapters.sandbox import Sandbox, SandboxOptions
+from adapters.sandbox.listener import Vendor
+from adapters.sandbox.loop.webhooks import Courier, signature
+from daemon.ports.host import Clock
+from tests.support.simulation.in_process_http import Switchboard
+
+SHOP = "acme"
+OPTIONS = SandboxOptions(process_after=30.0)
+
+Receive = Callable[[str, str, bytes], Awaitable[web.Response | None]]
+"""Takes (shop, signature, body) and returns the answer; None when there is none."""
+
+
+class SimulatedVendors(Sandbox):
+    """Amazon and Loop. `receive` is the daemon's door for webhooks, if it is up."""
+
+    def __init__(self, options: SandboxOptions, clock: Clock, receive: Receive) -> None:
+        super().__init__(options, clock)
+        self._courier = _Courier(options, self._house, receive)
+        self.hosts: dict[str, Switchboard] = {}
+        self.set_webhook_url(f"http://daemon.test/webhooks/loop/{SHOP}")
+
+    async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
+        host = f"{vendors[-1].name}.test"
+        if vendors[-1].name != "control":  # whoever plays this world is in the same process
+            self.hosts[host] = Switchboard(self._house, vendors)
+        return f"https://{host}"
+
+    @property
+    def issued(self) -> list[tuple[str, int | None]]:
+        """Every delivery attempt about a label request: (return id, status)."""
+        return [(a.about, a.status) for a in self._courier.attempts if a.trigger == "label.request.issued"]
+
+
+class _Courier(Courier):
+    def __init__(self, options: SandboxOptions, house: object, receive: Receive) -> None:
+        super().__init__(options, house)  # type: ignore[arg-type]
+        self._receive = receive
+
+    async def _post(self, url: str, body: bytes) -> tuple[int, float | None]:
+        shop = url.rpartition("/")[2]
+        try:
+            async with asyncio.timeout(self._options.webhook_timeout):
+                answer = await self._receive(shop, signature(self._options.webhook_secret, body), body)
+        except TimeoutError:
+            answer = None
+        if answer is None:
+            return 0, None
+        wait = answer.headers.get("Retry-After")
+        return answer.status, None if wait is None else float(wait)

@@ -1,0 +1,248 @@
+"""An event loop whose time is simulated, and processes on it that can be killed before any callback.
+
+Everything runs on one loop: the world outside, and the daemon as a `Process`, which is whatever runs in its context.
+"""
+
+import asyncio
+import contextvars
+import selectors
+from asyncio import events
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from daemon.engine.walker import ROUND
+
+T = TypeVar("T")
+
+START = 1_800_000_000.0
+_PROCESS: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("process", default=None)
+
+
+class Gone(BaseException):
+    """The process is dead; nothing in it can catch this, and nothing of it may happen any more."""
+
+
+class Process:
+    """What a kill ends: every callback that runs in its context. `before` is asked before each of them.
+
+    From the kill on, none of its callbacks runs, as after SIGKILL, until `bury` lets its tasks unwind without effect.
+    """
+
+    def __init__(self, home: Any = None, before: Callable[["Process"], None] = lambda _process: None) -> None:
+        self.home = home
+        self.alive = True
+        self.callbacks = 0
+        self.died = asyncio.Event()
+        self._before = before
+        self._burying = False
+        self._frozen: list[events.Handle] = []
+        self._context = contextvars.copy_context()
+        self._context.run(_PROCESS.set, self)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run a coroutine as part of the process."""
+        return asyncio.get_running_loop().create_task(work, context=self._context.copy())
+
+    def kill(self) -> None:
+        """End it, here and now."""
+        self.alive = False
+        self.died.set()
+
+    def check(self) -> None:
+        """What every door to the outside does first; raises Gone."""
+        if not self.alive:
+            raise Gone
+
+    def admits(self, callback: events.Handle) -> bool:
+        """Whether one more of its callbacks may run; if not, it is kept for the burial."""
+        if self.alive:
+            self._before(self)
+        if self.alive:
+            self.callbacks += 1
+        elif not self._burying:
+            self._frozen.append(callback)
+            return False
+        return True
+
+    async def bury(self) -> None:
+        """Take the dead process's tasks out of the loop; they cannot do any harm, for every door is shut."""
+        self._burying = True
+        asyncio.get_running_loop()._ready.extend(self._frozen)  # type: ignore[attr-defined]
+        self._frozen.clear()
+        while tasks := [task for task in asyncio.all_tasks() if _process_of(task) is self]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.sleep(0)  # noqa: TID251 - yields to the loop, waits for nothing
+        self._burying = False
+
+
+def current_process() -> Process | None:
+    """The process whose code is running; None for the world's."""
+    return _PROCESS.get()
+
+
+def _process_of(task: "asyncio.Task[Any]") -> Process | None:
+    return getattr(task, "process", None)
+
+
+async def pass_time(seconds: float) -> None:
+    """Let the world go on."""
+    await asyncio.sleep(seconds)  # noqa: TID251 - the time is simulated
+
+
+class WorldClock:
+    """Implements the Clock port on a virtual loop. Waits of a process that only poll its store can be skipped."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return START + asyncio.get_running_loop().time()
+
+    def monotonic(self) -> float:
+        """Seconds since the world began."""
+        return asyncio.get_running_loop().time()
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        """Return True as soon as `event` is set, False after `seconds`."""
+        if event.is_set():
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                return await event.wait()
+        except TimeoutError:
+            return False
+
+
+class ProcessClock(WorldClock):
+    """The clock of one process. `skew` is how far its wall clock is off, and may change."""
+
+    def __init__(self, process: Process, loop: "VirtualLoop") -> None:
+        self.skew = 0.0
+        self._process = process
+        self._loop = loop
+
+    def now(self) -> float:
+        return super().now() + self.skew
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        self._process.check()
+        if seconds != ROUND or event.is_set():
+            return await super().wait(event, seconds)
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._loop.rounds[limit] = self._loop.time() + ROUND
+                return await event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._loop.rounds.pop(limit, None)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Time moves to the next timer when nothing can run.
+
+    A walker asks its store once a second. Rounds that would find nothing are skipped: `next_due` says until when.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.rounds: dict[asyncio.Timeout, float] = {}
+        self.next_due: Callable[[], float | None] = lambda: None
+        super().__init__(_Idle(self))
+        self.set_task_factory(_named_task)
+
+    def time(self) -> float:
+        return self.now
+
+    def _call_soon(self, callback: Any, args: Any, context: Any) -> events.Handle:
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def pass_time(self, timeout: float | None) -> None:
+        """Move to the next instant at which something happens."""
+        timer = None if timeout is None else self.now + timeout
+        if not self.rounds:
+            if timer is None:
+                raise RuntimeError("every task waits for ever")
+            self.now = timer
+            return
+        wanted = self.next_due()
+        horizon = min(
+            (at for at in (timer, None if wanted is None else wanted - ROUND) if at is not None), default=None
+        )
+        if horizon is None:
+            raise RuntimeError("every task waits for ever")
+        self._skip_to(horizon)
+        first = min(self.rounds.values())
+        if timer is not None and timer <= first:
+            self.now = timer
+            return
+        self.now = first
+        for limit, at in list(self.rounds.items()):
+            if at <= first:
+                del self.rounds[limit]
+                limit.reschedule(0)
+
+    def _skip_to(self, horizon: float) -> None:
+        for limit, at in self.rounds.items():
+            if at < horizon:
+                self.rounds[limit] = at + ROUND * -(-(horizon - at) // ROUND)
+
+
+class _Idle(selectors.BaseSelector):
+    """Is asked by the loop for how long to sleep, and lets time pass instead."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return selectors.SelectorKey(fileobj, fileobj if isinstance(fileobj, int) else fileobj.fileno(), events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return selectors.SelectorKey(fileobj, 0, 0, None)
+
+    def get_map(self) -> dict[Any, selectors.SelectorKey]:
+        return {}
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        raise KeyError(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout > 0:
+            self._loop.pass_time(timeout)
+        return []
+
+
+class _Handle(events.Handle):
+    """A callback that a dead process does not run."""
+
+    __slots__ = ()
+
+    def _run(self) -> None:
+        process = self._context.get(_PROCESS)  # type: ignore[attr-defined]
+        if process is None or process.admits(self):
+            super()._run()
+
+
+class _Task(asyncio.Task[Any]):
+    """A task that knows its process."""
+
+    process: Process | None = None
+
+
+def _named_task(loop: asyncio.AbstractEventLoop, work: Any, context: contextvars.Context | None = None) -> Any:
+    task = _Task(work, loop=loop) if context is None else _Task(work, loop=loop, context=context)
+    task.process = (context or contextvars.copy_context()).get(_PROCESS)
+    return task
+
+
+def run_world(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
+    """Run `main(loop)` on a virtual loop of its own."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(_within(main))
+
+
+async def _within(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return await main(loop)

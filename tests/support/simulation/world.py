@@ -1,0 +1,248 @@
+"""A world in which the daemon lives and dies: vendors, carriers and shoppers around it, all in simulated time."""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from adapters.host.systemd import Notifier
+from adapters.sandbox import SandboxOptions
+from adapters.sqlite.schema import make_ready, migrations
+from adapters.sqlite.store import SqliteStore
+from adapters.sqlite.unit_of_work import SqliteUnitOfWork
+from config.load import Loaded
+from daemon.app.app import App
+from daemon.domain.returns import Return, State
+from tests.support.simulation.daemon_process import Door
+from tests.support.simulation.line import Line
+from tests.support.simulation.vendors import SHOP, SimulatedVendors
+from tests.support.simulation.virtual_loop import START, Process, ProcessClock, VirtualLoop, WorldClock, pass_time
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+RESTART = 1.0  # systemd's RestartSec
+LATENCY = 0.05
+
+
+class World:
+    """One daemon, started again one second after each death, and everything around it.
+
+    `before` is asked before each callback of the daemon and may kill it. `steps` counts what a kill cannot undo.
+    """
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        loaded: Loaded,
+        options: SandboxOptions,
+        *,
+        seed: int = 0,
+        before: Callable[["World"], None] = lambda _world: None,
+    ) -> None:
+        self.loop = loop
+        self.loaded = loaded
+        self.seed = seed
+        self.clock = WorldClock()
+        self.vendors = SimulatedVendors(options, self.clock, self._deliver)
+        self.latency: Callable[[], float] = lambda: LATENCY
+        self.steps = 0
+        self.callbacks = 0
+        self.starts = 0
+        self.faults: list[str] = []
+        self.skew = 0.0
+        self.home: Home | None = None
+        self._before = before
+        self._process: Process | None = None
+        self._process_clock: ProcessClock | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+
+    # ---- the daemon
+
+    @property
+    def up(self) -> bool:
+        """The daemon runs and its store is open."""
+        return (
+            self._process is not None and self._process.alive and self.home is not None and self.home.store is not None
+        )
+
+    def kill(self) -> None:
+        """End the daemon before its next callback."""
+        if self._process is not None and self._process.alive:
+            self._process.kill()
+
+    async def down_for(self, seconds: float) -> None:
+        """Keep the daemon down."""
+        self._wanted.clear()
+        self.kill()
+        await self.pass_time(seconds)
+        self._wanted.set()
+
+    def jump(self, seconds: float) -> None:
+        """Set the daemon's wall clock ahead, or back; its monotonic clock knows nothing of it."""
+        self.skew += seconds
+        if self._process_clock is not None:
+            self._process_clock.skew = self.skew
+
+    def calm(self) -> None:
+        """Nothing goes wrong from now on."""
+        self.vendors.set_faults()
+        self._before = lambda _world: None
+
+    def fingerprint(self) -> tuple[int, int]:
+        """All that survives a kill: while it stays the same, it does not matter when the daemon dies."""
+        return self.steps, self.connection.total_changes if self.up else 0
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The running daemon's own connection to its store."""
+        assert self.home is not None
+        assert self.home.store is not None
+        connection: sqlite3.Connection = self.home.store._writer._engine._connection  # type: ignore[attr-defined]
+        return connection
+
+    async def _keep(self) -> None:
+        """What systemd does."""
+        while True:
+            await self._wanted.wait()
+            process, running = self._start()
+            died = asyncio.ensure_future(process.died.wait())
+            await asyncio.wait([running, died], return_when=asyncio.FIRST_COMPLETED)
+            died.cancel()
+            if process.alive:
+                self.faults.append(f"the daemon ended by itself: {_reason(running)}")
+                process.kill()
+            await self._bury(process)
+            await self.pass_time(RESTART)
+
+    def _start(self) -> "tuple[Process, asyncio.Task[None]]":
+        self.starts += 1
+        random.seed(f"{self.seed}/{self.starts}")
+        self.home = home = Home(self)
+        self._process = process = Process(home, self._ask)
+        home.process = process
+        self._process_clock = clock = ProcessClock(process, self.loop)
+        clock.skew = self.skew
+        self.loop.next_due = self._next_due
+        app = App(self.loaded, clock=clock, notifier=Notifier(None, clock))
+        return process, process.start(app.run(self._stop))
+
+    def _ask(self, _: Process) -> None:
+        self._before(self)
+        self.callbacks += 1
+
+    def step(self) -> None:
+        """Count something that a kill cannot undo."""
+        self.steps += 1
+
+    async def _bury(self, process: Process) -> None:
+        """Shut its store and unwind its tasks; whatever they try on the way finds every door shut."""
+        home, self.home = self.home, None
+        if home is not None and home.store is not None:
+            home.store._writer._engine._connection.close()  # type: ignore[attr-defined]
+        self.loop.rounds.clear()
+        await process.bury()
+
+    def _next_due(self) -> float | None:
+        if not self.up:
+            return None
+        due = self.connection.execute("SELECT min(due_at) FROM returns").fetchone()[0]
+        return None if due is None else float(due) - START - self.skew
+
+    async def _deliver(self, shop: str, signature: str, body: bytes) -> web.StreamResponse | None:
+        """Bring a delivery to the daemon, if it is up and lives until it has answered."""
+        await self.pass_time(self.latency())
+        process, door = self._process, self.home.public if self.home else None
+        if process is None or not process.alive or door is None:
+            return None
+        self.step()
+        answering = process.start(door.deliver(shop, signature, body))
+        died = asyncio.ensure_future(process.died.wait())
+        try:
+            await asyncio.wait([answering, died], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            died.cancel()
+        self.step()
+        return answering.result() if process.alive else None
+
+    # ---- time, and what is stored
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let the world go on."""
+        await pass_time(seconds)
+
+    async def until(self, what: str, seen: Callable[[], Any], *, within: float = DAY, every: float = 1.0) -> Any:
+        """Look every few seconds until `seen` answers something true, and return it."""
+        end = self.loop.now + within
+        while not (value := seen()):
+            if self._keeper is not None and self._keeper.done():
+                self._keeper.result()  # nobody would start the daemon again: the world is broken, not the daemon
+            if self.loop.now >= end:
+                raise AssertionError(f"never happened: {what}")
+            await self.pass_time(every)
+        return value
+
+    def returns(self) -> list[Return]:
+        """Every stored return."""
+        if not self.up:
+            return []
+        refs = self.connection.execute("SELECT shop, return_id FROM returns ORDER BY id").fetchall()
+        return [found for ref in refs if (found := self.stored(*ref))]
+
+    def stored(self, shop: str, return_id: str) -> Return | None:
+        """One stored return."""
+        return SqliteUnitOfWork(self.connection).get(shop, return_id) if self.up else None
+
+    def state(self, return_id: int) -> State | None:
+        """How far a return has come; None while the daemon is down or does not know it."""
+        found = self.stored(SHOP, str(return_id))
+        return found.state if found else None
+
+    async def __aenter__(self) -> "World":
+        await self.vendors.__aenter__()
+        self._keeper = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._keeper is not None
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        self.kill()
+        if self._process is not None:
+            await self._bury(self._process)
+        await self.vendors.__aexit__(None, None, None)
+
+
+class Home:
+    """What one process of the daemon finds around it."""
+
+    def __init__(self, world: World) -> None:
+        self.process: Process | None = None
+        self.store: SqliteStore | None = None
+        self.public: Door | None = None
+        self.verbs: Mapping[str, Any] = {}
+        self._world = world
+
+    def line(self, user_agent: str) -> Line:
+        """The line to the vendors."""
+        world = self._world
+        assert self.process is not None
+        return Line(self.process, world.vendors.hosts, user_agent=user_agent, latency=world.latency, step=world.step)
+
+
+def _reason(task: "asyncio.Task[None]") -> str:
+    return "quietly" if task.cancelled() or task.exception() is None else repr(task.exception())
+
+
+def empty_database(path: Path) -> Path:
+    """A migrated database without a return; migrating costs more than a whole life, so it is done once and copied."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    make_ready(path, connection, migrations())
+    connection.close()
+    return path
