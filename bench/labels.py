@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.machine import progress
 from bench.report import Report, main
-from bench.virtual_house import READ, VirtualHouse, living, run_virtual
+from bench.virtual_daemon import READ, VirtualDaemon, living, run_virtual
 from daemon.engine.handlers import authorization as authorizing
 from tests.support.virtual_time import FakeClock
 
@@ -64,31 +64,31 @@ def simulate(rate: float, count: int, *, ready: Callable[[random.Random], Callab
 
     async def simulated(clock: FakeClock) -> Run:
         arrivals, nature = random.Random(7), random.Random(11)
-        async with living(clock, ready(nature), seed=3) as house:
-            await house.wait(20.0)
+        async with living(clock, ready(nature), seed=3) as daemon:
+            await daemon.wait(20.0)
             for n in range(count):
-                await house.wait(arrivals.expovariate(rate))
-                await house.submit(str(n))
-            await _all_delivered(house, count)
-            return _result(house, count)
+                await daemon.wait(arrivals.expovariate(rate))
+                await daemon.submit(str(n))
+            await _all_delivered(daemon, count)
+            return _result(daemon, count)
 
     with every_two_seconds(fixed):
         return run_virtual(simulated)
 
 
-async def _all_delivered(house: VirtualHouse, count: int) -> None:
+async def _all_delivered(daemon: VirtualDaemon, count: int) -> None:
     for _ in range(4000):
-        if len(house.portal.delivered_at) == count:
+        if len(daemon.portal.delivered_at) == count:
             return
-        await house.wait(5.0)
-    raise RuntimeError(f"{count - len(house.portal.delivered_at)} labels were never delivered")
+        await daemon.wait(5.0)
+    raise RuntimeError(f"{count - len(daemon.portal.delivered_at)} labels were never delivered")
 
 
-def _result(house: VirtualHouse, count: int) -> Run:
-    network, kept = house.network, [str(n) for n in range(count // 10, count)]
+def _result(daemon: VirtualDaemon, count: int) -> Run:
+    network, kept = daemon.network, [str(n) for n in range(count // 10, count)]
     found = sorted(max(0.0, network.found_at.get(n, network.ready_at[n]) - network.ready_at[n]) for n in kept)
-    delivered = sorted(house.portal.delivered_at[n] - network.ready_at[n] for n in kept)
-    whole = sorted(house.portal.delivered_at[n] - house.submitted_at[n] for n in kept)
+    delivered = sorted(daemon.portal.delivered_at[n] - network.ready_at[n] for n in kept)
+    whole = sorted(daemon.portal.delivered_at[n] - daemon.submitted_at[n] for n in kept)
     return Run(found, delivered, whole, network.refused, network.served[READ] / count - 1)
 
 

@@ -5,7 +5,7 @@ import random
 from bench.machine import progress
 from bench.report import Report, main
 from bench.seed import seed
-from bench.virtual_house import RATE, READ, living, run_virtual
+from bench.virtual_daemon import RATE, READ, living, run_virtual
 from daemon.ports.vendors import Lane
 from tests.support.builders import a_shipment, an_order
 from tests.support.virtual_time import FakeClock
@@ -21,15 +21,19 @@ def simulate(seconds: float, backlog: int, rate: float) -> tuple[float, int, lis
             seed(path, backlog, clock.now(), due_in=(0.0, 1.0))  # type: ignore[arg-type]
 
         chance = random.Random(13)
-        async with living(clock, lambda: chance.lognormvariate(3.0, 0.47), seed=3, prepare=prepare) as house:
+        async with living(clock, lambda: chance.lognormvariate(3.0, 0.47), seed=3, prepare=prepare) as daemon:
             for n in range(1, backlog + 1):
-                house.network.add(an_order(f"#{100000 + n}", a_shipment("DsV8pRlkr", **{"SOCK-2P-M": 1})))
-            house.submitting(rate)
-            await house.wait(WARM)
-            before, waits = house.network.served[READ], len(house.network.waited[Lane.SHOPPER])
-            await house.wait(seconds)
-            served = house.network.served[READ] - before
-            return served / (RATE * seconds), house.network.refused, sorted(house.network.waited[Lane.SHOPPER][waits:])
+                daemon.network.add(an_order(f"#{100000 + n}", a_shipment("DsV8pRlkr", **{"SOCK-2P-M": 1})))
+            daemon.submitting(rate)
+            await daemon.wait(WARM)
+            before, waits = daemon.network.served[READ], len(daemon.network.waited[Lane.SHOPPER])
+            await daemon.wait(seconds)
+            served = daemon.network.served[READ] - before
+            return (
+                served / (RATE * seconds),
+                daemon.network.refused,
+                sorted(daemon.network.waited[Lane.SHOPPER][waits:]),
+            )
 
     return run_virtual(work)
 

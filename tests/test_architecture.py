@@ -1,4 +1,4 @@
-"""What README and pyproject say of the house is so."""
+"""What README, docs and pyproject say of the project is so."""
 
 import ast
 import json
@@ -15,13 +15,16 @@ from config.model import Timings as ConfiguredTimings
 from config.shop import Shop
 from daemon.app.policies import _verdict
 from daemon.cli.main import main
-from daemon.domain.lifecycle import WAYS
+from daemon.domain.lifecycle import TRANSITIONS
 from daemon.domain.returns import MISSING, State
 from daemon.domain.schedule import Timings
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-LONGEST = 300
+README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+"""All that is told: the README, and the pages of docs/ that it leads to."""
+LONGEST = 40
+DECLARATIONS = {"metrics.py:__init__", "accounts.py:contexts", "verbs.py:housekeeping"}
+"""Functions that list things, one after the other, and decide nothing."""
 NONE = "\N{EN DASH}"
 
 
@@ -40,7 +43,7 @@ def table(first_column: str) -> list[list[str]]:
 def ways() -> dict[tuple[str, str], set[str]]:
     """Which events lead from one state to another."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for state, events in WAYS.items():
+    for state, events in TRANSITIONS.items():
         for event, targets in events.items():
             for target in targets:
                 found[state.value, target.value].add(event.__name__)
@@ -113,30 +116,30 @@ def test_every_metric_is_told_and_exists():
 
 
 def test_the_tree_is_the_repository():
-    """Every module of daemon/ and every file or folder of adapters/ is in the README's tree, and nothing else."""
-    block = README.split("## The house")[1].split("```")[1]
-    told, folders = set(), []
+    """Every package is in the tree of rooms, with the first sentence of its docstring, and nothing else is."""
+    block = README.split("## The rooms\n")[1].split("```")[1]
+    told, folders = {}, []
     for line in filter(None, block.splitlines()):
-        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        depth, (name, sentence) = (len(line) - len(line.lstrip())) // 2, line.split(maxsplit=1)
         folders[depth:] = [name]
-        told.add("".join(folders))
-    real = {f"{p.relative_to(ROOT)}" for p in (ROOT / "daemon").rglob("*.py") if p.name != "__init__.py"}
-    real |= {f"{p.relative_to(ROOT)}/" for p in (ROOT / "daemon").iterdir() if p.is_dir() and p.name != "__pycache__"}
-    real |= {
-        f"{p.relative_to(ROOT)}{'/' if p.is_dir() else ''}"
-        for p in (ROOT / "adapters").iterdir()
-        if p.name not in {"__init__.py", "__pycache__"}
+        told["".join(folders)] = sentence
+    packages = [path for room in ("daemon", "adapters", "config") for path in (ROOT / room).rglob("__init__.py")]
+    assert told == {
+        f"{path.parent.relative_to(ROOT)}/": (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        for path in packages
     }
-    assert told == real | {"daemon/", "adapters/", "config/", "tests/", "bench/"}
 
 
 @pytest.mark.parametrize("room", ["daemon", "adapters", "config"])
-def test_no_module_is_too_long(room):
-    """A module of more than 300 lines does more than one thing."""
+def test_no_function_is_too_long(room):
+    """A function of more than 40 lines does more than one thing."""
     long = {
-        str(p.relative_to(ROOT)): n
-        for p in (ROOT / room).rglob("*.py")
-        if (n := len(p.read_text().splitlines())) > LONGEST
+        f"{path.relative_to(ROOT)}:{node.name}": lines
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and f"{path.name}:{node.name}" not in DECLARATIONS
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > LONGEST
     }
     assert long == {}
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.amazon_mcf.wire.envelope import UNAUTHORIZED, denial
-from adapters.vendor_calls.circuit_breaker import Parking
+from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.transport import Reply, Transport
 from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.ports.vendors import Lane
@@ -58,12 +58,12 @@ class SellingPartnerApi:
         self._limits = limits
         self._endpoint = endpoint.rstrip("/")
         self._probe = probe
-        self._parking = Parking(limits.clock)
+        self._parking = CircuitBreaker(limits.clock)
 
     @property
     def refused(self) -> str:
         """Why this API is parked; empty while it is not."""
-        return self._parking.refused.get(Parking.EVERYTHING, "")
+        return self._parking.refused.get(CircuitBreaker.EVERYTHING, "")
 
     def unpark(self) -> None:
         """Try at once again what was refused."""

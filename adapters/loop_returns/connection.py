@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from adapters.loop_returns.limits import LoopLimits
 from adapters.loop_returns.wire.errors import lacks_scope
-from adapters.vendor_calls.circuit_breaker import Parking
+from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.transport import Reply, Transport
 from daemon.errors import RateLimited, Transient
 from daemon.ports.host import Clock
@@ -72,7 +72,7 @@ class LoopConnection:
         self._credential = credential
         self._probe = probe
         self._doubts = asyncio.Lock()
-        self.parking = Parking(clock)
+        self.parking = CircuitBreaker(clock)
 
     async def call(
         self,
@@ -92,7 +92,7 @@ class LoopConnection:
             self.parking.check(operation.scope)
         lane = lane or operation.lane
         await self._limits.acquire(lane)
-        trying = Parking.EVERYTHING in self.parking.refused
+        trying = CircuitBreaker.EVERYTHING in self.parking.refused
         if not parked:
             self.parking.admit(operation.scope)
         age = self.parking.age
@@ -100,7 +100,7 @@ class LoopConnection:
         if not _doubtful(operation.scope, reply) or trying:
             return self._learn(operation.scope, reply, age, whole=trying)
         async with self._doubts:  # one call finds out, not each of fifty
-            if Parking.EVERYTHING in self.parking.refused:
+            if CircuitBreaker.EVERYTHING in self.parking.refused:
                 return reply
             await self._limits.acquire(lane)
             reply = await self._send(operation, path, body)

@@ -49,7 +49,7 @@ class Vendor(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class Shared:
     """What all listeners of a sandbox share; `stopping` interrupts everything that waits."""
 
     clock: Clock
@@ -94,8 +94,8 @@ def spoilt(vendor: Vendor, fault: Fault) -> web.Response:
 class Listener:
     """Serves vendors on one port; the first route that fits answers."""
 
-    def __init__(self, house: House, vendors: Sequence[Vendor], *, host: str, port: int) -> None:
-        self._house = house
+    def __init__(self, shared: Shared, vendors: Sequence[Vendor], *, host: str, port: int) -> None:
+        self._shared = shared
         self._host = host
         self._port = port
         app = web.Application(client_max_size=4 * 2**20)
@@ -118,8 +118,8 @@ class Listener:
 
     def _watched(self, vendor: Vendor, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.Response:
-            call = self._house.journal.open(vendor.name, route.operation, request.method, request.rel_url.raw_path)
-            fault = self._house.faults.pick(vendor.name, route.operation)
+            call = self._shared.journal.open(vendor.name, route.operation, request.method, request.rel_url.raw_path)
+            fault = self._shared.faults.pick(vendor.name, route.operation)
             call.fault = fault.kind if fault else None
             response = await self._respond(vendor, route, request, fault)
             if response is None:
@@ -140,10 +140,10 @@ class Listener:
             return await perform(vendor, route, request)
         await request.read()  # the vendor is slow, not the network: whoever sends a long body is not held up
         if fault.kind == "delay":
-            await self._house.clock.wait(self._house.stopping, fault.seconds)
+            await self._shared.clock.wait(self._shared.stopping, fault.seconds)
             return await perform(vendor, route, request)
         if fault.after_effect:
             await perform(vendor, route, request)
         if fault.kind == "hang":
-            await self._house.clock.wait(self._house.stopping, fault.seconds or None)
+            await self._shared.clock.wait(self._shared.stopping, fault.seconds or None)
         return None if fault.kind in {"hang", "drop"} else spoilt(vendor, fault)

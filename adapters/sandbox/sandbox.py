@@ -6,24 +6,24 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from adapters.sandbox.amazon.control import AmazonStage
-from adapters.sandbox.amazon.http import AmazonDoor, FulfillmentVendor
+from adapters.sandbox.amazon.control import AmazonControl
+from adapters.sandbox.amazon.http import AmazonGate, FulfillmentVendor
 from adapters.sandbox.amazon.lwa import LoginWithAmazon, LwaVendor
 from adapters.sandbox.amazon.network import FulfillmentNetwork
-from adapters.sandbox.amazon.returns import ReturnsDesk
-from adapters.sandbox.amazon.shipping import ShippingDesk
+from adapters.sandbox.amazon.returns import ReturnsService
+from adapters.sandbox.amazon.shipping import ShippingService
 from adapters.sandbox.amazon.shipping_http import ShippingVendor
 from adapters.sandbox.background import Background
 from adapters.sandbox.control.http import ControlVendor
 from adapters.sandbox.control.snapshot import amazon_snapshot, loop_snapshot
 from adapters.sandbox.faults import FaultProfile
 from adapters.sandbox.journal import Journal
-from adapters.sandbox.listener import House, Listener, Vendor
+from adapters.sandbox.listener import Listener, Shared, Vendor
 from adapters.sandbox.loop.actions import ReturnActions
-from adapters.sandbox.loop.control import LoopStage
-from adapters.sandbox.loop.grading import GradingDesk
-from adapters.sandbox.loop.http import LoopRooms, LoopVendor
-from adapters.sandbox.loop.labels import LabelDesk
+from adapters.sandbox.loop.control import LoopControl
+from adapters.sandbox.loop.grading import GradingService
+from adapters.sandbox.loop.http import LoopServices, LoopVendor
+from adapters.sandbox.loop.labels import LabelService
 from adapters.sandbox.loop.listing import ReturnReader
 from adapters.sandbox.loop.shop import LoopShop
 from adapters.sandbox.loop.webhooks import Courier, Subscriptions
@@ -32,7 +32,7 @@ from adapters.sandbox.refusals import Json
 from daemon.ports.host import Clock
 
 
-class Sandbox(AmazonStage, LoopStage):
+class Sandbox(AmazonControl, LoopControl):
     """Both vendors and the control API, from `async with` to its end. All times come from `clock`."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
@@ -41,18 +41,18 @@ class Sandbox(AmazonStage, LoopStage):
         self.subscriptions = Subscriptions(options.shop_id)
         self.lwa = LoginWithAmazon(options, clock)
         self.network = FulfillmentNetwork(options, clock)
-        self.shipping = ShippingDesk(options, clock)
+        self.shipping = ShippingService(options, clock)
         self.shop = LoopShop(options, clock, self._emit)
         self._claims = {}
         self._clock = clock
         self._journal = Journal(clock)
         self._background = Background()
         self._stopping = asyncio.Event()
-        self._house = House(clock=clock, journal=self._journal, faults=self.faults, stopping=self._stopping)
-        self._courier = Courier(options, self._house)
+        self._shared = Shared(clock=clock, journal=self._journal, faults=self.faults, stopping=self._stopping)
+        self._courier = Courier(options, self._shared)
         self.actions = ReturnActions(self.shop, options, clock, self._background, self._stopping)
         self._reader = ReturnReader(self.shop, clock)
-        self._grading = GradingDesk(self.shop)
+        self._grading = GradingService(self.shop)
         self._exits = AsyncExitStack()
         self._amazon_url = self._loop_url = self._control_url = ""
         self.set_webhook_url(options.webhook_url)
@@ -133,22 +133,22 @@ class Sandbox(AmazonStage, LoopStage):
             self._background.start(self._courier.deliver(row.url, trigger, fitting))
 
     async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
-        listener = Listener(self._house, vendors, host=self.options.host, port=port)
+        listener = Listener(self._shared, vendors, host=self.options.host, port=port)
         exits.push_async_callback(listener.close)
         return await listener.start()
 
     def _amazon_vendors(self) -> list[Vendor]:
-        door = AmazonDoor(
+        door = AmazonGate(
             self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits, limits=self.options.amazon_limits
         )
-        desk = ReturnsDesk(self.network, self.options, self._clock)
+        service = ReturnsService(self.network, self.options, self._clock)
         shipping = ShippingVendor(self.shipping, door, self.options)
-        return [LwaVendor(self.lwa, self.options), shipping, FulfillmentVendor(self.network, desk, door)]
+        return [LwaVendor(self.lwa, self.options), shipping, FulfillmentVendor(self.network, service, door)]
 
     def _loop_vendor(self) -> LoopVendor:
-        rooms = LoopRooms(
+        rooms = LoopServices(
             reader=self._reader,
-            labels=LabelDesk(self.shop, self.actions, self.options, self._clock),
+            labels=LabelService(self.shop, self.actions, self.options, self._clock),
             actions=self.actions,
             grading=self._grading,
             subscriptions=self.subscriptions,

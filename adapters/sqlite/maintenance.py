@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.sqlite.rows import Row
 from adapters.sqlite.schema import APPLICATION_ID, CHECKED_WHOLE
 from daemon.domain.returns import State
-from daemon.ports.store import SEALED, LetterRow, ReasonSeen, SealedValue, Shelf, StoreSize
+from daemon.ports.store import SEALED, DeadLetterRow, ReasonSeen, SealedKind, SealedValue, StoreSize
 
 Key = tuple[int | str, ...]
 
@@ -41,31 +41,31 @@ class _Sealed:
 
 
 _LINK = f"label_url LIKE '{SEALED}%'"
-_SHELVES: Mapping[Shelf, _Sealed] = {
-    Shelf.DOCUMENTS: _Sealed(
+_SHELVES: Mapping[SealedKind, _Sealed] = {
+    SealedKind.DOCUMENTS: _Sealed(
         "SELECT id FROM documents WHERE sealed <> x''",
         "SELECT name, sealed FROM documents WHERE id = ? AND sealed <> x''",
         "UPDATE documents SET sealed = ? WHERE id = ?",
     ),
-    Shelf.DEAD_LETTERS: _Sealed(
+    SealedKind.DEAD_LETTERS: _Sealed(
         "SELECT id FROM dead_letters",
         "SELECT shop, sealed FROM dead_letters WHERE id = ?",
         "UPDATE dead_letters SET sealed = ? WHERE id = ?",
     ),
-    Shelf.OFFERS: _Sealed(
+    SealedKind.OFFERS: _Sealed(
         "SELECT return_ref, authorization_id FROM postage WHERE sealed_offer <> x''",
         "SELECT authorization_id, sealed_offer FROM postage "
         "WHERE return_ref = ? AND authorization_id = ? AND sealed_offer <> x''",
         "UPDATE postage SET sealed_offer = ? WHERE return_ref = ? AND authorization_id = ?",
         owned=True,
     ),
-    Shelf.LINKS: _Sealed(
+    SealedKind.LINKS: _Sealed(
         f"SELECT return_ref, request_id FROM label_requests WHERE {_LINK}",  # noqa: S608 - our own names
         f"SELECT request_id, label_url FROM label_requests WHERE return_ref = ? AND request_id = ? AND {_LINK}",  # noqa: S608
         "UPDATE label_requests SET label_url = ? WHERE return_ref = ? AND request_id = ?",
         owned=True,
     ),
-    Shelf.MARKS: _Sealed(
+    SealedKind.MARKS: _Sealed(
         f"SELECT name FROM marks WHERE value LIKE '{SEALED}%'",  # noqa: S608 - our own names
         f"SELECT name, value FROM marks WHERE name = ? AND value LIKE '{SEALED}%'",  # noqa: S608 - our own names
         "UPDATE marks SET value = ? WHERE name = ?",
@@ -81,12 +81,12 @@ class SqliteUpkeep:
 
     # ---- dead letters
 
-    def letters(self) -> Sequence[LetterRow]:
+    def letters(self) -> Sequence[DeadLetterRow]:
         """Every dead letter, oldest first."""
         rows = self._rows("SELECT id, shop, reason, received_at FROM dead_letters ORDER BY received_at, id")
         return [_letter(row) for row in rows]
 
-    def letter(self, letter_id: int) -> tuple[LetterRow, bytes] | None:
+    def letter(self, letter_id: int) -> tuple[DeadLetterRow, bytes] | None:
         """A dead letter and its sealed content."""
         rows = self._rows("SELECT id, shop, reason, received_at, sealed FROM dead_letters WHERE id = ?", letter_id)
         return (_letter(rows[0][:4]), rows[0][4]) if rows else None
@@ -127,11 +127,11 @@ class SqliteUpkeep:
 
     # ---- sealed values
 
-    def sealed_keys(self, shelf: Shelf) -> Sequence[Key]:
+    def sealed_keys(self, shelf: SealedKind) -> Sequence[Key]:
         """The keys of every sealed value of a shelf."""
         return self._rows(_SHELVES[shelf].keys)
 
-    def sealed(self, shelf: Shelf, key: Key) -> SealedValue | None:
+    def sealed(self, shelf: SealedKind, key: Key) -> SealedValue | None:
         """A sealed value; None when it has gone meanwhile."""
         rows = self._rows(_SHELVES[shelf].read, *key)
         return SealedValue(shelf=shelf, key=key, about=rows[0][0], sealed=rows[0][1]) if rows else None
@@ -183,9 +183,9 @@ class SqliteUpkeep:
         return self._connection.execute(sql, parameters).rowcount
 
 
-def _letter(row: tuple[int, str, str, float]) -> LetterRow:
+def _letter(row: tuple[int, str, str, float]) -> DeadLetterRow:
     letter_id, shop, reason, received_at = row
-    return LetterRow(letter_id=letter_id, shop=shop, reason=reason, received_at=received_at)
+    return DeadLetterRow(letter_id=letter_id, shop=shop, reason=reason, received_at=received_at)
 
 
 def give_back(connection: sqlite3.Connection) -> bool:

@@ -19,14 +19,14 @@ _UNITS = next(table.shape for table in PARTS if table.attribute == "units")
 _CHANGING = tuple(c for c in RETURN.columns if c not in {"shop", "return_id", "version"})
 _CLOCKS = (
     "due_at",
-    "look_at",
-    "watch_at",
+    "amazon_due_at",
+    "portal_due_at",
     "deadline_at",
     "attempts",
-    "stumbles",
-    "readbacks",
-    "begun",
-    "hinted",
+    "transient_failures",
+    "verifications",
+    "pending_calls",
+    "needs_read",
     "held",
     "problem",
 )

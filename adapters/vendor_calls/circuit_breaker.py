@@ -12,7 +12,7 @@ class _Refusal:
     until: float
 
 
-class Parking:
+class CircuitBreaker:
     """What a vendor refused, by scope: no call for five minutes, then one that tries, and so on until one succeeds.
 
     `age` grows with each credential: an answer to an older one says nothing of the one in use.

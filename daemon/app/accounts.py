@@ -23,7 +23,7 @@ from daemon.app.policies import shop_policy, timings
 from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
 from daemon.domain.portal import ParcelSize
 from daemon.domain.slips import SlipParcel
-from daemon.engine.handlers.context import Desk, OrderLocks, ReasonCatalogue
+from daemon.engine.handlers.context import OrderLocks, ReasonCatalogue, ShopContext
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.polls import OrderIndex
 from daemon.ports.host import Clock, SecretBox
@@ -191,7 +191,7 @@ def _portal(name: str, transport: Transport, limits: LoopLimits, current: Curren
     )
 
 
-def desks(
+def contexts(
     vendors: Vendors,
     current: Current,
     *,
@@ -201,7 +201,7 @@ def desks(
     hosting: LabelHosting,
     box: SecretBox,
     shadow: bool = False,
-) -> dict[str, Desk]:
+) -> dict[str, ShopContext]:
     """A desk per shop; what belongs to the seller's account is shared. A shadow's desks write nothing outward."""
     network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
     source: LabelSource | None = vendors.postage
@@ -215,8 +215,8 @@ def desks(
         length_in=parcel.length_in, width_in=parcel.width_in, height_in=parcel.height_in, weight_g=parcel.weight_g
     )
 
-    def desk(name: str, portal: ReturnsPortal) -> Desk:
-        return Desk(
+    def context(name: str, portal: ReturnsPortal) -> ShopContext:
+        return ShopContext(
             portal=ShadowPortal(portal) if shadow else portal,
             network=network,
             policy=shop_policy(name, current.settings, current.secrets),
@@ -235,7 +235,7 @@ def desks(
             default_size=default_size,
         )
 
-    return {name: desk(name, portal) for name, portal in vendors.portals.items()}
+    return {name: context(name, portal) for name, portal in vendors.portals.items()}
 
 
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:

@@ -17,15 +17,15 @@ from adapters.sqlite.store import SqliteStore, sqlite_fixed, sqlite_version
 from config.load import Loaded
 from config.logging.setup import configure, running_under_systemd
 from daemon import __version__
-from daemon.app.accounts import AMAZON_CONNECTIONS, desks
+from daemon.app.accounts import AMAZON_CONNECTIONS, contexts
 from daemon.app.listeners import offering, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
 from daemon.app.reloading import Change, Reloader
-from daemon.app.resources import House, closing, open_house
+from daemon.app.resources import Resources, closing, open_house
 from daemon.app.services import STEPS_SHARE, Services, sentence
 from daemon.app.verbs import Online, count_held, housekeeping, retention
-from daemon.engine.handlers.context import Desk
+from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake, verified_mark
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.supervisor import Heartbeats, Service, supervise
@@ -65,7 +65,7 @@ class App:
         self._beats = Heartbeats(clock)
         self._services = Services(self._beats)
         self._store: SqliteStore | None = None
-        self._desks: dict[str, Desk] = {}
+        self._contexts: dict[str, ShopContext] = {}
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -74,18 +74,18 @@ class App:
         """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, CannotListen."""
         settings = self._current.settings
         async with AsyncExitStack() as stack:
-            house = await open_house(stack, self._current, self._clock, self._metrics)
-            await prove_keys(house.store, house.vault)
-            self._store = house.store
+            resources = await open_house(stack, self._current, self._clock, self._metrics)
+            await prove_keys(resources.store, resources.vault)
+            self._store = resources.store
             self._echo()
-            await self._take_stock(house)
-            hosting = self._hosting(house)
-            self._desks = self._make_desks(house, hosting)
-            intake = Intake(house.store, self._clock, timings(settings), self._metrics, self._services.wake)
-            services = self._own_services(house)
-            await self._listen(stack, house, intake=intake, hosting=hosting, services=services)
+            await self._take_stock(resources)
+            hosting = self._hosting(resources)
+            self._contexts = self._make_desks(resources, hosting)
+            intake = Intake(resources.store, self._clock, timings(settings), self._metrics, self._services.wake)
+            services = self._own_services(resources)
+            await self._listen(stack, resources, intake=intake, hosting=hosting, services=services)
             self._notifier.ready()
-            self._notifier.status(sentence(house))
+            self._notifier.status(sentence(resources))
             log.info("daemon.ready", public_port=self.public_port, ops_port=self.ops_port)
             if opened is not None:
                 await opened()
@@ -108,51 +108,51 @@ class App:
 
     # ---- opening
 
-    async def _take_stock(self, house: House) -> None:
+    async def _take_stock(self, resources: Resources) -> None:
         """What the metrics begin with."""
-        await try_again_now(house.store, self._clock)
-        counts = await house.store.read(lambda uow: uow.counts())
+        await try_again_now(resources.store, self._clock)
+        counts = await resources.store.read(lambda uow: uow.counts())
         self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
-        self._metrics.ages(house.ages.authorization_days, house.ages.secret_days)
+        self._metrics.ages(resources.ages.authorization_days, resources.ages.secret_days)
         for name in AMAZON_CONNECTIONS:
-            self._metrics.connection(name, partial(house.vendors.refuses, name))
-        for shop, portal in house.vendors.portals.items():
+            self._metrics.connection(name, partial(resources.vendors.refuses, name))
+        for shop, portal in resources.vendors.portals.items():
             self._metrics.connection(f"loop/{shop}", partial(_is_parked, portal))
-            verified = await house.store.read(lambda uow, shop=shop: uow.mark(verified_mark(shop)))  # type: ignore[misc]
+            verified = await resources.store.read(lambda uow, shop=shop: uow.mark(verified_mark(shop)))  # type: ignore[misc]
             if verified:
                 self._metrics.verified(shop, float(verified))
 
-    def _hosting(self, house: House) -> LabelHosting:
+    def _hosting(self, resources: Resources) -> LabelHosting:
         return LabelHosting(
-            house.store,
-            house.vault,
+            resources.store,
+            resources.vault,
             self._clock,
             public_url=self._current.settings.public_url,
             retention=self._current.settings.retention.labels,
             new_token=partial(secrets.token_urlsafe, 32),
         )
 
-    def _make_desks(self, house: House, hosting: LabelHosting) -> dict[str, Desk]:
-        return desks(
-            house.vendors,
+    def _make_desks(self, resources: Resources, hosting: LabelHosting) -> dict[str, ShopContext]:
+        return contexts(
+            resources.vendors,
             self._current,
-            store=house.store,
+            store=resources.store,
             clock=self._clock,
             metrics=self._metrics,
             hosting=hosting,
-            box=house.vault,
+            box=resources.vault,
             shadow=self._shadow,
         )
 
-    def _authorization(self, house: House) -> Authorization:
+    def _authorization(self, resources: Resources) -> Authorization:
         async def authorized() -> None:
-            await house.ages.look(self._current.client_secrets)
-            await self._try_again(house)
+            await resources.ages.look(self._current.client_secrets)
+            await self._try_again(resources)
 
         amazon = self._current.settings.amazon
         return Authorization(
-            house.tokens,
-            house.vendors.tokens,
+            resources.tokens,
+            resources.vendors.tokens,
             self._clock,
             public_url=self._current.settings.public_url,
             consent_page=amazon.consent_page,
@@ -164,22 +164,22 @@ class App:
     async def _listen(
         self,
         stack: AsyncExitStack,
-        house: House,
+        resources: Resources,
         *,
         intake: Intake,
         hosting: LabelHosting,
         services: dict[str, Service],
     ) -> None:
         """Both doors; the services get the one that closes first, and the clearing that operators can ask for."""
-        authorization, clearing = self._authorization(house), retention(house, self._metrics.forgotten)
-        services |= self._services.all(house, self._desks, intake, clearing)
+        authorization, clearing = self._authorization(resources), retention(resources, self._metrics.forgotten)
+        services |= self._services.all(resources, self._contexts, intake, clearing)
         for name in self._beats.names:
             self._metrics.service(name, partial(self._beats.is_late, name))
         online = Online(
             offer=offering(self._current, intake), authorization=authorization, order_changed=intake.order_changed
         )
-        verbs = self._operator(house).verbs() | housekeeping(house, clearing, online)
-        ready = partial(self._ready, house)
+        verbs = self._operator(resources).verbs() | housekeeping(resources, clearing, online)
+        ready = partial(self._ready, resources)
         ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
         stack.push_async_callback(closing, "ops listener", ops.stop)
         public = await open_public(
@@ -187,19 +187,19 @@ class App:
             intake,
             hosting,
             authorization,
-            box=house.vault,
+            box=resources.vault,
             clock=self._clock,
             metrics=self._metrics,
         )
         self.public_port, self.ops_port = public.port, ops.port
         services["public listener"] = partial(self._front_door, public)
 
-    def _operator(self, house: House) -> Operator:
+    def _operator(self, resources: Resources) -> Operator:
         return Operator(
-            house.store,
+            resources.store,
             self._clock,
             timings(self._current.settings),
-            self._desks,
+            self._contexts,
             self._services.wake,
             moved=self._metrics.moved,
             shops=frozenset(self._current.settings.shops),
@@ -207,19 +207,19 @@ class App:
 
     # ---- the services that are the daemon's own
 
-    def _own_services(self, house: House) -> dict[str, Service]:
+    def _own_services(self, resources: Resources) -> dict[str, Service]:
         self._reloader = Reloader(
             self._current,
             self._read_again,
-            partial(self._take_over, house),
+            partial(self._take_over, resources),
             clock=self._clock,
             notifier=self._notifier,
             metrics=self._metrics,
         )
-        services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, house)}
-        services["held returns"] = partial(count_held, house)
+        services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, resources)}
+        services["held returns"] = partial(count_held, resources)
         if self._watchdog is not None:
-            services["watchdog"] = self._services.watchdog(house, self._notifier, self._watchdog)
+            services["watchdog"] = self._services.watchdog(resources, self._notifier, self._watchdog)
         return services
 
     def reload(self) -> None:
@@ -227,26 +227,26 @@ class App:
         if self._reloader is not None:
             self._reloader.ask()
 
-    async def _take_over(self, house: House, change: Change) -> None:
+    async def _take_over(self, resources: Resources, change: Change) -> None:
         self._current.take(change.settings, change.secrets)
         output = change.settings.log
         redactor = configure(output.format, output.level, under_systemd=running_under_systemd())
         redactor.register(change.secrets.values())
-        for shop, desk in self._desks.items():
-            desk.policy = shop_policy(shop, change.settings, change.secrets)
-        await house.ages.look(self._current.client_secrets)
-        await self._try_again(house)
+        for shop, context in self._contexts.items():
+            context.policy = shop_policy(shop, change.settings, change.secrets)
+        await resources.ages.look(self._current.client_secrets)
+        await self._try_again(resources)
 
-    async def _try_again(self, house: House) -> None:
+    async def _try_again(self, resources: Resources) -> None:
         """What a vendor refused may go now."""
-        house.vendors.unpark()
-        await try_again_now(house.store, self._clock)
+        resources.vendors.unpark()
+        await try_again_now(resources.store, self._clock)
         self._services.wake()
 
-    async def _last_calls(self, house: House, stop: asyncio.Event) -> None:
+    async def _last_calls(self, resources: Resources, stop: asyncio.Event) -> None:
         """Steps in hand finish the call they make; a queue before a limit can be longer than any grace."""
         await self._clock.wait(stop, None)
-        house.vendors.hang_up()
+        resources.vendors.hang_up()
 
     async def _front_door(self, public: PublicListener, stop: asyncio.Event) -> None:
         """The first to close: what is being received is still stored, nothing new is taken."""
@@ -268,11 +268,11 @@ class App:
     async def _health(self) -> dict[str, str]:
         return dict.fromkeys(self._beats.late(), "has not been heard of in time")
 
-    async def _ready(self, house: House) -> dict[str, str]:
-        problems = house.vendors.refusals()
+    async def _ready(self, resources: Resources) -> dict[str, str]:
+        problems = resources.vendors.refusals()
         try:
-            await house.store.alive()
-            await house.store.writable()
+            await resources.store.alive()
+            await resources.store.writable()
         except McfdError as error:
             problems["store"] = str(error)
         return problems

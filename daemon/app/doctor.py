@@ -19,7 +19,7 @@ from adapters.vendor_calls.transport import Call, Transport, open_session
 from daemon import __version__
 from daemon.app.accounts import USER_AGENT, Vendors, connect
 from daemon.app.live_config import Current
-from daemon.app.resources import House
+from daemon.app.resources import Resources
 from daemon.errors import AlreadyRunning, McfdError, NoDatabase, Refused, Unavailable
 from daemon.operations.credential_ages import Ages
 from daemon.operations.doctor.amazon import (
@@ -53,13 +53,13 @@ class Checkup:
         current: Current,
         clock: Clock,
         *,
-        house: House | None = None,
+        resources: Resources | None = None,
         running: bool = False,
         problem: McfdError | None = None,
     ) -> None:
         self._current = current
         self._clock = clock
-        self._house = house
+        self._resources = resources
         self._running = running
         self._problem = problem
         self._skews: dict[str, float] = {}
@@ -73,7 +73,7 @@ class Checkup:
                 self._clock,
                 self._compare_clocks,  # a doctor's calls are not counted among the daemon's
                 refresh_token=self._refresh_token,
-                sharing=self._house.vendors if self._house else None,
+                sharing=self._resources.vendors if self._resources else None,
             )
             session = await stack.enter_async_context(open_session(USER_AGENT))
             subscriptions = Subscriptions(
@@ -95,11 +95,11 @@ class Checkup:
 
     @property
     def _store(self) -> SqliteStore | None:
-        return self._house.store if self._house else None
+        return self._resources.store if self._resources else None
 
     @property
     def _refresh_token(self) -> Callable[[], str | None]:
-        return self._house.tokens.current if self._house else self._current.refresh_token
+        return self._resources.tokens.current if self._resources else self._current.refresh_token
 
     def _compare_clocks(self, call: Call) -> None:
         """By how many seconds our clock is ahead of the vendor's."""
@@ -108,7 +108,7 @@ class Checkup:
 
     def _amazon(self, vendors: Vendors) -> AmazonPatient:
         amazon, secrets = self._current.settings.amazon, self._current.secrets
-        ages: Ages | None = self._house.ages if self._house else None
+        ages: Ages | None = self._resources.ages if self._resources else None
         return AmazonPatient(
             tokens=vendors.tokens,
             network=vendors.network,
@@ -129,7 +129,7 @@ class Checkup:
             portal=vendors.portals[name],
             destinations=self._current.settings.shops[name].destinations,
             has_webhook_secret=bool(self._current.webhook_secrets(name)),
-            refused=self._house.vendors.portals[name].parked_scopes if self._house else (),
+            refused=self._resources.vendors.portals[name].parked_scopes if self._resources else (),
         )
 
     async def _daemon(self) -> Sequence[Line]:
@@ -150,17 +150,17 @@ class Checkup:
                 return []
             case NoDatabase():
                 return [warn("store", "file", "there is no database yet", "the first start of mcfd makes it")]
-        if self._house is None:
+        if self._resources is None:
             return [fail("store", "file", str(self._problem), "")]
         shops = self._current.settings.shops
         return [
-            *await examine_store(self._house.store),
-            await self._keys(self._house),
-            *await examine_returns(self._house.store, shops),
+            *await examine_store(self._resources.store),
+            await self._keys(self._resources),
+            *await examine_returns(self._resources.store, shops),
         ]
 
-    async def _keys(self, house: House) -> Line:
-        if await keys_fit(house.store, house.vault):
+    async def _keys(self, resources: Resources) -> Line:
+        if await keys_fit(resources.store, resources.vault):
             return ok("store", "vault keys", "they open what is kept")
         todo = "put it back below the new one; if it is lost, `mcfd purge --rekey` tells how much is lost with it"
         return fail("store", "vault keys", "they lack the key that the store was sealed under", todo)

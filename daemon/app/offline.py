@@ -52,8 +52,8 @@ async def _verbs(stack: AsyncExitStack, current: Current, clock: Clock, verb: st
         stack.enter_context(StateLock(path.parent))
         store = await stack.enter_async_context(await open_store(path))
         return Operator(store, clock, timings(current.settings), {}, shops=frozenset(current.settings.shops)).verbs()
-    house = await open_house(stack, current, clock, PrometheusMetrics(__version__), noting=False)
-    return housekeeping(house, retention(house), None)
+    resources = await open_house(stack, current, clock, PrometheusMetrics(__version__), noting=False)
+    return housekeeping(resources, retention(resources), None)
 
 
 def _look_for(path: Path) -> None:

@@ -12,7 +12,7 @@ from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
 from daemon.app.live_config import Current
-from daemon.engine.supervisor import Crew
+from daemon.engine.supervisor import TaskPool
 from daemon.errors import ConfigError
 from daemon.ports.host import Clock
 
@@ -121,7 +121,7 @@ class Reloader:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Wait to be asked until `stop` is set."""
-        async with Crew("reload", 1, clock=self._clock, on_failure=lambda _key, _error: None) as crew:
+        async with TaskPool("reload", 1, clock=self._clock, on_failure=lambda _key, _error: None) as crew:
             crew.start("stop", lambda: self._hear(stop))
             while not stop.is_set():
                 await self._clock.wait(self._asked, None)

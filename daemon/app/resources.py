@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class Resources:
     """The store, the keys, and open connections; closed with the stack that they were opened on."""
 
     current: Current
@@ -38,7 +38,7 @@ class House:
 
 async def open_house(
     stack: AsyncExitStack, current: Current, clock: Clock, metrics: PrometheusMetrics, *, noting: bool = True
-) -> House:
+) -> Resources:
     """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable.
 
     Without `noting` nothing is written: whoever only looks must not be the first to see a secret.
@@ -57,7 +57,7 @@ async def open_house(
     await ages.look(current.client_secrets, noting=noting)
     vendors = await connect(stack, current, clock, partial(tell_of_call, metrics), refresh_token=tokens.current)
     metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
-    return House(
+    return Resources(
         current=current,
         clock=clock,
         metrics=metrics,

@@ -7,14 +7,14 @@ from functools import partial
 
 from adapters.host.systemd import Notifier, Watchdog
 from daemon.app.policies import timings
-from daemon.app.resources import House
+from daemon.app.resources import Resources
 from daemon.domain.returns import State
-from daemon.engine.handlers.context import Desk
+from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.polls import PortalPolls
 from daemon.engine.recorder import Recorder
 from daemon.engine.supervisor import Heartbeats, Service, run_every
-from daemon.engine.walker import InHand, Walker
+from daemon.engine.walker import Claims, Walker
 from daemon.engine.workflow import Workflow
 from daemon.errors import McfdError
 from daemon.operations.retention import Retention
@@ -46,12 +46,12 @@ STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
 
-def sentence(house: House) -> str:
+def sentence(resources: Resources) -> str:
     """How it is, for `systemctl status`."""
-    held = house.metrics.held()
+    held = resources.metrics.held()
     open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
     parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
-    return "; ".join([*parts, *(f"{name}: {problem}" for name, problem in house.vendors.refusals().items())])
+    return "; ".join([*parts, *(f"{name}: {problem}" for name, problem in resources.vendors.refusals().items())])
 
 
 class Services:
@@ -59,7 +59,7 @@ class Services:
 
     def __init__(self, beats: Heartbeats) -> None:
         self._beats = beats
-        self._in_hand = InHand()
+        self._claims = Claims()
         self._walkers: tuple[Walker, ...] = ()
 
     def wake(self) -> None:
@@ -67,67 +67,78 @@ class Services:
         for walker in self._walkers:
             walker.wake.set()
 
-    def all(self, house: House, desks: Mapping[str, Desk], intake: Intake, retention: Retention) -> dict[str, Service]:
+    def all(
+        self, resources: Resources, contexts: Mapping[str, ShopContext], intake: Intake, retention: Retention
+    ) -> dict[str, Service]:
         """Every service by name, but for the doors and the watchdog."""
-        settings = house.current.settings
-        recorder = Recorder(house.store, house.clock, timings(settings), house.metrics)
-        workflow = Workflow(desks, recorder, attempts=settings.attempts, jitter=random.random)
+        settings = resources.current.settings
+        recorder = Recorder(resources.store, resources.clock, timings(settings), resources.metrics)
+        workflow = Workflow(contexts, recorder, attempts=settings.attempts, jitter=random.random)
         self._walkers = tuple(
-            self._walker(house, name, states, workflow, limit=limit, patience=patience)
+            self._walker(resources, name, states, workflow, limit=limit, patience=patience)
             for name, states, limit, patience in WALKERS
         )
-        polls = PortalPolls(house.vendors.portals, intake, house.store, house.clock)
+        polls = PortalPolls(resources.vendors.portals, intake, resources.store, resources.clock)
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
-        services["store"] = house.store.watch
+        services["store"] = resources.store.watch
         for name, seconds, work in (
             ("label_request_poll", settings.timings.label_request_poll, polls.label_requests),
             ("return_poll", settings.timings.return_poll, polls.returns),
             ("retention", DAILY, retention.nightly),
         ):
-            services[name] = self._periodic(house, name, seconds, work)
+            services[name] = self._periodic(resources, name, seconds, work)
         return services
 
-    def watchdog(self, house: House, notifier: Notifier, interval: float) -> Service:
+    def watchdog(self, resources: Resources, notifier: Notifier, interval: float) -> Service:
         """The service that pings systemd."""
         return Watchdog(
             notifier,
             interval=interval,
-            clock=house.clock,
-            store_alive=house.store.alive,
+            clock=resources.clock,
+            store_alive=resources.store.alive,
             late=self._beats.late,
-            status=partial(sentence, house),
+            status=partial(sentence, resources),
         ).run
 
     def _walker(
-        self, house: House, name: str, states: tuple[State, ...], workflow: Workflow, *, limit: int, patience: float
+        self,
+        resources: Resources,
+        name: str,
+        states: tuple[State, ...],
+        workflow: Workflow,
+        *,
+        limit: int,
+        patience: float,
     ) -> Walker:
         self._beats.promise(name, 60.0)
         return Walker(
             name,
             states,
             workflow=workflow,
-            store=house.store,
-            clock=house.clock,
-            metrics=house.metrics,
-            in_hand=self._in_hand,
+            store=resources.store,
+            clock=resources.clock,
+            metrics=resources.metrics,
+            claims=self._claims,
             beat=partial(self._beats.beat, name),
             limit=limit,
             patience=patience,
-            grace=house.current.settings.timings.stop_grace * STEPS_SHARE,
+            grace=resources.current.settings.timings.stop_grace * STEPS_SHARE,
         )
 
-    def _periodic(self, house: House, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> Service:
+    def _periodic(
+        self, resources: Resources, name: str, seconds: float, work: Callable[[], Awaitable[None]]
+    ) -> Service:
         self._beats.promise(name, 3 * seconds + 600.0)
 
         def failed(_: str, error: Exception) -> None:
-            house.metrics.trouble("poll_failed" if isinstance(error, McfdError) else "bug")
+            resources.metrics.trouble("poll_failed" if isinstance(error, McfdError) else "bug")
 
         async def run(stop: asyncio.Event) -> None:
             await run_every(
                 seconds,
                 work,
                 name=name,
-                clock=house.clock,
+                clock=resources.clock,
                 stop=stop,
                 beat=partial(self._beats.beat, name),
                 on_failure=failed,

@@ -9,7 +9,7 @@ from adapters.loop_returns.wire.webhooks import TRIGGERS
 from adapters.sqlite.schema import APPLICATION_ID
 from daemon.app.doctor import Checkup
 from daemon.app.policies import shop_policy
-from daemon.app.resources import House
+from daemon.app.resources import Resources
 from daemon.domain.policy import ShopPolicy
 from daemon.engine.supervisor import run_every
 from daemon.operations.authorization import Authorization
@@ -38,19 +38,19 @@ class Online:
     order_changed: Callable[[str], Awaitable[int]]
 
 
-def retention(house: House, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
+def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
     """The clearing of the store, as configured."""
-    kept = house.current.settings.retention
+    kept = resources.current.settings.retention
     periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns)
-    return Retention(house.store, house.clock, periods, forgotten)
+    return Retention(resources.store, resources.clock, periods, forgotten)
 
 
-def housekeeping(house: House, clearing: Retention, online: Online | None) -> dict[str, Verb]:
+def housekeeping(resources: Resources, clearing: Retention, online: Online | None) -> dict[str, Verb]:
     """The verbs by name; without a running daemon those that need one say so."""
-    letters = DeadLetters(house.store, house.clock, house.vault, online.offer if online else None)
-    exports = Exports(house.store)
-    public_url = house.current.settings.public_url
-    subscriptions = Subscriptions(house.vendors.portals, public_url=public_url, triggers=TRIGGERS)
+    letters = DeadLetters(resources.store, resources.clock, resources.vault, online.offer if online else None)
+    exports = Exports(resources.store)
+    public_url = resources.current.settings.public_url
+    subscriptions = Subscriptions(resources.vendors.portals, public_url=public_url, triggers=TRIGGERS)
 
     async def purge(given: Given) -> object:
         gone: dict[str, int] = await clearing.purge()
@@ -58,12 +58,14 @@ def housekeeping(house: House, clearing: Retention, online: Online | None) -> di
             return gone
         return (
             gone
-            | await Rekeying(house.store, house.vault).run()
-            | {"bytes": gone["bytes"] + await house.store.shrink()}
+            | await Rekeying(resources.store, resources.vault).run()
+            | {"bytes": gone["bytes"] + await resources.store.shrink()}
         )
 
     async def reasons(given: Given) -> object:
-        return await Reasons(house.store, _policies(house), house.vendors.network).seen(text_or_none(given, "sku"))
+        return await Reasons(resources.store, _policies(resources), resources.vendors.network).seen(
+            text_or_none(given, "sku")
+        )
 
     async def authorize(_: Given) -> object:
         if online is None:
@@ -81,7 +83,7 @@ def housekeeping(house: House, clearing: Retention, online: Online | None) -> di
         "dead_letters": lambda _: letters.listing(),
         "replay": lambda given: letters.replay(texts(given, "deliveries"), text(given, "by")),
         "purge": purge,
-        "backup": lambda given: _backup(house, text(given, "file")),
+        "backup": lambda given: _backup(resources, text(given, "file")),
         "export": lambda given: exports.page(
             text(given, "report"), number(given, "since"), int(number(given, "after"))
         ),
@@ -89,29 +91,31 @@ def housekeeping(house: House, clearing: Retention, online: Online | None) -> di
         "webhooks": lambda given: subscriptions.listing(text_or_none(given, "shop")),
         "webhooks_sync": lambda given: subscriptions.sync(text_or_none(given, "shop")),
         "authorize": authorize,
-        "doctor": lambda _: Checkup(house.current, house.clock, house=house, running=online is not None).run(),
+        "doctor": lambda _: Checkup(
+            resources.current, resources.clock, resources=resources, running=online is not None
+        ).run(),
     }
 
 
-async def count_held(house: House, stop: asyncio.Event) -> None:
+async def count_held(resources: Resources, stop: asyncio.Event) -> None:
     """Keep the gauge of held returns; now and then, for a scrape must not read the store."""
 
     async def count() -> None:
-        counts = await house.store.survey(lambda keep: keep.held_counts())
-        house.metrics.holds(house.current.settings.shops, counts)
+        counts = await resources.store.survey(lambda keep: keep.held_counts())
+        resources.metrics.holds(resources.current.settings.shops, counts)
 
-    await run_every(HELD_COUNTED_EVERY, count, name="held returns", clock=house.clock, stop=stop)
+    await run_every(HELD_COUNTED_EVERY, count, name="held returns", clock=resources.clock, stop=stop)
 
 
-def _policies(house: House) -> Mapping[str, ShopPolicy]:
-    current = house.current
+def _policies(resources: Resources) -> Mapping[str, ShopPolicy]:
+    current = resources.current
     return {name: shop_policy(name, current.settings, current.secrets) for name in current.settings.shops}
 
 
-async def _backup(house: House, name: str) -> object:
+async def _backup(resources: Resources, name: str) -> object:
     target = Path(name)
     _check_target(target)
-    await house.store.backup(target)
+    await resources.store.backup(target)
     return {"file": name, "bytes": _size(target)}
 
 

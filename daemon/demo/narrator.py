@@ -27,7 +27,7 @@ class StoryFailed(Exception):
 
 
 @dataclass(slots=True)
-class Teller:
+class Narrator:
     """Watches both vendors and the daemon, and says what it sees."""
 
     sandbox: Sandbox

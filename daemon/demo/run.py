@@ -15,7 +15,7 @@ from adapters.host.systemd import Notifier
 from adapters.sandbox import Sandbox, SandboxOptions
 from config.load import Loaded, load
 from daemon.app.app import App
-from daemon.demo.narrator import SHOP, StoryFailed, Teller
+from daemon.demo.narrator import SHOP, Narrator, StoryFailed
 from daemon.demo.stories import STORIES
 
 QUICK = {
@@ -53,7 +53,7 @@ async def tell() -> int:
             async def stories() -> int:
                 await opened.wait()
                 try:
-                    return await _tell_all(Teller(sandbox, app, console))
+                    return await _tell_all(Narrator(sandbox, app, console))
                 finally:
                     stop.set()
 
@@ -67,7 +67,7 @@ async def tell() -> int:
     return 0
 
 
-async def _tell_all(teller: Teller) -> int:
+async def _tell_all(teller: Narrator) -> int:
     told = 0
     for title, story in STORIES:
         teller.title(title)

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from adapters.sandbox import ReturnLine
-from daemon.demo.narrator import StoryFailed, Teller
+from daemon.demo.narrator import Narrator, StoryFailed
 
-Story = Callable[[Teller], Awaitable[None]]
+Story = Callable[[Narrator], Awaitable[None]]
 
 
-async def clean(teller: Teller) -> None:
+async def clean(teller: Narrator) -> None:
     """A unit that comes back as it should is refunded."""
     return_id = await _until_label(teller, "#1001", [ReturnLine(sku="SOCK-2P-M", reason="Too small")])
     await _carrier(teller, return_id)
@@ -22,7 +22,7 @@ async def clean(teller: Teller) -> None:
     await teller.ends(return_id, "closed")
 
 
-async def damaged(teller: Teller) -> None:
+async def damaged(teller: Narrator) -> None:
     """A damaged unit waits in Needs Review until a person decides."""
     return_id = await _until_label(teller, "#1002", [ReturnLine(sku="MUG-BLUE", reason="Changed my mind")])
     await _inspect(teller, return_id, "MUG-BLUE", "CustomerDamaged", "UNWANTED_ITEM")
@@ -34,7 +34,7 @@ async def damaged(teller: Teller) -> None:
     await teller.ends(return_id, "closed")
 
 
-async def missing(teller: Teller) -> None:
+async def missing(teller: Narrator) -> None:
     """One of two units never arrives; the clock decides, and a person is asked."""
     lines = [ReturnLine(sku="CAP-BLK", reason="Too big"), ReturnLine(sku="BELT-L", reason="Too big")]
     return_id = await _until_label(teller, "#1003", lines)
@@ -45,7 +45,7 @@ async def missing(teller: Teller) -> None:
     await teller.ends(return_id, "in_review")
 
 
-async def exchange(teller: Teller) -> None:
+async def exchange(teller: Narrator) -> None:
     """With auto-process on, the discrepant item is removed and the exchange goes out."""
     lines = [
         ReturnLine(sku="SHIRT-M", reason="Too small", exchange_sku="SHIRT-L"),
@@ -61,7 +61,7 @@ async def exchange(teller: Teller) -> None:
     await teller.ends(return_id, "closed")
 
 
-async def refused(teller: Teller) -> None:
+async def refused(teller: Narrator) -> None:
     """Amazon does not take the item back; the merchant learns why, and the shopper gets no useless label."""
     teller.sandbox.refuse_sku("HAZMAT-1", code="InvalidValues", description="This item cannot be returned.")
     return_id = _submit(teller, "#1005", [ReturnLine(sku="HAZMAT-1", reason="Changed my mind")])
@@ -70,7 +70,7 @@ async def refused(teller: Teller) -> None:
     await teller.ends(return_id, "closed")
 
 
-async def two_parcels(teller: Teller) -> None:
+async def two_parcels(teller: Narrator) -> None:
     """The units go to two fulfillment centers: two labels in one document."""
     lines = [ReturnLine(sku="LAMP", reason="Defective"), ReturnLine(sku="RUG", reason="Changed my mind")]
     return_id = await _until_label(teller, "#1006", lines, centers=("RNO1", "ABE8"))
@@ -81,7 +81,7 @@ async def two_parcels(teller: Teller) -> None:
     await teller.ends(return_id, "closed")
 
 
-async def cancelled(teller: Teller) -> None:
+async def cancelled(teller: Narrator) -> None:
     """The shopper keeps the item after all: the unused label is given back."""
     return_id = await _until_label(teller, "#1007", [ReturnLine(sku="VASE", reason="Changed my mind")])
     teller.does("shopper", "keeps the vase; the merchant cancels the return in Loop")
@@ -104,7 +104,7 @@ STORIES: Sequence[tuple[str, Story]] = (
 )
 
 
-def _submit(teller: Teller, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - the sandbox's own options
+def _submit(teller: Narrator, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - the sandbox's own options
     centers = how.pop("centers", ("RNO1",))
     teller.sandbox.create_order(
         order_id, {line.sku: 1 for line in lines}, displayable_order_id=order_id, return_centers=centers
@@ -115,7 +115,7 @@ def _submit(teller: Teller, order_id: str, lines: list[ReturnLine], **how: Any) 
     return return_id
 
 
-async def _until_label(teller: Teller, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - as above
+async def _until_label(teller: Narrator, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - as above
     """What every story begins with: a shopper asks, Amazon authorizes, the label reaches the shopper."""
     return_id = _submit(teller, order_id, lines, **how)
 
@@ -133,7 +133,7 @@ async def _until_label(teller: Teller, order_id: str, lines: list[ReturnLine], *
     return return_id
 
 
-async def _carrier(teller: Teller, return_id: int) -> None:
+async def _carrier(teller: Narrator, return_id: int) -> None:
     """The parcel travels, and Loop's timeline follows it."""
     for parcel in teller.parcels(return_id):
         teller.does("carrier", "scans the parcel, then delivers it to the fulfillment center")
@@ -143,28 +143,28 @@ async def _carrier(teller: Teller, return_id: int) -> None:
         await teller.expect("Loop", "knows: delivered", lambda: _label_status(teller, return_id) == "delivered")
 
 
-async def _inspect(teller: Teller, return_id: int, sku: str, condition: str, reason: str) -> None:
+async def _inspect(teller: Narrator, return_id: int, sku: str, condition: str, reason: str) -> None:
     teller.does("Amazon", f"receives and inspects {sku}: {condition}")
     teller.sandbox.receive(return_id, sku=sku, condition=condition, amazon_reason=reason)
     await teller.noted(return_id, f"inspected {sku}")
 
 
-def _never(teller: Teller, return_id: int, action: str) -> None:
+def _never(teller: Narrator, return_id: int, action: str) -> None:
     if teller.portal(return_id)["counts"].get(action):
         raise StoryFailed(f"the return was asked to {action}")
 
 
-def _dispositions(teller: Teller, return_id: int) -> list[str]:
+def _dispositions(teller: Narrator, return_id: int) -> list[str]:
     return [
         (line["disposition"] or {}).get("disposition_outcome", "") for line in teller.portal(return_id)["line_items"]
     ]
 
 
-def _label_status(teller: Teller, return_id: int) -> str:
+def _label_status(teller: Narrator, return_id: int) -> str:
     return str(teller.portal(return_id)["delivered_labels"][0]["status"])
 
 
-def _error(teller: Teller, return_id: int) -> str:
+def _error(teller: Narrator, return_id: int) -> str:
     held = teller.sandbox.snapshot()["loop"]
     for request_id in held["returns"][str(return_id)]["label_requests"]:
         for error in held["label_requests"][str(request_id)]["errors"]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from daemon.domain.naming import return_item_id
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
-from daemon.domain.returns import Return, ReturnUnit, Standing, State
+from daemon.domain.returns import Return, ReturnUnit, State, UnitState
 
 DUPLICATE = "DuplicateRequest"
 AMBIGUOUS_CODES = frozenset({DUPLICATE, "NoReturnableQuantity"})
 """Refusals that may mean "you have asked already", when an earlier call may have had its effect."""
 
-_EXPECTED = frozenset({Standing.PLANNED, Standing.AUTHORIZED})
+_EXPECTED = frozenset({UnitState.PLANNED, UnitState.AUTHORIZED})
 
 
 def allocate(
@@ -47,7 +47,7 @@ def allocate(
     return tuple(placed)
 
 
-def lendable(ret: Return, order_ids: Sequence[str]) -> tuple[ReturnUnit, ...]:
+def transferable(ret: Return, order_ids: Sequence[str]) -> tuple[ReturnUnit, ...]:
     """Units on these orders that Amazon still expects, of a return that was cancelled as a whole: another may ask."""
     return tuple(
         u
@@ -56,17 +56,17 @@ def lendable(ret: Return, order_ids: Sequence[str]) -> tuple[ReturnUnit, ...]:
     )
 
 
-def borrow(
+def take_over(
     units: Sequence[ReturnUnit],
     orders: Sequence[FulfillmentOrder],
-    lendable: Sequence[tuple[Return, ReturnUnit]],
+    transferable: Sequence[tuple[Return, ReturnUnit]],
 ) -> tuple[tuple[ReturnUnit, ...], tuple[tuple[Return, ReturnUnit], ...]]:
     """Take over return items of cancelled returns that Amazon still expects: asked again, they are not asked anew.
 
     Gives the units, the borrowed ones authorized, and what was borrowed.
     """
     items = {item.return_item_id: item for order in orders for item in order.return_items if not item.processed}
-    free = [(ret, unit) for ret, unit in lendable if unit.return_item_id in items]
+    free = [(ret, unit) for ret, unit in transferable if unit.return_item_id in items]
     placed, borrowed = [], []
     for unit in units:
         match = next(((ret, lent) for ret, lent in free if lent.sku == unit.sku), None)
@@ -120,7 +120,7 @@ def _place(unit: ReturnUnit, order_id: str, item_id: str, shipment_id: str, our_
 
 def not_returnable(units: Iterable[ReturnUnit], problem: str) -> tuple[ReturnUnit, ...]:
     """Units that are not coming back, and why."""
-    return tuple(replace(u, standing=Standing.NOT_RETURNABLE, problem=problem) for u in units)
+    return tuple(replace(u, standing=UnitState.NOT_RETURNABLE, problem=problem) for u in units)
 
 
 def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[ReturnUnit, ...]:
@@ -129,7 +129,7 @@ def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[Ret
     return tuple(
         replace(
             unit,
-            standing=Standing.AUTHORIZED,
+            standing=UnitState.AUTHORIZED,
             authorization_id=listed[unit.return_item_id].authorization_id or unit.authorization_id,
             order_item_id=listed[unit.return_item_id].order_item_id,
             shipment_id=listed[unit.return_item_id].shipment_id,

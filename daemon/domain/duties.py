@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from daemon.domain.returns import (
-    Asked,
     LabelRequest,
     LabelSourceName,
     Postage,
+    RequestState,
     Return,
     ReturnUnit,
-    Standing,
     State,
+    UnitState,
     Void,
 )
 
@@ -64,12 +64,12 @@ def duty(ret: Return, now: float) -> Duty | None:
 
 def _received(ret: Return, _: float) -> Duty | None:
     for request in ret.requests:
-        if request.asked is Asked.UNREAD:
+        if request.asked is RequestState.UNREAD:
             return Duty(Act.READ_REQUEST, request.request_id)
-    if ret.hinted:
+    if ret.needs_read:
         return Duty(Act.READ_RETURN)
     asking = {r.request_id for r in ret.open_requests()}
-    planned = [u for u in ret.units if u.standing is Standing.PLANNED and u.request_id in asking]
+    planned = [u for u in ret.units if u.standing is UnitState.PLANNED and u.request_id in asking]
     placed = next((u for u in planned if u.return_item_id), None)
     if placed is not None:
         return Duty(Act.AUTHORIZE_UNITS, placed.order_id)
@@ -77,11 +77,11 @@ def _received(ret: Return, _: float) -> Duty | None:
 
 
 def _awaiting_label(ret: Return, _: float) -> Duty | None:
-    if ret.hinted:
+    if ret.needs_read:
         return Duty(Act.READ_RETURN)
     known = {a.authorization_id for a in ret.authorizations}
     for request in ret.open_requests():
-        units = [u for u in ret.units_of(request.request_id) if u.standing is Standing.AUTHORIZED]
+        units = [u for u in ret.units_of(request.request_id) if u.standing is UnitState.AUTHORIZED]
         if not units:
             return Duty(Act.REPORT_REFUSAL, request.request_id)
         if any(u.authorization_id not in known for u in units):
@@ -95,7 +95,7 @@ def _postage(ret: Return, request: LabelRequest) -> Duty | None:
     """A label is bought for each authorization: offered, bought, printable, one after the other."""
     if request.source is not LabelSourceName.AMAZON_SHIPPING:
         return None
-    units = [u for u in ret.units_of(request.request_id) if u.standing is Standing.AUTHORIZED]
+    units = [u for u in ret.units_of(request.request_id) if u.standing is UnitState.AUTHORIZED]
     for authorization_id in dict.fromkeys(u.authorization_id for u in units):
         postage = next((p for p in ret.postage if p.authorization_id == authorization_id), None)
         if postage is None or postage.void is Void.DONE:
@@ -123,7 +123,7 @@ def _void(ret: Return) -> Duty | None:
 
 
 def _label_ready(ret: Return, _: float) -> Duty | None:
-    if ret.hinted:
+    if ret.needs_read:
         return Duty(Act.READ_RETURN)
     for request in ret.open_requests():
         act = Act.DELIVER_LABEL if request.label is not None else Act.REPORT_REFUSAL
@@ -146,7 +146,7 @@ def _settling(ret: Return, _: float) -> Duty | None:
 
 
 def _watched(ret: Return, now: float) -> Duty | None:
-    watch = ret.watch_at is not None and ret.watch_at <= now
+    watch = ret.portal_due_at is not None and ret.portal_due_at <= now
     read = Duty(Act.READ_RETURN) if watch else None
     return _void(ret) or _tell(ret) or read or _hint(ret) or _look(ret, now)
 
@@ -183,14 +183,14 @@ def _notes(ret: Return) -> Duty | None:
 
 
 def _hint(ret: Return) -> Duty | None:
-    return Duty(Act.READ_RETURN) if ret.hinted else None
+    return Duty(Act.READ_RETURN) if ret.needs_read else None
 
 
 def _look(ret: Return, now: float) -> Duty | None:
     """First the carrier, then the fulfillment center: a clock decides only on readings made after its deadline."""
-    if ret.look_at is None or ret.look_at > now:
+    if ret.amazon_due_at is None or ret.amazon_due_at > now:
         return None
-    due = ret.look_at
+    due = ret.amazon_due_at
     if any(p.travelling and (p.tracked_at is None or p.tracked_at < due) for p in ret.postage):
         return Duty(Act.TRACK_PARCELS)
     return Duty(Act.LOOK_FOR_INSPECTION)
@@ -198,23 +198,23 @@ def _look(ret: Return, now: float) -> Duty | None:
 
 def had_no_effect(ret: Return, call: str) -> Return:
     """The return without that call among those that were begun."""
-    return replace(ret, begun="\n".join(key for key in ret.calls_begun if key != call))
+    return replace(ret, pending_calls="\n".join(key for key in ret.pending_keys if key != call))
 
 
 def create_unclear(ret: Return, unit: ReturnUnit) -> bool:
     """Amazon was asked to take the unit back, and its answer was never stored: the unit may come."""
-    begun = Duty(Act.AUTHORIZE_UNITS, unit.order_id).key in ret.calls_begun
-    return begun and unit.standing is Standing.PLANNED and unit.return_item_id != ""
+    pending_calls = Duty(Act.AUTHORIZE_UNITS, unit.order_id).key in ret.pending_keys
+    return pending_calls and unit.standing is UnitState.PLANNED and unit.return_item_id != ""
 
 
 def purchase_unclear(ret: Return, postage: Postage) -> bool:
     """Amazon was asked to sell the label, and its answer was never stored: the label may have been bought."""
-    return Duty(Act.BUY_POSTAGE, postage.authorization_id).key in ret.calls_begun and not postage.shipment_id
+    return Duty(Act.BUY_POSTAGE, postage.authorization_id).key in ret.pending_keys and not postage.shipment_id
 
 
 def delivery_unclear(ret: Return, request: LabelRequest) -> bool:
     """The portal was given the label, and its answer was never stored: the shopper may have it."""
-    return Duty(Act.DELIVER_LABEL, request.request_id).key in ret.calls_begun and request.asked is Asked.OPEN
+    return Duty(Act.DELIVER_LABEL, request.request_id).key in ret.pending_keys and request.asked is RequestState.OPEN
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:
@@ -227,7 +227,7 @@ def gradable_lines(ret: Return) -> tuple[str, ...]:
 
 def transit_owed(request: LabelRequest) -> bool:
     """The label went further than the portal was told, and we know its id."""
-    known = request.asked is Asked.DELIVERED and request.label_id is not None
+    known = request.asked is RequestState.DELIVERED and request.label_id is not None
     return known and request.transit.rank > request.reported.rank
 
 

@@ -14,7 +14,7 @@ from daemon.domain.events.returns import (
 )
 from daemon.domain.orders import FulfillmentOrder, ReturnItem
 from daemon.domain.postage import postage_of
-from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State
+from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState
 from daemon.domain.schedule import Timings
 
 
@@ -24,7 +24,7 @@ def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: flo
     units = _read_units(ret, orders)
     authorizations = tuple(a for order in orders for a in order.authorizations)
     known = {a.authorization_id for a in (*authorizations, *ret.authorizations)}
-    accepted = [u for u in units if u.standing is Standing.AUTHORIZED and u.request_id in asking]
+    accepted = [u for u in units if u.standing is UnitState.AUTHORIZED and u.request_id in asking]
     if any(u.authorization_id not in known for u in accepted):
         return None
     ours = {u.authorization_id for u in units}
@@ -41,7 +41,7 @@ def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings
         changed = _changed(ret, read)
         return LateFinding(at=now, units=changed) if changed else None
     judged = tuple(_missing(u, read, ret, now, timings) for u in read)
-    awaited = [u for u in judged if u.standing is Standing.AUTHORIZED]
+    awaited = [u for u in judged if u.standing is UnitState.AUTHORIZED]
     changed = _changed(ret, judged)
     if ret.state is State.AWAITING_INSPECTION and _silent(ret, awaited, now, timings):
         return NothingCame(at=now)
@@ -60,9 +60,9 @@ def _read_units(ret: Return, orders: Iterable[FulfillmentOrder]) -> tuple[Return
 
 
 def _listed(unit: ReturnUnit, item: ReturnItem | None) -> ReturnUnit:
-    if item is None or not unit.return_item_id or unit.standing is Standing.REMOVED:
+    if item is None or not unit.return_item_id or unit.standing is UnitState.REMOVED:
         return unit
-    return replace(unit, standing=Standing.AUTHORIZED, authorization_id=item.authorization_id or unit.authorization_id)
+    return replace(unit, standing=UnitState.AUTHORIZED, authorization_id=item.authorization_id or unit.authorization_id)
 
 
 def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, timings: Timings) -> ReturnUnit:
@@ -93,7 +93,7 @@ def _before_verdict(ret: Return) -> bool:
 
 
 def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: float, timings: Timings) -> ReturnUnit:
-    if unit.standing is not Standing.AUTHORIZED or unit.finding is not None or unit.processed_at is not None:
+    if unit.standing is not UnitState.AUTHORIZED or unit.finding is not None or unit.processed_at is not None:
         return unit
     siblings = [
         u.processed_at for u in units if u.authorization_id == unit.authorization_id and u.processed_at is not None

@@ -4,21 +4,21 @@ A state says what the return waits for. Whatever is owed in it is a function of 
 a resume: there is no "running" state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from daemon.domain.duties import Act, create_unclear, delivery_unclear, purchase_unclear
+from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.events.operator import OperatorActed
-from daemon.domain.events.postage import POSTAGE_EVENTS
 from daemon.domain.returns import Return, State
-from daemon.domain.transitions.labels import after
+from daemon.domain.transitions import labels, outcome, postage
 from daemon.errors import IllegalTransition
 
 S = State
 
-WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
+TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
     S.RECEIVED: {
         ev.RequestRead: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
         ev.NotOurs: frozenset(
@@ -49,7 +49,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
                 S.CLOSED,
             }
         ),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.AWAITING_LABEL: {
@@ -63,7 +63,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.LabelRequestCancelled: frozenset(
             {S.AWAITING_LABEL, S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}
         ),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.LABEL_READY: {
@@ -72,7 +72,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.NotOurs: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.AWAITING_INSPECTION: {
@@ -85,7 +85,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.INSPECTED: {
-        ev.FindingsReported: frozenset({S.SETTLING}),
+        ev.VerdictReached: frozenset({S.SETTLING}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.INSPECTED}),
         ev.GaveUp: frozenset({S.STUCK}),
@@ -123,7 +123,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.UnitInspected: frozenset({S.AWAITING_INSPECTION}),
         ev.UnitsInspected: frozenset({S.INSPECTED}),
         ev.UnitsMissing: frozenset({S.INSPECTED}),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.EXPIRED, S.CANCELLED}),
         ev.GaveUp: frozenset({S.STUCK}),
@@ -133,14 +133,14 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.NotOurs: frozenset({S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.REFUSED, S.CANCELLED, S.CLOSED}),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.CANCELLED: {
         ev.LateFinding: frozenset({S.CANCELLED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
     },
     S.STUCK: {
         ev.Retried: frozenset(
@@ -158,7 +158,7 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
             }
         ),
         ev.Resolved: frozenset({S.CLOSED}),
-        ev.ClosedInLoop: frozenset({S.CLOSED}),
+        ev.ClosedInPortal: frozenset({S.CLOSED}),
         ev.LateFinding: frozenset({S.STUCK}),
         ev.RefusalReported: frozenset({S.STUCK}),
         ev.LabelDelivered: frozenset({S.STUCK}),
@@ -174,17 +174,17 @@ WAYS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
     },
 }
 
-BOOKKEEPING: frozenset[type[ev.Event]] = frozenset(
+STATELESS: frozenset[type[ev.Event]] = frozenset(
     {ev.CallBegun, ev.CallHadNoEffect, ev.NotesWritten, ev.LinesGraded, ev.TransitReported, ev.ReturnRead}
-    | {ev.UnitsHandedOver, OperatorActed}
-    | POSTAGE_EVENTS
+    | {ev.UnitsTransferred, OperatorActed}
+    | pe.POSTAGE_EVENTS
 )
 """Events that are welcome in every state and move none."""
 
-ANSWERS: frozenset[type[ev.Event]] = frozenset({ev.UnitsAuthorized, ev.UnitsRefused})
+AMAZON_ANSWERS: frozenset[type[ev.Event]] = frozenset({ev.UnitsAuthorized, ev.UnitsRefused})
 """What Amazon made of the units is true whatever has happened meanwhile; it moves only a return that waits for it."""
 
-UNASKED: frozenset[type[ev.Event]] = frozenset(
+UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
     {
         ev.CallBegun,
         ev.LabelRequestedAgain,
@@ -197,7 +197,7 @@ UNASKED: frozenset[type[ev.Event]] = frozenset(
 )
 """Events that are no answer to anything that was asked."""
 
-SETTLED: frozenset[type[ev.Event]] = frozenset(
+SETTLE_OUTCOMES: frozenset[type[ev.Event]] = frozenset(
     {
         ev.ProcessingRequested,
         ev.ReturnFlagged,
@@ -210,9 +210,61 @@ SETTLED: frozenset[type[ev.Event]] = frozenset(
 """What can become of asking the portal for the outcome."""
 
 
+EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
+    ev.LabelRequestedAgain: labels.label_requested_again,
+    ev.LabelRequestCancelled: labels.label_request_cancelled,
+    ev.RequestRead: labels.request_read,
+    ev.NotOurs: labels.not_ours,
+    ev.OrderMatched: labels.order_matched,
+    ev.Unmatched: labels.unmatched,
+    ev.UnitsAuthorized: labels.units_authorized,
+    ev.UnitsRefused: labels.units_refused,
+    ev.LabelIssued: labels.label_issued,
+    ev.LabelDelivered: labels.label_delivered,
+    ev.RefusalReported: labels.refusal_reported,
+    ev.UnitInspected: outcome.unit_inspected,
+    ev.UnitsInspected: outcome.units_inspected,
+    ev.UnitsMissing: outcome.units_missing,
+    ev.LateFinding: outcome.late_finding,
+    ev.NothingCame: outcome.nothing_came,
+    ev.VerdictReached: outcome.verdict_reached,
+    ev.ProcessingRequested: outcome.processing_requested,
+    ev.ReturnFlagged: outcome.return_flagged,
+    ev.ReviewFound: outcome.review_found,
+    ev.ProcessingFailed: outcome.processing_failed,
+    ev.RemovalRefused: outcome.removal_refused,
+    ev.LeftUnsettled: outcome.left_unsettled,
+    ev.FlagLifted: outcome.flag_lifted,
+    ev.ReturnProcessed: outcome.ended,
+    ev.ReviewSettled: outcome.ended,
+    ev.SettledElsewhere: outcome.ended,
+    ev.Resolved: outcome.ended,
+    ev.ClosedInPortal: outcome.closed_in_portal,
+    ev.GaveUp: outcome.gave_up,
+    ev.Retried: outcome.retried,
+    ev.CallBegun: outcome.call_begun,
+    ev.CallHadNoEffect: outcome.call_had_no_effect,
+    OperatorActed: outcome.operator_acted,
+    ev.NotesWritten: outcome.notes_written,
+    ev.LinesGraded: outcome.lines_graded,
+    ev.TransitReported: outcome.transit_reported,
+    ev.ReturnRead: outcome.return_read,
+    ev.UnitsTransferred: outcome.units_transferred,
+    pe.PostageOffered: postage.postage_changed,
+    pe.OfferLapsed: postage.postage_changed,
+    pe.PostageBought: postage.postage_changed,
+    pe.LabelFetched: postage.postage_changed,
+    pe.PostageVoided: postage.postage_voided,
+    pe.PostageKept: postage.postage_kept,
+    pe.ParcelsTracked: postage.parcels_tracked,
+    pe.LabelSourceChanged: postage.label_source_changed,
+}
+"""What each event changes in a return. `apply` checks the move against TRANSITIONS."""
+
+
 def allows(state: State, event: type[ev.Event]) -> bool:
     """Whether a return in that state may hear of that event."""
-    return event in BOOKKEEPING or event in ANSWERS or event in WAYS[state]
+    return event in STATELESS or event in AMAZON_ANSWERS or event in TRANSITIONS[state]
 
 
 def apply(ret: Return, event: ev.Event) -> Return:
@@ -220,14 +272,14 @@ def apply(ret: Return, event: ev.Event) -> Return:
     kind = type(event)
     if not allows(ret.state, kind):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} cannot happen to a return that is {ret.state}")
-    changed = after(event, ret)
-    if changed.state not in WAYS[ret.state].get(kind, {ret.state}):
+    changed = EFFECTS[kind](event, ret)
+    if changed.state not in TRANSITIONS[ret.state].get(kind, {ret.state}):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
     differs: dict[str, Any] = {"changed_at": event.at}
-    if kind not in UNASKED:
-        begun = "\n".join(key for key in changed.calls_begun if _still_unclear(key, changed, event))
+    if kind not in UNSOLICITED:
+        pending_calls = "\n".join(key for key in changed.pending_keys if _still_unclear(key, changed, event))
         attempts = changed.attempts if kind is ev.CallHadNoEffect else 0  # nobody has answered yet
-        differs |= {"begun": begun, "attempts": attempts, "stumbles": 0}
+        differs |= {"pending_calls": pending_calls, "attempts": attempts, "transient_failures": 0}
     if changed.state is not ret.state:
         differs |= _entered(changed, event.at)
     return replace(changed, **differs)
@@ -247,7 +299,7 @@ def _still_unclear(key: str, ret: Return, event: ev.Event) -> bool:
         case Act.DELIVER_LABEL:
             return any(r.request_id == subject and delivery_unclear(ret, r) for r in ret.requests)
         case Act.SETTLE:
-            return type(event) not in SETTLED
+            return type(event) not in SETTLE_OUTCOMES
         case _:
             return type(event) is not ev.LinesGraded
 
@@ -256,4 +308,4 @@ def _entered(ret: Return, at: float) -> dict[str, Any]:
     """What belongs to the state that was left stays behind."""
     resume_state = ret.resume_state if ret.state is State.STUCK else None
     closed_at = at if ret.state is State.CLOSED else None
-    return {"readbacks": 0, "deadline_at": None, "resume_state": resume_state, "closed_at": closed_at}
+    return {"verifications": 0, "deadline_at": None, "resume_state": resume_state, "closed_at": closed_at}

@@ -8,7 +8,7 @@ from enum import IntEnum
 from daemon.domain.duties import create_unclear
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalLine, PortalReturn
-from daemon.domain.returns import MISSING, Asked, Return, ReturnUnit, Standing
+from daemon.domain.returns import MISSING, RequestState, Return, ReturnUnit, UnitState
 
 SkuMap = Mapping[str, str | Mapping[str, int]]
 
@@ -80,11 +80,11 @@ class Claim(IntEnum):
 
 def _claim(ret: Return, unit: ReturnUnit, request_id: str) -> Claim:
     request = ret.request(unit.request_id) if unit.request_id != request_id else None
-    if request is not None and request.asked in {Asked.UNREAD, Asked.OPEN}:
+    if request is not None and request.asked in {RequestState.UNREAD, RequestState.OPEN}:
         return Claim.ASKED_FOR
     if unit.processed_at is not None:
         return Claim.CAME_BACK
-    return Claim.LABELLED if request is not None and request.asked is Asked.DELIVERED else Claim.NOBODYS
+    return Claim.LABELLED if request is not None and request.asked is RequestState.DELIVERED else Claim.NOBODYS
 
 
 def list_units(
@@ -100,7 +100,7 @@ def list_units(
         skus = explode(line, sku_map)
         for part, sku in enumerate(skus, start=1):
             old = known.get((line.line_id, part))
-            if old is not None and (old.standing is Standing.AUTHORIZED or create_unclear(ret, old)):
+            if old is not None and (old.standing is UnitState.AUTHORIZED or create_unclear(ret, old)):
                 units.append(_asked_anew(old, request_id))
             else:
                 price = _share(line.price_cents, part, len(skus))

@@ -7,15 +7,15 @@ from daemon.domain.duties import purchase_unclear
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.portal import ParcelSize, PortalLabelRequest
 from daemon.domain.returns import (
-    Asked,
     Label,
     LabelRequest,
     LabelSourceName,
     Postage,
+    RequestState,
     Return,
     ReturnUnit,
-    Standing,
     Transit,
+    UnitState,
     Void,
 )
 
@@ -132,7 +132,7 @@ def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
 
 def parcel_units(ret: Return, authorization_id: str) -> tuple[ReturnUnit, ...]:
     """The units that travel in one parcel."""
-    return tuple(u for u in ret.units if u.authorization_id == authorization_id and u.standing is Standing.AUTHORIZED)
+    return tuple(u for u in ret.units if u.authorization_id == authorization_id and u.standing is UnitState.AUTHORIZED)
 
 
 def purchase_key(ret: Return, postage_number: int, authorization_id: str) -> str:
@@ -188,7 +188,7 @@ def give_back(ret: Return, cancelled: frozenset[str]) -> Return:
     return replace(ret, postage=tuple(replace(p, void=Void.WANTED) if wanted(p) else p for p in ret.postage))
 
 
-_NEEDING = frozenset({Asked.UNREAD, Asked.OPEN, Asked.DELIVERED})
+_NEEDING = frozenset({RequestState.UNREAD, RequestState.OPEN, RequestState.DELIVERED})
 
 
 def take_back(ret: Return, request_id: str) -> Return:

@@ -32,7 +32,7 @@ class LabelSourceName(StrEnum):
     AMAZON_SHIPPING = "amazon_shipping"
 
 
-class Asked(StrEnum):
+class RequestState(StrEnum):
     """How far a label request has come."""
 
     UNREAD = "unread"  # heard of, not yet read
@@ -43,7 +43,7 @@ class Asked(StrEnum):
     NOT_OURS = "not_ours"
 
 
-class Standing(StrEnum):
+class UnitState(StrEnum):
     """Where one unit stands with Amazon."""
 
     PLANNED = "planned"  # not asked yet, or the answer is not stored
@@ -91,7 +91,7 @@ class LabelRequest:
     """One label request of a return. `label_id` is the portal's, and unknown after an answer that never came."""
 
     request_id: str
-    asked: Asked = Asked.UNREAD
+    asked: RequestState = RequestState.UNREAD
     source: LabelSourceName = LabelSourceName.RMA_PAGE
     label: Label | None = None
     label_id: str | None = None
@@ -124,7 +124,7 @@ class ReturnUnit:
     reason: str = ""
     parent_reason: str = ""
     request_id: str = ""
-    standing: Standing = Standing.PLANNED
+    standing: UnitState = UnitState.PLANNED
     problem: str = ""
     order_id: str = ""
     order_item_id: str = ""
@@ -211,14 +211,14 @@ class Return:
     version: int = 0
     changed_at: float = 0.0
     due_at: float | None = None
-    look_at: float | None = None
-    watch_at: float | None = None
+    amazon_due_at: float | None = None
+    portal_due_at: float | None = None
     deadline_at: float | None = None
     attempts: int = 0
-    stumbles: int = 0
-    readbacks: int = 0
-    begun: str = ""
-    hinted: bool = False
+    transient_failures: int = 0
+    verifications: int = 0
+    pending_calls: str = ""
+    needs_read: bool = False
     held: bool = False
     resume_state: State | None = None
     problem: str = ""
@@ -244,9 +244,9 @@ class Return:
         return f"{self.shop}/{self.return_id}"
 
     @property
-    def calls_begun(self) -> tuple[str, ...]:
+    def pending_keys(self) -> tuple[str, ...]:
         """The keys in `begun`."""
-        return tuple(key for key in self.begun.split("\n") if key)
+        return tuple(key for key in self.pending_calls.split("\n") if key)
 
     def request(self, request_id: str) -> LabelRequest | None:
         """The label request of that id."""
@@ -254,7 +254,7 @@ class Return:
 
     def open_requests(self) -> tuple[LabelRequest, ...]:
         """Requests that still wait for a label."""
-        return tuple(r for r in self.requests if r.asked is Asked.OPEN)
+        return tuple(r for r in self.requests if r.asked is RequestState.OPEN)
 
     def units_of(self, request_id: str) -> tuple[ReturnUnit, ...]:
         """The units that a label request covers."""
@@ -262,7 +262,7 @@ class Return:
 
     def authorized(self) -> tuple[ReturnUnit, ...]:
         """The units Amazon expects back."""
-        return tuple(u for u in self.units if u.standing is Standing.AUTHORIZED)
+        return tuple(u for u in self.units if u.standing is UnitState.AUTHORIZED)
 
     def order_ids(self) -> tuple[str, ...]:
         """The fulfillment orders that hold its units, each once, in the order of the units."""
@@ -275,7 +275,7 @@ class Return:
     @property
     def label_out(self) -> bool:
         """At least one label is in the shopper's hands."""
-        return any(r.asked is Asked.DELIVERED for r in self.requests)
+        return any(r.asked is RequestState.DELIVERED for r in self.requests)
 
 
 def merge_units(old: Iterable[ReturnUnit], new: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:

@@ -11,7 +11,7 @@ second they found a label half as late again (bench/labels.py).
 from dataclasses import dataclass, replace
 
 from daemon.domain.duties import Act, create_unclear, duty
-from daemon.domain.returns import Asked, Return, ReturnUnit, Standing, State, Transit
+from daemon.domain.returns import RequestState, Return, ReturnUnit, State, Transit, UnitState
 
 HOUR = 3600.0
 DAY = 86400.0
@@ -53,10 +53,10 @@ def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Retur
     if old is None or old.state is not new.state or len(new.requests) > len(old.requests):
         new = _enter(new, now, timings)
     watch = _watch(new.state, timings)
-    if new.watch_at is None and watch is not None:
-        new = replace(new, watch_at=now + watch)
-    if new.look_at is None and new.state in _LOOKED_AFTER and owes_look(new, now, timings):
-        new = replace(new, look_at=now + look_delay(new, timings))
+    if new.portal_due_at is None and watch is not None:
+        new = replace(new, portal_due_at=now + watch)
+    if new.amazon_due_at is None and new.state in _LOOKED_AFTER and owes_look(new, now, timings):
+        new = replace(new, amazon_due_at=now + look_delay(new, timings))
     return replace(new, due_at=_due(old, new, now, timings))
 
 
@@ -70,7 +70,9 @@ def _enter(ret: Return, now: float, timings: Timings) -> Return:
         State.PROCESSING: PROCESSING_PATIENCE,
         **dict.fromkeys(_WATCHED_LATE, timings.late_watch),
     }.get(ret.state)
-    return replace(ret, deadline_at=None if deadline is None else now + deadline, watch_at=None, look_at=None)
+    return replace(
+        ret, deadline_at=None if deadline is None else now + deadline, portal_due_at=None, amazon_due_at=None
+    )
 
 
 def _watch(state: State, timings: Timings) -> float | None:
@@ -88,7 +90,7 @@ def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float
     if owed is not None:
         fresh = owed.act is Act.LOOK_FOR_AUTHORIZATION and (old is None or old.state is not ret.state)
         return now + timings.label_poll_first if fresh else now
-    clocks = [at for at in (ret.look_at, ret.watch_at) if at is not None]
+    clocks = [at for at in (ret.amazon_due_at, ret.portal_due_at) if at is not None]
     return min(clocks) if clocks else None
 
 
@@ -104,7 +106,7 @@ def owes_look(ret: Return, now: float, timings: Timings) -> bool:
 
 def _may_come(ret: Return, unit: ReturnUnit) -> bool:
     """Amazon expects it, also when the portal has struck it out since, or when Amazon's answer was lost."""
-    return unit.standing is Standing.AUTHORIZED or unit.authorization_id != "" or create_unclear(ret, unit)
+    return unit.standing is UnitState.AUTHORIZED or unit.authorization_id != "" or create_unclear(ret, unit)
 
 
 def look_delay(ret: Return, timings: Timings) -> float:
@@ -114,7 +116,7 @@ def look_delay(ret: Return, timings: Timings) -> float:
     if all(u.finding is not None for u in ret.authorized()):
         return 0.0
     processed = [u.processed_at for u in ret.authorized() if u.processed_at is not None]
-    transit = max((r.transit.rank for r in ret.requests if r.asked is Asked.DELIVERED), default=0)
+    transit = max((r.transit.rank for r in ret.requests if r.asked is RequestState.DELIVERED), default=0)
     if processed or transit == Transit.DELIVERED.rank:
         return timings.inspection_arrived
     return timings.inspection_moving if transit >= Transit.IN_TRANSIT.rank else timings.inspection_idle
@@ -132,9 +134,9 @@ def waited(ret: Return, now: float, timings: Timings) -> float:
     return timings.label_deadline - ((ret.deadline_at or now) - now)
 
 
-def retry_delay(stumbles: int, jitter: float) -> float:
+def retry_delay(transient_failures: int, jitter: float) -> float:
     """Exponential back-off with full jitter (`jitter` in 0..1), capped: a vendor that comes back is found soon."""
-    ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(stumbles, 10))
+    ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(transient_failures, 10))
     return max(RETRY_FIRST / 2, ceiling * jitter)
 
 

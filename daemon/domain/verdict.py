@@ -6,11 +6,11 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from daemon.domain.allocation import not_returnable
-from daemon.domain.events.returns import FindingsReported
+from daemon.domain.events.returns import VerdictReached
 from daemon.domain.matching import fold
 from daemon.domain.orders import SELLABLE
 from daemon.domain.portal import Grade, PortalReturn, PortalState
-from daemon.domain.returns import MISSING, Return, ReturnUnit, Settlement, Standing, merge_units
+from daemon.domain.returns import MISSING, Return, ReturnUnit, Settlement, UnitState, merge_units
 from daemon.domain.wording import condition_words, verdict_words
 
 NOT_RETURNABLE = "not_returnable"
@@ -71,9 +71,9 @@ class VerdictPolicy:
 
 def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:
     """What one unit counts as; a condition nobody listed is never guessed clean."""
-    if unit.standing is Standing.REMOVED:
+    if unit.standing is UnitState.REMOVED:
         return Treatment.IGNORE
-    back = unit.standing is Standing.AUTHORIZED and unit.finding is not None
+    back = unit.standing is UnitState.AUTHORIZED and unit.finding is not None
     condition = unit.finding.condition if back and unit.finding else NOT_RETURNABLE
     for rule in policy.rules:
         if _applies(rule, unit, condition):
@@ -121,12 +121,12 @@ def _grade(unit: ReturnUnit, entry: GradeEntry) -> Grade:
     )
 
 
-def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: float) -> FindingsReported:
+def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: float) -> VerdictReached:
     """The verdict on a return of which everything is known, and what is to be done in the portal."""
     units = merge_units(ret.units, _edited(ret, details))
     discrepant = [u for u in units if treat(u, policy) is Treatment.FLAG]
     settlement = _settlement(replace(ret, units=units), details, discrepant, policy)
-    return FindingsReported(
+    return VerdictReached(
         at=at,
         units=units,
         settlement=settlement,
@@ -143,13 +143,13 @@ def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:
     """Lines that left the return leave the verdict; lines that joined it were never authorized."""
     now = {line.line_id for line in details.lines}
     known = {u.line_id for u in ret.units}
-    removed = tuple(replace(u, standing=Standing.REMOVED) for u in ret.units if u.line_id not in now)
+    removed = tuple(replace(u, standing=UnitState.REMOVED) for u in ret.units if u.line_id not in now)
     added = (
         ReturnUnit(line_id=line.line_id, portal_sku=line.sku, sku=line.sku, price_cents=line.price_cents)
         for line in details.lines
         if line.line_id not in known
     )
-    gone = (u for u in ret.units if u.standing is Standing.REMOVED and u.line_id in now)
+    gone = (u for u in ret.units if u.standing is UnitState.REMOVED and u.line_id in now)
     return (
         *removed,
         *not_returnable(added, "added to the return without a label request"),
@@ -167,7 +167,7 @@ def _settlement(
     if not discrepant:
         return Settlement.PROCESS
     bad_lines = {u.line_id for u in discrepant}
-    some_clean = any(u.line_id not in bad_lines for u in ret.units if u.standing is not Standing.REMOVED)
+    some_clean = any(u.line_id not in bad_lines for u in ret.units if u.standing is not UnitState.REMOVED)
     removable = policy.auto_process and details.has_exchange and some_clean
     return Settlement.REMOVE if removable else Settlement.FLAG
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.returns import MISSING, Finding, Label, Postage, ReturnUnit, Settlement, Standing
+from daemon.domain.returns import MISSING, Finding, Label, Postage, ReturnUnit, Settlement, UnitState
 
 _CONDITIONS = {
     "Sellable": "sellable",
@@ -31,8 +31,8 @@ def count_skus(units: Iterable[ReturnUnit]) -> str:
 def authorized_words(units: Sequence[ReturnUnit], authorizations: Sequence[ReturnAuthorization]) -> str:
     """The note about a return created in Amazon."""
     rmas = ", ".join(a.rma_id for a in authorizations) or "to follow"
-    refused = [u for u in units if u.standing is Standing.NOT_RETURNABLE]
-    accepted = [u for u in units if u.standing is Standing.AUTHORIZED]
+    refused = [u for u in units if u.standing is UnitState.NOT_RETURNABLE]
+    accepted = [u for u in units if u.standing is UnitState.AUTHORIZED]
     words = f"Return created in Amazon: {count_skus(accepted)}. RMA {rmas}."
     return f"{words} Not returnable: {count_skus(refused)}." if refused else words
 
@@ -54,7 +54,7 @@ def inspected_words(unit: ReturnUnit) -> str:
 
 def discrepancy_words(unit: ReturnUnit) -> str:
     """One discrepant unit in the verdict."""
-    if unit.standing is Standing.NOT_RETURNABLE:
+    if unit.standing is UnitState.NOT_RETURNABLE:
         return f"{unit.portal_sku} not returnable"
     return f"{unit.sku} {condition_words(unit.finding)}" if unit.finding else f"{unit.sku} not inspected"
 

@@ -32,14 +32,14 @@ INFORMING = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES, Act.REPORT_TRANSIT, Act
 _GIVING_BACK = frozenset({Act.VOID_POSTAGE, Act.BUY_POSTAGE, Act.QUOTE_POSTAGE})
 
 SHOPPER_WAITS = 600.0
-SINGLED_OUT = 3 * HOUR
+LONGEST_SINGLE_OUTAGE = 3 * HOUR
 NOBODY_WAITS = 8 * HOUR
 """The longest pause (s) between attempts: eight of them then take some forty minutes, a third of a day, or a day."""
 
 Call = tuple[str, Act, Settlement | None]
 
 
-class Answers:
+class VendorHealth:
     """Which calls the vendors answer, and which returns wait for an answer, by a clock that never jumps.
 
     Only in memory: after a restart nobody was answered, so restarts in a row use up nobody's attempts.
@@ -60,7 +60,7 @@ class Answers:
         failing, since = self._failing.get(ret.ref, (call, at))
         self._failing[ret.ref] = (call, since if failing == call else at)
         given = self._given.get(call, -inf)
-        return failing == call and given > since and at - given <= SINGLED_OUT
+        return failing == call and given > since and at - given <= LONGEST_SINGLE_OUTAGE
 
 
 def _call(ret: Return, owed: Duty) -> Call:

@@ -15,9 +15,9 @@ from daemon.domain.portal import (
     RequestIssued,
     ReturnChanged,
 )
-from daemon.domain.returns import Asked, LabelRequest, Return, Settlement, State
+from daemon.domain.returns import LabelRequest, RequestState, Return, Settlement, State
 from daemon.domain.schedule import Timings, plan
-from daemon.domain.transitions.labels import LABEL_HALF
+from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.ports.host import Clock, Metrics
 from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
 
@@ -92,9 +92,11 @@ class Intake:
         def work(uow: UnitOfWork) -> int:
             now = self._clock.now()
             found = [uow.get(*ref) for ref in uow.on_order(order_id)]
-            waiting = [ret for ret in found if ret is not None and ret.look_at is not None and ret.look_at > now]
+            waiting = [
+                ret for ret in found if ret is not None and ret.amazon_due_at is not None and ret.amazon_due_at > now
+            ]
             for ret in waiting:
-                uow.defer(replace(ret, look_at=now, due_at=min(ret.due_at or now, now)))
+                uow.defer(replace(ret, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
             return len(waiting)
 
         concerned = await self._store.transact(work)
@@ -150,11 +152,15 @@ class Intake:
     def _unheard(self, ret: Return, request: LabelRequest) -> bool:
         """We gave up before we could read it, and told nobody; after a while it is tried again."""
         since = self._clock.now() - ret.changed_at
-        return ret.state is State.STUCK and request.asked is Asked.UNREAD and since >= self._timings.unmatched_deadline
+        return (
+            ret.state is State.STUCK
+            and request.asked is RequestState.UNREAD
+            and since >= self._timings.unmatched_deadline
+        )
 
     def _cancelled(self, uow: UnitOfWork, ret: Return, message: RequestCancelled) -> Return | None:
         request = ret.request(message.request_id)
-        if request is None or request.asked is Asked.CANCELLED:
+        if request is None or request.asked is RequestState.CANCELLED:
             return None
         event = LabelRequestCancelled(at=self._clock.now(), request_id=message.request_id)
         return self._happened(uow, ret, event)
@@ -171,12 +177,12 @@ class Intake:
 
     def _hint(self, uow: UnitOfWork, ret: Return) -> Return:
         now = self._clock.now()
-        return uow.defer(replace(ret, hinted=True, due_at=min(ret.due_at or now, now)))
+        return uow.defer(replace(ret, needs_read=True, due_at=min(ret.due_at or now, now)))
 
     def _bring_forward(self, uow: UnitOfWork, ret: Return) -> Return:
         """A repeated delivery only wakes a return that still waits for its label."""
         now = self._clock.now()
-        if ret.state not in LABEL_HALF or ret.due_at is None or ret.due_at <= now:
+        if ret.state not in LABEL_STATES or ret.due_at is None or ret.due_at <= now:
             return ret
         return uow.defer(replace(ret, due_at=now))
 

@@ -78,7 +78,7 @@ class Recorder:
 
     async def rest(self, ret: Return, *, looked: bool = False) -> Return:
         """Nothing happened and nothing is owed: wait for the next clock."""
-        planned = plan(ret, replace(ret, look_at=None) if looked else ret, self.clock.now(), self._timings)
+        planned = plan(ret, replace(ret, amazon_due_at=None) if looked else ret, self.clock.now(), self._timings)
         return await self.defer(planned)
 
     async def defer(self, ret: Return) -> Return:
@@ -90,7 +90,7 @@ class Recorder:
         return await self._store.read(lambda uow: uow.get(ret.shop, ret.return_id)) or ret
 
     def _save(self, uow: UnitOfWork, ret: Return, event: Event, *, looked: bool = False) -> _Saved:
-        changed = apply(replace(ret, look_at=None) if looked else ret, event)
+        changed = apply(replace(ret, amazon_due_at=None) if looked else ret, event)
         after = plan(ret, changed, self.clock.now(), self._timings)
         return _Saved(ret, uow.save(after, event, ret.state), event)
 

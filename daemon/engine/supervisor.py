@@ -134,7 +134,7 @@ class _Rounds:
             self._failures, self._kind = 0, None
 
 
-class Crew:
+class TaskPool:
     """Tasks for single returns: at most one per key and `limit` at once, none of them forgotten.
 
     As a context manager it leaves no task behind. `on_failure(key, error)` hears of every task that did not end well.

@@ -12,8 +12,8 @@ from math import inf
 import structlog
 
 from daemon.domain.returns import Return, State
-from daemon.domain.transitions.labels import LABEL_HALF
-from daemon.engine.supervisor import Crew
+from daemon.domain.transitions.labels import LABEL_STATES
+from daemon.engine.supervisor import TaskPool
 from daemon.engine.workflow import Workflow
 from daemon.errors import StoreUnavailable
 from daemon.ports.host import Clock, Metrics
@@ -31,25 +31,25 @@ Ref = tuple[str, str]
 
 
 @dataclass(slots=True)
-class Hand:
+class Claim:
     """One return being walked: until when the walk waits, and what interrupts that."""
 
     until: float = -inf
     poke: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class InHand:
+class Claims:
     """Which returns are being walked, by whom of several walkers: no return is stepped by two at once."""
 
     def __init__(self) -> None:
-        self._hands: dict[Ref, Hand] = {}
+        self._hands: dict[Ref, Claim] = {}
 
     def __contains__(self, ref: Ref) -> bool:
         return ref in self._hands
 
-    def take(self, ref: Ref) -> Hand:
+    def take(self, ref: Ref) -> Claim:
         """Claim a return."""
-        return self._hands.setdefault(ref, Hand())
+        return self._hands.setdefault(ref, Claim())
 
     def leave(self, ref: Ref) -> None:
         """Give a return back."""
@@ -79,7 +79,7 @@ class Walker:
         store: ReturnStore,
         clock: Clock,
         metrics: Metrics,
-        in_hand: InHand,
+        claims: Claims,
         beat: Callable[[], None],
         limit: int,
         patience: float,
@@ -88,12 +88,12 @@ class Walker:
         self.name = name
         self.wake = asyncio.Event()
         self._states = tuple(states)
-        self._labels = not LABEL_HALF.isdisjoint(states)
+        self._labels = not LABEL_STATES.isdisjoint(states)
         self._workflow = workflow
         self._store = store
         self._clock = clock
         self._metrics = metrics
-        self._in_hand = in_hand
+        self._claims = claims
         self._beat = beat
         self._limit = limit
         self._patience = patience
@@ -101,7 +101,7 @@ class Walker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go round until `stop` is set, then let the steps in hand finish."""
-        crew = Crew(self.name, self._limit + 1, clock=self._clock, on_failure=self._failed)
+        crew = TaskPool(self.name, self._limit + 1, clock=self._clock, on_failure=self._failed)
         async with crew:
             crew.start(self.name, lambda: self._hear(stop))
             while not stop.is_set():
@@ -115,9 +115,9 @@ class Walker:
         """Stopping interrupts every wait."""
         await self._clock.wait(stop, None)
         self.wake.set()
-        self._in_hand.poke_all()
+        self._claims.poke_all()
 
-    async def _round(self, crew: Crew, stop: asyncio.Event) -> None:
+    async def _round(self, crew: TaskPool, stop: asyncio.Event) -> None:
         now = self._clock.now()
         try:
             due = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
@@ -128,13 +128,13 @@ class Walker:
         self._metrics.service_round(self.name, max(0.0, now - due[0][0]) if due else 0.0)
         for due_at, shop, return_id in due:
             ref = shop, return_id
-            if ref in self._in_hand:
-                self._in_hand.poke(ref, due_at)
+            if ref in self._claims:
+                self._claims.poke(ref, due_at)
             elif crew.room and not crew.busy(ref):  # a walk that has just ended is still in the crew for a moment
-                hand = self._in_hand.take(ref)
+                hand = self._claims.take(ref)
                 crew.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
 
-    async def _walk(self, ref: Ref, hand: Hand, stop: asyncio.Event) -> None:
+    async def _walk(self, ref: Ref, hand: Claim, stop: asyncio.Event) -> None:
         try:
             ret = await self._store.read(lambda uow: uow.get(*ref))
             while ret is not None and not stop.is_set() and self._stays(ret):
@@ -150,7 +150,7 @@ class Walker:
             self._failed(ref, error)
             await self._clock.wait(stop, CRASH_PAUSE)
         finally:
-            self._in_hand.leave(ref)
+            self._claims.leave(ref)
             self.wake.set()
 
     def _stays(self, ret: Return) -> bool:
@@ -160,9 +160,9 @@ class Walker:
         before the portal's limit, of those who wait for their label.
         """
         soon = ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
-        return soon and (ret.state in LABEL_HALF or not self._labels)
+        return soon and (ret.state in LABEL_STATES or not self._labels)
 
-    async def _wait(self, ret: Return, hand: Hand, stop: asyncio.Event) -> bool:
+    async def _wait(self, ret: Return, hand: Claim, stop: asyncio.Event) -> bool:
         """Wait for the due time; True when the return may have changed meanwhile and must be read again."""
         hand.until = ret.due_at or 0.0
         delay = hand.until - self._clock.now()
@@ -186,7 +186,7 @@ async def try_again_now(store: ReturnStore, clock: Clock) -> int:
         now = clock.now()
         due = uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)
         found = [uow.get(shop, return_id) for _, shop, return_id in due]
-        postponed = [ret for ret in found if ret is not None and ret.stumbles and (ret.due_at or 0.0) > now]
+        postponed = [ret for ret in found if ret is not None and ret.transient_failures and (ret.due_at or 0.0) > now]
         for ret in postponed:
             uow.defer(replace(ret, due_at=now))
         return len(postponed)

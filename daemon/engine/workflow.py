@@ -23,9 +23,17 @@ from daemon.domain.schedule import (
     past_deadline,
     retry_delay,
 )
-from daemon.engine.failures import INFORMING, NOBODY_WAITS, READING, SHOPPER_WAITS, SINGLED_OUT, Answers, let_go
+from daemon.engine.failures import (
+    INFORMING,
+    LONGEST_SINGLE_OUTAGE,
+    NOBODY_WAITS,
+    READING,
+    SHOPPER_WAITS,
+    VendorHealth,
+    let_go,
+)
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
-from daemon.engine.handlers.context import Desk, NotYet, Outcome, Performer
+from daemon.engine.handlers.context import Handler, NotYet, Outcome, ShopContext
 from daemon.engine.handlers.labels import deliver_label, issue_label, report_refusal
 from daemon.engine.handlers.orders import others_on, read_orders
 from daemon.engine.handlers.outcome import conclude, read_return, settle
@@ -46,7 +54,7 @@ from daemon.ports.vendors import Lane
 
 log = structlog.get_logger(__name__)
 
-PERFORMERS: Mapping[Act, Performer] = {
+HANDLERS: Mapping[Act, Handler] = {
     Act.READ_REQUEST: read_request,
     Act.MATCH_ORDER: match_order,
     Act.AUTHORIZE_UNITS: authorize_units,
@@ -78,70 +86,70 @@ class Workflow:
     """Steps returns. One desk per shop; a shop without a desk was removed from the configuration."""
 
     def __init__(
-        self, desks: Mapping[str, Desk], recorder: Recorder, *, attempts: int, jitter: Callable[[], float]
+        self, contexts: Mapping[str, ShopContext], recorder: Recorder, *, attempts: int, jitter: Callable[[], float]
     ) -> None:
-        self._desks = desks
+        self._contexts = contexts
         self._recorder = recorder
         self._attempts = attempts
         self._jitter = jitter
-        self._answers = Answers()
+        self._answers = VendorHealth()
 
     async def step(self, ret: Return) -> Return:
         """Perform what is owed now and return the return as it is stored afterwards. Raises only StoreUnavailable."""
-        desk = self._desks.get(ret.shop)
-        if desk is None:
+        context = self._contexts.get(ret.shop)
+        if context is None:
             return await self._park(ret)
-        owed = duty(ret, desk.clock.now())
+        owed = duty(ret, context.clock.now())
         if owed is None:
             return await self._recorder.rest(ret)
         try:
-            return await self._perform(ret, owed, desk)
+            return await self._perform(ret, owed, context)
         except StoreUnavailable:
             raise
         except StaleReturn:
             return await self._recorder.fresh(ret)
         except Exception as error:  # noqa: BLE001 - a bug in one step must not stop its neighbours
-            return await self._failed(ret, owed, error, desk)
+            return await self._failed(ret, owed, error, context)
 
-    async def _failed(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
+    async def _failed(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         """Every way a step can fail, sorted by who must act next. What is owed no more has not failed."""
-        resumed = owed.key in ret.calls_begun
+        resumed = owed.key in ret.pending_keys
         now = await self._recorder.fresh(ret)
-        if duty(now, desk.clock.now()) != owed:  # somebody else changed the return while the call was under way
-            desk.metrics.step(owed.act, "overtaken")
-            if resumed or not _without_effect(error, owed) or owed.key not in now.calls_begun:
+        if duty(now, context.clock.now()) != owed:  # somebody else changed the return while the call was under way
+            context.metrics.step(owed.act, "overtaken")
+            if resumed or not _without_effect(error, owed) or owed.key not in now.pending_keys:
                 return now
-            return await self._recorder.record(now, ev.CallHadNoEffect(at=desk.clock.now(), key=owed.key))
+            return await self._recorder.record(now, ev.CallHadNoEffect(at=context.clock.now(), key=owed.key))
         if not resumed and _without_effect(error, owed):
             now = had_no_effect(now, owed.key)
-        now = forgive_lateness(now, desk.clock.now())
+        now = forgive_lateness(now, context.clock.now())
         match error:
             case Transient() | CredentialsRefused():
-                return await self._postpone(now, owed, error, desk)
+                return await self._postpone(now, owed, error, context)
             case Refused():
-                return await self._refused(now, owed, error, desk)
+                return await self._refused(now, owed, error, context)
             case _:
-                return await self._stumble(now, owed, error, desk)
+                return await self._stumble(now, owed, error, context)
 
-    async def _perform(self, ret: Return, owed: Duty, desk: Desk) -> Return:
+    async def _perform(self, ret: Return, owed: Duty, context: ShopContext) -> Return:
         if owed.act is Act.LOOK_FOR_INSPECTION:
-            return await self._look(ret, desk)
-        ret = forgive_lateness(ret, desk.clock.now())
-        resumed = owed.key in ret.calls_begun
+            return await self._look(ret, context)
+        ret = forgive_lateness(ret, context.clock.now())
+        resumed = owed.key in ret.pending_keys
         if owed.act in ONCE and not resumed:
-            ret = await self._recorder.begin(ret, ev.CallBegun(at=desk.clock.now(), key=owed.key))
-        outcome: Outcome = await PERFORMERS[owed.act](ret, owed, desk, resumed)
-        ret = self._heard(ret, owed, outcome, desk)
+            ret = await self._recorder.begin(ret, ev.CallBegun(at=context.clock.now(), key=owed.key))
+        outcome: Outcome = await HANDLERS[owed.act](ret, owed, context, resumed)
+        ret = self._heard(ret, owed, outcome, context)
         saved = await self._saved(ret, outcome)
         if isinstance(saved, Return):
-            desk.metrics.step(owed.act, "done")
+            context.metrics.step(owed.act, "done")
             return saved
-        desk.metrics.step(owed.act, "not_yet")
-        now = desk.clock.now()
+        context.metrics.step(owed.act, "not_yet")
+        now = context.clock.now()
         waiting = replace(
             forgive_lateness(ret, now),
             due_at=now + saved.delay,
-            readbacks=saved.readbacks or ret.readbacks,
+            verifications=saved.verifications or ret.verifications,
         )
         return await self._recorder.defer(waiting)
 
@@ -152,109 +160,115 @@ class Workflow:
             return await self._recorder.decide(ret, outcome)
         return await self._recorder.record(ret, outcome)
 
-    def _heard(self, ret: Return, owed: Duty, outcome: Outcome, desk: Desk) -> Return:
+    def _heard(self, ret: Return, owed: Duty, outcome: Outcome, context: ShopContext) -> Return:
         """Only failures in a row count. While an unclear call is waited for, it is not answered."""
         if owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect):
-            return replace(ret, stumbles=0)
-        self._answers.given(ret, owed, desk.clock.monotonic())
+            return replace(ret, transient_failures=0)
+        self._answers.given(ret, owed, context.clock.monotonic())
         return _answered(ret)
 
-    async def _look(self, ret: Return, desk: Desk) -> Return:
+    async def _look(self, ret: Return, context: ShopContext) -> Return:
         """Read the orders once, for this return and for all others whose units are on them.
 
         A clock decides only on a reading begun after its deadline, so the hour is that of the asking.
         """
-        now = desk.clock.now()
-        orders = await read_orders(ret, desk, Lane.BACKGROUND)
-        self._answers.given(ret, Duty(Act.LOOK_FOR_INSPECTION), desk.clock.monotonic())
+        now = context.clock.now()
+        orders = await read_orders(ret, context, Lane.BACKGROUND)
+        self._answers.given(ret, Duty(Act.LOOK_FOR_INSPECTION), context.clock.monotonic())
         read = {order.order_id for order in orders}
-        for sibling in await desk.store.read(lambda uow: _siblings(uow, ret, read)):
+        for sibling in await context.store.read(lambda uow: _siblings(uow, ret, read)):
             # Its carrier was not asked: where there is one to ask, the look of its own is still owed.
             tracked = not any(postage.travelling for postage in sibling.postage)
-            if sibling.shop in self._desks:
-                await self._judge(sibling, orders, now, self._desks[sibling.shop], looked=tracked)
-        return await self._judge(_answered(ret), orders, now, desk, looked=True)
+            if sibling.shop in self._contexts:
+                await self._judge(sibling, orders, now, self._contexts[sibling.shop], looked=tracked)
+        return await self._judge(_answered(ret), orders, now, context, looked=True)
 
     async def _judge(
-        self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, desk: Desk, *, looked: bool
+        self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, context: ShopContext, *, looked: bool
     ) -> Return:
-        event = inspect(ret, orders, now, desk.timings)
-        desk.metrics.step(Act.LOOK_FOR_INSPECTION, "not_yet" if event is None else "done")
+        event = inspect(ret, orders, now, context.timings)
+        context.metrics.step(Act.LOOK_FOR_INSPECTION, "not_yet" if event is None else "done")
         if event is None:
             return await self._recorder.rest(ret, looked=looked)
         return await self._recorder.record(ret, event, looked=looked)
 
     async def _park(self, ret: Return) -> Return:
         later = max(ret.due_at or 0.0, self._recorder.clock.now()) + PARKED_FOR
-        return await self._recorder.defer(replace(forgive_failure(ret, later), due_at=later, stumbles=ret.stumbles + 1))
+        return await self._recorder.defer(
+            replace(forgive_failure(ret, later), due_at=later, transient_failures=ret.transient_failures + 1)
+        )
 
-    async def _postpone(self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, desk: Desk) -> Return:
+    async def _postpone(
+        self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, context: ShopContext
+    ) -> Return:
         """A vendor that answers nobody costs no attempt and no waiting time; one that answers others costs both."""
-        desk.metrics.step(owed.act, type(error).__name__)
-        singled_out = isinstance(error, Unavailable) and self._answers.missing(ret, owed, desk.clock.monotonic())
+        context.metrics.step(owed.act, type(error).__name__)
+        singled_out = isinstance(error, Unavailable) and self._answers.missing(ret, owed, context.clock.monotonic())
         attempts = ret.attempts + singled_out
         if attempts >= self._attempts:
-            return await self._exhausted(ret, owed, str(error), desk)
-        delay = error.retry_after or retry_delay(ret.stumbles, self._jitter())
+            return await self._exhausted(ret, owed, str(error), context)
+        delay = error.retry_after or retry_delay(ret.transient_failures, self._jitter())
         if attempts:
-            delay = max(delay, attempt_delay(attempts - 1, SINGLED_OUT, self._jitter()))
+            delay = max(delay, attempt_delay(attempts - 1, LONGEST_SINGLE_OUTAGE, self._jitter()))
         log.info(
             "step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1), attempts=attempts
         )
-        retry_at = desk.clock.now() + delay
-        if owed.act is Act.DELIVER_LABEL and owed.key in ret.calls_begun:
-            ret = replace(ret, readbacks=0)  # it may have been posted once more just now
+        retry_at = context.clock.now() + delay
+        if owed.act is Act.DELIVER_LABEL and owed.key in ret.pending_keys:
+            ret = replace(ret, verifications=0)  # it may have been posted once more just now
         waiting = ret if singled_out else forgive_failure(ret, retry_at)
         return await self._recorder.defer(
-            replace(waiting, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=attempts)
+            replace(waiting, due_at=retry_at, transient_failures=ret.transient_failures + 1, attempts=attempts)
         )
 
-    async def _refused(self, ret: Return, owed: Duty, error: Refused, desk: Desk) -> Return:
+    async def _refused(self, ret: Return, owed: Duty, error: Refused, context: ShopContext) -> Return:
         """The vendor said no. What only informs is let go, what is only read is read again; the rest needs a person."""
-        self._answers.given(ret, owed, desk.clock.monotonic())
+        self._answers.given(ret, owed, context.clock.monotonic())
         if owed.act in READING:
-            return await self._stumble(ret, owed, error, desk)
-        desk.metrics.step(owed.act, "refused")
+            return await self._stumble(ret, owed, error, context)
+        context.metrics.step(owed.act, "refused")
         log.warning("step.refused", ref=ret.ref, act=owed.act, code=error.code)
-        now = desk.clock.now()
+        now = context.clock.now()
         if owed.act is Act.READ_REQUEST and not past_deadline(ret, now):  # webhooks and lists run ahead of the details
-            retry_at = now + retry_delay(ret.stumbles, self._jitter())
-            return await self._recorder.defer(replace(ret, due_at=retry_at, stumbles=ret.stumbles + 1, attempts=0))
-        return await self._let_go(ret, owed, str(error), desk)
+            retry_at = now + retry_delay(ret.transient_failures, self._jitter())
+            return await self._recorder.defer(
+                replace(ret, due_at=retry_at, transient_failures=ret.transient_failures + 1, attempts=0)
+            )
+        return await self._let_go(ret, owed, str(error), context)
 
-    async def _stumble(self, ret: Return, owed: Duty, error: Exception, desk: Desk) -> Return:
+    async def _stumble(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
-        desk.metrics.step(owed.act, type(error).__name__)
+        context.metrics.step(owed.act, type(error).__name__)
         if isinstance(error, McfdError):
             log.warning("step.failed", ref=ret.ref, act=owed.act, error=str(error), attempt=ret.attempts + 1)
         else:
-            desk.metrics.trouble("bug")
+            context.metrics.trouble("bug")
             log.error("step.crashed", ref=ret.ref, act=owed.act, attempt=ret.attempts + 1, exc_info=error)
         if ret.attempts + 1 >= self._attempts:
             problem = str(error) if isinstance(error, McfdError) else f"an error in mcfd ({type(error).__name__})"
-            return await self._exhausted(ret, owed, problem, desk)
+            return await self._exhausted(ret, owed, problem, context)
         most = NOBODY_WAITS if ret.label_out and owed.act not in INFORMING else SHOPPER_WAITS
-        retry_at = desk.clock.now() + attempt_delay(ret.attempts, most, self._jitter())
+        retry_at = context.clock.now() + attempt_delay(ret.attempts, most, self._jitter())
         return await self._recorder.defer(replace(ret, due_at=retry_at, attempts=ret.attempts + 1))
 
-    async def _exhausted(self, ret: Return, owed: Duty, problem: str, desk: Desk) -> Return:
+    async def _exhausted(self, ret: Return, owed: Duty, problem: str, context: ShopContext) -> Return:
         """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
         if owed.act is Act.REPORT_REFUSAL and ret.state is not State.STUCK:
-            return await self._end(ret, ev.GaveUp(at=desk.clock.now(), problem=problem), desk)
-        return await self._let_go(ret, owed, problem, desk)
+            return await self._end(ret, ev.GaveUp(at=context.clock.now(), problem=problem), context)
+        return await self._let_go(ret, owed, problem, context)
 
-    async def _let_go(self, ret: Return, owed: Duty, problem: str, desk: Desk) -> Return:
-        instead = let_go(ret, owed, desk.clock.now())
+    async def _let_go(self, ret: Return, owed: Duty, problem: str, context: ShopContext) -> Return:
+        instead = let_go(ret, owed, context.clock.now())
         if instead is not None:
-            desk.metrics.trouble(f"{owed.act}_refused")
-        return await self._end(ret, instead or ev.GaveUp(at=desk.clock.now(), problem=problem), desk)
+            context.metrics.trouble(f"{owed.act}_refused")
+        return await self._end(ret, instead or ev.GaveUp(at=context.clock.now(), problem=problem), context)
 
-    async def _end(self, ret: Return, event: ev.Event, desk: Desk) -> Return:
+    async def _end(self, ret: Return, event: ev.Event, context: ShopContext) -> Return:
         if allows(ret.state, type(event)):
             return await self._recorder.record(_answered(ret), event)
         # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
-        later = desk.clock.now() + desk.timings.late_look
-        return await self._recorder.defer(replace(ret, due_at=later, look_at=None, attempts=0))
+        later = context.clock.now() + context.timings.late_look
+        return await self._recorder.defer(replace(ret, due_at=later, amazon_due_at=None, attempts=0))
 
 
 def _without_effect(error: Exception, owed: Duty) -> bool:
@@ -266,7 +280,7 @@ def _without_effect(error: Exception, owed: Duty) -> bool:
 
 def _answered(ret: Return) -> Return:
     """A step went well: only failures in a row count."""
-    return replace(ret, attempts=0, stumbles=0) if ret.attempts or ret.stumbles else ret
+    return replace(ret, attempts=0, transient_failures=0) if ret.attempts or ret.transient_failures else ret
 
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
@@ -275,4 +289,4 @@ def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
 
 
 def _rests(ret: Return) -> bool:
-    return ret.look_at is not None and not ret.attempts and not ret.stumbles
+    return ret.amazon_due_at is not None and not ret.attempts and not ret.transient_failures

@@ -12,7 +12,7 @@ from daemon.domain.lifecycle import apply
 from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.parameters import OperatorError, instant
 from daemon.ports.host import Clock, SecretBox
-from daemon.ports.store import LetterRow, UnitOfWork, UpkeepStore
+from daemon.ports.store import DeadLetterRow, MaintainedStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ def purpose(shop: str) -> str:
 class DeadLetters:
     """Keeps the key to the letters. A letter goes only after the intake has committed what it says."""
 
-    def __init__(self, store: UpkeepStore, clock: Clock, box: SecretBox, offer: Offer | None = None) -> None:
+    def __init__(self, store: MaintainedStore, clock: Clock, box: SecretBox, offer: Offer | None = None) -> None:
         self._store = store
         self._clock = clock
         self._box = box
@@ -83,7 +83,7 @@ class DeadLetters:
         log.info("dead_letter.replayed", shop=letter.shop, delivery=letter_id, fresh=taken.fresh, by=by)
         return {"delivery": letter_id, "outcome": "taken" if taken.fresh else "known already", "reason": ""}
 
-    def _write_down(self, letter: LetterRow, return_id: str, by: str, uow: UnitOfWork) -> None:
+    def _write_down(self, letter: DeadLetterRow, return_id: str, by: str, uow: UnitOfWork) -> None:
         """In the history of the return that it is about, if that is known here."""
         ret = uow.get(letter.shop, return_id)
         if ret is not None:
@@ -91,7 +91,7 @@ class DeadLetters:
             uow.save(apply(ret, acted), acted, ret.state)
 
 
-def _row(letter: LetterRow) -> dict[str, object]:
+def _row(letter: DeadLetterRow) -> dict[str, object]:
     return {
         "delivery": letter.letter_id,
         "shop": letter.shop,

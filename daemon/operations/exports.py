@@ -7,9 +7,9 @@
 
 from collections.abc import Callable, Mapping
 
-from daemon.domain.returns import MISSING, Postage, Return, ReturnUnit, Standing, State
+from daemon.domain.returns import MISSING, Postage, Return, ReturnUnit, State, UnitState
 from daemon.operations.parameters import OperatorError, instant
-from daemon.ports.store import UpkeepStore
+from daemon.ports.store import MaintainedStore
 
 SELLABLE = "Sellable"
 RETURNS_AT_ONCE = 100
@@ -32,7 +32,7 @@ def _unsellable(_: Return, unit: ReturnUnit) -> bool:
 def _never_received(ret: Return, unit: ReturnUnit) -> bool:
     if unit.finding is not None:
         return unit.finding.condition == MISSING
-    return ret.state is State.EXPIRED and unit.standing is Standing.AUTHORIZED
+    return ret.state is State.EXPIRED and unit.standing is UnitState.AUTHORIZED
 
 
 REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
@@ -45,7 +45,7 @@ REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
 class Exports:
     """Reads the store a hundred returns at a time, so that a large export holds nobody up."""
 
-    def __init__(self, store: UpkeepStore) -> None:
+    def __init__(self, store: MaintainedStore) -> None:
         self._store = store
 
     async def page(self, report: str, since: float, after: int) -> dict[str, object]:

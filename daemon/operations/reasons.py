@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from daemon.domain.matching import wanted_code
 from daemon.domain.policy import ShopPolicy
 from daemon.operations.parameters import OperatorError
-from daemon.ports.store import ReasonSeen, UpkeepStore
+from daemon.ports.store import MaintainedStore, ReasonSeen
 from daemon.ports.vendors import FulfillmentNetwork
 
 
@@ -13,7 +13,7 @@ class Reasons:
     """Reads the stored units, and Amazon when a SKU is named."""
 
     def __init__(
-        self, store: UpkeepStore, policies: Mapping[str, ShopPolicy], network: FulfillmentNetwork | None
+        self, store: MaintainedStore, policies: Mapping[str, ShopPolicy], network: FulfillmentNetwork | None
     ) -> None:
         self._store = store
         self._policies = policies

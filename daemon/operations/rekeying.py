@@ -11,7 +11,7 @@ from daemon.engine.handlers import postage as posting
 from daemon.errors import ConfigError, McfdError
 from daemon.operations import dead_letters
 from daemon.ports.host import SecretBox
-from daemon.ports.store import SEALED, ReturnStore, SealedValue, Shelf, Upkeep, UpkeepStore
+from daemon.ports.store import SEALED, MaintainedStore, Maintenance, ReturnStore, SealedKind, SealedValue
 
 log = structlog.get_logger(__name__)
 
@@ -33,15 +33,15 @@ class Keyring(SecretBox, Protocol):
 def purpose(value: SealedValue) -> str:
     """What a stored value was sealed for."""
     match value.shelf:
-        case Shelf.DOCUMENTS:
+        case SealedKind.DOCUMENTS:
             return posting.DOCUMENT if value.about.startswith("label/") else hosting.DOCUMENT
-        case Shelf.DEAD_LETTERS:
+        case SealedKind.DEAD_LETTERS:
             return dead_letters.purpose(value.about)
-        case Shelf.OFFERS:
+        case SealedKind.OFFERS:
             return posting.OFFER
-        case Shelf.LINKS:
+        case SealedKind.LINKS:
             return hosting.LINK
-        case Shelf.MARKS:
+        case SealedKind.MARKS:
             return value.about
 
 
@@ -71,14 +71,14 @@ def _proof(box: SecretBox) -> str:
 class Rekeying:
     """Goes through every shelf, a few values in each transaction; may be cut off and repeated at any time."""
 
-    def __init__(self, store: UpkeepStore, box: Keyring) -> None:
+    def __init__(self, store: MaintainedStore, box: Keyring) -> None:
         self._store = store
         self._box = box
 
     async def run(self) -> dict[str, int]:
         """Do it; how many values were sealed anew, and how many no key opens."""
         counts = {"resealed": 0, "unreadable": 0}
-        for shelf in Shelf:
+        for shelf in SealedKind:
             keys = await self._store.survey(lambda keep, shelf=shelf: keep.sealed_keys(shelf))  # type: ignore[misc]
             for start in range(0, len(keys), AT_ONCE):
                 batch = keys[start : start + AT_ONCE]
@@ -89,11 +89,11 @@ class Rekeying:
         log.info("store.rekeyed", **counts)
         return counts
 
-    def _some(self, keep: Upkeep, shelf: Shelf, keys: Sequence[tuple[int | str, ...]]) -> list[str]:
+    def _some(self, keep: Maintenance, shelf: SealedKind, keys: Sequence[tuple[int | str, ...]]) -> list[str]:
         values = (keep.sealed(shelf, key) for key in keys)
         return [outcome for value in values if value is not None and (outcome := self._one(keep, value))]
 
-    def _one(self, keep: Upkeep, value: SealedValue) -> str:
+    def _one(self, keep: Maintenance, value: SealedValue) -> str:
         sealed = value.sealed
         old = base64.b64decode(sealed.removeprefix(SEALED)) if isinstance(sealed, str) else sealed
         if self._box.is_current(old):

@@ -9,7 +9,7 @@ import structlog
 from daemon.domain.returns import State
 from daemon.engine.handlers.authorization import link_mark
 from daemon.ports.host import Clock
-from daemon.ports.store import Upkeep, UpkeepStore
+from daemon.ports.store import MaintainedStore, Maintenance
 
 Forgotten = Callable[[str, State], None]
 
@@ -33,7 +33,7 @@ class Retention:
 
     def __init__(
         self,
-        store: UpkeepStore,
+        store: MaintainedStore,
         clock: Clock,
         periods: Periods,
         forgotten: Forgotten = lambda _shop, _state: None,
@@ -63,14 +63,14 @@ class Retention:
         """One round of the service."""
         await self.purge()
 
-    async def _in_parts(self, drop: Callable[[Upkeep], int]) -> int:
+    async def _in_parts(self, drop: Callable[[Maintenance], int]) -> int:
         total = 0
         while gone := await self._store.upkeep(drop):
             total += gone
         return total
 
 
-def _drop_ended(keep: Upkeep, before: float, forgotten: Forgotten) -> int:
+def _drop_ended(keep: Maintenance, before: float, forgotten: Forgotten) -> int:
     """A return goes with everything that is filed under its name."""
     ended = keep.ended(before, AT_ONCE)
     for shop, return_id, state in ended:

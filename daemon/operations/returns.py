@@ -15,11 +15,11 @@ from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.authorization import indexed_orders, link_mark, named_as_asked, named_orders
-from daemon.engine.handlers.context import Desk
+from daemon.engine.handlers.context import ShopContext
 from daemon.errors import Refused
 from daemon.operations.parameters import OperatorError, Verb, instant, text, texts
 from daemon.ports.host import Clock
-from daemon.ports.store import AT_REST, UnitOfWork, UpkeepStore
+from daemon.ports.store import AT_REST, MaintainedStore, UnitOfWork
 from daemon.ports.vendors import Lane
 
 log = structlog.get_logger(__name__)
@@ -32,10 +32,10 @@ class Operator:
 
     def __init__(
         self,
-        store: UpkeepStore,
+        store: MaintainedStore,
         clock: Clock,
         timings: Timings,
-        desks: Mapping[str, Desk],
+        contexts: Mapping[str, ShopContext],
         wake: Callable[[], None] = lambda: None,
         *,
         moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
@@ -44,7 +44,7 @@ class Operator:
         self._store = store
         self._clock = clock
         self._timings = timings
-        self._desks = desks
+        self._contexts = contexts
         self._wake = wake
         self._moved = moved
         self._shops = shops
@@ -149,20 +149,22 @@ class Operator:
     async def match(self, name: str) -> dict[str, object]:
         """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
         ret = await self._find(name)
-        desk = self._desks.get(ret.shop)
-        if desk is None:
+        context = self._contexts.get(ret.shop)
+        if context is None:
             raise OperatorError(f"{ret.ref}: matching asks Amazon, so the daemon must run and know the shop")
         held: list[FulfillmentOrder] = []
-        named = await named_orders(ret, desk)
-        tried = [await self._try(desk, ret, order_id, held) for order_id in named]
+        named = await named_orders(ret, context)
+        tried = [await self._try(context, ret, order_id, held) for order_id in named]
         if not covers(held, ret.units):
-            indexed = [order_id for order_id in await indexed_orders(ret, desk) if order_id not in named]
-            tried += [await self._try(desk, ret, order_id, held) for order_id in indexed]
+            indexed = [order_id for order_id in await indexed_orders(ret, context) if order_id not in named]
+            tried += [await self._try(context, ret, order_id, held) for order_id in indexed]
         return {"return": ret.ref, "tried": tried}
 
-    async def _try(self, desk: Desk, ret: Return, order_id: str, held: list[FulfillmentOrder]) -> dict[str, object]:
+    async def _try(
+        self, context: ShopContext, ret: Return, order_id: str, held: list[FulfillmentOrder]
+    ) -> dict[str, object]:
         try:
-            order = await desk.network.order(order_id, Lane.BACKGROUND)
+            order = await context.network.order(order_id, Lane.BACKGROUND)
         except Refused as error:
             return {"order": order_id, "answer": f"refused: {error}"}
         if order is None:

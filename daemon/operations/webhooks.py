@@ -35,7 +35,7 @@ class Subscription(Protocol):
 S = TypeVar("S", bound=Subscription)
 
 
-class SubscriptionDesk(Protocol[S]):
+class SubscriptionService(Protocol[S]):
     """Where a shop's subscriptions are read and changed. Raises as the ReturnsPortal does."""
 
     async def webhooks(self) -> Sequence[S]:
@@ -52,9 +52,9 @@ class Subscriptions(Generic[S]):
     """The subscriptions of every shop. `triggers` are the pairs (topic, trigger) that mcfd listens to."""
 
     def __init__(
-        self, desks: Mapping[str, SubscriptionDesk[S]], *, public_url: str, triggers: Sequence[tuple[str, str]]
+        self, portals: Mapping[str, SubscriptionService[S]], *, public_url: str, triggers: Sequence[tuple[str, str]]
     ) -> None:
-        self._desks = desks
+        self._portals = portals
         self._public_url = public_url
         self._triggers = triggers
 
@@ -66,7 +66,7 @@ class Subscriptions(Generic[S]):
         """For each shop and trigger whether it is subscribed, and which other subscriptions there are."""
         rows, others = [], []
         for name in self._shops(shop):
-            found = await self._desks[name].webhooks()
+            found = await self._portals[name].webhooks()
             rows += [self._row(name, pair, found) for pair in self._triggers]
             others += [
                 {"shop": name, "trigger": one.trigger, "url": one.url, "active": one.active}
@@ -79,17 +79,17 @@ class Subscriptions(Generic[S]):
         """Create what is missing and activate what is inactive; what was done for each trigger."""
         done = []
         for name in self._shops(shop):
-            found = await self._desks[name].webhooks()
+            found = await self._portals[name].webhooks()
             done += [await self._put_right(name, pair, found) for pair in self._triggers]
         return {"webhooks": done}
 
     async def _put_right(self, shop: str, pair: tuple[str, str], found: Sequence[S]) -> dict[str, object]:
-        row, desk = self._row(shop, pair, found), self._desks[shop]
+        row, portal = self._row(shop, pair, found), self._portals[shop]
         if row["state"] == MISSING:
-            await desk.create_webhook(*pair, self.url(shop))
+            await portal.create_webhook(*pair, self.url(shop))
             row |= {"state": ACTIVE, "done": "created"}
         elif row["state"] == INACTIVE:
-            await desk.activate_webhook(next(one for one in found if self._is(shop, pair, one)))
+            await portal.activate_webhook(next(one for one in found if self._is(shop, pair, one)))
             row |= {"state": ACTIVE, "done": "activated"}
         else:
             return row | {"done": "nothing to do"}
@@ -109,6 +109,6 @@ class Subscriptions(Generic[S]):
         return any(self._is(shop, pair, one) for pair in self._triggers)
 
     def _shops(self, shop: str | None) -> list[str]:
-        if shop is not None and shop not in self._desks:
-            raise OperatorError(f"there is no shop {shop}; there are {', '.join(self._desks)}")
-        return [shop] if shop else list(self._desks)
+        if shop is not None and shop not in self._portals:
+            raise OperatorError(f"there is no shop {shop}; there are {', '.join(self._portals)}")
+        return [shop] if shop else list(self._portals)

@@ -45,7 +45,7 @@ class Metrics(Protocol):
         """Something an operator should see: `bug`, `unsettled`, `processed_before_inspection`, ..."""
 
 
-class DeskMetrics(Protocol):
+class ShopMetrics(Protocol):
     """What is counted of one shop's returns."""
 
     def step(self, act: str, outcome: str) -> None:

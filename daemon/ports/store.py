@@ -17,7 +17,7 @@ SEALED = "sealed:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterRow:
+class DeadLetterRow:
     """A dead letter without its content. `letter_id` is ours alone."""
 
     letter_id: int
@@ -36,7 +36,7 @@ class ReasonSeen:
     units: int
 
 
-class Shelf(StrEnum):
+class SealedKind(StrEnum):
     """Where sealed values lie."""
 
     DOCUMENTS = "documents"
@@ -50,7 +50,7 @@ class Shelf(StrEnum):
 class SealedValue:
     """One sealed value: bytes, or a text that begins with SEALED. `about` is the name or shop of what it is."""
 
-    shelf: Shelf
+    shelf: SealedKind
     key: tuple[int | str, ...]
     about: str
     sealed: bytes | str = field(repr=False)
@@ -183,13 +183,13 @@ AT_REST = frozenset({State.CLOSED, State.CANCELLED})
 """What is not open any more."""
 
 
-class Upkeep(Protocol):
+class Maintenance(Protocol):
     """What may be done for the store's own sake inside one transaction. `before` is in Unix seconds."""
 
-    def letters(self) -> Sequence[LetterRow]:
+    def letters(self) -> Sequence[DeadLetterRow]:
         """Every dead letter, oldest first."""
 
-    def letter(self, letter_id: int) -> tuple[LetterRow, bytes] | None:
+    def letter(self, letter_id: int) -> tuple[DeadLetterRow, bytes] | None:
         """A dead letter and its sealed content."""
 
     def drop_letter(self, letter_id: int) -> bool:
@@ -216,10 +216,10 @@ class Upkeep(Protocol):
     def drop_mark(self, name: str) -> None:
         """Forget a remembered value."""
 
-    def sealed_keys(self, shelf: Shelf) -> Sequence[tuple[int | str, ...]]:
+    def sealed_keys(self, shelf: SealedKind) -> Sequence[tuple[int | str, ...]]:
         """The keys of every sealed value of a shelf."""
 
-    def sealed(self, shelf: Shelf, key: tuple[int | str, ...]) -> SealedValue | None:
+    def sealed(self, shelf: SealedKind, key: tuple[int | str, ...]) -> SealedValue | None:
         """A sealed value; None when it has gone meanwhile."""
 
     def reseal(self, value: SealedValue, sealed: bytes | str) -> None:
@@ -244,13 +244,13 @@ class Upkeep(Protocol):
         """When the newest return of a shop that has a label got it."""
 
 
-class UpkeepStore(ReturnStore, Protocol):
+class MaintainedStore(ReturnStore, Protocol):
     """The whole store. Every method raises StoreUnavailable."""
 
-    async def upkeep(self, work: Callable[[Upkeep], T]) -> T:
+    async def upkeep(self, work: Callable[[Maintenance], T]) -> T:
         """Run `work` in a transaction of its own; resolves only after the commit."""
 
-    async def survey(self, work: Callable[[Upkeep], T]) -> T:
+    async def survey(self, work: Callable[[Maintenance], T]) -> T:
         """Run `work`, which only reads."""
 
     async def shrink(self) -> int:

@@ -52,7 +52,7 @@ async def troubled(folder: Path, seed: int, trouble: Callable[[Op], type[apsw.Er
 async def verdicts(recording: Recording, folder: Path, dice: random.Random) -> Counter[str]:
     """What cuts after the trouble, most of them after the restart, leave of the store."""
     tally, end = Counter[str](), len(recording.ops)
-    restart = next(commit.begun for commit in recording.commits[-8:])
+    restart = next(commit.pending_calls for commit in recording.commits[-8:])
     cuts = [dice.randint(end // 3, end) for _ in range(IMAGES // 2)] + [dice.randint(restart, end)] * (IMAGES // 2)
     for cut, image in images(recording.ops, cuts, dice):
         tally[await judge(recording, cut, image, folder)] += 1

@@ -38,7 +38,7 @@ class Committed:
     """What the database held after a commit. Times are numbers of disk operations."""
 
     content: bytes
-    begun: int
+    pending_calls: int
     done: int | None = None
 
 
@@ -60,7 +60,7 @@ class Recording:
     def possible(self, cut: int) -> set[bytes]:
         """What a database may hold after the cut: the last finished commit, or one that was under way or failed."""
         finished = max((n for n, c in enumerate(self.commits) if c.done is not None and c.done <= cut), default=0)
-        return {c.content for c in self.commits[finished:] if c.begun <= cut}
+        return {c.content for c in self.commits[finished:] if c.pending_calls <= cut}
 
 
 def content(connection: "sqlite3.Connection | ApswConnection") -> bytes:
@@ -176,7 +176,7 @@ class Life:
 
     def _defer(self, uow: UnitOfWork) -> None:
         ret = self._some(uow)
-        uow.defer(replace(ret, due_at=float(self._number), hinted=True))
+        uow.defer(replace(ret, due_at=float(self._number), needs_read=True))
 
     def _bury(self, uow: UnitOfWork) -> None:
         sealed = self._dice.randbytes(700)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from adapters.sandbox import Fault, ReturnLine
 from adapters.sandbox.loop.webhooks import signature
-from daemon.demo.narrator import Teller
+from daemon.demo.narrator import Narrator
 from daemon.demo.stories import STORIES
 from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, pause, until, world
 
@@ -112,7 +112,7 @@ async def test_nothing_private_is_told_or_stored(tmp_path, buys_labels):
     async with world(tmp_path, timings={"missing_sibling": "2s"}, **how) as w:
         told = Told(w)
         w.sandbox.submit_return = partial(w.sandbox.submit_return, **PRIVATE)
-        teller = Teller(w.sandbox, _States(w), Console(file=io.StringIO()))
+        teller = Narrator(w.sandbox, _States(w), Console(file=io.StringIO()))
         stories = [story for title, story in STORIES if buys_labels or title not in _OF_BOUGHT_LABELS]
         await everyone(*(story(teller) for story in stories))
         returns = [int(name) for name in w.sandbox.snapshot()["loop"]["returns"]]

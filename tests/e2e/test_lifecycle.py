@@ -38,7 +38,7 @@ async def test_a_clean_return_is_processed_and_closed(w):
         "No discrepancy: all units arrived as they should. Processing the return.",
     ]
     told = [name for name in events(shown) if name[0].isupper()]
-    story = ["UnitsAuthorized", "LabelIssued", "LabelDelivered", "UnitsInspected", "FindingsReported"]
+    story = ["UnitsAuthorized", "LabelIssued", "LabelDelivered", "UnitsInspected", "VerdictReached"]
     assert [name for name in told if name in story] == story
     assert told[-1] == "ReturnProcessed"
 

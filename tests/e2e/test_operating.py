@@ -125,8 +125,8 @@ async def test_an_order_is_read_when_somebody_says_that_it_has_changed(tmp_path)
         return_id = w.submit("#3151", SOCK)
         await w.state(return_id, "awaiting_inspection")
         w.sandbox.receive(return_id, sku=SOCK)
-        hinted = await w.daemon.cli("look", "#3151", "#3159", "--json")
-        assert hinted.json == {"orders": [{"order": "#3151", "returns": 1}, {"order": "#3159", "returns": 0}]}
+        needs_read = await w.daemon.cli("look", "#3151", "#3159", "--json")
+        assert needs_read.json == {"orders": [{"order": "#3151", "returns": 1}, {"order": "#3159", "returns": 0}]}
         await w.state(return_id, "closed")
 
 

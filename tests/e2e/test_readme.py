@@ -1,4 +1,4 @@
-"""The operating chapters of the README can be followed line by line."""
+"""The chapters on operating mcfd can be followed line by line."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from tests.e2e.world import SHOP, SOCK, World, world
 
 pytestmark = pytest.mark.timeout(120)
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "docs/operating.md").read_text()
 
 
 def chapter(title: str) -> str:

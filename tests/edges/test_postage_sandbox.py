@@ -37,7 +37,7 @@ ORDER = PostageOrder(
 
 
 @dataclass
-class Desk:
+class ShopContext:
     """A sandbox, and the label source that talks to it."""
 
     sandbox: Sandbox
@@ -59,7 +59,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(*, service_id="", label_format="PDF", timeout=5.0, **options):
+async def context(*, service_id="", label_format="PDF", timeout=5.0, **options):
     """Open a sandbox and a label source whose Return Service ID is the account's, unless told otherwise."""
     async with Sandbox(SandboxOptions(**options), CLOCK) as sandbox, open_session(USER_AGENT) as session:
         tokens = AccessTokens(
@@ -81,7 +81,7 @@ async def desk(*, service_id="", label_format="PDF", timeout=5.0, **options):
             label_format=label_format,
         )
         try:
-            yield Desk(sandbox, source)
+            yield ShopContext(sandbox, source)
         finally:
             await tokens.close()
 
@@ -89,7 +89,7 @@ async def desk(*, service_id="", label_format="PDF", timeout=5.0, **options):
 class TestOffer:
     async def test_the_return_service_is_chosen_among_the_rates(self):
         """Case 1: the rate whose service is the Return Service ID, though a cheaper or dearer one is on offer."""
-        async with desk() as d:
+        async with context() as d:
             offer = await d.offered()
             assert (offer.carrier_id, offer.carrier, offer.charge_cents, offer.label_format) == (
                 "AMZN_US",
@@ -100,7 +100,7 @@ class TestOffer:
 
     async def test_amazon_hears_what_is_in_the_parcel(self):
         """Case 1: units are counted by SKU, each of its share of the weight; the parcel is insured, and its RMA named."""
-        async with desk() as d:
+        async with context() as d:
             await d.bought()
             (shipment,) = d.shipments.values()
             (package,) = shipment["request"]["packages"]
@@ -113,7 +113,7 @@ class TestOffer:
 
     async def test_what_is_offered_instead_is_told(self):
         """Case 1: without the service, the ids that are on offer, and never the merchant's own."""
-        async with desk(service_id="RS-OF-ANOTHER-MERCHANT") as d:
+        async with context(service_id="RS-OF-ANOTHER-MERCHANT") as d:
             assert await d.source.offer(ORDER) == NotOffered(
                 offered=(d.sandbox.options.return_service_id, "SWA-US-GROUND")
             )
@@ -121,7 +121,7 @@ class TestOffer:
     @pytest.mark.parametrize("offers", [[], [{"ineligible": "NO_COVERAGE"}]])
     async def test_a_service_that_is_not_sold_now_is_not_offered(self, offers):
         """Case 1: no rates, or the service among the ineligible ones, is the same answer."""
-        async with desk() as d:
+        async with context() as d:
             d.sandbox.offer_services([{"service_id": d.sandbox.options.return_service_id} | o for o in offers])
             assert await d.source.offer(ORDER) == NotOffered(offered=())
 
@@ -134,7 +134,7 @@ class TestOffer:
     )
     async def test_a_service_that_cannot_be_used_is_refused(self, service, code):
         """Case 1: inputs that nobody can give, or a label for printers that shoppers do not own: nothing is bought."""
-        async with desk() as d:
+        async with context() as d:
             d.sandbox.offer_services([{"service_id": d.sandbox.options.return_service_id} | service])
             with pytest.raises(Refused) as refused:
                 await d.source.offer(ORDER)
@@ -151,7 +151,7 @@ class TestOffer:
     )
     async def test_the_label_comes_in_a_format_that_is_sold(self, wanted, sold, format_, magic):
         """Case 1: the operator's format, else PDF, else PNG; what is bought is what was offered."""
-        async with desk(label_format=wanted) as d:
+        async with context(label_format=wanted) as d:
             d.sandbox.offer_services([{"service_id": d.sandbox.options.return_service_id, "formats": sold}])
             offer = await d.offered()
             bought = await d.source.buy(offer.body, "k")
@@ -160,7 +160,7 @@ class TestOffer:
 
     async def test_a_parcel_without_a_size_is_not_asked_about(self):
         """Case 1: a missing dimension names the setting that fills it in, before Amazon is called."""
-        async with desk() as d:
+        async with context() as d:
             with pytest.raises(Refused, match="default_parcel"):
                 await d.source.offer(PostageOrder(**{**_fields(ORDER), "size": ParcelSize(length_in=1)}))
             assert [c for c in d.sandbox.calls() if c["operation"] == "getRates"] == []
@@ -171,14 +171,14 @@ class TestOffer:
             name="Ünï" * 40, line1="9 " + "長" * 90, line2="x" * 99, city="Dayton", region="OH",
             postal_code="45402", country_code="US", phone="1" * 40,
         )  # fmt: skip
-        async with desk() as d:
+        async with context() as d:
             await d.offered(PostageOrder(**{**_fields(ORDER), "ship_from": long}))
 
 
 class TestPurchase:
     async def test_the_same_request_is_the_same_purchase(self):
         """Case 1: the same body under the same key, three times: one shipment, one label, one number."""
-        async with desk() as d:
+        async with context() as d:
             body = (await d.offered()).body
             first, *others = [await d.source.buy(body, "key-1") for _ in range(3)]
             assert others == [first, first]
@@ -187,7 +187,7 @@ class TestPurchase:
 
     async def test_a_dropped_answer_is_settled_by_repeating(self):
         """Case 1: the connection drops after the effect: unclear, sent once; repeated, it finds what was bought."""
-        async with desk() as d:
+        async with context() as d:
             body = (await d.offered()).body
             d.sandbox.set_faults(
                 [Fault(vendor="shipping", kind="drop", operation="purchaseShipment", after_effect=True, count=1)]
@@ -202,7 +202,7 @@ class TestPurchase:
 
     async def test_a_time_out_after_the_effect_is_settled_by_repeating(self):
         """Case 1: an answer that never comes is unclear, and settled the same way."""
-        async with desk(timeout=0.3) as d:
+        async with context(timeout=0.3) as d:
             body = (await d.offered()).body
             d.sandbox.set_faults(
                 [Fault(vendor="shipping", kind="hang", operation="purchaseShipment", after_effect=True, count=1)]
@@ -214,7 +214,7 @@ class TestPurchase:
 
     async def test_a_stale_offer_is_told_apart(self):
         """Case 1: TOKEN_EXPIRED is an answer, not an error; a new offer under the same key finds what was bought."""
-        async with desk() as d:
+        async with context() as d:
             body = (await d.offered()).body
             bought = await d.source.buy(body, "key-1")
             for quote in d.sandbox.shipping._quotes.values():
@@ -225,14 +225,14 @@ class TestPurchase:
 
     async def test_a_new_offer_under_the_same_key_finds_the_purchase(self):
         """Case 1: where the key alone decides, a fresh offer of the same service is no second purchase."""
-        async with desk() as d:
+        async with context() as d:
             first = await d.bought("key-1")
             assert (await d.bought("key-1")).shipment_id == first.shipment_id
             assert len(d.shipments) == 1
 
     async def test_another_number_is_another_purchase(self):
         """Case 1: after a void the next key buys a label of its own."""
-        async with desk() as d:
+        async with context() as d:
             first = await d.bought("key-1")
             await d.source.void(first.shipment_id)
             second = await d.bought("key-2")
@@ -241,7 +241,7 @@ class TestPurchase:
 
     async def test_the_token_stays_out_of_sight(self):
         """Case 1: an offer shows neither its request token nor the shopper when it is printed."""
-        async with desk() as d:
+        async with context() as d:
             offer = await d.offered()
             assert "TOKEN" not in repr(offer)
             assert "Sam Shopper" not in repr(ORDER)
@@ -250,7 +250,7 @@ class TestPurchase:
 class TestLabel:
     async def test_a_late_document_is_none_until_it_is_there(self):
         """Case 1: a purchase without documents, then getShipmentDocuments by our own name for the parcel."""
-        async with desk(documents_after=0.2) as d:
+        async with context(documents_after=0.2) as d:
             bought = await d.bought()
             assert bought.document is None
             assert bought.tracking_id
@@ -261,7 +261,7 @@ class TestLabel:
 
     async def test_a_late_tracking_id_comes_with_the_documents(self):
         """Case 1: Amazon may name no tracking id at the purchase; reading the documents again brings it."""
-        async with desk(tracking_after=0.2) as d:
+        async with context(tracking_after=0.2) as d:
             bought = await d.bought()
             assert (bought.tracking_id, bought.document is None) == ("", False)
             while not bought.tracking_id:
@@ -271,7 +271,7 @@ class TestLabel:
 
     async def test_voiding_twice_is_voiding(self):
         """Case 8: a label that was given back already is no error."""
-        async with desk() as d:
+        async with context() as d:
             bought = await d.bought()
             await d.source.void(bought.shipment_id)
             await d.source.void(bought.shipment_id)
@@ -279,7 +279,7 @@ class TestLabel:
 
     async def test_a_scanned_label_is_not_taken_back(self):
         """Case 8: Amazon's refusal arrives as one, with its words."""
-        async with desk() as d:
+        async with context() as d:
             bought = await d.bought()
             d.sandbox.scan(bought.tracking_id, "InTransit")
             with pytest.raises(Refused, match="in transit"):
@@ -302,7 +302,7 @@ class TestTracking:
     )
     async def test_amazons_words_become_loops(self, status, transit, scanned):
         """Case 4: each status with what Loop is told of it, and whether anybody had the parcel in hand."""
-        async with desk() as d:
+        async with context() as d:
             bought = await d.bought()
             d.sandbox.scan(bought.tracking_id, status)
             reading = await d.source.track(bought.tracking_id, "AMZN_US")
@@ -312,7 +312,7 @@ class TestTracking:
 
     async def test_a_lost_parcel_is_told(self):
         """Case 5: Lost is no scan and no progress; the scan before it is still there."""
-        async with desk() as d:
+        async with context() as d:
             bought = await d.bought()
             d.sandbox.scan(bought.tracking_id, "InTransit")
             before = await d.source.track(bought.tracking_id, "AMZN_US")
@@ -322,7 +322,7 @@ class TestTracking:
 
     async def test_a_word_that_nobody_knows_is_marked(self):
         """Case 4: a status of tomorrow is no progress, and is known to be unknown."""
-        async with desk() as d:
+        async with context() as d:
             bought = await d.bought()
             (shipment,) = d.sandbox.shipping.shipments.values()
             shipment.parcels[0].status = "Teleported"
@@ -331,7 +331,7 @@ class TestTracking:
 
     async def test_a_number_the_carrier_has_not_heard_of_says_nothing(self):
         """Case 4: NotFound is an empty reading."""
-        async with desk() as d:
+        async with context() as d:
             assert await d.source.track("1Z-NOBODY", "AMZN_US") == Tracking()
 
 

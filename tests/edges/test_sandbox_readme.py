@@ -1,4 +1,4 @@
-"""The sandbox's README can be followed line by line."""
+"""The sandbox's page can be followed line by line."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from adapters.sandbox import SandboxOptions
 from adapters.sandbox.control.scenario import read, shipped
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "adapters/sandbox/README.md").read_text()
+README = (ROOT / "docs/sandbox.md").read_text()
 PORTS = ("9500", "9501", "9502")
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 PATIENCE = 30

@@ -18,7 +18,7 @@ from daemon.domain.portal import Message, PortalLabelRequest, PortalLine, Reques
 from daemon.domain.returns import Return, ReturnUnit, State
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
-from daemon.engine.handlers.context import Desk, OrderLocks, ReasonCatalogue
+from daemon.engine.handlers.context import OrderLocks, ReasonCatalogue, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.polls import OrderIndex, PortalPolls
@@ -86,8 +86,8 @@ class Stage:
             retention=30 * DAY,
             new_token=lambda: f"token-{next(self._numbers)}",
         )
-        self.desks = {
-            shop: Desk(
+        self.contexts = {
+            shop: ShopContext(
                 portal=portal,
                 network=self.network,
                 policy=self.choices.policy,
@@ -106,9 +106,9 @@ class Stage:
             for shop, portal in self.portals.items()
         }
         recorder = Recorder(self.store, self.clock, timings, self.metrics)
-        self.workflow = Workflow(self.desks, recorder, attempts=self.choices.attempts, jitter=lambda: 1.0)
+        self.workflow = Workflow(self.contexts, recorder, attempts=self.choices.attempts, jitter=lambda: 1.0)
         self.intake = Intake(self.store, self.clock, timings, self.metrics, self._wake)
-        self.operator = Operator(self.store, self.clock, timings, self.desks, self._wake)
+        self.operator = Operator(self.store, self.clock, timings, self.contexts, self._wake)
         self.polls = PortalPolls(self.portals, self.intake, self.store, self.clock)
 
     async def stop(self) -> None:

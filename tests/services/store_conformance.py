@@ -10,19 +10,19 @@ import pytest
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import (
-    Asked,
     Finding,
     Label,
     LabelRequest,
     LabelSourceName,
     Note,
     Postage,
+    RequestState,
     Return,
     ReturnUnit,
     Settlement,
-    Standing,
     State,
     Transit,
+    UnitState,
     Void,
 )
 from daemon.errors import StaleReturn
@@ -54,14 +54,14 @@ def make_full_return(return_id: str = "r1") -> Return:
         state=State.STUCK,
         changed_at=1001.5,
         due_at=1002.25,
-        look_at=1003.0,
-        watch_at=1004.0,
+        amazon_due_at=1003.0,
+        portal_due_at=1004.0,
         deadline_at=1005.0,
         attempts=1,
-        stumbles=2,
-        readbacks=3,
-        begun="authorize_units:o1",
-        hinted=True,
+        transient_failures=2,
+        verifications=3,
+        pending_calls="authorize_units:o1",
+        needs_read=True,
         held=True,
         resume_state=State.SETTLING,
         problem='Amazon said "no" \N{PACKAGE}',
@@ -78,7 +78,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         requests=(
             LabelRequest(
                 request_id=f"{return_id}-q2",
-                asked=Asked.DELIVERED,
+                asked=RequestState.DELIVERED,
                 source=LabelSourceName.AMAZON_SHIPPING,
                 label=label,
                 label_id="lab-1",
@@ -89,8 +89,8 @@ def make_full_return(return_id: str = "r1") -> Return:
         ),
         units=(
             make_unit("l2", part=2, finding=Finding(condition="", found_at=5.5), processed_at=6.0, graded=True),
-            make_unit("l2", part=1, return_item_id="item-l2-1", standing=Standing.AUTHORIZED, price_cents=1250),
-            make_unit("l1", standing=Standing.NOT_RETURNABLE, problem="NoReturnableQuantity", reason="zu groß"),
+            make_unit("l2", part=1, return_item_id="item-l2-1", standing=UnitState.AUTHORIZED, price_cents=1250),
+            make_unit("l1", standing=UnitState.NOT_RETURNABLE, problem="NoReturnableQuantity", reason="zu groß"),
         ),
         authorizations=(
             ReturnAuthorization(authorization_id="a2", rma_id="R2", page_url="https://x.test/2", center="POZ1"),
@@ -207,11 +207,11 @@ class OneReturn:
 
     async def test_a_unit_comes_back_once(self, store: ReturnStore):
         """Two returns cannot expect the same return item on the same order, unless one of them was refused."""
-        refused = make_unit(standing=Standing.NOT_RETURNABLE)
+        refused = make_unit(standing=UnitState.NOT_RETURNABLE)
         await add(store, make_return(units=(make_unit(),)), make_return("r2", units=(refused,)))
 
         with pytest.raises(Exception, match="return_units"):
-            await add(store, make_return("r3", units=(make_unit(standing=Standing.AUTHORIZED),)))
+            await add(store, make_return("r3", units=(make_unit(standing=UnitState.AUTHORIZED),)))
 
     async def test_a_save_replaces_everything(self, store: ReturnStore):
         """A saved return reads back exactly, parts that changed, moved, came and went included."""
@@ -221,7 +221,7 @@ class OneReturn:
             state=State.SETTLING,
             resume_state=None,
             problem="",
-            look_at=None,
+            amazon_due_at=None,
             requests=(*old.requests[::-1], LabelRequest(request_id="r1-q3")),
             units=(make_unit("l9"), *(replace(u, finding=None) for u in old.units[:2])),
             authorizations=(replace(old.authorizations[0], ship_to=old.authorizations[1].ship_to),),
@@ -259,7 +259,7 @@ class OneReturn:
             ev.LabelIssued(at=1.0, request_id="q7", label=secret),
             ev.UnitsAuthorized(at=2.0, units=ret.units, authorizations=ret.authorizations),
             ev.ReturnRead(at=3.0, note_key="k", note="secret words"),
-            ev.FindingsReported(at=4.0, units=ret.units, settlement=Settlement.FLAG, summary="secret sum"),
+            ev.VerdictReached(at=4.0, units=ret.units, settlement=Settlement.FLAG, summary="secret sum"),
             ev.LabelRequestedAgain(at=5.0, request=LabelRequest(request_id="q8", label=secret)),
         ):
             ret = await store.transact(saving(ret, event))
@@ -308,14 +308,14 @@ class OneReturn:
         (old,) = await add(store, make_full_return())
         clocks: dict[str, Any] = {
             "due_at": None,
-            "look_at": 11.0,
-            "watch_at": 12.0,
+            "amazon_due_at": 11.0,
+            "portal_due_at": 12.0,
             "deadline_at": 13.0,
             "attempts": 4,
-            "stumbles": 5,
-            "readbacks": 6,
-            "begun": "",
-            "hinted": False,
+            "transient_failures": 5,
+            "verifications": 6,
+            "pending_calls": "",
+            "needs_read": False,
             "held": False,
             "problem": "later",
         }
@@ -399,11 +399,13 @@ class ManyReturns:
 
     async def test_returns_are_found_by_their_order(self, store: ReturnStore):
         """Every return with a unit on a fulfillment order is found by it, once, whatever became of the unit."""
-        two = (make_unit("l1"), make_unit("l2", standing=Standing.REMOVED))
+        two = (make_unit("l1"), make_unit("l2", standing=UnitState.REMOVED))
         await add(
             store,
             make_return("a", units=two),
-            make_return("b", units=(make_unit("l3", standing=Standing.NOT_RETURNABLE), make_unit("l4", order_id="o2"))),
+            make_return(
+                "b", units=(make_unit("l3", standing=UnitState.NOT_RETURNABLE), make_unit("l4", order_id="o2"))
+            ),
             make_return("c", units=(make_unit("l5", order_id="", return_item_id=""),)),
         )
 
@@ -415,12 +417,12 @@ class ManyReturns:
         """Promised are the planned and authorized units of other returns on the asked orders."""
         mine = make_unit("mine")
         planned = make_unit("planned")
-        authorized = make_unit("authorized", order_id="o2", standing=Standing.AUTHORIZED)
+        authorized = make_unit("authorized", order_id="o2", standing=UnitState.AUTHORIZED)
         await add(
             store,
             make_return("a", units=(mine,)),
-            make_return("b", units=(planned, make_unit("refused", standing=Standing.NOT_RETURNABLE))),
-            make_return("c", units=(authorized, make_unit("gone", standing=Standing.REMOVED))),
+            make_return("b", units=(planned, make_unit("refused", standing=UnitState.NOT_RETURNABLE))),
+            make_return("c", units=(authorized, make_unit("gone", standing=UnitState.REMOVED))),
             make_return("d", units=(make_unit("far", order_id="o3"), make_unit("free", order_id=""))),
         )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued
-from daemon.domain.returns import Standing, State, Transit
+from daemon.domain.returns import State, Transit, UnitState
 from tests.services.parcels import PAGE, actions, ask_again, buying, cancel_return, errors, notes
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line, a_portal_request
@@ -33,9 +33,9 @@ class TestBeforeTheLabel:
         assert stage.network.count("create_return") == 1
         assert len(item_ids(stage)) == 1
         unit = await stage.unit("201", "78")
-        assert (unit.return_item_id, unit.standing) == (item_ids(stage)[0], Standing.AUTHORIZED)
-        assert "UnitsHandedOver" in await stage.history("77")
-        assert (await stage.unit("1", "77")).standing is Standing.REMOVED
+        assert (unit.return_item_id, unit.standing) == (item_ids(stage)[0], UnitState.AUTHORIZED)
+        assert "UnitsTransferred" in await stage.history("77")
+        assert (await stage.unit("1", "77")).standing is UnitState.REMOVED
         assert stage.portal.requests["q78"].errors == ()
 
     async def test_what_comes_is_the_new_returns(self, open_with):
@@ -120,7 +120,7 @@ class TestAfterTheLabel:
         await again(stage)
         await stage.reach(State.CLOSED, return_id="78")
         assert len(errors(stage, "q78")) == 1
-        assert (await stage.unit("1", "77")).standing is Standing.AUTHORIZED
+        assert (await stage.unit("1", "77")).standing is UnitState.AUTHORIZED
 
     async def test_a_parcel_on_its_way_is_still_recognised(self, open_with):
         """Case 8: the shopper uses the first label after all: the new return hears of the inspection all the same."""
@@ -171,7 +171,7 @@ class TestHandsOnHands:
         await stage.pass_time(2 * HOUR)
         assert stage.metrics.troubles["bug"] == 0
         assert len(errors(stage, "q2")) == 1
-        assert (await stage.unit("201", "78")).standing is Standing.AUTHORIZED
+        assert (await stage.unit("201", "78")).standing is UnitState.AUTHORIZED
 
     async def test_the_first_return_takes_it_back(self, open_with):
         """Case 8: when the second return is cancelled as well, the first may have its own item again."""
@@ -184,7 +184,7 @@ class TestHandsOnHands:
         stage.portal.set_state("77", PortalState.OPEN)
         await ask_again(stage, "q2", return_id="77")
         ret = await stage.reach(State.AWAITING_INSPECTION, return_id="77")
-        assert (ret.units[0].standing, ret.units[0].return_item_id) == (Standing.AUTHORIZED, item_ids(stage)[0])
+        assert (ret.units[0].standing, ret.units[0].return_item_id) == (UnitState.AUTHORIZED, item_ids(stage)[0])
         assert len(item_ids(stage)) == 1
 
     async def test_a_free_unit_is_not_needed_while_one_is_lent(self, open_with):
@@ -224,7 +224,7 @@ async def test_another_shops_return_takes_nothing(open_with):
     stage.portals["zeta"].submit(other, a_portal_request("qz", skus=()))
     await stage.intake.hear("zeta", [RequestIssued(return_id="78", request_id="qz")])
     await stage.pass_time(2 * HOUR)
-    assert (await stage.unit("1", "77")).standing is Standing.AUTHORIZED
+    assert (await stage.unit("1", "77")).standing is UnitState.AUTHORIZED
     assert len(stage.network.items(ORDER)) == 1
     assert stage.portals["zeta"].labels == {}
 

@@ -5,7 +5,7 @@ from itertools import count, pairwise
 import pytest
 
 from daemon.domain.portal import PortalState, RequestIssued, ReturnChanged
-from daemon.domain.returns import Asked, State
+from daemon.domain.returns import RequestState, State
 from daemon.engine.walker import try_again_now
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
 from tests.services.parcels import PAGE, TWO, actions, buying, errors, judged, notes
@@ -268,7 +268,7 @@ class TestReasons:
 
     async def test_they_are_asked_for_again_after_minutes(self, stage):
         """Silence is remembered for five minutes, an answer for a day."""
-        reasons = stage.desks["acme"].reasons
+        reasons = stage.contexts["acme"].reasons
         stage.network.fail("reason_codes", DOWN)
         assert await reasons.allowed("SOCK") == ()
         stage.clock.advance(4 * MINUTE)
@@ -284,7 +284,7 @@ class TestReasons:
 
     async def test_what_was_known_yesterday_is_better_than_nothing(self, stage):
         """Codes that cannot be read anew stay in use."""
-        reasons = stage.desks["acme"].reasons
+        reasons = stage.contexts["acme"].reasons
         codes = await reasons.allowed("SOCK")
         stage.clock.advance(2 * DAY)
         stage.network.fail("reason_codes", DOWN)
@@ -295,7 +295,7 @@ class TestReasons:
         """The connection is parked; no return is created with a reason that nobody chose."""
         stage.network.fail("reason_codes", CredentialsRefused("401"))
         with pytest.raises(CredentialsRefused):
-            await stage.desks["acme"].reasons.allowed("SOCK")
+            await stage.contexts["acme"].reasons.allowed("SOCK")
 
 
 class TestReadings:
@@ -455,7 +455,7 @@ class TestUnreadRequest:
         await stage.work()
 
         ret = await stage.ret()
-        assert (ret.state, ret.requests[0].asked) == (State.STUCK, Asked.REFUSED)
+        assert (ret.state, ret.requests[0].asked) == (State.STUCK, RequestState.REFUSED)
 
     async def test_a_new_webhook_takes_it_up_as_well(self, stage):
         """Loop delivers the request once more: the same as the poll."""
@@ -483,7 +483,10 @@ class TestUnreadRequest:
         await stage.polls.label_requests()
         ret = await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
 
-        assert [(r.request_id, r.asked) for r in ret.requests] == [("q77", Asked.DELIVERED), ("q2", Asked.DELIVERED)]
+        assert [(r.request_id, r.asked) for r in ret.requests] == [
+            ("q77", RequestState.DELIVERED),
+            ("q2", RequestState.DELIVERED),
+        ]
 
 
 class TestGrading:

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import RequestCancelled, RequestIssued
-from daemon.domain.returns import Asked, Standing, State
+from daemon.domain.returns import RequestState, State, UnitState
 from daemon.domain.schedule import Timings
 from daemon.errors import CredentialsRefused, Refused, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
@@ -100,7 +100,7 @@ class TestUnclearAnswers:
 
         assert stage.network.count("create_return") == 1
         assert len(listed(stage)) == 2
-        assert all(u.standing is Standing.AUTHORIZED for u in (await stage.ret()).units)
+        assert all(u.standing is UnitState.AUTHORIZED for u in (await stage.ret()).units)
 
     async def test_a_time_out_before_the_effect_is_asked_again_under_the_same_ids(self, stage):
         """Nothing is there when the order is read back: the call is repeated with the same units and ids."""
@@ -160,8 +160,8 @@ class TestRefusals:
         ret = await stage.reach(State.AWAITING_INSPECTION)
 
         assert [(u.sku, u.standing) for u in ret.units] == [
-            ("SOCK", Standing.AUTHORIZED),
-            ("CAP", Standing.NOT_RETURNABLE),
+            ("SOCK", UnitState.AUTHORIZED),
+            ("CAP", UnitState.NOT_RETURNABLE),
         ]
         assert "too old" in ret.units[1].problem
         assert stage.portal.requests["q77"].errors == ()
@@ -176,7 +176,7 @@ class TestRefusals:
         (error,) = stage.portal.requests["q77"].errors
         assert "too old" in error
         ret = await stage.ret()
-        assert (ret.state, ret.requests[0].asked) == (State.CLOSED, Asked.REFUSED)
+        assert (ret.state, ret.requests[0].asked) == (State.CLOSED, RequestState.REFUSED)
         assert stage.portal.labels == {}
 
     async def test_the_whole_call_refused_is_one_label_request_error(self, stage):
@@ -217,7 +217,7 @@ class TestRefusals:
         await asked(stage, a_line("1", "SOCK"), a_line("2", "CAP"), SOCK=1, CAP=1)
         ret = await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
 
-        assert [u.standing for u in ret.units] == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+        assert [u.standing for u in ret.units] == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
         assert len(listed(stage)) == 1
 
 
@@ -395,7 +395,7 @@ class TestRaces:
         ret = await stage.ret()
         assert ret.state is State.CANCELLED
         assert stage.portal.labels == {}
-        assert ret.look_at is not None
+        assert ret.amazon_due_at is not None
 
         await stage.inspect("Sellable")
         await stage.pass_time(8 * DAY)

@@ -1,7 +1,7 @@
 """A clock decides only on a reading begun after its deadline, however long the reading takes."""
 
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.returns import Asked, State
+from daemon.domain.returns import RequestState, State
 from tests.services.parcels import TWO, buying, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import a_line
@@ -79,7 +79,7 @@ class TestSlowReadings:
 
         stage.network.meanwhile("orders_since", answered_late, after=True)
         await stage.step()
-        assert (await stage.ret()).requests[0].asked is Asked.OPEN
+        assert (await stage.ret()).requests[0].asked is RequestState.OPEN
 
         await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
 
@@ -110,7 +110,7 @@ class TestLateArrival:
         await stage.inspect(line="1")
         await stage.reach(State.IN_REVIEW, within=9 * DAY)
         await next_due(stage)
-        while (await stage.ret()).look_at > stage.clock.now() + 1.0:
+        while (await stage.ret()).amazon_due_at > stage.clock.now() + 1.0:
             await stage.work()
             await next_due(stage)
         await stage.inspect(None, line="2")

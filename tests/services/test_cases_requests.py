@@ -6,7 +6,7 @@ import pytest
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestIssued
-from daemon.domain.returns import Asked, Standing, State
+from daemon.domain.returns import RequestState, State, UnitState
 from tests.services.parcels import PAGE, actions, ask_again, cancel_request, errors, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import SHOPPER, a_line, a_portal_request, a_shipment, a_unit, an_order, assigned
@@ -33,7 +33,7 @@ class TestTwoDestinations:
         stage.ship(SOCK=1, CAP=1)
         await two_destinations(stage)
         await stage.reach(State.AWAITING_INSPECTION)
-        assert await asked(stage) == {"q77": Asked.DELIVERED, "q2": Asked.DELIVERED}
+        assert await asked(stage) == {"q77": RequestState.DELIVERED, "q2": RequestState.DELIVERED}
         assert len(stage.portal.labels) == 2
         assert len(stage.network.all_items()) == 2
 
@@ -43,17 +43,17 @@ class TestTwoDestinations:
         stage.ship(CAP=1)
         await two_destinations(stage)
         await stage.reach(State.AWAITING_INSPECTION)
-        assert await asked(stage) == {"q77": Asked.REFUSED, "q2": Asked.DELIVERED}
+        assert await asked(stage) == {"q77": RequestState.REFUSED, "q2": RequestState.DELIVERED}
         assert ("5001" in errors(stage)[0], errors(stage, "q2")) == (True, ())
         standings = {u.sku: u.standing for u in (await stage.ret()).units}
-        assert standings == {"SOCK": Standing.NOT_RETURNABLE, "CAP": Standing.AUTHORIZED}
+        assert standings == {"SOCK": UnitState.NOT_RETURNABLE, "CAP": UnitState.AUTHORIZED}
 
     async def test_one_that_may_be_another_providers_is_left_alone(self, stage):
         """Without destinations the unknown order is held; it does not hold up the label that is ours."""
         stage.ship(CAP=1)
         await two_destinations(stage)
         await stage.reach(State.AWAITING_INSPECTION, within=2 * HOUR)
-        assert await asked(stage) == {"q77": Asked.NOT_OURS, "q2": Asked.DELIVERED}
+        assert await asked(stage) == {"q77": RequestState.NOT_OURS, "q2": RequestState.DELIVERED}
         assert (errors(stage), len(stage.portal.labels)) == ((), 1)
         await stage.inspect(line="2")
         await stage.reach(State.IN_REVIEW)  # the other line would be paid for unseen
@@ -71,7 +71,7 @@ class TestTwoDestinations:
         await stage.tell(RequestIssued(return_id="77", request_id="q2"))
         await stage.reach(State.AWAITING_INSPECTION)
         home = {"q77": "q2", "q2": "q77"}[abroad]
-        assert await asked(stage) == {abroad: Asked.REFUSED, home: Asked.DELIVERED}
+        assert await asked(stage) == {abroad: RequestState.REFUSED, home: RequestState.DELIVERED}
         assert "CA" in errors(stage, abroad)[0]
         assert errors(stage, home) == ()
 
@@ -86,7 +86,7 @@ class TestTwoDestinations:
         stage.network._expected["5001"][lost].authorization_at = float("inf")
         await cancel_request(stage)
         await stage.reach(State.AWAITING_INSPECTION, within=600.0)
-        assert await asked(stage) == {"q77": Asked.CANCELLED, "q2": Asked.DELIVERED}
+        assert await asked(stage) == {"q77": RequestState.CANCELLED, "q2": RequestState.DELIVERED}
 
 
 class TestReissue:
@@ -209,7 +209,7 @@ class TestQuantities:
         await stage.submit(a_line("1"), a_line("2"))
         await stage.reach(State.AWAITING_INSPECTION)
         standings = sorted(u.standing for u in (await stage.ret()).units)
-        assert standings == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+        assert standings == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
 
     async def test_several_returns_of_one_order_at_once_share_what_was_shipped(self, stage):
         """Three shoppers' returns for two units: two labels, one refusal, no unit twice."""

@@ -13,7 +13,7 @@ from adapters.sandbox import Sandbox, SandboxOptions
 from adapters.vendor_calls.transport import Transport, open_session
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalLine
-from daemon.domain.returns import Standing, State
+from daemon.domain.returns import State, UnitState
 from daemon.engine.handlers.context import ReasonCatalogue
 from daemon.engine.polls import OrderIndex
 from daemon.errors import Refused
@@ -78,10 +78,10 @@ async def wires(**options):
 
 def connect(stage: Stage, network: McfNetwork) -> None:
     """Let the daemon talk to that network instead of the one in memory."""
-    for desk in stage.desks.values():
-        desk.network = network
-        desk.reasons = ReasonCatalogue(network, stage.clock)
-        desk.refresh_index = OrderIndex(network, stage.store, stage.clock).refresh
+    for context in stage.contexts.values():
+        context.network = network
+        context.reasons = ReasonCatalogue(network, stage.clock)
+        context.refresh_index = OrderIndex(network, stage.store, stage.clock).refresh
 
 
 async def returned(stage: Stage, order_name: str, *lines: PortalLine) -> State:
@@ -173,7 +173,7 @@ async def test_one_shopify_order_over_two_fulfillment_orders_and_shipments(open_
         connect(stage, w.network)
         assert await returned(stage, "#7", a_line("1", "SET"), a_line("2", "SOCK")) is State.AWAITING_INSPECTION
         units = (await stage.ret()).units
-        assert {u.standing for u in units} == {Standing.AUTHORIZED}
+        assert {u.standing for u in units} == {UnitState.AUTHORIZED}
         assert [u.order_id for u in units] == ["7-1", "7-1", "7-2", "7-1"]
         assert [len(w.sandbox.network.known(order_id).items) for order_id in ("7-1", "7-2")] == [3, 1]
 
@@ -208,7 +208,7 @@ async def test_a_unit_returned_by_hand_in_seller_central_is_not_asked_for_again(
         connect(stage, w.network)
         assert await returned(stage, "#1001", a_line("1"), a_line("2")) is State.AWAITING_INSPECTION
         standings = sorted(unit.standing for unit in (await stage.ret()).units)
-        assert standings == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+        assert standings == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
 
 
 async def test_quantity_three_of_one_line_over_two_shipments(open_with):

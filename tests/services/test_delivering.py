@@ -6,7 +6,7 @@ import pytest
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
-from daemon.domain.returns import Asked, LabelSourceName, State, Transit, Void
+from daemon.domain.returns import LabelSourceName, RequestState, State, Transit, Void
 from daemon.domain.schedule import Timings
 from daemon.errors import Refused, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
@@ -73,7 +73,7 @@ class TestUnclearAnswers:
         await stage.work()
 
         assert stage.portal.count("deliver_label") == 1
-        assert (ret.requests[0].asked, ret.requests[0].label_id) == (Asked.DELIVERED, None)
+        assert (ret.requests[0].asked, ret.requests[0].label_id) == (RequestState.DELIVERED, None)
         assert len(notes(stage, "its id was lost")) == 1
         assert stage.metrics.troubles["label_id_lost"] == 1
 
@@ -91,7 +91,7 @@ class TestUnclearAnswers:
         stage.portal.meanwhile("deliver_label", arrives)
         ret = await stage.reach(State.AWAITING_INSPECTION, within=60.0)
 
-        assert (ret.requests[0].asked, ret.requests[0].label_id) == (Asked.DELIVERED, None)
+        assert (ret.requests[0].asked, ret.requests[0].label_id) == (RequestState.DELIVERED, None)
         assert stage.portal.count("deliver_label") == 2
 
     async def test_a_page_that_two_requests_share_proves_nothing_for_the_second(self, stage):
@@ -159,9 +159,9 @@ class TestOvertaken:
         await stage.work()
 
         ret = await stage.ret()
-        assert (ret.state, ret.requests[0].asked) == (State.CLOSED, Asked.NOT_OURS)
+        assert (ret.state, ret.requests[0].asked) == (State.CLOSED, RequestState.NOT_OURS)
         assert stage.portal.count("deliver_label") == 0
-        assert ret.look_at is not None
+        assert ret.amazon_due_at is not None
 
     async def test_a_refused_label_needs_a_person(self, stage):
         """Loop will not have the label: STUCK, with a note and a label request error that say why."""

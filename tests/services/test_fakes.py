@@ -4,15 +4,15 @@ import inspect
 
 import pytest
 
-from daemon.ports import ports
+from daemon.ports import host, store, vendors
 from tests.support.fakes import FakeNetwork, FakePortal, FakePostage, RecordingMetrics, WatchedStore
 
 FAKES = {
-    ports.ReturnsPortal: FakePortal,
-    ports.FulfillmentNetwork: FakeNetwork,
-    ports.LabelSource: FakePostage,
-    ports.Metrics: RecordingMetrics,
-    ports.ReturnStore: WatchedStore,
+    vendors.ReturnsPortal: FakePortal,
+    vendors.FulfillmentNetwork: FakeNetwork,
+    vendors.LabelSource: FakePostage,
+    host.Metrics: RecordingMetrics,
+    store.ReturnStore: WatchedStore,
 }
 
 

@@ -146,7 +146,7 @@ async def test_nothing_readable_is_in_the_database_file(open_with):
         offers.append(source.made("buy")[-1].arguments[0])
 
     source.meanwhile("buy", look)
-    stage.desks["acme"].hosting = host = hosting(stage)
+    stage.contexts["acme"].hosting = host = hosting(stage)
     await stage.sent()
     (label,) = stage.portal.labels.values()
     document = await host.open(token_of(label.url))

@@ -11,7 +11,7 @@ from daemon.domain.portal import (
     RequestIssued,
     ReturnChanged,
 )
-from daemon.domain.returns import Asked, State
+from daemon.domain.returns import RequestState, State
 from daemon.errors import StoreUnavailable, Unavailable
 from daemon.ports.store import DeadLetter
 from tests.services.stage import DAY, HOUR, ORDER
@@ -27,7 +27,7 @@ class TestLabelRequests:
 
         ret = await stage.ret()
         assert (ret.state, ret.due_at, ret.created_at) == (State.RECEIVED, stage.clock.now(), stage.clock.now())
-        assert [(r.request_id, r.asked) for r in ret.requests] == [("q77", Asked.UNREAD)]
+        assert [(r.request_id, r.asked) for r in ret.requests] == [("q77", RequestState.UNREAD)]
         assert stage.woken == 1
         assert stage.metrics.moves == [(None, State.RECEIVED)]
 
@@ -62,7 +62,10 @@ class TestLabelRequests:
 
         ret = await stage.ret()
         assert ret.state is State.RECEIVED
-        assert [(r.request_id, r.asked) for r in ret.requests] == [("q77", Asked.DELIVERED), ("q2", Asked.UNREAD)]
+        assert [(r.request_id, r.asked) for r in ret.requests] == [
+            ("q77", RequestState.DELIVERED),
+            ("q2", RequestState.UNREAD),
+        ]
         assert ret.due_at == stage.clock.now()
 
     async def test_two_requests_of_one_return_get_a_label_each(self, stage):
@@ -76,7 +79,7 @@ class TestLabelRequests:
 
         ret = await stage.ret()
         assert {u.line_id: u.request_id for u in ret.units} == {"1": "q1", "2": "q2"}
-        assert all(request.asked is Asked.DELIVERED for request in ret.requests)
+        assert all(request.asked is RequestState.DELIVERED for request in ret.requests)
         assert len(stage.portal.labels) == 2
         assert len(stage.network.items(ORDER)) == 2
 
@@ -155,7 +158,7 @@ class TestCancelling:
 
         assert len(stage.network.items(ORDER)) == 1
         assert stage.network.count("create_return") == 1
-        assert [r.asked for r in (await stage.ret()).requests] == [Asked.CANCELLED, Asked.DELIVERED]
+        assert [r.asked for r in (await stage.ret()).requests] == [RequestState.CANCELLED, RequestState.DELIVERED]
 
 
 class TestOneUnitOfWork:
@@ -261,13 +264,13 @@ class TestHints:
 
         await stage.tell(ReturnChanged(return_id="77", state=says))
 
-        assert (await stage.ret()).hinted is told
+        assert (await stage.ret()).needs_read is told
         if not told:
             assert await stage.ret() == unheard
             return
         await stage.step()
         assert stage.portal.count("details") == before + 1
-        assert (await stage.ret()).hinted is False
+        assert (await stage.ret()).needs_read is False
 
     async def test_a_hint_about_an_unknown_return_stores_nothing(self, stage):
         """Most of a shop's returns are none of ours."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.returns import Asked, Standing, State
+from daemon.domain.returns import RequestState, State, UnitState
 from daemon.errors import Refused, Unavailable
 from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
@@ -167,8 +167,8 @@ class TestSeveralOrders:
         await stage.reach(State.AWAITING_INSPECTION)
 
         assert [(u.sku, u.order_id, u.standing) for u in (await stage.ret()).units] == [
-            ("SOCK", "1001-1", Standing.AUTHORIZED),
-            ("CAP", "1001-2", Standing.AUTHORIZED),
+            ("SOCK", "1001-1", UnitState.AUTHORIZED),
+            ("CAP", "1001-2", UnitState.AUTHORIZED),
         ]
         assert [call.arguments[0] for call in stage.network.made("create_return")] == ["1001-1", "1001-2"]
 
@@ -186,7 +186,7 @@ class TestSeveralOrders:
 
         units = (await stage.ret()).units
         assert [u.shipment_id for u in units] == ["OLD", "NEW", ""]
-        assert units[2].standing is Standing.NOT_RETURNABLE
+        assert units[2].standing is UnitState.NOT_RETURNABLE
 
 
 class TestNothingFound:
@@ -216,7 +216,7 @@ class TestNothingFound:
         (error,) = stage.portal.requests["q77"].errors
         assert "5001" in error
         assert (await stage.ret()).state is State.CLOSED
-        assert (await stage.ret()).requests[0].asked is Asked.REFUSED
+        assert (await stage.ret()).requests[0].asked is RequestState.REFUSED
 
     async def test_an_order_that_appears_in_time_is_found(self, open_with):
         """Connectors take a while to make the order in Amazon: it is looked for until the deadline."""

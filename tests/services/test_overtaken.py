@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.portal import PortalState, ProcessingTrouble, ReturnChanged
-from daemon.domain.returns import Asked, State, Transit, Void
+from daemon.domain.returns import RequestState, State, Transit, Void
 from daemon.errors import Unavailable
 from daemon.operations.parameters import OperatorError
 from tests.services.parcels import (
@@ -71,7 +71,7 @@ class TestLabelsThatAreGivenBack:
         await stage.reach(State.AWAITING_INSPECTION)
 
         assert len(source.live()) == 1
-        assert [r.asked for r in (await stage.ret()).requests] == [Asked.DELIVERED]
+        assert [r.asked for r in (await stage.ret()).requests] == [RequestState.DELIVERED]
         assert stage.portal.count("deliver_label") == 1
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.portal import ParcelSize, RequestStatus
-from daemon.domain.returns import Asked, LabelSourceName, State
+from daemon.domain.returns import LabelSourceName, RequestState, State
 from daemon.domain.schedule import Timings
 from daemon.errors import ContractBroken, RateLimited, Refused, Unavailable
 from tests.services.parcels import BOUGHT, TWO, ask_again, buying, errors, notes, postage
@@ -31,7 +31,7 @@ class TestOffer:
     async def test_the_parcel_is_described_as_it_is(self, open_with):
         """Case 1: from the shopper to the fulfillment center, insured for its price, sizes filled in by default."""
         stage, source = await buying(open_with)
-        stage.desks["acme"].default_size = ParcelSize(length_in=12, width_in=9, height_in=4, weight_g=500)
+        stage.contexts["acme"].default_size = ParcelSize(length_in=12, width_in=9, height_in=4, weight_g=500)
         request = a_portal_request("q77", skus=(), parcel=ParcelSize(length_in=10, weight_g=400))
         await asked(stage, request=request)
         await stage.reach(State.AWAITING_INSPECTION)
@@ -84,7 +84,7 @@ class TestOffer:
         assert label.url.startswith("https://returns.test/labels/")
         assert label.url.endswith(".pdf")
         assert notes(stage, "Label delivered") == ["Label delivered: Swift, tracking 1Z-SH1."]
-        assert (ret.requests[0].asked, postage(ret).sealed_offer) == (Asked.DELIVERED, b"")
+        assert (ret.requests[0].asked, postage(ret).sealed_offer) == (RequestState.DELIVERED, b"")
         assert source.count("document") == 0  # it came with the purchase
 
     @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 from adapters.labels.document import PdfPrinter
-from daemon.domain.returns import Asked, State, Transit
+from daemon.domain.returns import RequestState, State, Transit
 from tests.services.parcels import BOUGHT, PAGE, TWO, actions, buying, notes, postage, two_parcels
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_portal_request
@@ -20,7 +20,7 @@ async def printing(open_with, policy=BOUGHT):
     async def render(parcels, order_name):
         return PdfPrinter().render(parcels, order_name=order_name)
 
-    stage.desks["acme"].print_labels = render
+    stage.contexts["acme"].print_labels = render
     return stage, source
 
 
@@ -92,7 +92,7 @@ class TestDocument:
         stage.portal.ask(a_portal_request("q2", return_id="77", skus=("CAP",)))
         await stage.polls.label_requests()
         ret = await stage.reach(State.AWAITING_INSPECTION)
-        assert [r.asked for r in ret.requests] == [Asked.DELIVERED] * 2
+        assert [r.asked for r in ret.requests] == [RequestState.DELIVERED] * 2
         assert [label.tracking_number for label in stage.portal.labels.values()] == ["1Z-SH1", "1Z-SH2"]
         assert [len(await pages(stage, n)) for n in (0, 1)] == [2, 2]
         assert source.bought() == ["77-A1", "77-A2"]

@@ -92,7 +92,7 @@ async def test_labels_of_before_the_page_are_followed_without_a_carrier(open_wit
     stage, _ = await buying(open_with)
     await stage.sent()
     stage.postage = None
-    stage.desks["acme"].label_source = None
+    stage.contexts["acme"].label_source = None
     await stage.inspect("Defective")
     await stage.reach(State.IN_REVIEW)
     assert actions(stage) == {"flag": 1}

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestIssued, RequestStatus
-from daemon.domain.returns import Asked, State
+from daemon.domain.returns import RequestState, State
 from daemon.errors import Refused
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
@@ -68,7 +68,7 @@ async def test_a_request_that_another_fulfilled_is_left_alone(stage):
     await stage.work()
 
     ret = await stage.ret()
-    assert (ret.state, ret.requests[0].asked) == (State.CLOSED, Asked.NOT_OURS)
+    assert (ret.state, ret.requests[0].asked) == (State.CLOSED, RequestState.NOT_OURS)
     assert said_nothing(stage)
 
 

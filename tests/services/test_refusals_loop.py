@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from config.shop import Shop
-from daemon.domain.returns import Asked, Standing, State
+from daemon.domain.returns import RequestState, State, UnitState
 from daemon.errors import Refused
 from tests.services.parcels import PAGE, TWO, actions, buying, errors, notes
 from tests.services.stage import DAY, HOUR
@@ -25,7 +25,7 @@ class TestAmazonRefuses:
         ret = await stage.reach(State.CLOSED)
         await stage.pass_time(2 * DAY)
         assert errors(stage) == ("mcfd could not make a label: NotReturnable: Window closed.; InvalidValues: Hazmat.",)
-        assert ret.requests[0].asked is Asked.REFUSED
+        assert ret.requests[0].asked is RequestState.REFUSED
         assert (stage.portal.labels, source.calls, actions(stage)) == ({}, [], {})
 
     async def test_the_whole_call(self, stage):
@@ -48,7 +48,7 @@ class TestAmazonRefuses:
         assert notes(stage, "Return created") == [
             "Return created in Amazon: 1 x SOCK. RMA RMA-A1. Not returnable: 1 x CAP."
         ]
-        assert [u.standing for u in ret.units] == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+        assert [u.standing for u in ret.units] == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
         assert source.orders[0].skus == ("SOCK",)
         assert source.orders[0].value_cents == 1000
 
@@ -57,7 +57,7 @@ class TestAmazonRefuses:
         stage.ship(SOCK=1)
         await stage.submit(a_line("1", "SOCK"), a_line("2", "SOCK"))
         ret = await stage.reach(State.AWAITING_INSPECTION)
-        assert sorted(u.standing for u in ret.units) == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+        assert sorted(u.standing for u in ret.units) == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
         assert len(stage.network.all_items()) == 1
 
     async def test_a_second_request_that_is_refused(self, stage):

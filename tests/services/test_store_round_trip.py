@@ -12,19 +12,19 @@ from adapters.sqlite.unit_of_work import SqliteUnitOfWork
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import (
-    Asked,
     Finding,
     Label,
     LabelRequest,
     LabelSourceName,
     Note,
     Postage,
+    RequestState,
     Return,
     ReturnUnit,
     Settlement,
-    Standing,
     State,
     Transit,
+    UnitState,
     Void,
 )
 
@@ -40,7 +40,10 @@ BY_TYPE = {
     bytes: st.binary(max_size=12),
     str | None: st.none() | TEXTS,
     float | None: st.none() | INSTANTS,
-    **{kind: st.sampled_from(kind) for kind in (State, Asked, LabelSourceName, Settlement, Standing, Transit, Void)},
+    **{
+        kind: st.sampled_from(kind)
+        for kind in (State, RequestState, LabelSourceName, Settlement, UnitState, Transit, Void)
+    },
     State | None: st.none() | st.sampled_from(State),
 }
 
@@ -62,8 +65,8 @@ RETURNS = values(
     return_id=st.just("r1"),
     version=st.just(0),
     attempts=COUNTS,
-    stumbles=COUNTS,
-    readbacks=COUNTS,
+    transient_failures=COUNTS,
+    verifications=COUNTS,
     requests=parts(LabelRequest, lambda r: r.request_id, label=st.none() | values(Label)),
     units=parts(
         ReturnUnit,

@@ -16,7 +16,7 @@ import pytest
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
 from adapters.sqlite.store import keeps_commits, open_store
 from daemon.domain.events import returns as ev
-from daemon.domain.returns import Asked, LabelSourceName, Settlement, Standing, State, Transit, Void
+from daemon.domain.returns import LabelSourceName, RequestState, Settlement, State, Transit, UnitState, Void
 from daemon.errors import ConfigError, StoreUnavailable
 from daemon.ports.store import DeadLetter
 from daemon.ports.vendors import OrderHead
@@ -269,11 +269,11 @@ def test_migrations_are_numbered_without_gaps():
         ("returns", "state", State),
         ("returns", "resume_state", State),
         ("returns", "settlement", Settlement),
-        ("label_requests", "asked", Asked),
+        ("label_requests", "asked", RequestState),
         ("label_requests", "source", LabelSourceName),
         ("label_requests", "transit", Transit),
         ("label_requests", "reported", Transit),
-        ("return_units", "standing", Standing),
+        ("return_units", "standing", UnitState),
         ("postage", "transit", Transit),
         ("postage", "void", Void),
     ],

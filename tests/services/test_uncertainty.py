@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
-from daemon.domain.returns import Asked, Standing, State, Transit, Void
+from daemon.domain.returns import RequestState, State, Transit, UnitState, Void
 from daemon.errors import ContractBroken, RateLimited, Refused, Unavailable
 from tests.services.parcels import PAGE, TWO, buying, cancel_return, notes, postage
 from tests.services.stage import DAY, HOUR, ORDER
@@ -53,7 +53,7 @@ class TestAHandOverThatIsOvertaken:
 
         taken = await stage.unit("201", "78")
         assert (taken.standing, taken.authorization_id) == (
-            Standing.AUTHORIZED,
+            UnitState.AUTHORIZED,
             postage(await stage.ret("78")).authorization_id,
         )
         assert len(source.bought()) == len(source.live()) == 1
@@ -70,7 +70,7 @@ class TestAHandOverThatIsOvertaken:
         await stage.step("78")
 
         lender = await stage.ret()
-        assert [unit.standing for unit in lender.units] == [Standing.AUTHORIZED]
+        assert [unit.standing for unit in lender.units] == [UnitState.AUTHORIZED]
         assert postage(lender).bought
         assert (await stage.ret("78")).postage == ()
         assert len(source.live()) == 1
@@ -87,11 +87,11 @@ class TestAHandOverThatIsOvertaken:
             stage.network.inspect((await stage.step("78")).units[0], "Sellable")
 
         lender = await stage.ret()
-        stage.clock.advance(lender.look_at - stage.clock.now())
+        stage.clock.advance(lender.amazon_due_at - stage.clock.now())
         stage.network.meanwhile("order", take_over)
         await stage.step()
 
-        assert [unit.standing for unit in (await stage.ret()).units] == [Standing.REMOVED]
+        assert [unit.standing for unit in (await stage.ret()).units] == [UnitState.REMOVED]
         assert stage.metrics.troubles["bug"] == 0
 
 
@@ -118,7 +118,7 @@ class TestCallsOfUnknownEnd:
         await stage.pass_time(DAY)
 
         ret = await stage.ret()
-        assert [request.asked for request in ret.requests] == [Asked.DELIVERED]
+        assert [request.asked for request in ret.requests] == [RequestState.DELIVERED]
         assert len(source.live()) == len(stage.portal.labels) == 1
         await stage.operator.retry("77", "ann")
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
@@ -136,7 +136,7 @@ class TestCallsOfUnknownEnd:
         await stage.tell(RequestIssued(return_id="77", request_id="q2"))
         await stage.pass_time(HOUR)
 
-        assert {request.asked for request in (await stage.ret()).requests} == {Asked.DELIVERED}
+        assert {request.asked for request in (await stage.ret()).requests} == {RequestState.DELIVERED}
         assert len(source.live()) == len(source.bought())
 
     async def test_a_retried_delivery_of_unknown_end_keeps_its_label(self, open_with):
@@ -145,7 +145,7 @@ class TestCallsOfUnknownEnd:
         await stage.operator.retry("77", "ann")
         await stage.pass_time(HOUR)
 
-        assert [request.asked for request in (await stage.ret()).requests] == [Asked.DELIVERED]
+        assert [request.asked for request in (await stage.ret()).requests] == [RequestState.DELIVERED]
         assert stage.portal.requests["q77"].status is RequestStatus.FULFILLED
         assert len(source.bought()) == len(source.live()) == len(stage.portal.labels) == 1
 
@@ -210,7 +210,7 @@ class TestCallsOfUnknownEnd:
         stage.network.fail("create_return", Refused("InvalidInput", "already requested"))
         await stage.pass_time(2 * HOUR)
 
-        assert (await stage.unit()).standing is Standing.AUTHORIZED
+        assert (await stage.unit()).standing is UnitState.AUTHORIZED
         assert stage.portal.requests["q2"].errors == ()
 
     async def test_doubts_about_a_withdrawn_request_are_not_the_next_one_s(self, stage):
@@ -218,7 +218,7 @@ class TestCallsOfUnknownEnd:
         stage.ship(SOCK=1, CAP=1)
         await stage.submit(*TWO, request=a_portal_request("q1", return_id="77", skus=("SOCK",)))
         stage.network.silent_answers, stage.network.read_lag = 1, 300
-        while (ret := await stage.step()).readbacks < 1:
+        while (ret := await stage.step()).verifications < 1:
             stage.clock.advance(max(0.0, ret.due_at - stage.clock.now()))
         stage.portal.ask(a_portal_request("q2", return_id="77", skus=("CAP",)))
         await stage.tell(RequestIssued(return_id="77", request_id="q2"))
@@ -226,7 +226,7 @@ class TestCallsOfUnknownEnd:
         await stage.tell(RequestCancelled(return_id="77", request_id="q1"))
         await stage.pass_time(HOUR)
 
-        assert (await stage.unit("2")).standing is Standing.AUTHORIZED
+        assert (await stage.unit("2")).standing is UnitState.AUTHORIZED
 
     async def test_a_unit_whose_return_was_cancelled_unheard_is_asked_about(self, stage):
         """The webhook of the cancellation is lost, and another return asks for the unit: the portal is read first."""
@@ -235,7 +235,7 @@ class TestCallsOfUnknownEnd:
         await stage.submit(a_line("201"), return_id="78")
         await stage.pass_time(300)
 
-        assert (await stage.unit("201", "78")).standing is Standing.AUTHORIZED
+        assert (await stage.unit("201", "78")).standing is UnitState.AUTHORIZED
         assert stage.portal.requests["q78"].errors == ()
 
     async def test_a_unit_that_another_return_keeps_is_refused_within_the_minute(self, stage):
@@ -244,7 +244,7 @@ class TestCallsOfUnknownEnd:
         await stage.submit(a_line("201"), return_id="78")
         await stage.pass_time(60)
 
-        assert (await stage.unit("201", "78")).standing is Standing.NOT_RETURNABLE
+        assert (await stage.unit("201", "78")).standing is UnitState.NOT_RETURNABLE
         assert len(stage.portal.requests["q78"].errors) == 1
 
     @pytest.mark.parametrize("limited", [True, False], ids=["without effect", "accepted"])
@@ -269,7 +269,7 @@ class TestCallsOfUnknownEnd:
         await stage.submit(a_line("201"), return_id="78")
         await stage.pass_time(HOUR)
 
-        assert (await stage.unit("201", "78")).standing is Standing.AUTHORIZED
+        assert (await stage.unit("201", "78")).standing is UnitState.AUTHORIZED
         assert len(stage.network.items(ORDER)) == 1
 
     async def test_no_label_is_bought_to_be_given_back(self, open_with):
@@ -302,13 +302,13 @@ class TestCallsOfUnknownEnd:
         for _ in range(3):
             await stage.step()
         stage.network.silent_answers, stage.network.read_lag = 1, 300
-        while (ret := await stage.step()).readbacks < 2:
+        while (ret := await stage.step()).verifications < 2:
             stage.clock.advance(max(0.0, ret.due_at - stage.clock.now()))
         stage.portal.withdraw("q1")
         await stage.tell(RequestCancelled(return_id="77", request_id="q1"))
         await stage.pass_time(HOUR)
 
-        assert (await stage.unit("2")).standing is Standing.AUTHORIZED
+        assert (await stage.unit("2")).standing is UnitState.AUTHORIZED
         assert stage.portal.requests["q2"].errors == ()
 
     async def test_a_refusal_after_an_unclear_create_call_is_read_back(self, stage):
@@ -321,7 +321,7 @@ class TestCallsOfUnknownEnd:
         stage.network.fail("create_return", Refused("InvalidInput", "already requested"))
         await stage.pass_time(HOUR)
 
-        assert (await stage.unit()).standing is Standing.AUTHORIZED
+        assert (await stage.unit()).standing is UnitState.AUTHORIZED
         assert len(stage.network.items(ORDER)) == 1
 
 
@@ -433,7 +433,7 @@ class TestTroubleThatStaysSmall:
     async def test_a_removed_shop_costs_one_look_an_hour(self, stage):
         """After a month in which mcfd was down, too."""
         await stage.sent()
-        del stage.desks["acme"]
+        del stage.contexts["acme"]
         stage.clock.advance(30 * DAY)
 
         assert (await stage.step()).due_at > stage.clock.now()

@@ -11,7 +11,7 @@ from daemon.app.services import WALKERS
 from daemon.domain.portal import PortalState, ReturnChanged
 from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings
-from daemon.engine.walker import CRASH_PAUSE, InHand, Walker, try_again_now
+from daemon.engine.walker import CRASH_PAUSE, Claims, Walker, try_again_now
 from daemon.errors import StoreUnavailable, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_stage
 from tests.support.builders import a_line
@@ -50,7 +50,7 @@ class House:
         self.stop = asyncio.Event()
         self.steps = WatchedSteps(stage)
         self.beats: Counter[str] = Counter()
-        in_hand = InHand()
+        claims = Claims()
         self.walkers = [
             Walker(
                 name,
@@ -59,7 +59,7 @@ class House:
                 store=stage.store,
                 clock=stage.clock,
                 metrics=stage.metrics,
-                in_hand=in_hand,
+                claims=claims,
                 beat=lambda name=name: self.beats.update([name]),
                 limit=limit or most,
                 patience=patience,

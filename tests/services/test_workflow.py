@@ -70,7 +70,7 @@ class TestTime:
         stage.portal.fail("label_request", Unavailable("down"), times=4)
         await stage.reach(State.AWAITING_INSPECTION, within=60.0)
 
-        assert (await stage.ret()).stumbles == 0
+        assert (await stage.ret()).transient_failures == 0
 
 
 class TestProgrammers:
@@ -329,7 +329,7 @@ class TestRemovedShop:
     async def test_its_returns_are_parked_without_a_call(self, stage):
         """A shop that left the configuration costs no call; the other shops go on."""
         await stage.sent()
-        del stage.desks["acme"]
+        del stage.contexts["acme"]
         stage.network.calls.clear()
         stage.portal.calls.clear()
         await stage.pass_time(5 * DAY)
@@ -343,8 +343,8 @@ class TestRemovedShop:
         stage.network.authorization_delay = 60.0
         await stage.submit()
         await stage.reach(State.AWAITING_LABEL)
-        desk = stage.desks.pop("acme")
+        context = stage.contexts.pop("acme")
         await stage.pass_time(5 * DAY)
-        stage.desks["acme"] = desk
+        stage.contexts["acme"] = context
 
         await stage.reach(State.AWAITING_INSPECTION, within=2 * HOUR)

@@ -21,7 +21,7 @@ from daemon.domain.portal import (
     PortalState,
     RequestStatus,
 )
-from daemon.domain.returns import Asked, Finding, Label, LabelRequest, Return, ReturnUnit, Standing, State
+from daemon.domain.returns import Finding, Label, LabelRequest, RequestState, Return, ReturnUnit, State, UnitState
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -44,7 +44,7 @@ def a_label(tracking_number: str = "RMA-1", **fields: Any) -> Label:
     return replace(label, **fields)
 
 
-def a_request(request_id: str = "q1", asked: Asked = Asked.OPEN, **fields: Any) -> LabelRequest:
+def a_request(request_id: str = "q1", asked: RequestState = RequestState.OPEN, **fields: Any) -> LabelRequest:
     """A label request, read and open."""
     return replace(LabelRequest(request_id=request_id, asked=asked), **fields)
 
@@ -52,7 +52,7 @@ def a_request(request_id: str = "q1", asked: Asked = Asked.OPEN, **fields: Any) 
 def delivered(request_id: str = "q1", **fields: Any) -> LabelRequest:
     """A label request whose label is in the shopper's hands."""
     fields = {"label": a_label(), "label_id": f"label-{request_id}", **fields}
-    return a_request(request_id, Asked.DELIVERED, **fields)
+    return a_request(request_id, RequestState.DELIVERED, **fields)
 
 
 def a_unit(line_id: str = "1", sku: str = "SOCK", request_id: str = "q1", **fields: Any) -> ReturnUnit:
@@ -75,7 +75,7 @@ def assigned(unit: ReturnUnit, order_id: str = "O1", shipment_id: str = "S1") ->
 def authorized(unit: ReturnUnit, authorization_id: str = "A1", order_id: str = "O1") -> ReturnUnit:
     """A unit that Amazon expects back."""
     placed = assigned(unit, order_id)
-    return replace(placed, standing=Standing.AUTHORIZED, authorization_id=authorization_id)
+    return replace(placed, standing=UnitState.AUTHORIZED, authorization_id=authorization_id)
 
 
 def found(unit: ReturnUnit, condition: str = "Sellable", at: float = NOW, **fields: Any) -> ReturnUnit:
@@ -86,7 +86,7 @@ def found(unit: ReturnUnit, condition: str = "Sellable", at: float = NOW, **fiel
 
 def refused(unit: ReturnUnit, problem: str = "NotReturnable: too old") -> ReturnUnit:
     """A unit that Amazon does not take back."""
-    return replace(unit, standing=Standing.NOT_RETURNABLE, problem=problem)
+    return replace(unit, standing=UnitState.NOT_RETURNABLE, problem=problem)
 
 
 def a_return(**fields: Any) -> Return:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from daemon.domain.allocation import adopt, allocate, lendable, not_returnable
+from daemon.domain.allocation import adopt, allocate, not_returnable, transferable
 from daemon.domain.duties import Act, Duty, gradable_lines
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
@@ -18,20 +18,20 @@ from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.postage import Tracking, postage_of, tracked
 from daemon.domain.returns import (
-    Asked,
     LabelRequest,
     LabelSourceName,
     Postage,
+    RequestState,
     Return,
     ReturnUnit,
     Settlement,
-    Standing,
     State,
     Transit,
+    UnitState,
     Void,
 )
 from daemon.domain.schedule import Timings
-from daemon.domain.transitions.labels import LABEL_HALF
+from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import VerdictPolicy, conclude
 from tests.support.builders import (
     a_label,
@@ -68,16 +68,16 @@ def from_outside(ret: Return, at: float) -> list[ev.Event]:
     known = [r.request_id for r in ret.requests]
     new = [request_id for request_id in REQUESTS if request_id not in known]
     heard += [ev.LabelRequestedAgain(at=at, request=LabelRequest(request_id=request_id)) for request_id in new[:1]]
-    live = [r.request_id for r in ret.requests if r.asked is not Asked.CANCELLED]
+    live = [r.request_id for r in ret.requests if r.asked is not RequestState.CANCELLED]
     heard += [ev.LabelRequestCancelled(at=at, request_id=request_id) for request_id in live]
     asked = ret.state is State.SETTLING and ret.settlement is Settlement.PROCESS
     if ret.state is State.PROCESSING or asked:
         heard.append(ev.ProcessingFailed(at=at, message="the card has expired"))
     if ret.state in {State.STUCK, State.IN_REVIEW}:
         heard.append(ev.Retried(at=at, by="operator"))
-    lent = tuple(unit.key for unit in lendable(ret, ("O1", "O2")))
+    lent = tuple(unit.key for unit in transferable(ret, ("O1", "O2")))
     if lent:
-        heard.append(ev.UnitsHandedOver(at=at, handed=lent[:1]))
+        heard.append(ev.UnitsTransferred(at=at, handed=lent[:1]))
     if ret.state is State.STUCK:
         heard.append(ev.Resolved(at=at, by="operator"))
     return heard
@@ -122,12 +122,12 @@ def _read_request(ret: Return, request_id: str, at: float) -> Iterator[ev.Event]
     yield ev.LabelRequestCancelled(at=at, request_id=request_id)
     yield ev.LabelRequestCancelled(at=at)
     yield ev.NotOurs(at=at, request_id=request_id, why="goes to another destination")
-    yield ev.ClosedInLoop(at=at)
+    yield ev.ClosedInPortal(at=at)
     yield from _unmatched(request_id, at)
     for lines, source in product((("1",), ("2",), ("1", "2")), LabelSourceName):
         yield ev.RequestRead(
             at=at,
-            request=LabelRequest(request_id=request_id, asked=Asked.OPEN, source=source),
+            request=LabelRequest(request_id=request_id, asked=RequestState.OPEN, source=source),
             units=list_units(ret, a_portal_return(*LINES), request_id, lines, {}),
         )
 
@@ -139,7 +139,9 @@ def _unmatched(request_id: str, at: float) -> Iterator[ev.Event]:
 
 def _match_order(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
     asking = {r.request_id for r in ret.open_requests()}
-    units = [u for u in ret.units if u.standing is Standing.PLANNED and not u.return_item_id and u.request_id in asking]
+    units = [
+        u for u in ret.units if u.standing is UnitState.PLANNED and not u.return_item_id and u.request_id in asking
+    ]
     yield from _unmatched(units[0].request_id, at)
     yield ev.NotOurs(at=at, request_id=units[0].request_id, why="no fulfillment order holds the units")
     for shipped in ((), ("O1",), ("O2",), ("O1", "O2")):
@@ -151,7 +153,7 @@ def _match_order(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
 def _authorize_units(ret: Return, order_id: str, at: float) -> Iterator[ev.Event]:
     asking = {r.request_id for r in ret.open_requests()}
     units = [
-        u for u in ret.units if u.order_id == order_id and u.standing is Standing.PLANNED and u.request_id in asking
+        u for u in ret.units if u.order_id == order_id and u.standing is UnitState.PLANNED and u.request_id in asking
     ]
     for verdicts in product((True, False), repeat=len(units)):
         yield from _authorization(
@@ -167,7 +169,7 @@ def _authorization(
 ) -> Iterator[ev.Event]:
     if not accepted:
         yield ev.UnitsRefused(at=at, units=refused)
-        yield ev.UnitsRefused(at=at, units=refused[:1], readbacks=1)
+        yield ev.UnitsRefused(at=at, units=refused[:1], verifications=1)
         return
     items = [a_return_item(u, authorization_id=authorization.authorization_id) for u in accepted]
     units = (*adopt(accepted, items), *refused)
@@ -306,7 +308,7 @@ def _meaning(ret: Return, details: PortalReturn, at: float) -> ev.Event:
     if not details.settled:
         return ev.ReturnRead(at=at)
     if (
-        ret.state in LABEL_HALF | {State.STUCK, State.AWAITING_INSPECTION, State.EXPIRED}
+        ret.state in LABEL_STATES | {State.STUCK, State.AWAITING_INSPECTION, State.EXPIRED}
         and details.state is PortalState.CANCELLED
     ):
         return ev.LabelRequestCancelled(at=at)
@@ -318,7 +320,7 @@ def _meaning(ret: Return, details: PortalReturn, at: float) -> ev.Event:
         State.CANCELLED: ev.ReturnRead(at=at),
         State.CLOSED: ev.ReturnRead(at=at),
     }
-    return ended.get(ret.state, ev.ClosedInLoop(at=at))
+    return ended.get(ret.state, ev.ClosedInPortal(at=at))
 
 
 _OUTCOMES: Mapping[Act, Callable[[Return, str, float], Iterable[ev.Event]]] = {

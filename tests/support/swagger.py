@@ -157,7 +157,7 @@ class CheckedSandbox(Sandbox):
             self.misfits += request_misfits(exchange)
 
     async def _listen(self, exits, vendors, port):
-        listener = _CheckedListener(self._house, vendors, host=self.options.host, port=port, check=self.check)
+        listener = _CheckedListener(self._shared, vendors, host=self.options.host, port=port, check=self.check)
         exits.push_async_callback(listener.close)
         return await listener.start()
 

@@ -15,12 +15,12 @@ from daemon.errors import ContractBroken, Refused, Transient
 TESTS = Path(__file__).parents[1]
 ADAPTERS = TESTS.parent / "adapters"
 WIRES = {
-    "amazon_mcf": ("wire", "shipping_wire", "tracking_wire"),
-    "loop_returns": ("wire_labels", "wire_returns", "wire_setup", "wire_webhooks"),
+    "amazon_mcf": ("outbound", "shipping", "tracking"),
+    "loop_returns": ("labels", "returns", "setup", "webhooks"),
 }
 SAMPLES = {vendor: sorted((TESTS / "samples" / vendor).glob("*.json")) for vendor in WIRES}
 HELPERS = {"read_hints"}
-"""Parts of decoders, imported from wire_json."""
+"""Parts of decoders, imported from wire.values."""
 
 
 def decoders() -> list:
@@ -28,7 +28,7 @@ def decoders() -> list:
     found = []
     for vendor, names in WIRES.items():
         for name in names:
-            module = importlib.import_module(f"adapters.{vendor}.{name}")
+            module = importlib.import_module(f"adapters.{vendor}.wire.{name}")
             found += [
                 pytest.param(vendor, function, id=f"{vendor}.{label}")
                 for label, function in vars(module).items()

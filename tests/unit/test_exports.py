@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from daemon.cli.upkeep import _harmless
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
-from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State, Void
+from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, Void
 from daemon.operations.exports import COLUMNS, REPORTS, rows_of
 
 
 def unit(line: str, authorization: str = "A1", **changes) -> ReturnUnit:
     """A unit that Amazon expects."""
-    known = {"portal_sku": "P", "sku": "S", "price_cents": 1805, "standing": Standing.AUTHORIZED}
+    known = {"portal_sku": "P", "sku": "S", "price_cents": 1805, "standing": UnitState.AUTHORIZED}
     return ReturnUnit(line_id=line, authorization_id=authorization, **{**known, **changes})
 
 

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.host.clock import SystemClock
-from daemon.engine.supervisor import Crew, Heartbeats, install_signals, run_every, supervise
+from daemon.engine.supervisor import Heartbeats, TaskPool, install_signals, run_every, supervise
 from daemon.errors import Refused, ServiceEnded, StoreUnavailable, Unavailable
 
 CLOCK = SystemClock()
@@ -293,9 +293,9 @@ class TestRunEvery:
 
 
 class TestCrew:
-    def crew(self, limit: int = 10, failures: list[tuple[Hashable, BaseException]] | None = None) -> Crew:
+    def crew(self, limit: int = 10, failures: list[tuple[Hashable, BaseException]] | None = None) -> TaskPool:
         report = [] if failures is None else failures
-        return Crew("label", limit, clock=CLOCK, on_failure=lambda key, error: report.append((key, error)))
+        return TaskPool("label", limit, clock=CLOCK, on_failure=lambda key, error: report.append((key, error)))
 
     async def test_one_task_per_key_and_no_more_than_the_limit(self):
         """A key in hand and a full crew are refused; an ended task makes room."""

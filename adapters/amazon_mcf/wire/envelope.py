@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from adapters.amazon_mcf.wire.reading import Node, parse
+from adapters.amazon_mcf.wire.reading import JsonObject, parse
 from adapters.vendor_calls.json import printable
 from daemon.errors import ContractBroken, McfdError, RateLimited, Refused, Unavailable
 
@@ -36,8 +36,8 @@ class Answer:
 
     operation: str
     status: int
-    document: Node = field(repr=False)
-    payload: Node | None = field(repr=False)
+    document: JsonObject = field(repr=False)
+    payload: JsonObject | None = field(repr=False)
     errors: tuple[VendorError, ...]
 
     @property
@@ -52,7 +52,7 @@ class Answer:
             return bool(self.errors)
         return self.status == 400 and self.said(UNKNOWN)
 
-    def accept(self, private: Collection[str] = ()) -> Node:
+    def accept(self, private: Collection[str] = ()) -> JsonObject:
         """Return the payload; raises Refused, or Transient for an error that passes, or ContractBroken."""
         if self.failed:
             raise self.failure(private)
@@ -107,7 +107,7 @@ def without(text: str, private: Collection[str]) -> str:
     return re.sub("|".join(map(re.escape, longest_first)), "[…]", text, flags=re.IGNORECASE)
 
 
-def _errors(document: Node) -> tuple[VendorError, ...]:
+def _errors(document: JsonObject) -> tuple[VendorError, ...]:
     sent = document.members.get("errors")
     rows = sent if isinstance(sent, list) else [sent]
     return tuple(

@@ -11,7 +11,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, LONGEST_MESSAGE, read
-from adapters.amazon_mcf.wire.reading import Node
+from adapters.amazon_mcf.wire.reading import JsonObject
 from adapters.vendor_calls.json import printable
 from daemon.domain.naming import OWN_ITEM
 from daemon.domain.orders import (
@@ -133,14 +133,16 @@ def decode_page(status: int, body: bytes) -> OrderPage:
     return OrderPage(heads=heads, next_token=payload.optional_text("nextToken") or "")
 
 
-def _head(node: Node) -> OrderHead:
+def _head(node: JsonObject) -> OrderHead:
     return OrderHead(
         order_id=node.text("sellerFulfillmentOrderId"),
         displayable_order_id=node.optional_text("displayableOrderId") or "",
     )
 
 
-def _readable(decode: Callable[[Node], T], nodes: Sequence[Node], needed: Callable[[Node], bool]) -> tuple[T, ...]:
+def _readable(
+    decode: Callable[[JsonObject], T], nodes: Sequence[JsonObject], needed: Callable[[JsonObject], bool]
+) -> tuple[T, ...]:
     """Read the rows; one that is not needed, and cannot be read, must not make the whole order unreadable."""
     rows = []
     for node in nodes:
@@ -152,18 +154,18 @@ def _readable(decode: Callable[[Node], T], nodes: Sequence[Node], needed: Callab
     return tuple(rows)
 
 
-def _has_left(shipment: Node) -> bool:
+def _has_left(shipment: JsonObject) -> bool:
     """A shipment that is being prepared, or was cancelled, may lack its id and its items."""
     word = shipment.members.get("fulfillmentShipmentStatus")
     return not isinstance(word, str) or word.strip().casefold() == "shipped"
 
 
-def _is_ours(item: Node) -> bool:
+def _is_ours(item: JsonObject) -> bool:
     name = item.members.get("sellerReturnItemId")
     return isinstance(name, str) and name.startswith(OWN_ITEM)
 
 
-def _listed_item(node: Node) -> ReturnItem:
+def _listed_item(node: JsonObject) -> ReturnItem:
     """Read a unit of anybody's. Others may return units of the order, too, by hand for example: only that counts."""
     if _is_ours(node):
         return _return_item(node)
@@ -175,18 +177,18 @@ def _listed_item(node: Node) -> ReturnItem:
     )
 
 
-def _named_by(items: Sequence[ReturnItem]) -> Callable[[Node], bool]:
+def _named_by(items: Sequence[ReturnItem]) -> Callable[[JsonObject], bool]:
     ours = {item.authorization_id for item in items if item.return_item_id.startswith(OWN_ITEM)}
     return lambda authorization: authorization.members.get("returnAuthorizationId") in ours
 
 
-def _order_item(node: Node) -> OrderItem:
+def _order_item(node: JsonObject) -> OrderItem:
     return OrderItem(
         item_id=node.text("sellerFulfillmentOrderItemId"), sku=node.text("sellerSku"), quantity=node.count("quantity")
     )
 
 
-def _shipment(node: Node) -> Shipment:
+def _shipment(node: JsonObject) -> Shipment:
     return Shipment(
         shipment_id=node.text("amazonShipmentId"),
         shipped=node.text("fulfillmentShipmentStatus").strip().casefold() == "shipped",
@@ -202,7 +204,7 @@ def _shipment(node: Node) -> Shipment:
     )
 
 
-def _return_item(node: Node) -> ReturnItem:
+def _return_item(node: JsonObject) -> ReturnItem:
     """Read one unit; a status that is neither New nor Processed is not guessed at."""
     processed = PROCESSED.get(node.text("status").strip().casefold())
     if processed is None:
@@ -225,7 +227,7 @@ def _condition(word: str | None) -> str | None:
     return None if word is None else CONDITIONS.get(word.strip().casefold(), word)
 
 
-def _invalid_item(node: Node) -> InvalidItem:
+def _invalid_item(node: JsonObject) -> InvalidItem:
     reason = node.child("invalidItemReason")
     return InvalidItem(
         return_item_id=node.text("sellerReturnItemId"),
@@ -234,7 +236,7 @@ def _invalid_item(node: Node) -> InvalidItem:
     )
 
 
-def _authorization(node: Node) -> ReturnAuthorization:
+def _authorization(node: JsonObject) -> ReturnAuthorization:
     address = node.optional_child("returnToAddress")
     return ReturnAuthorization(
         authorization_id=node.text("returnAuthorizationId"),
@@ -245,7 +247,7 @@ def _authorization(node: Node) -> ReturnAuthorization:
     )
 
 
-def _page_url(node: Node) -> str:
+def _page_url(node: JsonObject) -> str:
     """Read the page that shoppers are sent to, which must be one for a browser."""
     url = node.text("rmaPageURL").strip()
     if not re.match(r"https?://[!-~]+$", url):
@@ -253,7 +255,7 @@ def _page_url(node: Node) -> str:
     return url
 
 
-def _address(node: Node) -> PostalAddress:
+def _address(node: JsonObject) -> PostalAddress:
     return PostalAddress(
         name=node.text("name"),
         line1=node.text("addressLine1"),

@@ -12,7 +12,7 @@ LARGEST = Decimal(1_000_000_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class JsonObject:
     """One JSON object. Unknown members are never looked at; null and blank text count as absent."""
 
     path: str
@@ -87,28 +87,28 @@ class Node:
             raise self.broken(name, "is not a time") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
-    def child(self, name: str) -> "Node":
+    def child(self, name: str) -> "JsonObject":
         """Return an object that must be there."""
         node = self.optional_child(name)
         if node is None:
             raise self.broken(name, "is absent")
         return node
 
-    def optional_child(self, name: str) -> "Node | None":
+    def optional_child(self, name: str) -> "JsonObject | None":
         """Return an object."""
         value = self.members.get(name)
         if value is None:
             return None
         if not isinstance(value, dict):
             raise self.broken(name, "is not an object")
-        return Node(f"{self.path}.{name}", value)
+        return JsonObject(f"{self.path}.{name}", value)
 
-    def children(self, name: str) -> tuple["Node", ...]:
+    def children(self, name: str) -> tuple["JsonObject", ...]:
         """Return a list of objects; an absent list is an empty one."""
         rows = self.values(name)
         if not all(isinstance(row, dict) for row in rows):
             raise self.broken(name, "holds what is no object")
-        return tuple(Node(f"{self.path}.{name}[{n}]", row) for n, row in enumerate(rows) if isinstance(row, dict))
+        return tuple(JsonObject(f"{self.path}.{name}[{n}]", row) for n, row in enumerate(rows) if isinstance(row, dict))
 
     def values(self, name: str) -> list[object]:
         """Return a list as it was sent; an absent list is an empty one."""
@@ -124,12 +124,12 @@ class Node:
         return ContractBroken(f"{self.path}.{name} {what}")
 
 
-def parse(operation: str, body: bytes) -> Node:
+def parse(operation: str, body: bytes) -> JsonObject:
     """Read an answer's body, which must be one JSON object."""
     document = vendor_answers.parse(body, operation, Decimal)
     if not isinstance(document, dict):
         raise ContractBroken(f"{operation}: the answer is JSON, but no object")
-    return Node(operation, document)
+    return JsonObject(operation, document)
 
 
 def _encodable(text: str) -> bool:

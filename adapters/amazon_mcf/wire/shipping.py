@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, read
 from adapters.amazon_mcf.wire.outbound import encode_id
-from adapters.amazon_mcf.wire.reading import Node
+from adapters.amazon_mcf.wire.reading import JsonObject
 from adapters.amazon_mcf.wire.shipment import (
     IDEMPOTENCY_CONFLICT,
     LABEL,
@@ -175,7 +175,7 @@ def _cut(text: str, limit: int) -> str:
     return " ".join(text.split())[:limit].rstrip()
 
 
-def _rate(node: Node) -> Rate:
+def _rate(node: JsonObject) -> Rate:
     charge = node.child("totalCharge")
     if (unit := charge.text("unit")) != CURRENCY:
         raise Refused(OTHER_CURRENCY, f"the service charges in {printable(unit, LONGEST_CODE)}, not in {CURRENCY}")
@@ -189,7 +189,7 @@ def _rate(node: Node) -> Rate:
     )
 
 
-def _offer(node: Node) -> DocumentOffer:
+def _offer(node: JsonObject) -> DocumentOffer:
     size = node.child("size")
     return DocumentOffer(
         format=node.text("format"),
@@ -200,7 +200,7 @@ def _offer(node: Node) -> DocumentOffer:
     )
 
 
-def _option(node: Node) -> PrintOption:
+def _option(node: JsonObject) -> PrintOption:
     details = node.children("supportedDocumentDetails")
     return PrintOption(
         dpis=tuple(d for d in node.values("supportedDPIs") if isinstance(d, int) and not isinstance(d, bool)),
@@ -211,7 +211,7 @@ def _option(node: Node) -> PrintOption:
     )
 
 
-def _bought(payload: Node, parcels: tuple[Node, ...]) -> BoughtPostage:
+def _bought(payload: JsonObject, parcels: tuple[JsonObject, ...]) -> BoughtPostage:
     """Read a purchase; documents that are not made yet are missing, or empty."""
     tracking_ids = (parcel.optional_text("trackingId") for parcel in parcels)
     documents = (node for parcel in parcels for node in parcel.children("packageDocuments"))
@@ -223,7 +223,7 @@ def _bought(payload: Node, parcels: tuple[Node, ...]) -> BoughtPostage:
     )
 
 
-def _content(document: Node) -> bytes:
+def _content(document: JsonObject) -> bytes:
     contents = "".join(document.text("contents").split())
     try:
         return base64.b64decode(contents, validate=True)

@@ -2,7 +2,7 @@
 
 from adapters.amazon_mcf.wire.envelope import read
 from adapters.amazon_mcf.wire.outbound import encode_id
-from adapters.amazon_mcf.wire.reading import Node
+from adapters.amazon_mcf.wire.reading import JsonObject
 from daemon.domain.postage import Tracking
 from daemon.domain.returns import Transit
 
@@ -55,5 +55,5 @@ def decode_tracking(status: int, body: bytes) -> Tracking:
     )
 
 
-def _event(node: Node) -> tuple[str, float]:
+def _event(node: JsonObject) -> tuple[str, float]:
     return node.text("eventCode").strip().casefold(), node.time("eventTime")

@@ -7,19 +7,19 @@ from adapters.sandbox.amazon.lwa import LoginWithAmazon
 from adapters.sandbox.amazon.network import FulfillmentNetwork, ShipmentStatus, lines_of
 from adapters.sandbox.amazon.orders import Order, ReturnItem
 from adapters.sandbox.amazon.rates import ServiceOffer
-from adapters.sandbox.amazon.shipping import ParcelStatus, ShippingDesk
+from adapters.sandbox.amazon.shipping import ParcelStatus, ShippingService
 from adapters.sandbox.loop.returns import LoopReturn
 from adapters.sandbox.loop.shop import LoopShop
 from adapters.sandbox.refusals import ControlError
 from adapters.sandbox.stamps import Seconds
 
 
-class AmazonStage:
+class AmazonControl:
     """The operations. What cannot be raises ControlError with a sentence that says why."""
 
     network: FulfillmentNetwork
     lwa: LoginWithAmazon
-    shipping: ShippingDesk
+    shipping: ShippingService
     shop: LoopShop
     _claims: dict[str, int | None]
 

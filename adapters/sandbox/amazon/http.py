@@ -10,7 +10,7 @@ from aiohttp import web
 from adapters.sandbox.amazon.lwa import LoginWithAmazon
 from adapters.sandbox.amazon.network import FulfillmentNetwork
 from adapters.sandbox.amazon.orders import Order, ReturnItem
-from adapters.sandbox.amazon.returns import ReturnsDesk
+from adapters.sandbox.amazon.returns import ReturnsService
 from adapters.sandbox.journal import Journal
 from adapters.sandbox.limits import TokenBucket
 from adapters.sandbox.listener import Route, read_json
@@ -23,7 +23,7 @@ NO_LIMITS: Mapping[str, tuple[float, int]] = MappingProxyType({})
 USER_AGENT = re.compile(r"(?:[^/]|\\/)+/.+ \(.*\bLanguage=[^;)]+.*\)")
 
 
-class AmazonDoor:
+class AmazonGate:
     """Token, quota and the headers of every answer; shared by all of Amazon's APIs."""
 
     def __init__(
@@ -75,9 +75,9 @@ class FulfillmentVendor:
 
     name = "amazon"
 
-    def __init__(self, network: FulfillmentNetwork, desk: ReturnsDesk, door: AmazonDoor) -> None:
+    def __init__(self, network: FulfillmentNetwork, service: ReturnsService, door: AmazonGate) -> None:
         self._network = network
-        self._desk = desk
+        self._service = service
         self._door = door
 
     def routes(self) -> Sequence[Route]:
@@ -119,7 +119,7 @@ class FulfillmentVendor:
 
     async def _create_return(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
-        return web.json_response({"payload": self._desk.create(_order_id(request), body)})
+        return web.json_response({"payload": self._service.create(_order_id(request), body)})
 
     async def _reasons(self, request: web.Request) -> web.Response:
         query = request.query

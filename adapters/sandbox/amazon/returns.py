@@ -12,7 +12,7 @@ REQUIRED = ("sellerReturnItemId", "sellerFulfillmentOrderItemId", "amazonShipmen
 LENGTHS = {"sellerReturnItemId": 80, "returnComment": 1000}
 
 
-class ReturnsDesk:
+class ReturnsService:
     """Creates returns in a network. A call adds return items; it never replaces any."""
 
     def __init__(self, network: FulfillmentNetwork, options: SandboxOptions, clock: Clock) -> None:

@@ -83,7 +83,7 @@ class BoughtShipment:
     cancelled: bool = False
 
 
-class ShippingDesk:
+class ShippingService:
     """Holds quotes and shipments. Only the services in `offers` are sold."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:

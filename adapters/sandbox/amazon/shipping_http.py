@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from adapters.sandbox.amazon.http import AmazonDoor
-from adapters.sandbox.amazon.shipping import ShippingDesk
+from adapters.sandbox.amazon.http import AmazonGate
+from adapters.sandbox.amazon.shipping import ShippingService
 from adapters.sandbox.listener import Route, read_json
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import Json, VendorError, amazon_error, amazon_failure, invalid_input
@@ -40,8 +40,8 @@ class ShippingVendor:
 
     name = "shipping"
 
-    def __init__(self, desk: ShippingDesk, door: AmazonDoor, options: SandboxOptions) -> None:
-        self._desk = desk
+    def __init__(self, service: ShippingService, door: AmazonGate, options: SandboxOptions) -> None:
+        self._service = service
         self._door = door
         self._options = options
 
@@ -80,26 +80,28 @@ class ShippingVendor:
 
     async def _rates(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
-        return web.json_response({"payload": self._desk.rates(body)})
+        return web.json_response({"payload": self._service.rates(body)})
 
     async def _purchase(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
-        return web.json_response({"payload": self._desk.purchase(body, request.headers.get("x-amzn-IdempotencyKey"))})
+        return web.json_response(
+            {"payload": self._service.purchase(body, request.headers.get("x-amzn-IdempotencyKey"))}
+        )
 
     async def _one_click(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
-        return web.json_response({"payload": self._desk.one_click(body)})
+        return web.json_response({"payload": self._service.one_click(body)})
 
     async def _documents(self, request: web.Request) -> web.Response:
-        payload = self._desk.documents(request.match_info["shipment_id"], request.query)
+        payload = self._service.documents(request.match_info["shipment_id"], request.query)
         return web.json_response({"payload": payload})
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        return web.json_response({"payload": self._desk.cancel(request.match_info["shipment_id"])})
+        return web.json_response({"payload": self._service.cancel(request.match_info["shipment_id"])})
 
     async def _form_inputs(self, _: web.Request) -> web.Response:
         return web.json_response({"linkableCarriersList": [LINKABLE]})  # no payload around it, says the model
 
     async def _tracking(self, request: web.Request) -> web.Response:
-        payload = self._desk.tracking(request.query.get("trackingId"), request.query.get("carrierId"))
+        payload = self._service.tracking(request.query.get("trackingId"), request.query.get("carrierId"))
         return web.json_response({"payload": payload})

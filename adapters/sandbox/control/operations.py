@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from adapters.sandbox.amazon.control import AmazonStage
+from adapters.sandbox.amazon.control import AmazonControl
 from adapters.sandbox.complaints import words
-from adapters.sandbox.loop.control import LoopStage
+from adapters.sandbox.loop.control import LoopControl
 
 AMAZON = (
     *("create_order", "set_shipment_status", "set_reason_codes", "refuse_sku", "set_label_after", "offer_services"),
@@ -77,6 +77,10 @@ def _operation(name: str, side: str, stage: type) -> Operation:
 
 OPERATIONS = {
     name: _operation(name, side, stage)
-    for side, stage, names in (("Amazon", AmazonStage, AMAZON), ("Loop", LoopStage, LOOP), ("Both", LoopStage, BOTH))
+    for side, stage, names in (
+        ("Amazon", AmazonControl, AMAZON),
+        ("Loop", LoopControl, LOOP),
+        ("Both", LoopControl, BOTH),
+    )
     for name in names
 }

@@ -2,7 +2,7 @@
 
 from adapters.sandbox.amazon.network import FulfillmentNetwork
 from adapters.sandbox.amazon.orders import order_view
-from adapters.sandbox.amazon.shipping import BoughtShipment, ShippingDesk
+from adapters.sandbox.amazon.shipping import BoughtShipment, ShippingService
 from adapters.sandbox.loop.label_views import label_view, request_view
 from adapters.sandbox.loop.returns import LoopReturn
 from adapters.sandbox.loop.shop import LoopShop
@@ -12,7 +12,7 @@ from adapters.sandbox.refusals import Json
 FOR_EVER = 1e12
 
 
-def amazon_snapshot(network: FulfillmentNetwork, shipping: ShippingDesk) -> Json:
+def amazon_snapshot(network: FulfillmentNetwork, shipping: ShippingService) -> Json:
     """Show the orders as getFulfillmentOrder would once every authorization is visible, and the labels bought."""
     return {
         "orders": {order.order_id: order_view(order, FOR_EVER, network.base_url) for order in network.orders.values()},

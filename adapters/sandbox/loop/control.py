@@ -18,7 +18,7 @@ PLANS: tuple[str, ...] = get_args(Ending)
 SETTLEMENTS: tuple[str, ...] = get_args(Settlement)
 
 
-class LoopStage:
+class LoopControl:
     """The operations. What cannot be raises ControlError with a sentence that says why."""
 
     options: SandboxOptions

@@ -16,7 +16,7 @@ TEXTS = {"return_processor": 100, "note": 65535, "inspected_at": 64}
 BATCH = 30
 
 
-class GradingDesk:
+class GradingService:
     """Answers both dispositioning calls. `new_categories` are pairs that a grade call created, perhaps by a typo."""
 
     def __init__(self, shop: LoopShop) -> None:

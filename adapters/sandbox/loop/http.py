@@ -9,8 +9,8 @@ from aiohttp import web
 from adapters.sandbox.limits import SlidingWindow
 from adapters.sandbox.listener import Route, read_json
 from adapters.sandbox.loop.actions import ReturnActions
-from adapters.sandbox.loop.grading import GradingDesk
-from adapters.sandbox.loop.labels import LabelDesk
+from adapters.sandbox.loop.grading import GradingService
+from adapters.sandbox.loop.labels import LabelService
 from adapters.sandbox.loop.listing import ReturnReader
 from adapters.sandbox.loop.webhooks import Subscriptions
 from adapters.sandbox.options import SandboxOptions
@@ -26,13 +26,13 @@ UNAUTHORIZED: Json = {"error": {"code": "401", "http_code": "GEN-UNAUTHORIZED", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopRooms:
+class LoopServices:
     """The parts of the shop that the API reaches."""
 
     reader: ReturnReader
-    labels: LabelDesk
+    labels: LabelService
     actions: ReturnActions
-    grading: GradingDesk
+    grading: GradingService
     subscriptions: Subscriptions
     destinations: list[Json]
 
@@ -59,7 +59,7 @@ class LoopVendor:
 
     name = "loop"
 
-    def __init__(self, rooms: LoopRooms, options: SandboxOptions, clock: Clock) -> None:
+    def __init__(self, rooms: LoopServices, options: SandboxOptions, clock: Clock) -> None:
         self._rooms = rooms
         self._options = options
         self._clock = clock

@@ -18,7 +18,7 @@ TEXTS = {"tracking_number": 256, "carrier": 32}
 OPTIONAL_TEXTS = {"label_url": 2048, "tracking_url": 2048, "qrcode_url": 512}
 
 
-class LabelDesk:
+class LabelService:
     """Answers the label API."""
 
     def __init__(self, shop: LoopShop, actions: ReturnActions, options: SandboxOptions, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 import aiohttp
 
 from adapters.sandbox.faults import Fault
-from adapters.sandbox.listener import House
+from adapters.sandbox.listener import Shared
 from adapters.sandbox.options import SandboxOptions
 from adapters.sandbox.refusals import Json, VendorError, loop_invalid
 from adapters.sandbox.stamps import whole
@@ -132,20 +132,20 @@ def signature(secret: str, body: bytes) -> str:
 class Courier:
     """Delivers webhooks, six attempts at most, and remembers every attempt."""
 
-    def __init__(self, options: SandboxOptions, house: House) -> None:
+    def __init__(self, options: SandboxOptions, shared: Shared) -> None:
         self.attempts: list[Attempt] = []
         self._options = options
-        self._house = house
+        self._shared = shared
         self._random = random.Random(options.seed)  # noqa: S311 - repeatable on purpose
         self._session: aiohttp.ClientSession | None = None
         self._passed = asyncio.Event()
 
     async def deliver(self, url: str, trigger: str, payload: Json) -> None:
         """Deliver one event to one subscriber, with whatever is ordered to go wrong."""
-        fault = self._house.faults.pick("webhook", trigger)
+        fault = self._shared.faults.pick("webhook", trigger)
         about = str(payload.get("return_id") or payload.get("id") or "")
         if fault and fault.kind == "lose":
-            self.attempts.append(Attempt(trigger, about, 0, None, self._house.clock.now()))
+            self.attempts.append(Attempt(trigger, about, 0, None, self._shared.clock.now()))
             return
         await self._hold(fault)
         body = php_json(payload)
@@ -161,21 +161,21 @@ class Courier:
 
     async def _hold(self, fault: Fault | None) -> None:
         if fault and fault.kind == "delay":
-            await self._house.clock.wait(self._house.stopping, fault.seconds)
+            await self._shared.clock.wait(self._shared.stopping, fault.seconds)
         elif fault and fault.kind == "reorder":
-            await self._house.clock.wait(self._passed, fault.seconds or 1.0)
+            await self._shared.clock.wait(self._passed, fault.seconds or 1.0)
 
     async def _insist(self, url: str, trigger: str, about: str, body: bytes) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             status, wait = await self._post(url, body)
-            self.attempts.append(Attempt(trigger, about, attempt, status, self._house.clock.now()))
+            self.attempts.append(Attempt(trigger, about, attempt, status, self._shared.clock.now()))
             if 200 <= status < 300 or status in NEVER_RETRIED or attempt == ATTEMPTS:
                 return
             if wait is not None and wait > LONGEST_RETRY_AFTER:
                 return
             backoff = self._options.retry_unit * 2 ** (attempt - 1) * self._random.uniform(0.8, 1.2)
             seconds = backoff if wait is None else wait * self._options.time_factor
-            if await self._house.clock.wait(self._house.stopping, seconds):
+            if await self._shared.clock.wait(self._shared.stopping, seconds):
                 return
 
     async def _post(self, url: str, body: bytes) -> tuple[int, float | None]:

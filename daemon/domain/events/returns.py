@@ -70,7 +70,7 @@ class UnitsAuthorized(Event):
 
     units: tuple[ReturnUnit, ...]
     authorizations: tuple[ReturnAuthorization, ...] = ()
-    readbacks: int = 0
+    verifications: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class UnitsRefused(Event):
     """Amazon refused units; with `readbacks` others of the same call are in doubt and are read back."""
 
     units: tuple[ReturnUnit, ...]
-    readbacks: int = 0
+    verifications: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class LateFinding(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FindingsReported(Event):
+class VerdictReached(Event):
     """Every grade is in the portal, and the verdict is made: its words, and those of the findings, are owed."""
 
     units: tuple[ReturnUnit, ...]
@@ -213,7 +213,7 @@ class ReviewSettled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedInLoop(Event):
+class ClosedInPortal(Event):
     """The return was closed in the portal."""
 
 
@@ -291,7 +291,7 @@ class ReturnRead(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnitsHandedOver(Event):
+class UnitsTransferred(Event):
     """Units (line id, part) of a cancelled return, and what was bought for them, are another return's from now on."""
 
     handed: tuple[tuple[str, int], ...]

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import singledispatch
 
 from daemon.domain.duties import create_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.postage import give_back, put_postage, take_back
 from daemon.domain.returns import (
-    Asked,
     LabelSourceName,
     Note,
+    RequestState,
     Return,
     ReturnUnit,
-    Standing,
     State,
+    UnitState,
     change_request,
     merge_units,
 )
@@ -22,9 +21,8 @@ from daemon.domain.wording import (
     authorized_words,
     delivered_words,
 )
-from daemon.errors import IllegalTransition
 
-LABEL_HALF = frozenset({State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY, State.REFUSED})
+LABEL_STATES = frozenset({State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY, State.REFUSED})
 """States in which some label request still waits for its answer."""
 
 
@@ -39,12 +37,12 @@ def label_state(ret: Return) -> State:
     """Where the first half of the life stands, read off the label requests and their units alone."""
     waiting = ret.open_requests()
     asking = {r.request_id for r in waiting}
-    planned = any(u.standing is Standing.PLANNED and u.request_id in asking for u in ret.units)
-    if planned or any(r.asked is Asked.UNREAD for r in ret.requests):
+    planned = any(u.standing is UnitState.PLANNED and u.request_id in asking for u in ret.units)
+    if planned or any(r.asked is RequestState.UNREAD for r in ret.requests):
         return State.RECEIVED
     if not waiting:
         return _end_of_label_half(ret)
-    with_units = [r for r in waiting if any(u.standing is Standing.AUTHORIZED for u in ret.units_of(r.request_id))]
+    with_units = [r for r in waiting if any(u.standing is UnitState.AUTHORIZED for u in ret.units_of(r.request_id))]
     if not with_units and not ret.label_out:
         return State.REFUSED
     return State.AWAITING_LABEL if any(r.label is None for r in with_units) else State.LABEL_READY
@@ -54,7 +52,7 @@ def _end_of_label_half(ret: Return) -> State:
     if ret.label_out:
         return State.AWAITING_INSPECTION
     asked = {r.asked for r in ret.requests}
-    return State.CANCELLED if Asked.CANCELLED in asked and Asked.REFUSED not in asked else State.CLOSED
+    return State.CANCELLED if RequestState.CANCELLED in asked and RequestState.REFUSED not in asked else State.CLOSED
 
 
 def advance(ret: Return) -> Return:
@@ -71,41 +69,33 @@ def _note_authorizations(ret: Return) -> Return:
     return with_note(ret, "authorized:" + ",".join(sorted(known)), authorized_words(ret.units, ret.authorizations))
 
 
-@singledispatch
-def after(event: ev.Event, ret: Return) -> Return:
-    """The return as the event leaves it."""
-    raise IllegalTransition(f"{ret.ref}: nobody knows {type(event).__name__}")
-
-
 # ---- a label request becomes a label
 
 
-@after.register
-def _requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
+def label_requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
     known = ret.request(event.request.request_id) is not None  # one that could not be read, and is still listed
     requests = ret.requests if known else (*ret.requests, event.request)
     return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False)
 
 
-@after.register
-def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
+def label_request_cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
     requests = tuple(
-        replace(r, asked=Asked.CANCELLED)
-        if event.request_id in {"", r.request_id} and r.asked is not Asked.DELIVERED
+        replace(r, asked=RequestState.CANCELLED)
+        if event.request_id in {"", r.request_id} and r.asked is not RequestState.DELIVERED
         else r
         for r in ret.requests
     )
     words = "Cancelled in Loop. Amazon knows no cancel: a parcel that arrives all the same is noted here."
-    live = frozenset(r.request_id for r in requests if r.asked in {Asked.UNREAD, Asked.OPEN})
+    live = frozenset(r.request_id for r in requests if r.asked in {RequestState.UNREAD, RequestState.OPEN})
     gone = frozenset(r.request_id for r in requests if event.request_id in {"", r.request_id})
-    changed = give_back(release(replace(ret, requests=requests, hinted=False, readbacks=0), live), gone)
+    changed = give_back(release(replace(ret, requests=requests, needs_read=False, verifications=0), live), gone)
     if ret.authorized():
         changed = with_note(changed, f"cancelled:{event.request_id}", words)
     if ret.label_out and not event.request_id:
         changed = _set_free(changed)
         if ret.state is State.EXPIRED:
             return replace(changed, state=State.CANCELLED)
-    if ret.state in LABEL_HALF or (ret.state is State.STUCK and not ret.label_out and not live):
+    if ret.state in LABEL_STATES or (ret.state is State.STUCK and not ret.label_out and not live):
         return advance(changed)
     return changed
 
@@ -113,7 +103,7 @@ def _cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
 def _set_free(ret: Return) -> Return:
     """Nobody asks any more for what has not come: should the shopper ask anew, another return may have it."""
     units = tuple(
-        replace(u, request_id="") if u.standing is Standing.AUTHORIZED and u.finding is None else u for u in ret.units
+        replace(u, request_id="") if u.standing is UnitState.AUTHORIZED and u.finding is None else u for u in ret.units
     )
     return replace(ret, units=units)
 
@@ -122,17 +112,16 @@ def release(ret: Return, live: frozenset[str]) -> Return:
     """Units that no live request asks for give their places in shipments back, unless Amazon may have them."""
     units = tuple(
         u
-        if u.standing is not Standing.PLANNED or u.request_id in live or create_unclear(ret, u)
+        if u.standing is not UnitState.PLANNED or u.request_id in live or create_unclear(ret, u)
         else replace(u, order_id="", order_item_id="", shipment_id="", return_item_id="")
         for u in ret.units
     )
     return replace(ret, units=units)
 
 
-@after.register
-def _request_read(event: ev.RequestRead, ret: Return) -> Return:
+def request_read(event: ev.RequestRead, ret: Return) -> Return:
     known = ret.request(event.request.request_id)
-    if known is None or known.asked is not Asked.UNREAD:  # withdrawn while it was read
+    if known is None or known.asked is not RequestState.UNREAD:  # withdrawn while it was read
         return ret
     requests = tuple(event.request if r is known else r for r in ret.requests)
     changed = replace(
@@ -147,67 +136,64 @@ def _request_read(event: ev.RequestRead, ret: Return) -> Return:
     return advance(take_back(changed, known.request_id))
 
 
-@after.register
-def _not_ours(event: ev.NotOurs, ret: Return) -> Return:
-    changed = give_back(change_request(ret, event.request_id, asked=Asked.NOT_OURS), frozenset({event.request_id}))
+def not_ours(event: ev.NotOurs, ret: Return) -> Return:
+    changed = give_back(
+        change_request(ret, event.request_id, asked=RequestState.NOT_OURS), frozenset({event.request_id})
+    )
     return changed if ret.state is State.STUCK else advance(replace(changed, held=False))
 
 
-@after.register
-def _order_matched(event: ev.OrderMatched, ret: Return) -> Return:
-    changed = replace(ret, units=merge_units(ret.units, event.units), held=False, readbacks=0)
+def order_matched(event: ev.OrderMatched, ret: Return) -> Return:
+    changed = replace(ret, units=merge_units(ret.units, event.units), held=False, verifications=0)
     for postage in event.postage:
         changed = put_postage(changed, postage)
     bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # its refusal has no other words
     return advance(changed if bare else replace(changed, problem=""))
 
 
-@after.register
-def _unmatched(event: ev.Unmatched, ret: Return) -> Return:
+def unmatched(event: ev.Unmatched, ret: Return) -> Return:
     if event.hold:
         return replace(ret, problem=event.why, held=True)
     requests = tuple(
-        replace(r, asked=Asked.OPEN) if r.request_id == event.request_id and r.asked is Asked.UNREAD else r
+        replace(r, asked=RequestState.OPEN)
+        if r.request_id == event.request_id and r.asked is RequestState.UNREAD
+        else r
         for r in ret.requests
     )
     units = tuple(
-        replace(u, standing=Standing.NOT_RETURNABLE, problem=event.why)
-        if u.standing is Standing.PLANNED and u.request_id == event.request_id
+        replace(u, standing=UnitState.NOT_RETURNABLE, problem=event.why)
+        if u.standing is UnitState.PLANNED and u.request_id == event.request_id
         else u
         for u in ret.units
     )
     return advance(replace(ret, requests=requests, units=units, problem=event.why))
 
 
-@after.register
-def _authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
+def units_authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
     known = {a.authorization_id: a for a in (*ret.authorizations, *event.authorizations)}  # the newer reading wins
-    changed = replace(_answered(ret, event.units, event.readbacks), authorizations=tuple(known.values()))
+    changed = replace(_answered(ret, event.units, event.verifications), authorizations=tuple(known.values()))
     return advance(changed) if ret.state in {State.RECEIVED, State.AWAITING_LABEL} else changed
 
 
-@after.register
-def _refused(event: ev.UnitsRefused, ret: Return) -> Return:
-    changed = _answered(ret, event.units, event.readbacks)
+def units_refused(event: ev.UnitsRefused, ret: Return) -> Return:
+    changed = _answered(ret, event.units, event.verifications)
     return advance(changed) if ret.state is State.RECEIVED else changed
 
 
-def _answered(ret: Return, units: Iterable[ReturnUnit], readbacks: int) -> Return:
+def _answered(ret: Return, units: Iterable[ReturnUnit], verifications: int) -> Return:
     """What Amazon said of the units; who asks for them may have changed while it was asked."""
     asked = {u.key: u.request_id for u in ret.units}
     told = [replace(u, request_id=asked.get(u.key, u.request_id)) for u in units]
-    return replace(ret, units=merge_units(ret.units, told), readbacks=readbacks)
+    return replace(ret, units=merge_units(ret.units, told), verifications=verifications)
 
 
-@after.register
-def _label_issued(event: ev.LabelIssued, ret: Return) -> Return:
+def label_issued(event: ev.LabelIssued, ret: Return) -> Return:
     return advance(change_request(ret, event.request_id, label=event.label))
 
 
-@after.register
-def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
-    changed = change_request(ret, event.request_id, asked=Asked.DELIVERED, label_id=event.label_id)
-    changed = replace(changed, labelled_at=event.at, readbacks=0)
+def label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
+    changed = change_request(ret, event.request_id, asked=RequestState.DELIVERED, label_id=event.label_id)
+    changed = replace(changed, labelled_at=event.at, verifications=0)
     request = changed.request(event.request_id)
     if request is not None and request.label is not None:
         parcels = {u.authorization_id for u in ret.units_of(event.request_id)}
@@ -221,7 +207,6 @@ def _label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
     return changed if ret.state is State.STUCK else advance(changed)
 
 
-@after.register
-def _refusal_reported(event: ev.RefusalReported, ret: Return) -> Return:
-    changed = change_request(ret, event.request_id, asked=Asked.REFUSED)
+def refusal_reported(event: ev.RefusalReported, ret: Return) -> Return:
+    changed = change_request(ret, event.request_id, asked=RequestState.REFUSED)
     return changed if ret.state is State.STUCK else advance(changed)

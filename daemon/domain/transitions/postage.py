@@ -5,7 +5,7 @@ from dataclasses import replace
 from daemon.domain.events import postage as pe
 from daemon.domain.postage import give_back, postage_of, put_postage, told_parcel
 from daemon.domain.returns import Postage, Return, change_request
-from daemon.domain.transitions.labels import after, with_note
+from daemon.domain.transitions.labels import with_note
 from daemon.domain.wording import kept_words, parcel_words, voided_words
 
 
@@ -17,25 +17,21 @@ def _still(ret: Return, postage: Postage) -> Postage:
     return replace(postage, void=stored.void)
 
 
-@after.register
-def _postage(event: pe.PostageEvent, ret: Return) -> Return:
+def postage_changed(event: pe.PostageEvent, ret: Return) -> Return:
     return put_postage(ret, _still(ret, event.postage))
 
 
-@after.register
-def _voided(event: pe.PostageVoided, ret: Return) -> Return:
+def postage_voided(event: pe.PostageVoided, ret: Return) -> Return:
     changed = put_postage(ret, event.postage)
     return with_note(changed, f"voided:{event.postage.tracking_id}", voided_words(event.postage))
 
 
-@after.register
-def _kept(event: pe.PostageKept, ret: Return) -> Return:
+def postage_kept(event: pe.PostageKept, ret: Return) -> Return:
     changed = put_postage(ret, event.postage)
     return with_note(changed, f"kept:{event.postage.tracking_id}", kept_words(event.postage, event.why))
 
 
-@after.register
-def _tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
+def parcels_tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
     """The portal is told of the parcel that it knows: the first of each label request."""
     changed = ret
     for postage in event.postage:
@@ -51,7 +47,6 @@ def _tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
     return changed
 
 
-@after.register
-def _source(event: pe.LabelSourceChanged, ret: Return) -> Return:
+def label_source_changed(event: pe.LabelSourceChanged, ret: Return) -> Return:
     """What was bought for the request already is not used; it is given back once the label is out."""
     return change_request(give_back(ret, frozenset({event.request_id})), event.request_id, source=event.source)

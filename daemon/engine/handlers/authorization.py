@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.domain.allocation import adopt, allocate, borrow, judge_answer, not_returnable
+from daemon.domain.allocation import adopt, allocate, judge_answer, not_returnable, take_over
 from daemon.domain.duties import Duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found
@@ -19,11 +19,11 @@ from daemon.domain.matching import (
 )
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
-from daemon.domain.returns import Asked, LabelRequest, Return, ReturnUnit, Standing
+from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import past_deadline, poll_delay, waited
-from daemon.engine.handlers.context import Decision, Desk, NotYet, Outcome
+from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext
 from daemon.engine.handlers.orders import read_orders
-from daemon.engine.handlers.takeover import ask_holders, giving_back, hand_over, on_loan
+from daemon.engine.handlers.takeover import ask_holders, being_voided, taken_over, transfer
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
@@ -34,26 +34,28 @@ READ_BACK_AFTER = (5.0, 60.0)
 HOME = frozenset({"", "US"})
 
 
-async def read_request(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def read_request(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Read the truth behind a label request and list the units that it covers."""
-    now = desk.clock.now()
+    now = context.clock.now()
     request, details = await asyncio.gather(
-        desk.portal.label_request(duty.subject, Lane.OPENING), desk.portal.details(ret.return_id, Lane.OPENING)
+        context.portal.label_request(duty.subject, Lane.OPENING), context.portal.details(ret.return_id, Lane.OPENING)
     )
     if over := _already_over(ret, request, details, now):
         return over
-    if why := desk.policy.not_ours(ret.return_id, details.destination_id):
+    if why := context.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
     if request.origin_country not in HOME:
         why = f"the parcel starts in {request.origin_country}; Amazon takes returns from the United States only"
         return ev.Unmatched(at=now, request_id=request.request_id, why=why, hold=False)
     lines = requested_lines(details, ret, request.request_id, request.skus)
-    units = list_units(ret, details, request.request_id, lines, desk.policy.sku_map)
+    units = list_units(ret, details, request.request_id, lines, context.policy.sku_map)
     if not units:
-        return _unmatched(ret, request.request_id, "the label request names no line of the return", now, desk)
+        return _unmatched(ret, request.request_id, "the label request names no line of the return", now, context)
     return ev.RequestRead(
         at=now,
-        request=LabelRequest(request_id=request.request_id, asked=Asked.OPEN, source=desk.policy.label_source),
+        request=LabelRequest(
+            request_id=request.request_id, asked=RequestState.OPEN, source=context.policy.label_source
+        ),
         units=units,
         order_name=details.order_name,
         order_number=details.order_number,
@@ -70,45 +72,45 @@ def _already_over(ret: Return, request: PortalLabelRequest, details: PortalRetur
     if details.state is PortalState.CANCELLED:
         return ev.LabelRequestCancelled(at=now)
     lapsed = details.state is PortalState.EXPIRED and not ret.label_out  # the shopper has sent nothing
-    return ev.ClosedInLoop(at=now) if details.settled or lapsed else None
+    return ev.ClosedInPortal(at=now) if details.settled or lapsed else None
 
 
-def _unmatched(ret: Return, request_id: str, why: str, asked_at: float, desk: Desk) -> Outcome:
+def _unmatched(ret: Return, request_id: str, why: str, asked_at: float, context: ShopContext) -> Outcome:
     """Keep trying until the deadline; then refuse, or hold: the request may belong to another provider.
 
     It must not hold up the other requests of the return that are ours; then it is left alone.
     """
     if not past_deadline(ret, asked_at):
-        return NotYet(delay=_soon(desk))
-    if desk.policy.hold_unmatched and any(u.order_id and u.request_id not in {"", request_id} for u in ret.units):
+        return NotYet(delay=_soon(context))
+    if context.policy.hold_unmatched and any(u.order_id and u.request_id not in {"", request_id} for u in ret.units):
         return ev.NotOurs(at=asked_at, request_id=request_id, why=why)
     if ret.held:
-        return NotYet(delay=desk.timings.unmatched_deadline)
-    return ev.Unmatched(at=asked_at, request_id=request_id, why=why, hold=desk.policy.hold_unmatched)
+        return NotYet(delay=context.timings.unmatched_deadline)
+    return ev.Unmatched(at=asked_at, request_id=request_id, why=why, hold=context.policy.hold_unmatched)
 
 
-def _soon(desk: Desk) -> float:
-    return min(300.0, max(1.0, desk.timings.unmatched_deadline / 12))
+def _soon(context: ShopContext) -> float:
+    return min(300.0, max(1.0, context.timings.unmatched_deadline / 12))
 
 
-async def match_order(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def match_order(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
     """Find the fulfillment orders that hold the units, and give each unit its place in a shipment.
 
     A label request whose units nobody holds does not keep the others from theirs.
     """
-    now = desk.clock.now()
+    now = context.clock.now()
     wanted = _unassigned(ret)
-    orders, tried = await _search(ret, wanted, desk)
+    orders, tried = await _search(ret, wanted, context)
     units = _held(wanted, orders)
     if not units:
         why = "no fulfillment order holds the units; tried " + (", ".join(tried) or "nothing")
-        return _unmatched(ret, wanted[0].request_id, why, now, desk)
+        return _unmatched(ret, wanted[0].request_id, why, now, context)
     codes = {}
     for unit in units:
-        allowed = await desk.reasons.allowed(unit.sku)
-        codes[unit.key] = reason_code(unit, desk.policy.reasons, desk.policy.default_reason, allowed)
+        allowed = await context.reasons.allowed(unit.sku)
+        codes[unit.key] = reason_code(unit, context.policy.reasons, context.policy.default_reason, allowed)
     units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
-    return _assign(units, orders, now, desk)
+    return _assign(units, orders, now, context)
 
 
 def _held(units: tuple[ReturnUnit, ...], orders: Sequence[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
@@ -120,33 +122,35 @@ def _held(units: tuple[ReturnUnit, ...], orders: Sequence[FulfillmentOrder]) -> 
 def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
     asking = {r.request_id for r in ret.open_requests()}
     return tuple(
-        u for u in ret.units if u.standing is Standing.PLANNED and not u.return_item_id and u.request_id in asking
+        u for u in ret.units if u.standing is UnitState.PLANNED and not u.return_item_id and u.request_id in asking
     )
 
 
-async def _search(ret: Return, units: tuple[ReturnUnit, ...], desk: Desk) -> tuple[list[FulfillmentOrder], list[str]]:
+async def _search(
+    ret: Return, units: tuple[ReturnUnit, ...], context: ShopContext
+) -> tuple[list[FulfillmentOrder], list[str]]:
     """Read candidates until they hold the units; the index of all orders is asked last."""
     orders: list[FulfillmentOrder] = []
     tried: list[str] = []
-    for order_id in await named_orders(ret, desk):
-        if await _try(order_id, orders, tried, units, desk):
+    for order_id in await named_orders(ret, context):
+        if await _try(order_id, orders, tried, units, context):
             return orders, tried
-    for order_id in await indexed_orders(ret, desk):
-        if order_id not in tried and await _try(order_id, orders, tried, units, desk):
+    for order_id in await indexed_orders(ret, context):
+        if order_id not in tried and await _try(order_id, orders, tried, units, context):
             break
     return orders, tried
 
 
-async def named_orders(ret: Return, desk: Desk) -> tuple[str, ...]:
+async def named_orders(ret: Return, context: ShopContext) -> tuple[str, ...]:
     """Ids to try: what an operator linked, what was found for the return before, what the shop's templates make."""
-    linked = await desk.store.read(lambda uow: uow.mark(link_mark(ret.shop, ret.return_id)))
+    linked = await context.store.read(lambda uow: uow.mark(link_mark(ret.shop, ret.return_id)))
     facts = OrderFacts(
         provider_order_id=ret.provider_order_id,
         order_name=ret.order_name,
         order_number=ret.order_number,
-        prefix=desk.policy.order_id_prefix,
+        prefix=context.policy.order_id_prefix,
     )
-    named = candidates(desk.policy.order_id_templates, facts)
+    named = candidates(context.policy.order_id_templates, facts)
     return tuple(dict.fromkeys(i for i in (*(linked or "").split("\n"), *ret.order_ids(), *named) if i))
 
 
@@ -158,11 +162,11 @@ def named_as_asked(order: FulfillmentOrder, order_id: str) -> bool:
     return order.order_id.casefold() == order_id.casefold()
 
 
-async def indexed_orders(ret: Return, desk: Desk) -> tuple[str, ...]:
+async def indexed_orders(ret: Return, context: ShopContext) -> tuple[str, ...]:
     """Ids of the orders that the shopper knows by a name of this one, from the shared index."""
-    await desk.refresh_index()
+    await context.refresh_index()
     names = {name for name in (ret.order_name, ret.order_name.lstrip("#"), ret.provider_order_id) if name}
-    found = await desk.store.read(lambda uow: [order_id for name in names for order_id in uow.orders_named(name)])
+    found = await context.store.read(lambda uow: [order_id for name in names for order_id in uow.orders_named(name)])
     return tuple(sorted(set(found)))
 
 
@@ -172,12 +176,12 @@ def link_mark(shop: str, return_id: str) -> str:
 
 
 async def _try(
-    order_id: str, orders: list[FulfillmentOrder], tried: list[str], units: tuple[ReturnUnit, ...], desk: Desk
+    order_id: str, orders: list[FulfillmentOrder], tried: list[str], units: tuple[ReturnUnit, ...], context: ShopContext
 ) -> bool:
     """Read one candidate; True when the orders found so far cover all units. A refused id is an answer, too."""
     tried.append(order_id)
     try:
-        order = await desk.network.order(order_id, Lane.SHOPPER)
+        order = await context.network.order(order_id, Lane.SHOPPER)
     except Refused:
         return False
     if order is None or not named_as_asked(order, order_id) or not useful(order, units):
@@ -186,7 +190,9 @@ async def _try(
     return covers(orders, units)
 
 
-def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: float, desk: Desk) -> Decision:
+def _assign(
+    units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: float, context: ShopContext
+) -> Decision:
     """Allocation reads what other returns were promised, so it is made in the transaction that saves it.
 
     The labels that come with units of cancelled returns are known only when those are done with giving them back.
@@ -194,9 +200,9 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: 
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
         order_ids = [order.order_id for order in orders]
-        asked, borrowed = borrow(units, orders, on_loan(uow, ret, order_ids))
-        if any(giving_back(*lent) for lent in borrowed) and not past_deadline(ret, now):
-            return NotYet(delay=desk.timings.label_poll_max)
+        asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids))
+        if any(being_voided(*lent) for lent in borrowed) and not past_deadline(ret, now):
+            return NotYet(delay=context.timings.label_poll_max)
         promised = uow.promised(order_ids, ret.shop, ret.return_id)
         placed = (
             *(u for u in asked if u.return_item_id),
@@ -204,51 +210,51 @@ def _assign(units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: 
         )
         homeless = [u for u in placed if not u.return_item_id]
         if homeless and any(order.still_shipping for order in orders) and not past_deadline(ret, now):
-            return NotYet(delay=_soon(desk))
-        if homeless and not ret.readbacks and ask_holders(uow, ret, homeless, order_ids, now):
-            return NotYet(delay=desk.timings.label_poll_max, readbacks=1)
-        postage = hand_over(uow, ret, borrowed, now, desk)
+            return NotYet(delay=_soon(context))
+        if homeless and not ret.verifications and ask_holders(uow, ret, homeless, order_ids, now):
+            return NotYet(delay=context.timings.label_poll_max, verifications=1)
+        postage = transfer(uow, ret, borrowed, now, context)
         lost = not_returnable(homeless, "no shipped unit of it is left to return")
         return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost), postage=postage)
 
     return decide
 
 
-async def authorize_units(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
+async def authorize_units(ret: Return, duty: Duty, context: ShopContext, resumed: bool) -> Outcome:
     """Create the return in Amazon. An earlier call of unknown end is read back first; only the rest is asked again."""
-    order_id, readbacks = duty.subject, ret.readbacks if resumed else 0
-    units = tuple(u for u in ret.units if u.order_id == order_id and u.standing is Standing.PLANNED and _asked(ret, u))
-    async with desk.locks.of(order_id):
+    order_id, verifications = duty.subject, ret.verifications if resumed else 0
+    units = tuple(u for u in ret.units if u.order_id == order_id and u.standing is UnitState.PLANNED and _asked(ret, u))
+    async with context.locks.of(order_id):
         adopted: tuple[ReturnUnit, ...] = ()
         authorizations: tuple[ReturnAuthorization, ...] = ()
         if resumed:
-            order = await desk.network.order(order_id, Lane.SHOPPER)
+            order = await context.network.order(order_id, Lane.SHOPPER)
             if order is not None:
                 adopted, authorizations = adopt(units, order.return_items), order.authorizations
         rest = tuple(u for u in units if u.key not in {a.key for a in adopted})
         accepted, doubtful = adopted, rest
         refused: tuple[ReturnUnit, ...] = ()
-        if rest and not readbacks:
+        if rest and not verifications:
             try:
-                answer = await desk.network.create_return(order_id, rest)
+                answer = await context.network.create_return(order_id, rest)
             except Refused as error:
                 if not resumed:
-                    return ev.UnitsRefused(at=desk.clock.now(), units=not_returnable(rest, str(error)))
+                    return ev.UnitsRefused(at=context.clock.now(), units=not_returnable(rest, str(error)))
                 doubtful = tuple(replace(u, problem=str(error)) for u in rest)
             else:
                 new, refused, doubtful = judge_answer(rest, answer, asked_before=resumed)
                 accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
-    return _authorization((accepted, refused, doubtful), readbacks, authorizations, desk.clock.now())
+    return _authorization((accepted, refused, doubtful), verifications, authorizations, context.clock.now())
 
 
 def _asked(ret: Return, unit: ReturnUnit) -> bool:
     request = ret.request(unit.request_id)
-    return request is not None and request.asked is Asked.OPEN
+    return request is not None and request.asked is RequestState.OPEN
 
 
 def _authorization(
     judged: tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]],
-    readbacks: int,
+    verifications: int,
     authorizations: tuple[ReturnAuthorization, ...],
     now: float,
 ) -> Outcome:
@@ -256,27 +262,27 @@ def _authorization(
     accepted, refused, doubtful = judged
     ours = {u.authorization_id for u in accepted}
     authorizations = tuple(a for a in authorizations if a.authorization_id in ours)
-    if doubtful and readbacks >= len(READ_BACK_AFTER):
+    if doubtful and verifications >= len(READ_BACK_AFTER):
         refused, doubtful = (*refused, *not_returnable(doubtful, _doubt(doubtful))), ()
-    left = max(1, readbacks) if doubtful else 0
+    left = max(1, verifications) if doubtful else 0
     if accepted:
         units = (*accepted, *refused)
-        return ev.UnitsAuthorized(at=now, units=units, authorizations=authorizations, readbacks=left)
+        return ev.UnitsAuthorized(at=now, units=units, authorizations=authorizations, verifications=left)
     if refused:
-        return ev.UnitsRefused(at=now, units=refused, readbacks=left)
-    return NotYet(delay=READ_BACK_AFTER[readbacks], readbacks=readbacks + 1)
+        return ev.UnitsRefused(at=now, units=refused, verifications=left)
+    return NotYet(delay=READ_BACK_AFTER[verifications], verifications=verifications + 1)
 
 
 def _doubt(units: tuple[ReturnUnit, ...]) -> str:
     return units[0].problem or "Amazon says the unit was asked for before, but does not list it"
 
 
-async def look_for_authorization(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def look_for_authorization(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
     """See whether Amazon has made the authorization by now."""
-    now = desk.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
-    found = authorization_found(ret, await read_orders(ret, desk, Lane.SHOPPER), now)
+    now = context.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
+    found = authorization_found(ret, await read_orders(ret, context, Lane.SHOPPER), now)
     if found is not None:
         return found
     if past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="Amazon has not made a return authorization in time")
-    return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.timings))
+    return NotYet(delay=poll_delay(waited(ret, now, context.timings), context.timings))

@@ -14,7 +14,7 @@ from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
 from daemon.engine.label_hosting import LabelHosting
 from daemon.errors import ContractBroken, Refused, Transient
-from daemon.ports.host import Clock, DeskMetrics, SecretBox
+from daemon.ports.host import Clock, SecretBox, ShopMetrics
 from daemon.ports.store import ReturnStore, UnitOfWork
 from daemon.ports.vendors import FulfillmentNetwork, LabelSource, ReturnsPortal
 
@@ -27,7 +27,7 @@ class NotYet:
     """Nothing to tell so far: look again after `delay` seconds. Waiting is no failure and costs no attempt."""
 
     delay: float
-    readbacks: int = 0
+    verifications: int = 0
 
 
 Decision = Callable[[UnitOfWork, Return], Event | NotYet]
@@ -75,7 +75,7 @@ class ReasonCatalogue:
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
+class ShopContext:
     """The ports and choices for one shop's returns."""
 
     portal: ReturnsPortal
@@ -86,7 +86,7 @@ class Desk:
     store: ReturnStore
     reasons: ReasonCatalogue
     locks: OrderLocks
-    metrics: DeskMetrics
+    metrics: ShopMetrics
     refresh_index: Callable[[], Awaitable[None]]
     box: SecretBox
     hosting: LabelHosting
@@ -96,5 +96,5 @@ class Desk:
     default_size: ParcelSize = field(default_factory=ParcelSize)
 
 
-Performer = Callable[[Return, Duty, Desk, bool], Awaitable[Outcome]]
+Handler = Callable[[Return, Duty, ShopContext, bool], Awaitable[Outcome]]
 """(return, duty, desk, resumed): `resumed` says that this very call was begun before and its answer is unknown."""

@@ -9,9 +9,9 @@ from daemon.domain.events import returns as ev
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import parcel_units, postage_of
-from daemon.domain.returns import Label, LabelSourceName, Return, Standing
+from daemon.domain.returns import Label, LabelSourceName, Return, UnitState
 from daemon.domain.slips import SlipParcel
-from daemon.engine.handlers.context import Desk, NotYet, Outcome
+from daemon.engine.handlers.context import NotYet, Outcome, ShopContext
 from daemon.engine.handlers.postage import DOCUMENT, document_name, overtaken
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
@@ -22,18 +22,18 @@ ARRIVES_WITHIN = 5.0
 """Seconds in which a call whose answer was lost has had its effect, and the portal shows it."""
 
 
-async def issue_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def issue_label(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Make the label of one label request: Amazon's own page, or a document of ours with every parcel in it."""
     request = ret.request(duty.subject)
     assert request is not None  # noqa: S101 - the duty was read off this request
     parcels = _parcels(ret, duty.subject)
-    now = desk.clock.now()
+    now = context.clock.now()
     bought = request.source is LabelSourceName.AMAZON_SHIPPING
     if len(parcels) == 1 and not bought:
-        return ev.LabelIssued(at=now, request_id=duty.subject, label=desk.policy.page_label(parcels[0]))
-    slips = [await _slip(ret, authorization, desk, bought=bought) for authorization in parcels]
-    url, store_document = desk.hosting.publish(await desk.print_labels(slips, ret.order_name))
-    label = replace(_label_of(ret, parcels, desk, bought=bought), url=url)
+        return ev.LabelIssued(at=now, request_id=duty.subject, label=context.policy.page_label(parcels[0]))
+    slips = [await _slip(ret, authorization, context, bought=bought) for authorization in parcels]
+    url, store_document = context.hosting.publish(await context.print_labels(slips, ret.order_name))
+    label = replace(_label_of(ret, parcels, context, bought=bought), url=url)
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         store_document(uow)
@@ -44,13 +44,13 @@ async def issue_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
 
 def _parcels(ret: Return, request_id: str) -> list[ReturnAuthorization]:
     """The authorizations of a request, in the order of its units."""
-    units = [u for u in ret.units_of(request_id) if u.standing is Standing.AUTHORIZED]
+    units = [u for u in ret.units_of(request_id) if u.standing is UnitState.AUTHORIZED]
     known = {a.authorization_id: a for a in ret.authorizations}
     return [known[authorization_id] for authorization_id in dict.fromkeys(u.authorization_id for u in units)]
 
 
-async def _slip(ret: Return, authorization: ReturnAuthorization, desk: Desk, *, bought: bool) -> SlipParcel:
-    document = await _document(ret, authorization, desk) if bought else None
+async def _slip(ret: Return, authorization: ReturnAuthorization, context: ShopContext, *, bought: bool) -> SlipParcel:
+    document = await _document(ret, authorization, context) if bought else None
     units = Counter(unit.sku for unit in parcel_units(ret, authorization.authorization_id))
     return SlipParcel(
         rma_id=authorization.rma_id,
@@ -61,19 +61,19 @@ async def _slip(ret: Return, authorization: ReturnAuthorization, desk: Desk, *, 
     )
 
 
-async def _document(ret: Return, authorization: ReturnAuthorization, desk: Desk) -> bytes:
+async def _document(ret: Return, authorization: ReturnAuthorization, context: ShopContext) -> bytes:
     postage = postage_of(ret, authorization.authorization_id)
     name = document_name(ret, postage) if postage else ""
-    sealed = await desk.store.read(lambda uow: uow.document(name))
+    sealed = await context.store.read(lambda uow: uow.document(name))
     if not sealed:
         raise Refused("LABEL_GONE", "the bought label's document is no longer kept")
-    return desk.box.unseal(sealed, DOCUMENT)
+    return context.box.unseal(sealed, DOCUMENT)
 
 
-def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], desk: Desk, *, bought: bool) -> Label:
+def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: ShopContext, *, bought: bool) -> Label:
     """The portal knows one tracking number: that of the first parcel. The rate is that of all parcels."""
     first = parcels[0]
-    page = desk.policy.page_label(first)
+    page = context.policy.page_label(first)
     postage = postage_of(ret, first.authorization_id)
     if not bought or postage is None:
         return page
@@ -84,46 +84,48 @@ def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], desk: Desk, *
     )
 
 
-async def deliver_label(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
+async def deliver_label(ret: Return, duty: Duty, context: ShopContext, resumed: bool) -> Outcome:
     """Post the label, unless the portal has it already or wants it no more.
 
     A request that is fulfilled after a call of ours whose answer was lost has our label, also where the portal shows
     it under another address or not yet: the shopper holds it, so it must not be given back.
     """
     request_id = duty.subject
-    label = replace(_label(ret, request_id), url=desk.hosting.reveal(_label(ret, request_id).url))
-    current = await desk.portal.label_request(request_id, Lane.SHOPPER)
-    if await _there_already(ret, current, label.url, desk, resumed):
-        return _delivered_before(request_id, desk)
-    if over := overtaken(current, desk.clock.now()):
+    label = replace(_label(ret, request_id), url=context.hosting.reveal(_label(ret, request_id).url))
+    current = await context.portal.label_request(request_id, Lane.SHOPPER)
+    if await _there_already(ret, current, label.url, context, resumed):
+        return _delivered_before(request_id, context)
+    if over := overtaken(current, context.clock.now()):
         return over
-    if resumed and not ret.readbacks:
-        return NotYet(delay=ARRIVES_WITHIN, readbacks=1)
+    if resumed and not ret.verifications:
+        return NotYet(delay=ARRIVES_WITHIN, verifications=1)
     try:
-        label_id = await desk.portal.deliver_label(request_id, label)
+        label_id = await context.portal.deliver_label(request_id, label)
     except Refused:  # a call of ours that was given up may have arrived just before this one
-        after = await desk.portal.label_request(request_id, Lane.SHOPPER) if resumed else current
+        after = await context.portal.label_request(request_id, Lane.SHOPPER) if resumed else current
         if after.status is not RequestStatus.FULFILLED:
             raise
-        return _delivered_before(request_id, desk)
-    desk.metrics.label_delivered(max(0.0, desk.clock.now() - ret.created_at))
-    return ev.LabelDelivered(at=desk.clock.now(), request_id=request_id, label_id=label_id)
+        return _delivered_before(request_id, context)
+    context.metrics.label_delivered(max(0.0, context.clock.now() - ret.created_at))
+    return ev.LabelDelivered(at=context.clock.now(), request_id=request_id, label_id=label_id)
 
 
-async def _there_already(ret: Return, current: PortalLabelRequest, url: str, desk: Desk, resumed: bool) -> bool:
+async def _there_already(
+    ret: Return, current: PortalLabelRequest, url: str, context: ShopContext, resumed: bool
+) -> bool:
     fulfilled = current.status is RequestStatus.FULFILLED
     if current.status is RequestStatus.CANCELLED or not (resumed or fulfilled):
         return False
     if resumed and fulfilled:
         return True
-    details = await desk.portal.details(ret.return_id, Lane.SHOPPER)
+    details = await context.portal.details(ret.return_id, Lane.SHOPPER)
     return url in details.label_urls and (fulfilled or not _shared(ret, current.request_id))
 
 
-def _delivered_before(request_id: str, desk: Desk) -> ev.LabelDelivered:
+def _delivered_before(request_id: str, context: ShopContext) -> ev.LabelDelivered:
     """By a call whose answer, and with it the label's id, was lost."""
-    desk.metrics.trouble("label_id_lost")
-    return ev.LabelDelivered(at=desk.clock.now(), request_id=request_id, label_id=None)
+    context.metrics.trouble("label_id_lost")
+    return ev.LabelDelivered(at=context.clock.now(), request_id=request_id, label_id=None)
 
 
 def _shared(ret: Return, request_id: str) -> bool:
@@ -139,18 +141,18 @@ def _label(ret: Return, request_id: str) -> Label:
     return request.label
 
 
-async def report_refusal(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def report_refusal(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Post a label request error, once: the errors posted so far are read first."""
     request_id = duty.subject
-    current = await desk.portal.label_request(request_id, Lane.SHOPPER)
-    now = desk.clock.now()
+    current = await context.portal.label_request(request_id, Lane.SHOPPER)
+    now = context.clock.now()
     if current.status is RequestStatus.FULFILLED and _given(ret, request_id):
-        return _delivered_before(request_id, desk)
+        return _delivered_before(request_id, context)
     if over := overtaken(current, now):
         return over
     message = refusal_words(ret, request_id)
     if message not in current.errors:
-        await desk.portal.report_refusal(request_id, message)
+        await context.portal.report_refusal(request_id, message)
     return ev.RefusalReported(at=now, request_id=request_id)
 
 

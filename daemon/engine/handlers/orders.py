@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import Return
-from daemon.engine.handlers.context import Desk
+from daemon.engine.handlers.context import ShopContext
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
 
-async def read_orders(ret: Return, desk: Desk, lane: Lane) -> Sequence[FulfillmentOrder]:
+async def read_orders(ret: Return, context: ShopContext, lane: Lane) -> Sequence[FulfillmentOrder]:
     """Every fulfillment order of a return; one that Amazon does not know any more is left out."""
-    read = [await desk.network.order(order_id, lane) for order_id in ret.order_ids()]
+    read = [await context.network.order(order_id, lane) for order_id in ret.order_ids()]
     return [order for order in read if order is not None]
 
 

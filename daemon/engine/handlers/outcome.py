@@ -6,132 +6,132 @@ from daemon.domain.events import returns as ev
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, Settlement, State
 from daemon.domain.schedule import past_deadline
-from daemon.domain.transitions.labels import LABEL_HALF
+from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import Treatment, processing_record, treat
-from daemon.engine.handlers.context import Desk, NotYet, Outcome
+from daemon.engine.handlers.context import NotYet, Outcome, ShopContext
 from daemon.errors import Refused, Unavailable
 from daemon.ports.vendors import Lane
 
 
-async def conclude(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def conclude(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
     """Read the return as it stands now and judge it."""
-    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
     if details.state is PortalState.UNKNOWN:
-        return NotYet(delay=desk.timings.outcome_watch)
-    return verdict.conclude(ret, details, desk.policy.verdict, desk.clock.now())
+        return NotYet(delay=context.timings.outcome_watch)
+    return verdict.conclude(ret, details, context.policy.verdict, context.clock.now())
 
 
-async def settle(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:
+async def settle(ret: Return, _: Duty, context: ShopContext, resumed: bool) -> Outcome:
     """Do what the verdict asks for, unless the portal shows that it is done, or was asked for it before.
 
     One more label request leads a return here a second time while the portal still works on the first answer.
     """
-    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
-    if (known := _settled_already(ret, details, desk)) is not None:
+    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
+    if (known := _settled_already(ret, details, context)) is not None:
         return known
     if ret.settlement is Settlement.FLAG or ret.processing_failed:
-        return await _flag(ret, details, desk)
-    return await _pay_out(ret, details, desk, resumed)
+        return await _flag(ret, details, context)
+    return await _pay_out(ret, details, context, resumed)
 
 
-def _settled_already(ret: Return, details: PortalReturn, desk: Desk) -> Outcome | None:
-    now = desk.clock.now()
+def _settled_already(ret: Return, details: PortalReturn, context: ShopContext) -> Outcome | None:
+    now = context.clock.now()
     if details.settled:
         return ev.SettledElsewhere(at=now, how=details.state.value)
     if details.state is PortalState.REVIEW or ret.settlement is Settlement.NOTHING or ret.asked_for is Settlement.FLAG:
         return ev.ReviewFound(at=now)
     if details.state is PortalState.UNKNOWN:
-        return NotYet(delay=desk.timings.outcome_watch)
+        return NotYet(delay=context.timings.outcome_watch)
     if ret.asked_for is not Settlement.NOTHING and not ret.processing_failed:
         return ev.ProcessingRequested(at=now)
     return None
 
 
-async def _pay_out(ret: Return, details: PortalReturn, desk: Desk, resumed: bool) -> Outcome:
+async def _pay_out(ret: Return, details: PortalReturn, context: ShopContext, resumed: bool) -> Outcome:
     """Both ways pay for every line that is left, so nothing may have joined the return since it was judged."""
-    now = desk.clock.now()
+    now = context.clock.now()
     if {line.line_id for line in details.lines} - {u.line_id for u in ret.units}:
         return ev.ProcessingFailed(at=now, message="an item was added after the verdict")
     if ret.settlement is Settlement.REMOVE:
-        return await _remove(ret, details, desk, resumed)
-    return await _process(ret, desk, resumed)
+        return await _remove(ret, details, context, resumed)
+    return await _process(ret, context, resumed)
 
 
-async def _flag(ret: Return, before: PortalReturn, desk: Desk) -> Outcome:
+async def _flag(ret: Return, before: PortalReturn, context: ShopContext) -> Outcome:
     """Ask for a review. A return that has expired in the portal may be beyond one: then a person must be told."""
     try:
-        await desk.portal.flag(ret.return_id)
+        await context.portal.flag(ret.return_id)
     except Refused:
-        details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+        details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
         if details.settled:
-            return ev.SettledElsewhere(at=desk.clock.now(), how=details.state.value)
+            return ev.SettledElsewhere(at=context.clock.now(), how=details.state.value)
         if details.state is not PortalState.REVIEW:
             if before.state is not PortalState.EXPIRED:
                 raise
-            desk.metrics.trouble("unsettled")
-            return ev.LeftUnsettled(at=desk.clock.now(), how="it has expired in Loop, and Loop takes no flag")
-    return ev.ReturnFlagged(at=desk.clock.now())
+            context.metrics.trouble("unsettled")
+            return ev.LeftUnsettled(at=context.clock.now(), how="it has expired in Loop, and Loop takes no flag")
+    return ev.ReturnFlagged(at=context.clock.now())
 
 
-async def _remove(ret: Return, details: PortalReturn, desk: Desk, resumed: bool) -> Outcome:
+async def _remove(ret: Return, details: PortalReturn, context: ShopContext, resumed: bool) -> Outcome:
     """Remove every discrepant line in one call, which processes the rest. Lines that are gone were removed before.
 
     After an unclear answer the portal is given `outcome_watch` to show an effect. A second one is its last word: Loop
     documents the status 500 for what it cannot process.
     """
-    now = desk.clock.now()
+    now = context.clock.now()
     there = {line.line_id for line in details.lines}
-    lines = _discrepant(ret, details, desk)
+    lines = _discrepant(ret, details, context)
     if not lines:
         return ev.ProcessingRequested(at=now)
     if there == set(lines):
         return ev.RemovalRefused(at=now, message="nothing else is left, so that would cancel the return")
-    if resumed and (left := _time_to_show(ret, desk)) > 0:
+    if resumed and (left := _time_to_show(ret, context)) > 0:
         return NotYet(delay=left)
     try:
-        await desk.portal.remove(ret.return_id, lines)
+        await context.portal.remove(ret.return_id, lines)
     except Refused as error:
         return ev.RemovalRefused(at=now, message=error.message or error.code)
     except Unavailable as error:
-        after = await desk.portal.details(ret.return_id, Lane.BACKGROUND) if resumed and error.unclear else None
-        if after is None or after.settled or _discrepant(ret, after, desk) != lines:
+        after = await context.portal.details(ret.return_id, Lane.BACKGROUND) if resumed and error.unclear else None
+        if after is None or after.settled or _discrepant(ret, after, context) != lines:
             raise
         return ev.RemovalRefused(at=now, message="it answers with an error")
     return ev.ProcessingRequested(at=now)
 
 
-def _discrepant(ret: Return, details: PortalReturn, desk: Desk) -> list[str]:
+def _discrepant(ret: Return, details: PortalReturn, context: ShopContext) -> list[str]:
     """The lines that are to be removed, as far as they are still there."""
     there = {line.line_id for line in details.lines}
-    bad = dict.fromkeys(u.line_id for u in ret.units if treat(u, desk.policy.verdict) is Treatment.FLAG)
+    bad = dict.fromkeys(u.line_id for u in ret.units if treat(u, context.policy.verdict) is Treatment.FLAG)
     return [line_id for line_id in bad if line_id in there]
 
 
-def _time_to_show(ret: Return, desk: Desk) -> float:
+def _time_to_show(ret: Return, context: ShopContext) -> float:
     """How long (s) the portal still has to show the effect of a call whose answer is unknown."""
-    return ret.changed_at + desk.timings.outcome_watch - desk.clock.now()
+    return ret.changed_at + context.timings.outcome_watch - context.clock.now()
 
 
-async def _process(ret: Return, desk: Desk, resumed: bool) -> Outcome:
+async def _process(ret: Return, context: ShopContext, resumed: bool) -> Outcome:
     """After an unclear answer the portal is given `outcome_watch` to show an effect before it is asked again."""
-    now = desk.clock.now()
+    now = context.clock.now()
     if resumed:
-        left = _time_to_show(ret, desk)
+        left = _time_to_show(ret, context)
         return NotYet(delay=left) if left > 0 else ev.CallHadNoEffect(at=now, key=Duty(Act.SETTLE).key)
     try:
-        await desk.portal.process(ret.return_id, processing_record(ret))
+        await context.portal.process(ret.return_id, processing_record(ret))
     except Refused as error:
         return ev.ProcessingFailed(at=now, message=error.message or error.code)
     return ev.ProcessingRequested(at=now)
 
 
-async def read_return(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def read_return(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
     """Read the truth behind a hint, or look after an outcome."""
-    now = desk.clock.now()
-    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+    now = context.clock.now()
+    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
     event = _meaning(ret, details, now)
     if isinstance(event, ev.ReturnRead) and event.note:
-        desk.metrics.trouble("processed_before_inspection")
+        context.metrics.trouble("processed_before_inspection")
     return event
 
 
@@ -155,11 +155,11 @@ def _ending(ret: Return, details: PortalReturn, now: float) -> ev.Event:
         return ev.ReturnRead(at=now)
     if details.state is PortalState.CANCELLED:
         return ev.LabelRequestCancelled(at=now)
-    return _settled_early(now) if ret.state is State.AWAITING_INSPECTION else ev.ClosedInLoop(at=now)
+    return _settled_early(now) if ret.state is State.AWAITING_INSPECTION else ev.ClosedInPortal(at=now)
 
 
 _UNPROCESSED = frozenset({PortalState.OPEN, PortalState.EXPIRED})
-_UNENDED = LABEL_HALF | {State.AWAITING_INSPECTION, State.EXPIRED, State.STUCK}
+_UNENDED = LABEL_STATES | {State.AWAITING_INSPECTION, State.EXPIRED, State.STUCK}
 
 
 def _settled_early(now: float) -> ev.Event:

@@ -23,7 +23,7 @@ from daemon.domain.postage import (
 )
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
-from daemon.engine.handlers.context import Decision, Desk, NotYet, Outcome
+from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext
 from daemon.errors import ContractBroken, Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane
@@ -42,51 +42,51 @@ def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
     return None
 
 
-async def quote_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def quote_postage(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Ask for the rate of the merchant's return service; the shopper's address is read, used and forgotten."""
     authorization = _authorization(ret, duty.subject)
     request = _request(ret, duty.subject)
-    current = await desk.portal.label_request(request.request_id, Lane.SHOPPER)
-    now = desk.clock.now()
+    current = await context.portal.label_request(request.request_id, Lane.SHOPPER)
+    now = context.clock.now()
     wanted = ret.state is State.AWAITING_LABEL
     if wanted and (over := overtaken(current, now)):
         return over
     if wanted and postage_of(ret, duty.subject) is not None and past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="no label could be bought in time")
-    order = postage_order(ret, authorization, current, desk.default_size)
+    order = postage_order(ret, authorization, current, context.default_size)
     if not wanted:
-        return await _quote_to_settle(ret, duty, desk, order)
+        return await _quote_to_settle(ret, duty, context, order)
     if order is None:
         return ev.GaveUp(at=now, problem="an address for the label is missing")
-    offer = await _source(desk).offer(order)
+    offer = await _source(context).offer(order)
     if isinstance(offer, NotOffered):
-        return _not_offered(request, offer, desk, now)
-    return pe.PostageOffered(at=now, postage=_offered(ret, duty.subject, offer, desk))
+        return _not_offered(request, offer, context, now)
+    return pe.PostageOffered(at=now, postage=_offered(ret, duty.subject, offer, context))
 
 
-async def _quote_to_settle(ret: Return, duty: Duty, desk: Desk, order: PostageOrder | None) -> Outcome:
+async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order: PostageOrder | None) -> Outcome:
     """A purchase of unknown end is to be settled and given back, and its offer was kept too long: ask for a new one."""
     try:
-        offer = None if order is None else await _source(desk).offer(order)
+        offer = None if order is None else await _source(context).offer(order)
     except Refused:
         offer = None
     if isinstance(offer, PostageOffer):
-        return pe.PostageOffered(at=desk.clock.now(), postage=_offered(ret, duty.subject, offer, desk))
-    return _unsettled(_postage(ret, duty.subject), desk)
+        return pe.PostageOffered(at=context.clock.now(), postage=_offered(ret, duty.subject, offer, context))
+    return _unsettled(_postage(ret, duty.subject), context)
 
 
-def _unsettled(postage: Postage, desk: Desk) -> Outcome:
+def _unsettled(postage: Postage, context: ShopContext) -> Outcome:
     kept = replace(postage, void=Void.KEPT)
-    return pe.PostageKept(at=desk.clock.now(), postage=kept, why="its purchase could not be settled")
+    return pe.PostageKept(at=context.clock.now(), postage=kept, why="its purchase could not be settled")
 
 
-def _offered(ret: Return, authorization_id: str, offer: PostageOffer, desk: Desk) -> Postage:
+def _offered(ret: Return, authorization_id: str, offer: PostageOffer, context: ShopContext) -> Postage:
     old = postage_of(ret, authorization_id) or Postage(authorization_id=authorization_id)
     given_back = old.void is Void.DONE
     return Postage(
         authorization_id=authorization_id,
         number=old.number + 1 if given_back else old.number,
-        sealed_offer=desk.box.seal(offer.body, OFFER),
+        sealed_offer=context.box.seal(offer.body, OFFER),
         carrier_id=offer.carrier_id,
         carrier=offer.carrier,
         charge_cents=offer.charge_cents,
@@ -95,30 +95,30 @@ def _offered(ret: Return, authorization_id: str, offer: PostageOffer, desk: Desk
     )
 
 
-def _not_offered(request: LabelRequest, offer: NotOffered, desk: Desk, now: float) -> Outcome:
-    desk.metrics.trouble("service_not_offered")
-    if desk.policy.page_instead:
+def _not_offered(request: LabelRequest, offer: NotOffered, context: ShopContext, now: float) -> Outcome:
+    context.metrics.trouble("service_not_offered")
+    if context.policy.page_instead:
         return pe.LabelSourceChanged(at=now, request_id=request.request_id, source=LabelSourceName.RMA_PAGE)
     offered = ", ".join(offer.offered) or "nothing"
     return ev.GaveUp(at=now, problem=f"Amazon does not offer the return service; it offers {offered}", hold=True)
 
 
-async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Outcome:
+async def buy_postage(ret: Return, duty: Duty, context: ShopContext, resumed: bool) -> Outcome:
     """Send the saved purchase. Its key is derived, so that an unclear one is settled by sending it again."""
     postage = _postage(ret, duty.subject)
     key = hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
     try:
-        bought = await _source(desk).buy(desk.box.unseal(postage.sealed_offer, OFFER), key)
+        bought = await _source(context).buy(context.box.unseal(postage.sealed_offer, OFFER), key)
     except Refused as error:
         if postage.void is Void.WANTED:
-            return _unsettled(postage, desk)
+            return _unsettled(postage, context)
         if resumed:
             raise
-        desk.metrics.trouble("purchase_refused")
-        return ev.GaveUp(at=desk.clock.now(), problem=str(error), no_effect=duty.key)
-    now = desk.clock.now()
+        context.metrics.trouble("purchase_refused")
+        return ev.GaveUp(at=context.clock.now(), problem=str(error), no_effect=duty.key)
+    now = context.clock.now()
     if isinstance(bought, OfferExpired):
-        await _check_age(ret, desk)
+        await _check_age(ret, context)
         return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""), no_effect="" if resumed else duty.key)
     postage = replace(
         postage,
@@ -127,31 +127,31 @@ async def buy_postage(ret: Return, duty: Duty, desk: Desk, resumed: bool) -> Out
         sealed_offer=b"",
         printable=bought.document is not None and bool(bought.tracking_id),
     )
-    return _kept(ret, pe.PostageBought(at=now, postage=postage), bought.document, desk)
+    return _kept(ret, pe.PostageBought(at=now, postage=postage), bought.document, context)
 
 
-async def _check_age(ret: Return, desk: Desk) -> None:
+async def _check_age(ret: Return, context: ShopContext) -> None:
     """Amazon's offers live for ten minutes. One that is said to be dead at once would be followed by the next."""
-    history = await desk.store.read(lambda uow: uow.history(ret.shop, ret.return_id))
+    history = await context.store.read(lambda uow: uow.history(ret.shop, ret.return_id))
     offered_at = max(row.at for row in history if row.event == pe.PostageOffered.__name__)
-    if desk.clock.now() - offered_at < FRESH:
+    if context.clock.now() - offered_at < FRESH:
         raise ContractBroken("purchaseShipment: a new offer is said to have expired")
 
 
-async def fetch_label(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def fetch_label(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Get what the purchase did not bring at once: the document, and the tracking id if there is one by now."""
-    now = desk.clock.now()
-    postage, document = await _read_again(ret, _postage(ret, duty.subject), desk)
+    now = context.clock.now()
+    postage, document = await _read_again(ret, _postage(ret, duty.subject), context)
     if document is None:
         if past_deadline(ret, now):
             return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
-        return NotYet(delay=poll_delay(waited(ret, now, desk.timings), desk.timings))
-    return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, desk)
+        return NotYet(delay=poll_delay(waited(ret, now, context.timings), context.timings))
+    return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, context)
 
 
-async def _read_again(ret: Return, postage: Postage, desk: Desk) -> tuple[Postage, bytes | None]:
+async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tuple[Postage, bytes | None]:
     reference = reference_of(ret, postage.authorization_id)
-    bought = await _source(desk).document(postage.shipment_id, reference, postage.label_format)
+    bought = await _source(context).document(postage.shipment_id, reference, postage.label_format)
     return replace(postage, tracking_id=postage.tracking_id or bought.tracking_id), bought.document
 
 
@@ -160,12 +160,12 @@ def document_name(ret: Return, postage: Postage) -> str:
     return f"label/{ret.shop}/{ret.return_id}/{postage.authorization_id}/{postage.number}"
 
 
-def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, desk: Desk) -> Outcome:
+def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, context: ShopContext) -> Outcome:
     """The document is stored in the transaction that says that it is there."""
     if document is None:
         return event
-    sealed = desk.box.seal(document, DOCUMENT)
-    expires_at = desk.clock.now() + desk.label_retention
+    sealed = context.box.seal(document, DOCUMENT)
+    expires_at = context.clock.now() + context.label_retention
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         uow.keep_document(document_name(ret, event.postage), sealed, expires_at)
@@ -175,65 +175,65 @@ def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, desk: Des
     return decision
 
 
-async def void_postage(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def void_postage(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Give a label back, unless the carrier has seen it."""
     postage = _postage(ret, duty.subject)
     try:
-        postage = seen = await _tracked(ret, postage, desk)
+        postage = seen = await _tracked(ret, postage, context)
         if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
             kept = replace(seen, void=Void.KEPT)
-            return pe.PostageKept(at=desk.clock.now(), postage=kept, why="the parcel is on its way")
-        await _source(desk).void(postage.shipment_id)
+            return pe.PostageKept(at=context.clock.now(), postage=kept, why="the parcel is on its way")
+        await _source(context).void(postage.shipment_id)
     except Refused as error:
         kept = replace(postage, void=Void.KEPT)
-        return pe.PostageKept(at=desk.clock.now(), postage=kept, why=error.message or error.code)
+        return pe.PostageKept(at=context.clock.now(), postage=kept, why=error.message or error.code)
     return _withdrawn(
-        pe.PostageVoided(at=desk.clock.now(), postage=replace(postage, void=Void.DONE, printable=False)), desk
+        pe.PostageVoided(at=context.clock.now(), postage=replace(postage, void=Void.DONE, printable=False)), context
     )
 
 
-def _withdrawn(event: pe.PostageVoided, desk: Desk) -> Decision:
+def _withdrawn(event: pe.PostageVoided, context: ShopContext) -> Decision:
     """Nobody is to print a label that was given back: its document goes in the transaction that says so."""
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event:
         for label in dead_labels(ret, event.postage):
-            desk.hosting.withdraw(uow, label.url)
+            context.hosting.withdraw(uow, label.url)
         return event
 
     return decide
 
 
-async def track_parcels(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def track_parcels(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
     """Ask the carrier about every parcel under way. One that tells nothing does not hold up the inspection."""
     read = []
     for postage in ret.postage:
         if postage.travelling:
             try:
-                read.append(await _tracked(ret, postage, desk))
+                read.append(await _tracked(ret, postage, context))
             except Refused:
-                desk.metrics.trouble("tracking_refused")
-                read.append(replace(postage, tracked_at=desk.clock.now()))
-    return pe.ParcelsTracked(at=desk.clock.now(), postage=tuple(read))
+                context.metrics.trouble("tracking_refused")
+                read.append(replace(postage, tracked_at=context.clock.now()))
+    return pe.ParcelsTracked(at=context.clock.now(), postage=tuple(read))
 
 
-async def _tracked(ret: Return, postage: Postage, desk: Desk) -> Postage:
+async def _tracked(ret: Return, postage: Postage, context: ShopContext) -> Postage:
     """The reading counts from when it was asked for. A parcel without a tracking id may have one by now."""
-    asked_at = desk.clock.now()
+    asked_at = context.clock.now()
     if not postage.tracking_id:
         with suppress(Refused):
-            postage, _ = await _read_again(ret, postage, desk)
+            postage, _ = await _read_again(ret, postage, context)
     if not postage.tracking_id:
         return replace(postage, tracked_at=asked_at)
-    reading = await _source(desk).track(postage.tracking_id, postage.carrier_id)
+    reading = await _source(context).track(postage.tracking_id, postage.carrier_id)
     if not reading.known:
-        desk.metrics.trouble("unknown_tracking_status")
+        context.metrics.trouble("unknown_tracking_status")
     return tracked(postage, reading, asked_at)
 
 
-def _source(desk: Desk) -> LabelSource:
-    if desk.label_source is None:
+def _source(context: ShopContext) -> LabelSource:
+    if context.label_source is None:
         raise Refused("NO_LABEL_SOURCE", "label_source is rma_page now; a label was begun under amazon_shipping")
-    return desk.label_source
+    return context.label_source
 
 
 def _postage(ret: Return, authorization_id: str) -> Postage:

@@ -10,7 +10,7 @@ from daemon.domain.naming import note_marker, note_text
 from daemon.domain.portal import Grade, PortalLine
 from daemon.domain.returns import Return
 from daemon.domain.verdict import grades
-from daemon.engine.handlers.context import Desk, Outcome
+from daemon.engine.handlers.context import Outcome, ShopContext
 from daemon.errors import Refused
 from daemon.ports.vendors import Lane
 
@@ -19,33 +19,33 @@ log = structlog.get_logger(__name__)
 Write = Callable[[Sequence[Grade]], Awaitable[None]]
 
 
-async def write_notes(ret: Return, _: Duty, desk: Desk, __: bool) -> Outcome:
+async def write_notes(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
     """Write every owed note whose marker is not on the timeline yet; one that the portal refuses keeps no other."""
-    there = await desk.portal.notes(ret.return_id)
+    there = await context.portal.notes(ret.return_id)
     owed = ret.owed_notes()
     for note in owed:
         if not any(note_marker(ret, note.key) in text for text in there):
             try:
-                await desk.portal.write_note(ret.return_id, note_text(ret, note))
+                await context.portal.write_note(ret.return_id, note_text(ret, note))
             except Refused as error:
                 log.warning("note.refused", ref=ret.ref, code=error.code)
-                desk.metrics.trouble("write_notes_refused")
-    return ev.NotesWritten(at=desk.clock.now(), keys=tuple(note.key for note in owed))
+                context.metrics.trouble("write_notes_refused")
+    return ev.NotesWritten(at=context.clock.now(), keys=tuple(note.key for note in owed))
 
 
-async def grade_lines(ret: Return, _: Duty, desk: Desk, resumed: bool) -> Outcome:
+async def grade_lines(ret: Return, _: Duty, context: ShopContext, resumed: bool) -> Outcome:
     """Write condition and disposition of every line that is fully inspected; after a crash only what is not there."""
     lines = gradable_lines(ret)
-    graded = assessed = grades(ret, lines, desk.policy.verdict)
+    graded = assessed = grades(ret, lines, context.policy.verdict)
     if resumed:
-        there = await _lines(ret, desk)
+        there = await _lines(ret, context)
         graded, assessed = _not_there(graded, there, "grade"), _not_there(assessed, there, "disposition")
-    await _write(ret, graded, "grade", desk.portal.grade, desk)
-    await _write(ret, assessed, "disposition", desk.portal.assess, desk)
-    return ev.LinesGraded(at=desk.clock.now(), line_ids=lines)
+    await _write(ret, graded, "grade", context.portal.grade, context)
+    await _write(ret, assessed, "disposition", context.portal.assess, context)
+    return ev.LinesGraded(at=context.clock.now(), line_ids=lines)
 
 
-async def _write(ret: Return, wanted: Sequence[Grade], what: str, write: Write, desk: Desk) -> None:
+async def _write(ret: Return, wanted: Sequence[Grade], what: str, write: Write, context: ShopContext) -> None:
     """Write all in one call. When the portal refuses that, one line at a time: a single line spoils a whole call."""
     try:
         if wanted:
@@ -53,14 +53,14 @@ async def _write(ret: Return, wanted: Sequence[Grade], what: str, write: Write, 
     except Refused as error:
         log.warning("grades.refused", ref=ret.ref, what=what, code=error.code, lines=len(wanted))
         if len(wanted) == 1:
-            desk.metrics.trouble("grade_lines_refused")
+            context.metrics.trouble("grade_lines_refused")
             return
-        for grade in _not_there(wanted, await _lines(ret, desk), what):
-            await _write(ret, (grade,), what, write, desk)
+        for grade in _not_there(wanted, await _lines(ret, context), what):
+            await _write(ret, (grade,), what, write, context)
 
 
-async def _lines(ret: Return, desk: Desk) -> Mapping[str, PortalLine]:
-    details = await desk.portal.details(ret.return_id, Lane.BACKGROUND)
+async def _lines(ret: Return, context: ShopContext) -> Mapping[str, PortalLine]:
+    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
     return {line.line_id: line for line in details.lines}
 
 
@@ -69,10 +69,10 @@ def _not_there(wanted: Sequence[Grade], there: Mapping[str, PortalLine], what: s
     return tuple(g for g in wanted if g.line_id in there and getattr(there[g.line_id], what) != getattr(g, what))
 
 
-async def report_transit(ret: Return, duty: Duty, desk: Desk, _: bool) -> Outcome:
+async def report_transit(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
     """Tell a label's progress, if the shop wants it told; either way it is not owed again."""
     request = ret.request(duty.subject)
     assert request is not None  # noqa: S101 - the duty was read off this request
-    if request.label_id is not None and desk.policy.reports(request.transit):
-        await desk.portal.report_transit(request.label_id, request.transit)
-    return ev.TransitReported(at=desk.clock.now(), request_id=duty.subject, transit=request.transit)
+    if request.label_id is not None and context.policy.reports(request.transit):
+        await context.portal.report_transit(request.label_id, request.transit)
+    return ev.TransitReported(at=context.clock.now(), request_id=duty.subject, transit=request.transit)

@@ -3,26 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.domain.allocation import lendable
+from daemon.domain.allocation import transferable
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import postage_of
 from daemon.domain.returns import Postage, Return, ReturnUnit, State, Void
-from daemon.domain.transitions.labels import LABEL_HALF
-from daemon.engine.handlers.context import Desk
+from daemon.domain.transitions.labels import LABEL_STATES
+from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.orders import others_on
 from daemon.engine.handlers.postage import document_name
 from daemon.ports.store import UnitOfWork
 
 
-def on_loan(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
+def taken_over(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
     """What cancelled returns on the same orders still have at Amazon, oldest return first."""
-    return [(other, unit) for other in others_on(uow, ret, order_ids) for unit in lendable(other, order_ids)]
+    return [(other, unit) for other in others_on(uow, ret, order_ids) for unit in transferable(other, order_ids)]
 
 
-def hand_over(
-    uow: UnitOfWork, ret: Return, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float, desk: Desk
+def transfer(
+    uow: UnitOfWork, ret: Return, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float, context: ShopContext
 ) -> tuple[Postage, ...]:
     """A cancelled return gives its units up in the transaction in which another takes them, with their live labels."""
     taken: dict[str, Postage] = {}
@@ -31,8 +31,8 @@ def hand_over(
         if lender is not None:
             units = [unit for other, unit in borrowed if (other.shop, other.return_id) == key]
             postage = [postage_of(lender, name) for name in dict.fromkeys(u.authorization_id for u in units)]
-            live = tuple(p for p in postage if p is not None and _take_over(uow, lender, p, ret, desk))
-            event = ev.UnitsHandedOver(at=now, handed=tuple(unit.key for unit in units), postage=live)
+            live = tuple(p for p in postage if p is not None and _take_over(uow, lender, p, ret, context))
+            event = ev.UnitsTransferred(at=now, handed=tuple(unit.key for unit in units), postage=live)
             uow.save(apply(lender, event), event, lender.state)
             taken |= {p.authorization_id: p for p in live}
     return tuple(taken.values())
@@ -48,18 +48,18 @@ def ask_holders(
     skus = {unit.sku for unit in units}
     holders = [other for other in others_on(uow, ret, order_ids) if other.state in _HEARING and _holds(other, skus)]
     for holder in holders:
-        uow.defer(replace(holder, hinted=True, due_at=min(holder.due_at or now, now)))
+        uow.defer(replace(holder, needs_read=True, due_at=min(holder.due_at or now, now)))
     return bool(holders)
 
 
-_HEARING = LABEL_HALF | {State.AWAITING_INSPECTION, State.EXPIRED}
+_HEARING = LABEL_STATES | {State.AWAITING_INSPECTION, State.EXPIRED}
 
 
 def _holds(other: Return, skus: set[str]) -> bool:
     return any(unit.sku in skus and unit.processed_at is None for unit in other.authorized())
 
 
-def giving_back(lender: Return, unit: ReturnUnit) -> bool:
+def being_voided(lender: Return, unit: ReturnUnit) -> bool:
     """Whether the label of the unit's parcel is just being given back."""
     postage = postage_of(lender, unit.authorization_id)
     if postage is None or postage.void is not Void.WANTED:
@@ -67,11 +67,11 @@ def giving_back(lender: Return, unit: ReturnUnit) -> bool:
     return bool(postage.shipment_id) or purchase_unclear(lender, postage)
 
 
-def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Return, desk: Desk) -> bool:
+def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Return, context: ShopContext) -> bool:
     """Whether a cancelled return's label serves another as it is: what cannot be given back is not bought again."""
     sealed = uow.document(document_name(lender, postage))
     live = postage.bought and postage.void is not Void.WANTED
     if not (live and postage.printable and postage.tracking_id and sealed):
         return False
-    uow.keep_document(document_name(borrower, postage), sealed, desk.clock.now() + desk.label_retention)
+    uow.keep_document(document_name(borrower, postage), sealed, context.clock.now() + context.label_retention)
     return True

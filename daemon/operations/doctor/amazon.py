@@ -11,7 +11,7 @@ from daemon.domain.returns import State
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.operations.parameters import instant
 from daemon.ports.host import Clock
-from daemon.ports.store import AT_REST, UpkeepStore
+from daemon.ports.store import AT_REST, MaintainedStore
 from daemon.ports.vendors import FulfillmentNetwork, Lane
 
 DAY = 86400.0
@@ -96,7 +96,7 @@ class AmazonPatient:
     holds: bool
 
 
-async def examine_amazon(patient: AmazonPatient, store: UpkeepStore | None, clock: Clock) -> Sequence[Line]:
+async def examine_amazon(patient: AmazonPatient, store: MaintainedStore | None, clock: Clock) -> Sequence[Line]:
     """Token, role, marketplace, and what the Return Service ID means."""
     ages = [*_age(patient)]
     try:
@@ -128,7 +128,7 @@ async def _role(patient: AmazonPatient, clock: Clock) -> Line:
     return ok("amazon", "role", "fulfillment orders can be read (role Amazon Fulfillment)")
 
 
-async def _marketplace(patient: AmazonPatient, store: UpkeepStore | None, clock: Clock) -> Line:
+async def _marketplace(patient: AmazonPatient, store: MaintainedStore | None, clock: Clock) -> Line:
     """The return reasons of any SKU tell whether the marketplace is the account's."""
     where = f"{patient.marketplace} ({patient.country or 'not in the table of Amazon'})"
     try:
@@ -148,7 +148,7 @@ async def _marketplace(patient: AmazonPatient, store: UpkeepStore | None, clock:
     return ok("amazon", "marketplace", f"{where} answers")
 
 
-async def _some_sku(patient: AmazonPatient, store: UpkeepStore | None, clock: Clock) -> str | None:
+async def _some_sku(patient: AmazonPatient, store: MaintainedStore | None, clock: Clock) -> str | None:
     known = await store.survey(lambda keep: keep.some_sku()) if store else None
     if known:
         return known
@@ -174,7 +174,7 @@ def _service(patient: AmazonPatient) -> Line:
     return warn("amazon", what, "absent: labels are Amazon's RMA page, and the shopper pays the postage", todo)
 
 
-async def examine_store(store: UpkeepStore) -> Sequence[Line]:
+async def examine_store(store: MaintainedStore) -> Sequence[Line]:
     """Soundness and room."""
     try:
         size = await store.sizes()
@@ -195,7 +195,7 @@ def _mega(size: int) -> str:
     return f"{size / 1024**2:.1f}"
 
 
-async def examine_returns(store: UpkeepStore, shops: Collection[str]) -> Sequence[Line]:
+async def examine_returns(store: MaintainedStore, shops: Collection[str]) -> Sequence[Line]:
     """What waits in the store for a person."""
     counts = await store.read(lambda uow: uow.counts())
     stuck = sum(count for (_, state), count in counts.items() if state == State.STUCK)

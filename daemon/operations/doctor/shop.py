@@ -10,7 +10,7 @@ from daemon.errors import CredentialsRefused, McfdError, Refused
 from daemon.operations.doctor.amazon import DAY, Line, fail, ok, since, trouble, warn
 from daemon.operations.webhooks import ACTIVE
 from daemon.ports.host import Clock
-from daemon.ports.store import UpkeepStore
+from daemon.ports.store import MaintainedStore
 from daemon.ports.vendors import IssuedRequest
 
 RETURN = "Return"
@@ -39,7 +39,7 @@ class Destination(Protocol):
         """Whether returns go there."""
 
 
-class PortalDesk(Protocol):
+class PortalService(Protocol):
     """The reading calls of a shop. Raises as the ReturnsPortal does."""
 
     async def probe(self) -> None:
@@ -70,14 +70,14 @@ class ShopPatient:
     """What is examined of a shop. `refused` are the scopes that the running daemon found missing."""
 
     shop: str
-    portal: PortalDesk
+    portal: PortalService
     destinations: Sequence[str]
     has_webhook_secret: bool
     refused: Sequence[str] = ()
 
 
 async def examine_shop(
-    patient: ShopPatient, subscriptions: Listing, store: UpkeepStore | None, clock: Clock
+    patient: ShopPatient, subscriptions: Listing, store: MaintainedStore | None, clock: Clock
 ) -> Sequence[Line]:
     """Key and scopes, label requests, destinations, webhooks."""
     refusal = await _key(patient)
@@ -202,7 +202,7 @@ async def _webhooks(patient: ShopPatient, subscriptions: Listing) -> Sequence[Li
     return [line, ok(patient.shop, "webhooks", f"all {len(rows)} are active at {subscriptions.url(patient.shop)}")]
 
 
-async def _last_delivery(patient: ShopPatient, store: UpkeepStore | None, clock: Clock) -> Line:
+async def _last_delivery(patient: ShopPatient, store: MaintainedStore | None, clock: Clock) -> Line:
     what = "last delivery"
     if not patient.has_webhook_secret:
         todo = f"write the secret that Loop's Developer tools show into the file loop_webhook_secrets.{patient.shop}"

@@ -24,8 +24,7 @@ from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
 from daemon.app import accounts as vendors
-from daemon.app import listeners
-from daemon.app import resources as house
+from daemon.app import listeners, resources
 from daemon.domain.slips import SlipParcel
 from tests.support.simulation.line import Line
 from tests.support.simulation.vendors import SHOP
@@ -167,7 +166,7 @@ async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
 
 
 _STAND_INS: Sequence[tuple[ModuleType, Mapping[str, object]]] = (
-    (house, {"open_store": _open_store}),
+    (resources, {"open_store": _open_store}),
     (vendors, {"open_session": _open_session, "print_labels": _print}),
     (listeners, {"PublicListener": Door, "OpsListener": _OpsDoor}),
     (

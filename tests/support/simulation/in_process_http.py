@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 from yarl import URL
 
-from adapters.sandbox.listener import House, Route, Vendor, answer_of, spoilt
+from adapters.sandbox.listener import Route, Shared, Vendor, answer_of, spoilt
 from adapters.sandbox.refusals import VendorError
 
 FORM = "application/x-www-form-urlencoded"
@@ -66,26 +66,26 @@ def _pattern(path: str) -> re.Pattern[str]:
 class Switchboard:
     """The vendors of one host. `busy` counts every step of every exchange: what it differs in has happened."""
 
-    def __init__(self, house: House, vendors: Sequence[Vendor]) -> None:
-        self._house = house
+    def __init__(self, shared: Shared, vendors: Sequence[Vendor]) -> None:
+        self._shared = shared
         self._vendors = vendors
         self._routes = [(vendor, route, _pattern(route.path)) for vendor in vendors for route in vendor.routes()]
 
     async def serve(self, request: Request) -> web.Response | None:
         """Answer a request as it arrives; None means that the connection drops."""
         vendor, route, request.match_info = self._find(request)
-        call = self._house.journal.open(vendor.name, route.operation, request.method, request.url.raw_path)
-        fault = self._house.faults.pick(vendor.name, route.operation)
+        call = self._shared.journal.open(vendor.name, route.operation, request.method, request.url.raw_path)
+        fault = self._shared.faults.pick(vendor.name, route.operation)
         call.fault = fault.kind if fault else None
         if fault and fault.kind == "delay":
-            await self._house.clock.wait(self._house.stopping, fault.seconds)
+            await self._shared.clock.wait(self._shared.stopping, fault.seconds)
         if fault is None or fault.kind == "delay":
             response = await _perform(vendor, route, request)
         else:
             if fault.after_effect:
                 await _perform(vendor, route, request)
             if fault.kind == "hang":
-                await self._house.clock.wait(self._house.stopping, fault.seconds or None)
+                await self._shared.clock.wait(self._shared.stopping, fault.seconds or None)
             if fault.kind in {"hang", "drop"}:
                 return None
             response = spoilt(vendor, fault)

@@ -24,14 +24,14 @@ class SimulatedVendors(Sandbox):
 
     def __init__(self, options: SandboxOptions, clock: Clock, receive: Receive) -> None:
         super().__init__(options, clock)
-        self._courier = _Courier(options, self._house, receive)
+        self._courier = _Courier(options, self._shared, receive)
         self.hosts: dict[str, Switchboard] = {}
         self.set_webhook_url(f"http://daemon.test/webhooks/loop/{SHOP}")
 
     async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
         host = f"{vendors[-1].name}.test"
         if vendors[-1].name != "control":  # whoever plays this world is in the same process
-            self.hosts[host] = Switchboard(self._house, vendors)
+            self.hosts[host] = Switchboard(self._shared, vendors)
         return f"https://{host}"
 
     @property
@@ -41,8 +41,8 @@ class SimulatedVendors(Sandbox):
 
 
 class _Courier(Courier):
-    def __init__(self, options: SandboxOptions, house: object, receive: Receive) -> None:
-        super().__init__(options, house)  # type: ignore[arg-type]
+    def __init__(self, options: SandboxOptions, shared: object, receive: Receive) -> None:
+        super().__init__(options, shared)  # type: ignore[arg-type]
         self._receive = receive
 
     async def _post(self, url: str, body: bytes) -> tuple[int, float | None]:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.duties import Act, Duty, create_unclear, duty, gradable_lines, transit_owed
-from daemon.domain.returns import Asked, LabelSourceName, Note, Postage, Return, State, Transit, Void
+from daemon.domain.returns import LabelSourceName, Note, Postage, RequestState, Return, State, Transit, Void
 from tests.support.builders import (
     NOW,
     a_label,
@@ -22,7 +22,7 @@ from tests.support.builders import (
 S = State
 OWED_NOTE = (Note(key="k", text="t"),)
 PAST, FUTURE = NOW - 1.0, NOW + 1.0
-UNREAD = a_request("q1", Asked.UNREAD)
+UNREAD = a_request("q1", RequestState.UNREAD)
 SHIPPING = LabelSourceName.AMAZON_SHIPPING
 TWO_PARCELS = (authorized(a_unit(), "A1"), authorized(a_unit("2"), "A2"))
 PARCELS = (an_authorization("A1"), an_authorization("A2"))
@@ -52,7 +52,7 @@ def buying(*postage: Postage, **fields) -> Return:
         (a_return(units=(assigned(a_unit(), "O2"), assigned(a_unit("2"), "O1"))), Act.AUTHORIZE_UNITS, "O2"),
         (a_return(units=(assigned(a_unit("1", request_id="gone")), authorized(a_unit("2")))), None, ""),
         # AWAITING_LABEL: the truth behind a hint, then request by request
-        (labelling(hinted=True), Act.READ_RETURN, ""),
+        (labelling(needs_read=True), Act.READ_RETURN, ""),
         (labelling(refused(a_unit())), Act.REPORT_REFUSAL, "q1"),
         (labelling(authorized(a_unit(), "A9")), Act.LOOK_FOR_AUTHORIZATION, ""),
         (labelling(authorized(a_unit(), "")), Act.LOOK_FOR_AUTHORIZATION, ""),
@@ -72,18 +72,30 @@ def buying(*postage: Postage, **fields) -> Return:
         (labelling(state=S.LABEL_READY, request=delivered()), None, ""),
         # AWAITING_INSPECTION: give back, tell, hint, look
         (an_awaited_return(postage=(TO_VOID,), notes=OWED_NOTE), Act.VOID_POSTAGE, "A1"),
-        (an_awaited_return(notes=OWED_NOTE, hinted=True), Act.WRITE_NOTES, ""),
-        (an_awaited_return(found(a_unit()), hinted=True), Act.GRADE_LINES, ""),
-        (an_awaited_return(requests=(delivered(transit=Transit.DELIVERED),), hinted=True), Act.REPORT_TRANSIT, "q1"),
-        (an_awaited_return(hinted=True, look_at=PAST), Act.READ_RETURN, ""),
-        (an_awaited_return(look_at=NOW), Act.LOOK_FOR_INSPECTION, ""),
-        (an_awaited_return(look_at=FUTURE), None, ""),
+        (an_awaited_return(notes=OWED_NOTE, needs_read=True), Act.WRITE_NOTES, ""),
+        (an_awaited_return(found(a_unit()), needs_read=True), Act.GRADE_LINES, ""),
+        (
+            an_awaited_return(requests=(delivered(transit=Transit.DELIVERED),), needs_read=True),
+            Act.REPORT_TRANSIT,
+            "q1",
+        ),
+        (an_awaited_return(needs_read=True, amazon_due_at=PAST), Act.READ_RETURN, ""),
+        (an_awaited_return(amazon_due_at=NOW), Act.LOOK_FOR_INSPECTION, ""),
+        (an_awaited_return(amazon_due_at=FUTURE), None, ""),
         (an_awaited_return(), None, ""),
-        (an_awaited_return(look_at=NOW, postage=(PRINTED,)), Act.TRACK_PARCELS, ""),
-        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, tracked_at=PAST),)), Act.TRACK_PARCELS, ""),
-        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, tracked_at=NOW),)), Act.LOOK_FOR_INSPECTION, ""),
-        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, lost_at=PAST),)), Act.TRACK_PARCELS, ""),
-        (an_awaited_return(look_at=NOW, postage=(replace(PRINTED, delivered_at=PAST),)), Act.LOOK_FOR_INSPECTION, ""),
+        (an_awaited_return(amazon_due_at=NOW, postage=(PRINTED,)), Act.TRACK_PARCELS, ""),
+        (an_awaited_return(amazon_due_at=NOW, postage=(replace(PRINTED, tracked_at=PAST),)), Act.TRACK_PARCELS, ""),
+        (
+            an_awaited_return(amazon_due_at=NOW, postage=(replace(PRINTED, tracked_at=NOW),)),
+            Act.LOOK_FOR_INSPECTION,
+            "",
+        ),
+        (an_awaited_return(amazon_due_at=NOW, postage=(replace(PRINTED, lost_at=PAST),)), Act.TRACK_PARCELS, ""),
+        (
+            an_awaited_return(amazon_due_at=NOW, postage=(replace(PRINTED, delivered_at=PAST),)),
+            Act.LOOK_FOR_INSPECTION,
+            "",
+        ),
         # INSPECTED: words wait a while for those of the verdict; SETTLING: words first
         (an_awaited_return(state=S.INSPECTED), Act.CONCLUDE, ""),
         (an_awaited_return(found(a_unit()), state=S.INSPECTED), Act.GRADE_LINES, ""),
@@ -93,15 +105,15 @@ def buying(*postage: Postage, **fields) -> Return:
         (an_awaited_return(state=S.SETTLING, notes=OWED_NOTE), Act.WRITE_NOTES, ""),
         # REFUSED
         (labelling(refused(a_unit()), state=S.REFUSED), Act.REPORT_REFUSAL, "q1"),
-        (labelling(state=S.REFUSED, request=a_request("q1", Asked.REFUSED)), None, ""),
+        (labelling(state=S.REFUSED, request=a_request("q1", RequestState.REFUSED)), None, ""),
         # STUCK: the error first, unless it is held or a label is out
         (a_return(state=S.STUCK, notes=OWED_NOTE), Act.REPORT_REFUSAL, "q1"),
         (a_return(state=S.STUCK, notes=OWED_NOTE, held=True), Act.WRITE_NOTES, ""),
         (a_return(state=S.STUCK, notes=OWED_NOTE, requests=(UNREAD,)), Act.WRITE_NOTES, ""),
         (a_return(state=S.STUCK, notes=OWED_NOTE, requests=(delivered(), a_request("q2"))), Act.WRITE_NOTES, ""),
         (an_awaited_return(state=S.STUCK, postage=(TO_VOID,)), Act.VOID_POSTAGE, "A1"),
-        (an_awaited_return(state=S.STUCK, hinted=True), Act.READ_RETURN, ""),
-        (an_awaited_return(state=S.STUCK, look_at=NOW), Act.LOOK_FOR_INSPECTION, ""),
+        (an_awaited_return(state=S.STUCK, needs_read=True), Act.READ_RETURN, ""),
+        (an_awaited_return(state=S.STUCK, amazon_due_at=NOW), Act.LOOK_FOR_INSPECTION, ""),
         (an_awaited_return(state=S.STUCK), None, ""),
     ],
 )
@@ -116,16 +128,16 @@ def test_what_is_owed(ret, act, subject):
     [
         ({"postage": (TO_VOID,), "notes": OWED_NOTE}, Act.VOID_POSTAGE),
         (
-            {"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),), "begun": "buy_postage:A1"},
+            {"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),), "pending_calls": "buy_postage:A1"},
             Act.BUY_POSTAGE,
         ),
-        ({"postage": (replace(TO_VOID, shipment_id=""),), "begun": "buy_postage:A1"}, Act.QUOTE_POSTAGE),
+        ({"postage": (replace(TO_VOID, shipment_id=""),), "pending_calls": "buy_postage:A1"}, Act.QUOTE_POSTAGE),
         ({"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),)}, None),
-        ({"notes": OWED_NOTE, "watch_at": NOW}, Act.WRITE_NOTES),
-        ({"watch_at": NOW, "look_at": NOW}, Act.READ_RETURN),
-        ({"hinted": True, "look_at": NOW}, Act.READ_RETURN),
-        ({"watch_at": FUTURE, "look_at": NOW}, Act.LOOK_FOR_INSPECTION),
-        ({"watch_at": FUTURE, "look_at": FUTURE}, None),
+        ({"notes": OWED_NOTE, "portal_due_at": NOW}, Act.WRITE_NOTES),
+        ({"portal_due_at": NOW, "amazon_due_at": NOW}, Act.READ_RETURN),
+        ({"needs_read": True, "amazon_due_at": NOW}, Act.READ_RETURN),
+        ({"portal_due_at": FUTURE, "amazon_due_at": NOW}, Act.LOOK_FOR_INSPECTION),
+        ({"portal_due_at": FUTURE, "amazon_due_at": FUTURE}, None),
         ({}, None),
     ],
 )
@@ -137,7 +149,7 @@ def test_what_is_watched_owes_alike(state, fields, act):
 
 def test_the_same_return_always_owes_the_same():
     """A duty depends on the return and the hour alone, so that a restart is a resume."""
-    assert duty(an_awaited_return(look_at=NOW), NOW) == duty(an_awaited_return(look_at=NOW), NOW)
+    assert duty(an_awaited_return(amazon_due_at=NOW), NOW) == duty(an_awaited_return(amazon_due_at=NOW), NOW)
 
 
 def test_a_duty_names_its_outward_call():
@@ -171,7 +183,7 @@ def test_a_line_is_graded_when_all_its_units_are_found(units, expected):
         ({"transit": Transit.IN_TRANSIT, "reported": Transit.IN_TRANSIT}, False),
         ({"transit": Transit.IN_TRANSIT, "reported": Transit.DELIVERED}, False),
         ({"transit": Transit.IN_TRANSIT, "label_id": None}, False),
-        ({"transit": Transit.IN_TRANSIT, "asked": Asked.CANCELLED}, False),
+        ({"transit": Transit.IN_TRANSIT, "asked": RequestState.CANCELLED}, False),
         ({}, False),
     ],
 )
@@ -181,7 +193,7 @@ def test_transit_is_told_forward_only(fields, expected):
 
 
 @pytest.mark.parametrize(
-    ("unit", "begun", "expected"),
+    ("unit", "pending_calls", "expected"),
     [
         (assigned(a_unit()), "authorize_units:O1", True),
         (assigned(a_unit()), "authorize_units:O2", False),
@@ -190,6 +202,6 @@ def test_transit_is_told_forward_only(fields, expected):
         (authorized(a_unit()), "authorize_units:O1", False),
     ],
 )
-def test_a_create_call_is_unclear_for_its_planned_units(unit, begun, expected):
+def test_a_create_call_is_unclear_for_its_planned_units(unit, pending_calls, expected):
     """Amazon may have a unit that it was asked for, until its answer is stored."""
-    assert create_unclear(a_return(begun=begun), unit) is expected
+    assert create_unclear(a_return(pending_calls=pending_calls), unit) is expected

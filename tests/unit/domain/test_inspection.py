@@ -6,7 +6,7 @@ from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found, inspect
 from daemon.domain.lifecycle import apply
 from daemon.domain.orders import ReturnItem
-from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, Standing, State
+from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState
 from daemon.domain.schedule import Timings
 from tests.support.builders import (
     DAY,
@@ -133,10 +133,10 @@ def test_a_unit_that_amazon_lists_is_authorized():
 
 def test_a_unit_struck_out_is_noted_but_not_awaited():
     """A removed line does not hold the verdict up; if it arrives, that is known."""
-    removed = replace(TWO, standing=Standing.REMOVED)
+    removed = replace(TWO, standing=UnitState.REMOVED)
     event = read(an_awaited_return(found(a_unit("1")), removed), processed(ONE), processed(TWO))
     assert isinstance(event, ev.UnitsInspected)
-    assert [u.standing for u in event.units] == [Standing.REMOVED]
+    assert [u.standing for u in event.units] == [UnitState.REMOVED]
     assert conditions(event) == ["Sellable"]
 
 

@@ -11,7 +11,7 @@ from daemon.domain.duties import Act, Duty, duty
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.naming import NOTE_LIMIT, note_text
-from daemon.domain.returns import Asked, Return, Settlement, Standing, State
+from daemon.domain.returns import RequestState, Return, Settlement, State, UnitState
 from daemon.domain.schedule import Timings, plan
 from tests.support.builders import DAY, NOW, a_request, a_return, a_unit, an_authorization, authorized, delivered, found
 from tests.support.possible_events import from_outside, outcomes
@@ -36,8 +36,8 @@ ON_ITS_WAY = a_return(
     has_exchange=True,
 )
 STARTS = {
-    "heard of": a_return(requests=(a_request("q1", Asked.UNREAD),)),
-    "asked twice": a_return(requests=(a_request("q1", Asked.UNREAD), a_request("q2", Asked.UNREAD))),
+    "heard of": a_return(requests=(a_request("q1", RequestState.UNREAD),)),
+    "asked twice": a_return(requests=(a_request("q1", RequestState.UNREAD), a_request("q2", RequestState.UNREAD))),
     "authorized": a_return(
         state=State.AWAITING_LABEL,
         requests=(a_request("q1"), a_request("q2")),
@@ -46,7 +46,7 @@ STARTS = {
     ),
     "on its way": ON_ITS_WAY,
     "on its way, then asked again": replace(
-        ON_ITS_WAY, state=State.RECEIVED, requests=(delivered("q1"), a_request("q2", Asked.UNREAD))
+        ON_ITS_WAY, state=State.RECEIVED, requests=(delivered("q1"), a_request("q2", RequestState.UNREAD))
     ),
     "inspected": replace(ON_ITS_WAY, state=State.INSPECTED, units=FOUND),
     "settling": replace(ON_ITS_WAY, state=State.SETTLING, units=FOUND, settlement=Settlement.PROCESS),
@@ -72,7 +72,7 @@ class Life:
         elif roll < 6:
             self.owed_and_answer(pick)  # a crash: the intention is saved, the answer is not
         elif roll < 7:
-            self.ret = replace(self.ret, hinted=True, due_at=min(self.ret.due_at or self.now, self.now))
+            self.ret = replace(self.ret, needs_read=True, due_at=min(self.ret.due_at or self.now, self.now))
         elif roll < 8:
             self.now += (1 + pick % 50) * DAY
         else:
@@ -92,7 +92,7 @@ class Life:
         owed = duty(self.ret, self.now)
         if owed is None:
             return None, None
-        if owed.act in ONCE and owed.key not in self.ret.calls_begun:
+        if owed.act in ONCE and owed.key not in self.ret.pending_keys:
             self.happen(ev.CallBegun(at=self.now, key=owed.key))
         possible = outcomes(self.ret, owed, self.now)
         gives_up = pick % 16 == 0 or len(possible) == 1
@@ -107,7 +107,7 @@ class Life:
         if event is not None and allows(self.ret.state, type(event)):
             self.happen(event)
         if owed.act is Act.LOOK_FOR_INSPECTION:
-            self.ret = plan(self.ret, replace(self.ret, look_at=None), self.now, TIMINGS)
+            self.ret = plan(self.ret, replace(self.ret, amazon_due_at=None), self.now, TIMINGS)
 
     def race(self, pick: int):
         """A webhook is saved before the step: the step's event is told to the changed return, or dropped."""
@@ -128,8 +128,8 @@ class Life:
         # Nothing is lost, nothing is planned anew behind Amazon's back, no shipped unit is promised twice.
         assert self.lines <= {unit.key for unit in ret.units}
         self.lines = {unit.key for unit in ret.units}
-        assert all(u.authorization_id == "" for u in ret.units if u.standing is Standing.PLANNED)
-        live = [u for u in ret.units if u.standing in {Standing.PLANNED, Standing.AUTHORIZED} and u.return_item_id]
+        assert all(u.authorization_id == "" for u in ret.units if u.standing is UnitState.PLANNED)
+        live = [u for u in ret.units if u.standing in {UnitState.PLANNED, UnitState.AUTHORIZED} and u.return_item_id]
         assert len({(u.order_id, u.shipment_id) for u in live}) == len(live)
         # The timeline is fit to post, and what belongs to a state stays in it.
         assert len({note.key for note in ret.notes}) == len(ret.notes)

@@ -6,10 +6,10 @@ from daemon.domain.allocation import (
     AMBIGUOUS_CODES,
     adopt,
     allocate,
-    borrow,
     judge_answer,
-    lendable,
     not_returnable,
+    take_over,
+    transferable,
 )
 from daemon.domain.matching import (
     OrderFacts,
@@ -24,7 +24,7 @@ from daemon.domain.matching import (
     wanted_code,
 )
 from daemon.domain.orders import CreateAnswer, InvalidItem, ShippedItem
-from daemon.domain.returns import Asked, Standing, State
+from daemon.domain.returns import RequestState, State, UnitState
 from tests.support.builders import (
     NOW,
     a_line,
@@ -87,7 +87,7 @@ def test_a_line_explodes_to_what_amazon_calls_it(sku_map, expected):
 LINES = (a_line("1"), a_line("2"), a_line("3", "CAP"))
 
 
-def taken(*line_ids: str, asked: Asked = Asked.OPEN):
+def taken(*line_ids: str, asked: RequestState = RequestState.OPEN):
     """A return whose lines are covered by another label request, q1."""
     return a_return(requests=(a_request("q1", asked),), units=tuple(a_unit(line_id) for line_id in line_ids))
 
@@ -102,11 +102,11 @@ def taken(*line_ids: str, asked: Asked = Asked.OPEN):
         (a_return(), ["SCARF"], ()),
         (taken("1"), ["SOCK"], ("2",)),
         (taken("1"), ["SOCK", "SOCK"], ("1", "2")),
-        (taken("1", asked=Asked.UNREAD), ["SOCK"], ("2",)),
-        (taken("1", asked=Asked.CANCELLED), ["SOCK"], ("1",)),
-        (taken("1", asked=Asked.DELIVERED), ["SOCK"], ("2",)),
-        (taken("1", asked=Asked.DELIVERED), ["SOCK", "SOCK"], ("1", "2")),
-        (taken("1", "2", asked=Asked.DELIVERED), ["SOCK"], ("1",)),
+        (taken("1", asked=RequestState.UNREAD), ["SOCK"], ("2",)),
+        (taken("1", asked=RequestState.CANCELLED), ["SOCK"], ("1",)),
+        (taken("1", asked=RequestState.DELIVERED), ["SOCK"], ("2",)),
+        (taken("1", asked=RequestState.DELIVERED), ["SOCK", "SOCK"], ("1", "2")),
+        (taken("1", "2", asked=RequestState.DELIVERED), ["SOCK"], ("1",)),
         (a_return(units=(found(a_unit("1")), authorized(a_unit("2"))), requests=(delivered("q1"),)), ["SOCK"], ("2",)),
         (a_return(units=(a_unit("9"),), requests=(delivered("q1"),)), ["SOCK"], ("1",)),
         (a_return(units=(a_unit("1", request_id="gone"),)), ["SOCK"], ("1",)),
@@ -269,7 +269,7 @@ def test_an_id_lent_to_another_return_is_not_ours_any_more():
 )
 def test_what_nobody_asks_for_any_more_may_be_lent(ret, expected):
     """Accepted, not yet seen, on these orders, and given up by a return that was cancelled as a whole."""
-    assert len(lendable(ret, ["O1", "O2"])) == expected
+    assert len(transferable(ret, ["O1", "O2"])) == expected
 
 
 CANCELLED = a_return(return_id="70", state=State.CANCELLED)
@@ -279,7 +279,7 @@ LENT = replace(authorized(a_unit("5")), return_item_id="mcfd-acme-70-5-1")
 def test_a_cancelled_returns_unit_is_taken_over_under_its_id():
     """Asked again in another return, the unit is not asked anew: Amazon knows it already."""
     order = an_order("O1", a_shipment(SOCK=1), return_items=(a_return_item(LENT),))
-    placed, borrowed = borrow([a_unit(), a_unit("2")], [order], [(CANCELLED, LENT)])
+    placed, borrowed = take_over([a_unit(), a_unit("2")], [order], [(CANCELLED, LENT)])
     assert placed == (replace(authorized(a_unit()), return_item_id=LENT.return_item_id), a_unit("2"))
     assert borrowed == ((CANCELLED, LENT),)
 
@@ -288,13 +288,13 @@ def test_a_cancelled_returns_unit_is_taken_over_under_its_id():
 def test_only_what_amazon_still_expects_is_taken_over(items):
     """A unit that was processed meanwhile, or that Amazon does not list, is not lent."""
     order = an_order("O1", a_shipment(SOCK=1), return_items=items)
-    assert borrow([a_unit()], [order], [(CANCELLED, LENT)]) == ((a_unit(),), ())
+    assert take_over([a_unit()], [order], [(CANCELLED, LENT)]) == ((a_unit(),), ())
 
 
 def test_only_a_unit_of_the_same_sku_is_taken_over():
     """A cap does not stand in for a sock."""
     order = an_order("O1", a_shipment(SOCK=1), return_items=(a_return_item(LENT),))
-    assert borrow([a_unit("1", "CAP")], [order], [(CANCELLED, LENT)]) == ((a_unit("1", "CAP"),), ())
+    assert take_over([a_unit("1", "CAP")], [order], [(CANCELLED, LENT)]) == ((a_unit("1", "CAP"),), ())
 
 
 # ---- Amazon's answer
@@ -304,7 +304,7 @@ def test_adopting_takes_amazons_word():
     """Order line, shipment and authorization are as Amazon lists them; units it does not list are left out."""
     unit = replace(assigned(a_unit()), authorization_id="A0")
     item = a_return_item(unit, shipment_id="S2", order_item_id="other", authorization_id=None)
-    expected = replace(unit, standing=Standing.AUTHORIZED, shipment_id="S2", order_item_id="other")
+    expected = replace(unit, standing=UnitState.AUTHORIZED, shipment_id="S2", order_item_id="other")
     assert adopt([unit, assigned(a_unit("2"))], [item]) == (expected,)
     assert adopt([unit], [replace(item, authorization_id="A9")])[0].authorization_id == "A9"
 
@@ -328,7 +328,7 @@ def test_a_create_answer_is_sorted():
     accepted, refusals, doubtful = judge_answer(units, answer, asked_before=False)
     assert [u.line_id for u in accepted] == ["1"]
     assert [(u.line_id, u.problem) for u in refusals] == [("2", "InvalidValues: too old"), ("5", "Odd")]
-    assert all(u.standing is Standing.NOT_RETURNABLE for u in refusals)
+    assert all(u.standing is UnitState.NOT_RETURNABLE for u in refusals)
     assert [(u.line_id, u.problem) for u in doubtful] == [
         ("3", "DuplicateRequest"),
         ("4", "Amazon did not mention the unit"),

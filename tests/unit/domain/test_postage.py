@@ -17,7 +17,7 @@ from daemon.domain.postage import (
     told_parcel,
     tracked,
 )
-from daemon.domain.returns import Asked, LabelSourceName, Postage, Transit, Void
+from daemon.domain.returns import LabelSourceName, Postage, RequestState, Transit, Void
 from tests.support.builders import (
     CENTER,
     NOW,
@@ -151,7 +151,7 @@ def test_a_parcel_holds_the_accepted_units_of_its_authorization():
 
 
 @pytest.mark.parametrize(
-    ("postage", "begun", "expected"),
+    ("postage", "pending_calls", "expected"),
     [
         (BOUGHT, "", Void.WANTED),
         (OFFERED, "", Void.NO),
@@ -161,21 +161,21 @@ def test_a_parcel_holds_the_accepted_units_of_its_authorization():
         (replace(BOUGHT, void=Void.DONE), "", Void.DONE),
     ],
 )
-def test_what_was_bought_or_may_have_been_is_given_back(postage, begun, expected):
+def test_what_was_bought_or_may_have_been_is_given_back(postage, pending_calls, expected):
     """An unclear purchase is settled first, an offer alone cost nothing, and nothing is voided twice."""
-    ret = a_return(units=(authorized(a_unit()),), postage=(postage,), begun=begun)
+    ret = a_return(units=(authorized(a_unit()),), postage=(postage,), pending_calls=pending_calls)
     assert give_back(ret, frozenset({"q1"})).postage[0].void is expected
 
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (Asked.UNREAD, Void.NO),
-        (Asked.OPEN, Void.NO),
-        (Asked.DELIVERED, Void.NO),
-        (Asked.CANCELLED, Void.WANTED),
-        (Asked.NOT_OURS, Void.WANTED),
-        (Asked.REFUSED, Void.WANTED),
+        (RequestState.UNREAD, Void.NO),
+        (RequestState.OPEN, Void.NO),
+        (RequestState.DELIVERED, Void.NO),
+        (RequestState.CANCELLED, Void.WANTED),
+        (RequestState.NOT_OURS, Void.WANTED),
+        (RequestState.REFUSED, Void.WANTED),
     ],
 )
 def test_a_parcel_shared_with_a_living_request_is_kept(asked, expected):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.naming import ID_LIMIT, NOTE_LIMIT, note_marker, note_text, return_item_id
-from daemon.domain.returns import Asked, Note, Postage, Transit, Void, change_request, merge_units
+from daemon.domain.returns import Note, Postage, RequestState, Transit, Void, change_request, merge_units
 from tests.support.builders import a_request, a_return, a_unit, assigned, authorized, delivered, refused
 
 NAMES = st.text(max_size=60) | st.integers(0, 10**18).map(str)
@@ -99,10 +99,10 @@ def test_a_return_answers_questions_about_its_parts():
     assert ret.owed_notes() == notes[1:]
 
 
-@pytest.mark.parametrize("asked", Asked)
+@pytest.mark.parametrize("asked", RequestState)
 def test_a_label_is_out_once_a_request_was_delivered(asked):
     """Only a delivered label request means that a shopper holds a label."""
-    assert a_return(requests=(a_request("q1", asked),)).label_out == (asked is Asked.DELIVERED)
+    assert a_return(requests=(a_request("q1", asked),)).label_out == (asked is RequestState.DELIVERED)
 
 
 def test_transit_only_advances_in_the_order_of_its_words():
@@ -143,5 +143,5 @@ def test_changed_units_take_their_old_places():
 def test_one_request_changes_alone():
     """Changing a label request leaves its siblings as they are."""
     ret = a_return(requests=(a_request("q1"), a_request("q2")))
-    changed = change_request(ret, "q2", asked=Asked.REFUSED)
-    assert changed.requests == (ret.requests[0], replace(ret.requests[1], asked=Asked.REFUSED))
+    changed = change_request(ret, "q2", asked=RequestState.REFUSED)
+    assert changed.requests == (ret.requests[0], replace(ret.requests[1], asked=RequestState.REFUSED))

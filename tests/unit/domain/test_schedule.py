@@ -74,18 +74,18 @@ def planned(ret: Return, old: Return | None = None, at: float = NOW) -> Return:
 )
 def test_the_clocks_of_a_state_start_when_it_is_entered(state, deadline, watch, look):
     """Each state has its own deadline, watch and look; those of the state before are dropped."""
-    stale = {"deadline_at": 1.0, "watch_at": 1.0, "look_at": 1.0}
+    stale = {"deadline_at": 1.0, "portal_due_at": 1.0, "amazon_due_at": 1.0}
     ret = planned(
         an_awaited_return(state=state, **stale), old=a_return(state=S.STUCK if state is S.CLOSED else S.CLOSED)
     )
     starts = [None if delay is None else NOW + delay for delay in (deadline, watch, look)]
-    assert [ret.deadline_at, ret.watch_at, ret.look_at] == starts
+    assert [ret.deadline_at, ret.portal_due_at, ret.amazon_due_at] == starts
 
 
 def test_staying_in_a_state_keeps_its_clocks():
     """An event that does not move the return does not grant it more time."""
     old = planned(an_awaited_return(state=S.IN_REVIEW))
-    assert planned(replace(old, hinted=True), old, NOW + 60.0) == replace(old, hinted=True, due_at=NOW + 60.0)
+    assert planned(replace(old, needs_read=True), old, NOW + 60.0) == replace(old, needs_read=True, due_at=NOW + 60.0)
 
 
 @pytest.mark.parametrize("late", [0.0, DAY])
@@ -100,17 +100,17 @@ def test_staying_in_a_state_keeps_its_clocks():
 def test_a_watch_that_ran_out_is_wound_up_again(state, event, interval, late):
     """The portal is read again one interval after it was read."""
     old = planned(an_awaited_return(state=state))
-    now = old.watch_at + late
-    assert planned(apply(old, event), old, now).watch_at == now + interval
+    now = old.portal_due_at + late
+    assert planned(apply(old, event), old, now).portal_due_at == now + interval
 
 
 def test_only_a_reading_winds_up_the_watch():
     """What else happens at the very instant, a note written for example, does not put the reading off."""
     old = planned(an_awaited_return(state=S.PROCESSING, notes=(Note(key="k", text="t"),)))
-    written = apply(old, ev.NotesWritten(at=old.watch_at, keys=("k",)))
-    after = planned(written, old, old.watch_at)
-    assert (after.watch_at, after.due_at) == (old.watch_at, old.watch_at)
-    assert duty(after, old.watch_at) == Duty(Act.READ_RETURN)
+    written = apply(old, ev.NotesWritten(at=old.portal_due_at, keys=("k",)))
+    after = planned(written, old, old.portal_due_at)
+    assert (after.portal_due_at, after.due_at) == (old.portal_due_at, old.portal_due_at)
+    assert duty(after, old.portal_due_at) == Duty(Act.READ_RETURN)
 
 
 # ---- when to wake
@@ -153,7 +153,7 @@ def test_an_awaited_return_with_nothing_to_wait_for_is_judged_at_once():
         ({"state": S.CLOSED, "units": ()}, False),
         ({"state": S.CLOSED, "units": (refused(a_unit()),)}, False),
         ({"state": S.CLOSED, "units": (assigned(a_unit()),)}, False),
-        ({"state": S.CANCELLED, "units": (assigned(a_unit()),), "begun": "authorize_units:O1"}, True),
+        ({"state": S.CANCELLED, "units": (assigned(a_unit()),), "pending_calls": "authorize_units:O1"}, True),
         ({"state": S.CLOSED, "deadline_at": NOW + DAY}, True),
         ({"state": S.CLOSED, "deadline_at": NOW - DAY}, False),
         ({"state": S.EXPIRED, "deadline_at": NOW - DAY, "changed_at": NOW}, False),
@@ -221,9 +221,9 @@ def test_waiting_is_counted_back_from_the_deadline(deadline_at, expected):
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0))
-def test_retries_back_off_within_bounds(stumbles, jitter):
+def test_retries_back_off_within_bounds(transient_failures, jitter):
     """Full jitter, never below half a second, never above a minute."""
-    assert RETRY_FIRST / 2 <= retry_delay(stumbles, jitter) <= RETRY_MOST
+    assert RETRY_FIRST / 2 <= retry_delay(transient_failures, jitter) <= RETRY_MOST
 
 
 def test_retries_grow():

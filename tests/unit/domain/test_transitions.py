@@ -4,23 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.allocation import lendable
+from daemon.domain.allocation import transferable
 from daemon.domain.duties import Act, Duty
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import Tracking, tracked
 from daemon.domain.returns import (
-    Asked,
     LabelRequest,
     LabelSourceName,
     Note,
     Postage,
+    RequestState,
     Return,
     Settlement,
-    Standing,
     State,
     Transit,
+    UnitState,
     Void,
 )
 from daemon.domain.transitions.labels import with_note
@@ -48,7 +48,7 @@ def notes(ret: Return) -> dict[str, str]:
     return {note.key: note.text for note in ret.notes}
 
 
-def asked(ret: Return) -> list[Asked]:
+def asked(ret: Return) -> list[RequestState]:
     """How far each label request has come."""
     return [request.asked for request in ret.requests]
 
@@ -74,20 +74,20 @@ def test_a_request_that_was_read_brings_its_units_and_the_orders_names():
         provider_order_id="5001",
         has_exchange=True,
     )
-    ret = apply(a_return(requests=(a_request("q1", Asked.UNREAD),)), event)
+    ret = apply(a_return(requests=(a_request("q1", RequestState.UNREAD),)), event)
     assert (ret.order_name, ret.order_number, ret.provider_order_id, ret.has_exchange) == (
         "#1001",
         "1001",
         "5001",
         True,
     )
-    assert (asked(ret), ret.units) == ([Asked.OPEN], (a_unit(),))
+    assert (asked(ret), ret.units) == ([RequestState.OPEN], (a_unit(),))
 
 
 @pytest.mark.parametrize("request_id", ["q1", "q9"])
 def test_a_request_withdrawn_while_it_was_read_stays_withdrawn(request_id):
     """The reading of a request that is cancelled by now, or unknown, changes nothing."""
-    ret = a_return(requests=(a_request("q1", Asked.CANCELLED), a_request("q2", Asked.UNREAD)))
+    ret = a_return(requests=(a_request("q1", RequestState.CANCELLED), a_request("q2", RequestState.UNREAD)))
     read = ev.RequestRead(at=AT, request=a_request(request_id), units=(a_unit(),))
     assert apply(ret, read) == replace(ret, changed_at=AT)
 
@@ -101,19 +101,19 @@ def test_holding_an_unmatched_return_keeps_looking():
 
 def test_refusing_an_unmatched_return_gives_the_reason_to_each_unit():
     """Without a hold, what was only planned is not returnable, and the request is answered also if it was not read."""
-    ret = a_return(units=(a_unit(), authorized(a_unit("2"))), requests=(a_request("q1", Asked.UNREAD),))
+    ret = a_return(units=(a_unit(), authorized(a_unit("2"))), requests=(a_request("q1", RequestState.UNREAD),))
     changed = apply(ret, ev.Unmatched(at=AT, request_id="q1", why="abroad", hold=False))
     assert changed.units == (refused(a_unit(), "abroad"), ret.units[1])
-    assert asked(changed) == [Asked.OPEN]
+    assert asked(changed) == [RequestState.OPEN]
 
 
 def test_an_unmatched_request_leaves_the_other_requests_alone():
     """Neither a request that was not read yet nor the units that another one asks for are refused with it."""
     units = (a_unit(), a_unit("2", request_id="q2"))
-    ret = a_return(units=units, requests=(a_request("q1"), a_request("q2"), a_request("q3", Asked.UNREAD)))
+    ret = a_return(units=units, requests=(a_request("q1"), a_request("q2"), a_request("q3", RequestState.UNREAD)))
     changed = apply(ret, ev.Unmatched(at=AT, request_id="q1", why="tried #1", hold=False))
     assert changed.units == (refused(units[0], "tried #1"), units[1])
-    assert asked(changed) == [Asked.OPEN, Asked.OPEN, Asked.UNREAD]
+    assert asked(changed) == [RequestState.OPEN, RequestState.OPEN, RequestState.UNREAD]
     assert changed.state is State.RECEIVED
 
 
@@ -130,7 +130,7 @@ def test_an_expired_return_that_is_cancelled_is_over_and_lends_what_never_came()
     ret = a_return(state=State.EXPIRED, requests=(delivered("q1"),), units=(authorized(a_unit()),), postage=(bought,))
     changed = apply(ret, ev.LabelRequestCancelled(at=AT))
     assert (changed.state, changed.postage[0].void) == (State.CANCELLED, Void.WANTED)
-    assert lendable(changed, ["O1"]) == changed.units
+    assert transferable(changed, ["O1"]) == changed.units
     withdrawn = apply(ret, ev.LabelRequestCancelled(at=AT, request_id="q1"))
     assert withdrawn.state is State.EXPIRED
 
@@ -141,7 +141,7 @@ def test_a_label_changes_hands_with_its_units():
     lender = a_return(
         state=State.CANCELLED, units=(authorized(a_unit()), authorized(a_unit("2"), "A2")), postage=(kept, other)
     )
-    gave = apply(lender, ev.UnitsHandedOver(at=AT, handed=(("1", 1),), postage=(kept,)))
+    gave = apply(lender, ev.UnitsTransferred(at=AT, handed=(("1", 1),), postage=(kept,)))
     assert gave.postage == (other,)
     took = apply(a_return(units=(a_unit(),)), ev.OrderMatched(at=AT, units=(authorized(a_unit()),), postage=(kept,)))
     assert took.postage == (kept,)
@@ -200,7 +200,7 @@ def test_units_and_authorizations_are_merged():
         at=AT, units=(authorized(a_unit()), refused(a_unit("2", "CAP"))), authorizations=(an_authorization(),)
     )
     changed = apply(ret, event)
-    assert [u.standing for u in changed.units] == [Standing.AUTHORIZED, Standing.NOT_RETURNABLE]
+    assert [u.standing for u in changed.units] == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
     assert notes(changed) == {
         "authorized:A1": "Return created in Amazon: 1 x SOCK. RMA RMA-A1. Not returnable: 1 x CAP."
     }
@@ -219,11 +219,11 @@ def test_the_note_about_authorizations_waits_until_all_are_known():
 
 def test_doubtful_units_are_read_back():
     """How often a create call was read back is kept until its units are clear."""
-    ret = a_return(units=(assigned(a_unit()), assigned(a_unit("2")), assigned(a_unit("3"))), readbacks=2)
-    accepted = ev.UnitsAuthorized(at=AT, units=(authorized(a_unit()),), readbacks=1)
-    refusal = ev.UnitsRefused(at=AT, units=(refused(a_unit()),), readbacks=1)
-    assert apply(ret, accepted).readbacks == apply(ret, refusal).readbacks == 1
-    assert apply(ret, replace(refusal, readbacks=0)).readbacks == 0
+    ret = a_return(units=(assigned(a_unit()), assigned(a_unit("2")), assigned(a_unit("3"))), verifications=2)
+    accepted = ev.UnitsAuthorized(at=AT, units=(authorized(a_unit()),), verifications=1)
+    refusal = ev.UnitsRefused(at=AT, units=(refused(a_unit()),), verifications=1)
+    assert apply(ret, accepted).verifications == apply(ret, refusal).verifications == 1
+    assert apply(ret, replace(refusal, verifications=0)).verifications == 0
 
 
 def test_authorizations_are_noted_also_when_the_last_answer_was_a_refusal():
@@ -266,7 +266,7 @@ def test_a_label_of_which_nothing_is_known_is_delivered_all_the_same():
     """Without carrier and tracking number there is nothing to note, but the request is answered."""
     ret = a_return(state=State.LABEL_READY, units=(authorized(a_unit()),))
     changed = apply(ret, ev.LabelDelivered(at=AT, request_id="q1", label_id="9"))
-    assert (asked(changed), changed.notes) == ([Asked.DELIVERED], ())
+    assert (asked(changed), changed.notes) == ([RequestState.DELIVERED], ())
 
 
 def test_a_lost_label_id_is_told_once():
@@ -278,12 +278,12 @@ def test_a_lost_label_id_is_told_once():
 
 def test_a_label_delivered_while_another_was_asked_for_is_not_lost():
     """The webhook came first: the label is out all the same, with its id."""
-    requests = (a_request("q1", label=a_label()), a_request("q2", Asked.UNREAD))
+    requests = (a_request("q1", label=a_label()), a_request("q2", RequestState.UNREAD))
     ret = a_return(requests=requests, units=(authorized(a_unit()),))
     changed = apply(ret, ev.LabelDelivered(at=AT, request_id="q1", label_id="9"))
     assert (changed.state, changed.requests[0].asked, changed.requests[0].label_id) == (
         State.RECEIVED,
-        Asked.DELIVERED,
+        RequestState.DELIVERED,
         "9",
     )
 
@@ -299,17 +299,23 @@ def test_a_new_label_restarts_the_clock_of_silence():
 
 def test_cancelling_one_request_leaves_the_others():
     """A label that is out stays out; an id names one request, no id means all."""
-    ret = a_return(requests=(delivered("q1"), a_request("q2", Asked.UNREAD), a_request("q3", Asked.UNREAD)))
+    ret = a_return(
+        requests=(delivered("q1"), a_request("q2", RequestState.UNREAD), a_request("q3", RequestState.UNREAD))
+    )
     one = apply(ret, ev.LabelRequestCancelled(at=AT, request_id="q2"))
-    assert asked(one) == [Asked.DELIVERED, Asked.CANCELLED, Asked.UNREAD]
-    assert asked(apply(ret, ev.LabelRequestCancelled(at=AT))) == [Asked.DELIVERED, Asked.CANCELLED, Asked.CANCELLED]
+    assert asked(one) == [RequestState.DELIVERED, RequestState.CANCELLED, RequestState.UNREAD]
+    assert asked(apply(ret, ev.LabelRequestCancelled(at=AT))) == [
+        RequestState.DELIVERED,
+        RequestState.CANCELLED,
+        RequestState.CANCELLED,
+    ]
 
 
 def test_cancelling_is_noted_when_amazon_expects_something():
     """Amazon knows no cancel, so the merchant is told; without an authorization there is nothing to tell."""
-    expected = apply(an_awaited_return(hinted=True), ev.LabelRequestCancelled(at=AT))
+    expected = apply(an_awaited_return(needs_read=True), ev.LabelRequestCancelled(at=AT))
     assert set(notes(expected)) == {"cancelled:"}
-    assert not expected.hinted
+    assert not expected.needs_read
     assert apply(a_return(units=(a_unit(),)), ev.LabelRequestCancelled(at=AT)).notes == ()
 
 
@@ -323,18 +329,21 @@ def test_cancelling_gives_places_in_shipments_back():
 
 def test_cancelling_keeps_the_place_of_a_unit_that_amazon_may_have():
     """While the create call is unclear, the unit's place is not promised to anybody else."""
-    ret = a_return(units=(assigned(a_unit()),), begun=Duty(Act.AUTHORIZE_UNITS, "O1").key)
+    ret = a_return(units=(assigned(a_unit()),), pending_calls=Duty(Act.AUTHORIZE_UNITS, "O1").key)
     changed = apply(ret, ev.LabelRequestCancelled(at=AT))
-    assert (changed.state, changed.units, changed.begun) == (State.CANCELLED, ret.units, ret.begun)
+    assert (changed.state, changed.units, changed.pending_calls) == (State.CANCELLED, ret.units, ret.pending_calls)
 
 
 def test_closing_in_the_portal_gives_places_back_and_unused_labels():
     """Before the label is out, a closed return needs neither its place nor its postage."""
     ret = a_return(
-        state=State.AWAITING_LABEL, units=(authorized(a_unit()), assigned(a_unit("2"))), postage=(BOUGHT,), hinted=True
+        state=State.AWAITING_LABEL,
+        units=(authorized(a_unit()), assigned(a_unit("2"))),
+        postage=(BOUGHT,),
+        needs_read=True,
     )
-    changed = apply(ret, ev.ClosedInLoop(at=AT))
-    assert (changed.units[1].return_item_id, changed.postage[0].void, changed.hinted) == ("", Void.WANTED, False)
+    changed = apply(ret, ev.ClosedInPortal(at=AT))
+    assert (changed.units[1].return_item_id, changed.postage[0].void, changed.needs_read) == ("", Void.WANTED, False)
 
 
 @pytest.mark.parametrize(
@@ -350,21 +359,21 @@ def test_asking_again_forgets_troubles():
     """One more label request opens the return anew, whatever it was stuck on."""
     ret = a_return(state=State.STUCK, resume_state=State.AWAITING_LABEL, problem="x", held=True)
     changed = apply(ret, ev.LabelRequestedAgain(at=AT, request=LabelRequest(request_id="q2")))
-    assert (changed.problem, changed.held, asked(changed)) == ("", False, [Asked.OPEN, Asked.UNREAD])
+    assert (changed.problem, changed.held, asked(changed)) == ("", False, [RequestState.OPEN, RequestState.UNREAD])
 
 
 def test_a_request_that_is_still_asked_for_is_there_once():
     """A request that we gave up reading goes back to work under its own id."""
-    ret = a_return(state=State.STUCK, resume_state=State.RECEIVED, requests=(a_request("q1", Asked.UNREAD),))
+    ret = a_return(state=State.STUCK, resume_state=State.RECEIVED, requests=(a_request("q1", RequestState.UNREAD),))
     changed = apply(ret, ev.LabelRequestedAgain(at=AT, request=LabelRequest(request_id="q1")))
-    assert (changed.state, asked(changed)) == (State.RECEIVED, [Asked.UNREAD])
+    assert (changed.state, asked(changed)) == (State.RECEIVED, [RequestState.UNREAD])
 
 
 def test_asking_again_for_a_parcel_takes_its_label_back():
     """A label that is not voided yet serves the request that asks for its parcel; no other."""
     other = replace(BOUGHT, authorization_id="A2", void=Void.WANTED)
     ret = a_return(
-        requests=(a_request("q1", Asked.CANCELLED), a_request("q2", Asked.UNREAD)),
+        requests=(a_request("q1", RequestState.CANCELLED), a_request("q2", RequestState.UNREAD)),
         units=(authorized(a_unit()), authorized(a_unit("2"), "A2")),
         postage=(replace(BOUGHT, void=Void.WANTED), other),
     )
@@ -393,8 +402,8 @@ def test_cancelling_the_whole_return_sets_free_what_has_not_come():
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (ev.NotOurs(at=AT, request_id="q1", why=""), Asked.NOT_OURS),
-        (ev.RefusalReported(at=AT, request_id="q1"), Asked.REFUSED),
+        (ev.NotOurs(at=AT, request_id="q1", why=""), RequestState.NOT_OURS),
+        (ev.RefusalReported(at=AT, request_id="q1"), RequestState.REFUSED),
     ],
 )
 def test_answers_to_a_stuck_returns_request_leave_it_stuck(event, expected):
@@ -407,7 +416,7 @@ def test_answers_to_a_stuck_returns_request_leave_it_stuck(event, expected):
     ("requests", "expected"),
     [
         ((a_request("q1"),), State.CANCELLED),
-        ((a_request("q1"), a_request("q2", Asked.UNREAD)), State.STUCK),
+        ((a_request("q1"), a_request("q2", RequestState.UNREAD)), State.STUCK),
         ((a_request("q1"), a_request("q2")), State.STUCK),
         ((delivered("q1"),), State.STUCK),
     ],
@@ -440,15 +449,15 @@ def test_a_correction_has_a_note_of_its_own():
 def test_an_expired_return_says_so():
     """The merchant reads that nothing ever came, and the portal is read once more: it may have closed long ago."""
     changed = apply(an_awaited_return(), ev.NothingCame(at=AT))
-    assert (set(notes(changed)), changed.hinted) == ({"expired"}, True)
+    assert (set(notes(changed)), changed.needs_read) == ({"expired"}, True)
 
 
 # ---- the outcome
 
 
-def verdict(summary: str) -> ev.FindingsReported:
+def verdict(summary: str) -> ev.VerdictReached:
     """A verdict to flag."""
-    return ev.FindingsReported(at=AT, units=(refused(a_unit("2")),), settlement=Settlement.FLAG, summary=summary)
+    return ev.VerdictReached(at=AT, units=(refused(a_unit("2")),), settlement=Settlement.FLAG, summary=summary)
 
 
 def test_the_verdict_is_noted_before_anything_is_done():
@@ -463,8 +472,10 @@ def test_the_verdict_is_noted_before_anything_is_done():
 @pytest.mark.parametrize(("message", "why"), [("card expired", "card expired"), ("", "Loop gave no reason")])
 def test_failed_processing_is_told_and_flags_next(message, why):
     """The portal's reason is passed on, and the return is never processed again by itself."""
-    changed = apply(an_awaited_return(state=State.PROCESSING, hinted=True), ev.ProcessingFailed(at=AT, message=message))
-    assert (changed.processing_failed, changed.hinted) == (True, False)
+    changed = apply(
+        an_awaited_return(state=State.PROCESSING, needs_read=True), ev.ProcessingFailed(at=AT, message=message)
+    )
+    assert (changed.processing_failed, changed.needs_read) == (True, False)
     assert notes(changed)["processing-failed"] == f"Loop could not process the return: {why}. Sent to Needs Review."
 
 
@@ -488,8 +499,8 @@ def test_a_review_is_known_until_its_flag_is_lifted(event):
     """Whoever flagged it, a lifted flag is noted once and nothing more is done."""
     review = apply(an_awaited_return(state=State.SETTLING), event)
     assert review.flagged
-    lifted = apply(replace(review, hinted=True), ev.FlagLifted(at=AT))
-    assert (lifted.state, lifted.flagged, lifted.hinted) == (State.IN_REVIEW, False, False)
+    lifted = apply(replace(review, needs_read=True), ev.FlagLifted(at=AT))
+    assert (lifted.state, lifted.flagged, lifted.needs_read) == (State.IN_REVIEW, False, False)
     assert set(notes(lifted)) == {"flag-lifted"}
 
 
@@ -511,14 +522,14 @@ def test_trying_again_asks_the_label_request_anew():
     requests = (
         delivered("q1"),
         a_request("q2", label=a_label()),
-        a_request("q3", Asked.REFUSED),
-        a_request("q4", Asked.CANCELLED),
+        a_request("q3", RequestState.REFUSED),
+        a_request("q4", RequestState.CANCELLED),
     )
     ret = a_return(
         state=State.STUCK, resume_state=State.AWAITING_LABEL, requests=requests, problem="x", processing_failed=True
     )
     changed = apply(ret, ev.Retried(at=AT, by="operator"))
-    assert asked(changed) == [Asked.DELIVERED, Asked.UNREAD, Asked.UNREAD, Asked.CANCELLED]
+    assert asked(changed) == [RequestState.DELIVERED, RequestState.UNREAD, RequestState.UNREAD, RequestState.CANCELLED]
     assert changed.requests[1].label is None
     assert (changed.problem, changed.processing_failed, changed.state) == ("", False, State.RECEIVED)
 
@@ -541,14 +552,14 @@ def test_what_was_told_is_remembered():
     assert [u.graded for u in apply(ret, ev.LinesGraded(at=AT, line_ids=("2",))).units] == [False, True]
     reported = apply(ret, ev.TransitReported(at=AT, request_id="q1", transit=Transit.IN_TRANSIT))
     assert reported.requests[0].reported is Transit.IN_TRANSIT
-    assert apply(ret, ev.CallBegun(at=AT, key="settle:")).begun == "settle:"
-    assert apply(replace(ret, begun="settle:"), ev.CallHadNoEffect(at=AT, key="settle:")).begun == ""
+    assert apply(ret, ev.CallBegun(at=AT, key="settle:")).pending_calls == "settle:"
+    assert apply(replace(ret, pending_calls="settle:"), ev.CallHadNoEffect(at=AT, key="settle:")).pending_calls == ""
 
 
 def test_reading_the_portal_ends_the_hint_and_may_owe_a_note():
     """What was seen may be worth a line, once."""
-    ret = an_awaited_return(hinted=True)
-    assert apply(ret, ev.ReturnRead(at=AT)) == replace(ret, hinted=False, changed_at=AT)
+    ret = an_awaited_return(needs_read=True)
+    assert apply(ret, ev.ReturnRead(at=AT)) == replace(ret, needs_read=False, changed_at=AT)
     told = apply(ret, ev.ReturnRead(at=AT, note_key="processed-early", note="Processed early."))
     assert notes(told) == {"processed-early": "Processed early."}
 
@@ -556,8 +567,8 @@ def test_reading_the_portal_ends_the_hint_and_may_owe_a_note():
 def test_units_handed_over_are_awaited_by_another_return():
     """The lender keeps the line, but expects nothing more of it."""
     ret = an_awaited_return(authorized(a_unit()), authorized(a_unit("2")), state=State.CANCELLED)
-    changed = apply(ret, ev.UnitsHandedOver(at=AT, handed=(("1", 1),)))
-    assert (changed.units[0].standing, changed.units[0].return_item_id) == (Standing.REMOVED, "")
+    changed = apply(ret, ev.UnitsTransferred(at=AT, handed=(("1", 1),)))
+    assert (changed.units[0].standing, changed.units[0].return_item_id) == (UnitState.REMOVED, "")
     assert changed.units[1] == ret.units[1]
 
 

@@ -6,7 +6,7 @@ from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import Label, Transit
 from daemon.domain.slips import SlipParcel
-from daemon.ports.store import SEALED, SealedValue, Shelf
+from daemon.ports.store import SEALED, SealedKind, SealedValue
 from tests.support.builders import CENTER, a_portal_request, a_portal_return, an_authorization, an_order
 
 
@@ -63,7 +63,7 @@ def test_a_return_is_settled_when_nothing_is_left_to_decide(state):
 def test_what_is_private_stays_out_of_logs():
     """Neither an address nor a document nor a sealed value is part of a repr."""
     slip = SlipParcel(rma_id="R", page_url="", ship_to=CENTER, units=(("SOCK", 1),), label_pdf=b"%PDF-secret")
-    sealed = SealedValue(shelf=Shelf.MARKS, key=("a",), about="a", sealed=SEALED + "c2VjcmV0")
+    sealed = SealedValue(shelf=SealedKind.MARKS, key=("a",), about="a", sealed=SEALED + "c2VjcmV0")
     assert "Elm Street" not in repr(a_portal_request())
     assert "secret" not in repr(slip)
     assert "c2VjcmV0" not in repr(sealed)

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.domain.orders import SELLABLE
 from daemon.domain.portal import PortalState
-from daemon.domain.returns import Finding, ReturnUnit, Settlement, Standing
+from daemon.domain.returns import Finding, ReturnUnit, Settlement, UnitState
 from daemon.domain.verdict import (
     GRADES,
     UNKNOWN_GRADE,
@@ -36,7 +36,7 @@ SHOP = VerdictPolicy(
     conditions={"Sellable": T.PROCESS, "Defective": T.FLAG, "CarrierDamaged": T.PROCESS, "CustomerDamaged": T.IGNORE}
 )
 MISSED = replace(authorized(a_unit()), finding=Finding(condition="missing", found_at=NOW))
-REMOVED = replace(found(a_unit(), "Defective"), standing=Standing.REMOVED)
+REMOVED = replace(found(a_unit(), "Defective"), standing=UnitState.REMOVED)
 
 
 # ---- one unit
@@ -220,7 +220,7 @@ def judged(units: list[ReturnUnit], line_ids: list[str]) -> dict[str, ReturnUnit
 def test_a_line_edited_out_leaves_the_verdict():
     """What the merchant took out of the return does not count."""
     units = judged([CLEAN, BAD], ["1"])
-    assert [units[n].standing for n in ("1", "2")] == [Standing.AUTHORIZED, Standing.REMOVED]
+    assert [units[n].standing for n in ("1", "2")] == [UnitState.AUTHORIZED, UnitState.REMOVED]
     assert units["2"].finding == BAD.finding
 
 
@@ -228,7 +228,7 @@ def test_a_line_edited_in_was_never_authorized():
     """Processing would pay for it, so it is a discrepancy, with its reason."""
     added = judged([CLEAN], ["1", "3"])["3"]
     assert (added.standing, added.problem) == (
-        Standing.NOT_RETURNABLE,
+        UnitState.NOT_RETURNABLE,
         "added to the return without a label request",
     )
     assert (added.sku, added.price_cents) == ("SOCK", 1000)
@@ -236,7 +236,7 @@ def test_a_line_edited_in_was_never_authorized():
 
 def test_a_line_that_is_part_of_the_return_again_is_not_ignored():
     """What was struck out once and is back would be paid for without any inspection."""
-    assert judged([CLEAN, REMOVED], ["1"])["1"].standing is Standing.NOT_RETURNABLE
+    assert judged([CLEAN, REMOVED], ["1"])["1"].standing is UnitState.NOT_RETURNABLE
 
 
 def test_the_verdict_is_told_in_words():

@@ -24,7 +24,7 @@ from daemon.app.services import WALKERS
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn
 from daemon.domain.returns import Label, Return, ReturnUnit, State
-from daemon.engine.walker import InHand, Walker
+from daemon.engine.walker import Claims, Walker
 from daemon.errors import RateLimited
 from daemon.ports.vendors import Lane
 from tests.services.stage import Choices, Stage, make_template
@@ -130,7 +130,7 @@ class StrictPortal(FakePortal):
         await self._clock.wait(asyncio.Event(), LOOP_SECONDS)
 
 
-class VirtualHouse:
+class VirtualDaemon:
     """All walkers over one stage."""
 
     def __init__(self, stage: Stage, network: StrictNetwork, portal: StrictPortal) -> None:
@@ -138,7 +138,7 @@ class VirtualHouse:
         self.clock = stage.clock
         self.stop = asyncio.Event()
         self.submitted_at: dict[str, float] = {}
-        self._in_hand = InHand()
+        self._claims = Claims()
         self.walkers = [self._walker(*row) for row in WALKERS]
         stage.on_wake = self._wake
 
@@ -150,7 +150,7 @@ class VirtualHouse:
             store=self.stage.store,
             clock=self.clock,
             metrics=self.stage.metrics,
-            in_hand=self._in_hand,
+            claims=self._claims,
             beat=lambda: None,
             limit=limit,
             patience=patience,
@@ -194,7 +194,7 @@ async def living(
     *,
     seed: int,
     prepare: Callable[[Path], None] = lambda _path: None,
-) -> AsyncIterator[VirtualHouse]:
+) -> AsyncIterator[VirtualDaemon]:
     """A house whose walkers run."""
     folder = Path(tempfile.mkdtemp(prefix="mcfd-bench-", dir=_fast_disk()))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
@@ -206,14 +206,14 @@ async def living(
         network, portal = StrictNetwork(clock, ready_after, seed), StrictPortal(clock)
         stage.network, stage.portal, stage.portals = network, portal, {"acme": portal}
         await stage.start()
-        house = VirtualHouse(stage, network, portal)
+        daemon = VirtualDaemon(stage, network, portal)
         async with asyncio.TaskGroup() as group:
-            for walker in house.walkers:
-                group.create_task(walker.run(house.stop))
+            for walker in daemon.walkers:
+                group.create_task(walker.run(daemon.stop))
             try:
-                yield house
+                yield daemon
             finally:
-                house.stop.set()
+                daemon.stop.set()
         await stage.stop()
     finally:
         asyncio_throttle.throttler.time = real
@@ -225,4 +225,4 @@ def _fast_disk() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-__all__ = ["BURST", "RATE", "READ", "StrictNetwork", "VirtualHouse", "living", "run_virtual"]
+__all__ = ["BURST", "RATE", "READ", "StrictNetwork", "VirtualDaemon", "living", "run_virtual"]
