@@ -1,7 +1,8 @@
-"""What is read of both vendors' answers in the same way. PURE."""
+"""What is read of all vendors' answers in the same way. PURE."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -23,6 +24,15 @@ def printable(text: str, longest: int) -> str:
     visible = "".join(char if char.isprintable() else " " for char in line)
     clean = " ".join(visible.split())
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
+
+
+def without(text: str, private: Collection[str]) -> str:
+    """Return text with every private text, and every word of three or more letters of them, blotted out."""
+    words = {word for phrase in private for word in (phrase, *phrase.split()) if len(word) > 2}
+    if not words:
+        return text
+    longest_first = sorted(words, key=lambda word: (-len(word), word))
+    return re.sub("|".join(map(re.escape, longest_first)), "[…]", text, flags=re.IGNORECASE)
 
 
 def cents(amount: Decimal) -> int:

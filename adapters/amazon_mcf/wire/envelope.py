@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from adapters.amazon_mcf.wire.reading import JsonObject, parse
-from adapters.vendor_calls.json import printable
+from adapters.vendor_calls.json import printable, without
+from adapters.vendor_calls.reading import JsonObject, parse
 from daemon.errors import ContractBroken, McfdError, RateLimited, Refused, Unavailable
 
 UNAUTHORIZED = "Unauthorized"
@@ -96,15 +96,6 @@ def denial(operation: str, status: int, body: bytes) -> str:
     except ContractBroken:
         return f"status {status}"
     return answer.words() or f"status {status}"
-
-
-def without(text: str, private: Collection[str]) -> str:
-    """Return text with every private text, and every word of three or more letters of them, blotted out."""
-    words = {word for phrase in private for word in (phrase, *phrase.split()) if len(word) > 2}
-    if not words:
-        return text
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    return re.sub("|".join(map(re.escape, longest_first)), "[…]", text, flags=re.IGNORECASE)
 
 
 def _errors(document: JsonObject) -> tuple[VendorError, ...]:

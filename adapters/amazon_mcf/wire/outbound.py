@@ -11,8 +11,8 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, LONGEST_MESSAGE, read
-from adapters.amazon_mcf.wire.reading import JsonObject
 from adapters.vendor_calls.json import printable
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.naming import OWN_ITEM
 from daemon.domain.orders import (
     CreateAnswer,

@@ -12,7 +12,6 @@ from collections.abc import Collection
 
 from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, read
 from adapters.amazon_mcf.wire.outbound import encode_id
-from adapters.amazon_mcf.wire.reading import JsonObject
 from adapters.amazon_mcf.wire.shipment import (
     IDEMPOTENCY_CONFLICT,
     LABEL,
@@ -25,6 +24,7 @@ from adapters.amazon_mcf.wire.shipment import (
     Rate,
 )
 from adapters.vendor_calls.json import printable
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.orders import PostalAddress
 from daemon.domain.postage import BoughtPostage, OfferExpired, PostageOrder
 from daemon.errors import Refused

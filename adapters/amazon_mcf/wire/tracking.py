@@ -2,7 +2,7 @@
 
 from adapters.amazon_mcf.wire.envelope import read
 from adapters.amazon_mcf.wire.outbound import encode_id
-from adapters.amazon_mcf.wire.reading import JsonObject
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.postage import Tracking
 from daemon.domain.returns import Transit
 

@@ -26,7 +26,7 @@ class JsonObject:
         return value
 
     def optional_text(self, name: str) -> str | None:
-        """Return text as it was sent; Amazon prints some of its own ids as numbers."""
+        """Return text as it was sent; some vendors print ids as numbers."""
         value = self.members.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -55,7 +55,7 @@ class JsonObject:
         return value
 
     def number(self, name: str) -> Decimal:
-        """Return a number from 0 to a thousand million that must be there; Amazon writes some of them as text."""
+        """Return a number from 0 to a thousand million that must be there; vendors write some of them as text."""
         value = self.members.get(name)
         try:
             number = Decimal(value) if isinstance(value, int | str | Decimal) else None
@@ -77,7 +77,7 @@ class JsonObject:
         return value
 
     def optional_time(self, name: str) -> float | None:
-        """Return an ISO 8601 time in Unix seconds; one without an offset is UTC, as all of Amazon's times are."""
+        """Return an ISO 8601 time in Unix seconds; one without an offset is UTC."""
         text = self.optional_text(name)
         if text is None:
             return None
