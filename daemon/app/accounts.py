@@ -22,19 +22,24 @@ from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
 from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
 from daemon.domain.portal import ParcelSize
+from daemon.domain.returns import LabelSourceName
 from daemon.domain.slips import SlipParcel
-from daemon.engine.handlers.context import OrderLocks, ReasonCatalogue, ShopContext
+from daemon.engine.account import Account, ReasonCatalogue
+from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.label_hosting import LabelHosting
-from daemon.engine.polls import OrderIndex
+from daemon.engine.order_index import OrderIndex
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import ReturnStore
-from daemon.ports.vendors import FulfillmentNetwork, LabelSource, ReturnsPortal
+from daemon.ports.vendors import FulfillmentNetwork, LabelSource
 
 log = structlog.get_logger(__name__)
 
 USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; Platform={platform.system()})"
 """In the form that Amazon prescribes: docs/include-a-user-agent-header-in-all-requests."""
 
+
+MAIN = "main"
+"""The name of the account that a configuration without `accounts:` describes."""
 
 AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
 """The seller's credentials, and the two APIs for which a role may be missing."""
@@ -202,40 +207,43 @@ def contexts(
     box: SecretBox,
     shadow: bool = False,
 ) -> dict[str, ShopContext]:
-    """A desk per shop; what belongs to the seller's account is shared. A shadow's desks write nothing outward."""
-    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
-    source: LabelSource | None = vendors.postage
-    if shadow and vendors.postage is not None:
-        source = ShadowPostage(vendors.postage)
-    index = OrderIndex(network, store, clock)
-    reasons, locks = ReasonCatalogue(network, clock), OrderLocks()
-
-    parcel = current.settings.amazon.shipping.default_parcel
-    default_size = ParcelSize(
-        length_in=parcel.length_in, width_in=parcel.width_in, height_in=parcel.height_in, weight_g=parcel.weight_g
+    """A context per shop; what belongs to the seller's account is shared. A shadow's write nothing outward."""
+    settings = current.settings
+    account = _account(vendors, store, clock, shadow=shadow)
+    labels = LabelPress(
+        hosting=hosting,
+        box=box,
+        print_labels=print_labels,
+        keep_for=settings.retention.labels,
+        default_size=ParcelSize(**settings.amazon.shipping.default_parcel.model_dump()),
     )
-
-    def context(name: str, portal: ReturnsPortal) -> ShopContext:
-        return ShopContext(
+    return {
+        name: ShopContext(
+            account=account,
             portal=ShadowPortal(portal) if shadow else portal,
-            network=network,
-            policy=shop_policy(name, current.settings, current.secrets),
-            timings=timings(current.settings),
+            policy=shop_policy(name, settings, current.secrets),
+            labels=labels,
+            timings=timings(settings),
             clock=clock,
             store=store,
-            reasons=reasons,
-            locks=locks,
             metrics=metrics.of(name),
-            refresh_index=index.refresh,
-            box=box,
-            hosting=hosting,
-            print_labels=print_labels,
-            label_source=source,
-            label_retention=current.settings.retention.labels,
-            default_size=default_size,
         )
+        for name, portal in vendors.portals.items()
+    }
 
-    return {name: context(name, portal) for name, portal in vendors.portals.items()}
+
+def _account(vendors: Vendors, store: ReturnStore, clock: Clock, *, shadow: bool) -> Account:
+    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
+    sources: dict[LabelSourceName, LabelSource] = {}
+    if vendors.postage is not None:
+        sources[LabelSourceName.AMAZON_SHIPPING] = ShadowPostage(vendors.postage) if shadow else vendors.postage
+    return Account(
+        name=MAIN,
+        network=network,
+        order_index=OrderIndex(network, store, clock),
+        reasons=ReasonCatalogue(network, clock),
+        label_sources=sources,
+    )
 
 
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:

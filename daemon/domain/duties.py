@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from daemon.domain.returns import (
     LabelRequest,
-    LabelSourceName,
     Postage,
     RequestState,
     Return,
@@ -93,7 +92,7 @@ def _awaiting_label(ret: Return, _: float) -> Duty | None:
 
 def _postage(ret: Return, request: LabelRequest) -> Duty | None:
     """A label is bought for each authorization: offered, bought, printable, one after the other."""
-    if request.source is not LabelSourceName.AMAZON_SHIPPING:
+    if not request.source.buys_postage:
         return None
     units = [u for u in ret.units_of(request.request_id) if u.standing is UnitState.AUTHORIZED]
     for authorization_id in dict.fromkeys(u.authorization_id for u in units):

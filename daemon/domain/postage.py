@@ -9,7 +9,6 @@ from daemon.domain.portal import ParcelSize, PortalLabelRequest
 from daemon.domain.returns import (
     Label,
     LabelRequest,
-    LabelSourceName,
     Postage,
     RequestState,
     Return,
@@ -87,7 +86,7 @@ def told_parcel(ret: Return, request: LabelRequest) -> Postage | None:
         return None
     number = request.label.tracking_number
     named = {p.tracking_id: p for p in ret.postage if p.tracking_id}
-    if request.source is LabelSourceName.AMAZON_SHIPPING:
+    if request.source.buys_postage:
         named |= {
             a.rma_id: p for p in ret.postage for a in ret.authorizations if a.authorization_id == p.authorization_id
         }
@@ -102,7 +101,7 @@ def dead_labels(ret: Return, voided: Postage) -> tuple[Label, ...]:
         shown = {u.authorization_id for u in ret.units_of(request.request_id)}
         return not (shown & live if shown else live)
 
-    bought = [r for r in ret.requests if r.source is LabelSourceName.AMAZON_SHIPPING]
+    bought = [r for r in ret.requests if r.source.buys_postage]
     return tuple(r.label for r in bought if r.label is not None and dead(r))
 
 

@@ -31,6 +31,11 @@ class LabelSourceName(StrEnum):
     RMA_PAGE = "rma_page"
     AMAZON_SHIPPING = "amazon_shipping"
 
+    @property
+    def buys_postage(self) -> bool:
+        """A label is bought for each parcel; else the shopper prints Amazon's page."""
+        return self is not LabelSourceName.RMA_PAGE
+
 
 class RequestState(StrEnum):
     """How far a label request has come."""

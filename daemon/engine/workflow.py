@@ -33,7 +33,7 @@ from daemon.engine.failures import (
     let_go,
 )
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
-from daemon.engine.handlers.context import Handler, NotYet, Outcome, ShopContext
+from daemon.engine.handlers.context import Handler, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.labels import deliver_label, issue_label, report_refusal
 from daemon.engine.handlers.orders import others_on, read_orders
 from daemon.engine.handlers.outcome import conclude, read_return, settle
@@ -138,7 +138,7 @@ class Workflow:
         resumed = owed.key in ret.pending_keys
         if owed.act in ONCE and not resumed:
             ret = await self._recorder.begin(ret, ev.CallBegun(at=context.clock.now(), key=owed.key))
-        outcome: Outcome = await HANDLERS[owed.act](ret, owed, context, resumed)
+        outcome: Outcome = await HANDLERS[owed.act](Step(ret=ret, duty=owed, resumed=resumed), context)
         ret = self._heard(ret, owed, outcome, context)
         saved = await self._saved(ret, outcome)
         if isinstance(saved, Return):

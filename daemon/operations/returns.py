@@ -164,7 +164,7 @@ class Operator:
         self, context: ShopContext, ret: Return, order_id: str, held: list[FulfillmentOrder]
     ) -> dict[str, object]:
         try:
-            order = await context.network.order(order_id, Lane.BACKGROUND)
+            order = await context.account.network.order(order_id, Lane.BACKGROUND)
         except Refused as error:
             return {"order": order_id, "answer": f"refused: {error}"}
         if order is None:

@@ -37,7 +37,7 @@ ORDER = PostageOrder(
 
 
 @dataclass
-class ShopContext:
+class Setup:
     """A sandbox, and the label source that talks to it."""
 
     sandbox: Sandbox
@@ -81,7 +81,7 @@ async def context(*, service_id="", label_format="PDF", timeout=5.0, **options):
             label_format=label_format,
         )
         try:
-            yield ShopContext(sandbox, source)
+            yield Setup(sandbox, source)
         finally:
             await tokens.close()
 

@@ -15,13 +15,15 @@ from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore, open_store
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import Message, PortalLabelRequest, PortalLine, RequestIssued
-from daemon.domain.returns import Return, ReturnUnit, State
+from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
-from daemon.engine.handlers.context import OrderLocks, ReasonCatalogue, ShopContext
+from daemon.engine.account import Account, ReasonCatalogue
+from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
-from daemon.engine.polls import OrderIndex, PortalPolls
+from daemon.engine.order_index import OrderIndex
+from daemon.engine.polls import PortalPolls
 from daemon.engine.recorder import Recorder
 from daemon.engine.workflow import Workflow
 from daemon.operations.returns import Operator
@@ -75,8 +77,6 @@ class Stage:
         self.store.watch = self._watch
         for vendor in (*self.portals.values(), self.network, self.postage):
             vendor.watch = self._watch
-        reasons, locks = ReasonCatalogue(self.network, self.clock), OrderLocks()
-        index = OrderIndex(self.network, self.store, self.clock)
         timings = self.choices.timings
         self.hosting = LabelHosting(
             self.store,
@@ -86,22 +86,24 @@ class Stage:
             retention=30 * DAY,
             new_token=lambda: f"token-{next(self._numbers)}",
         )
+        account = Account(
+            name="main",
+            network=self.network,
+            order_index=OrderIndex(self.network, self.store, self.clock),
+            reasons=ReasonCatalogue(self.network, self.clock),
+            label_sources={LabelSourceName.AMAZON_SHIPPING: self.postage},
+        )
+        labels = LabelPress(hosting=self.hosting, box=self.box, print_labels=_print)
         self.contexts = {
             shop: ShopContext(
+                account=account,
                 portal=portal,
-                network=self.network,
                 policy=self.choices.policy,
+                labels=labels,
                 timings=timings,
                 clock=self.clock,
                 store=self.store,
-                reasons=reasons,
-                locks=locks,
                 metrics=self.metrics,
-                refresh_index=index.refresh,
-                box=self.box,
-                hosting=self.hosting,
-                print_labels=_print,
-                label_source=self.postage,
             )
             for shop, portal in self.portals.items()
         }

@@ -268,7 +268,7 @@ class TestReasons:
 
     async def test_they_are_asked_for_again_after_minutes(self, stage):
         """Silence is remembered for five minutes, an answer for a day."""
-        reasons = stage.contexts["acme"].reasons
+        reasons = stage.contexts["acme"].account.reasons
         stage.network.fail("reason_codes", DOWN)
         assert await reasons.allowed("SOCK") == ()
         stage.clock.advance(4 * MINUTE)
@@ -284,7 +284,7 @@ class TestReasons:
 
     async def test_what_was_known_yesterday_is_better_than_nothing(self, stage):
         """Codes that cannot be read anew stay in use."""
-        reasons = stage.contexts["acme"].reasons
+        reasons = stage.contexts["acme"].account.reasons
         codes = await reasons.allowed("SOCK")
         stage.clock.advance(2 * DAY)
         stage.network.fail("reason_codes", DOWN)
@@ -295,7 +295,7 @@ class TestReasons:
         """The connection is parked; no return is created with a reason that nobody chose."""
         stage.network.fail("reason_codes", CredentialsRefused("401"))
         with pytest.raises(CredentialsRefused):
-            await stage.contexts["acme"].reasons.allowed("SOCK")
+            await stage.contexts["acme"].account.reasons.allowed("SOCK")
 
 
 class TestReadings:

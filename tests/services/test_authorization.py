@@ -27,7 +27,7 @@ class Trader:
         return f"Atzr|{code}"
 
 
-class ShopContext:
+class Setup:
     """An authorization with all that it works with."""
 
     def __init__(self, store, *, application_id: str | None = "amzn1.sp.solution.x", from_file: str | None = None):
@@ -78,7 +78,7 @@ async def store(tmp_path):
 @pytest.fixture
 def context(store):
     """Nobody is authorized yet."""
-    return ShopContext(store)
+    return Setup(store)
 
 
 async def test_the_whole_way(context, store):
@@ -99,7 +99,7 @@ async def test_the_whole_way(context, store):
     assert context.concealed == ["Atzr|code"]
     assert context.done == 1
 
-    again = ShopContext(store)
+    again = Setup(store)
     await again.tokens.load()
     assert again.tokens.current() == "Atzr|code"
     assert b"Atzr|code" not in store.path.read_bytes() + store.path.with_name("mcfd.db-wal").read_bytes()
@@ -161,12 +161,12 @@ async def test_invitations_do_not_pile_up(context):
 async def test_without_an_application_id_there_is_no_link(store):
     """An operator is told which key is missing."""
     with pytest.raises(OperatorError, match="application_id"):
-        ShopContext(store, application_id=None).authorization.invite()
+        Setup(store, application_id=None).authorization.invite()
 
 
 async def test_the_secret_file_wins(store):
     """While the secret file is there it is in use, and the invitation warns of it."""
-    context = ShopContext(store, from_file="Atzr|file")
+    context = Setup(store, from_file="Atzr|file")
     assert "secret file" in str(context.authorization.invite()["warning"])
     pending_calls, state = context.pending_calls()
     await context.finish(pending_calls, state)

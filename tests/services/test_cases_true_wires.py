@@ -14,8 +14,8 @@ from adapters.vendor_calls.transport import Transport, open_session
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalLine
 from daemon.domain.returns import State, UnitState
-from daemon.engine.handlers.context import ReasonCatalogue
-from daemon.engine.polls import OrderIndex
+from daemon.engine.account import ReasonCatalogue
+from daemon.engine.order_index import OrderIndex
 from daemon.errors import Refused
 from daemon.ports.vendors import Lane, OrderHead
 from tests.services.stage import HOUR, Stage
@@ -79,9 +79,12 @@ async def wires(**options):
 def connect(stage: Stage, network: McfNetwork) -> None:
     """Let the daemon talk to that network instead of the one in memory."""
     for context in stage.contexts.values():
-        context.network = network
-        context.reasons = ReasonCatalogue(network, stage.clock)
-        context.refresh_index = OrderIndex(network, stage.store, stage.clock).refresh
+        context.account = replace(
+            context.account,
+            network=network,
+            reasons=ReasonCatalogue(network, stage.clock),
+            order_index=OrderIndex(network, stage.store, stage.clock),
+        )
 
 
 async def returned(stage: Stage, order_name: str, *lines: PortalLine) -> State:

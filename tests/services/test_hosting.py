@@ -3,6 +3,7 @@
 import re
 import secrets
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import aiohttp
@@ -146,7 +147,8 @@ async def test_nothing_readable_is_in_the_database_file(open_with):
         offers.append(source.made("buy")[-1].arguments[0])
 
     source.meanwhile("buy", look)
-    stage.contexts["acme"].hosting = host = hosting(stage)
+    host, context = hosting(stage), stage.contexts["acme"]
+    context.labels = replace(context.labels, hosting=host)
     await stage.sent()
     (label,) = stage.portal.labels.values()
     document = await host.open(token_of(label.url))

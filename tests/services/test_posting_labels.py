@@ -31,7 +31,8 @@ class TestOffer:
     async def test_the_parcel_is_described_as_it_is(self, open_with):
         """Case 1: from the shopper to the fulfillment center, insured for its price, sizes filled in by default."""
         stage, source = await buying(open_with)
-        stage.contexts["acme"].default_size = ParcelSize(length_in=12, width_in=9, height_in=4, weight_g=500)
+        context, size = stage.contexts["acme"], ParcelSize(length_in=12, width_in=9, height_in=4, weight_g=500)
+        context.labels = replace(context.labels, default_size=size)
         request = a_portal_request("q77", skus=(), parcel=ParcelSize(length_in=10, weight_g=400))
         await asked(stage, request=request)
         await stage.reach(State.AWAITING_INSPECTION)

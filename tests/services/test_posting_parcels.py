@@ -1,5 +1,6 @@
 """Cases 2 and 3: one file with every parcel in it, and each parcel followed on its own."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -20,7 +21,8 @@ async def printing(open_with, policy=BOUGHT):
     async def render(parcels, order_name):
         return PdfPrinter().render(parcels, order_name=order_name)
 
-    stage.contexts["acme"].print_labels = render
+    context = stage.contexts["acme"]
+    context.labels = replace(context.labels, print_labels=render)
     return stage, source
 
 

@@ -92,7 +92,8 @@ async def test_labels_of_before_the_page_are_followed_without_a_carrier(open_wit
     stage, _ = await buying(open_with)
     await stage.sent()
     stage.postage = None
-    stage.contexts["acme"].label_source = None
+    context = stage.contexts["acme"]
+    context.account = replace(context.account, label_sources={})
     await stage.inspect("Defective")
     await stage.reach(State.IN_REVIEW)
     assert actions(stage) == {"flag": 1}

@@ -7,7 +7,6 @@ from daemon.domain.duties import create_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.postage import give_back, put_postage, take_back
 from daemon.domain.returns import (
-    LabelSourceName,
     Note,
     RequestState,
     Return,
@@ -197,7 +196,7 @@ def label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
     request = changed.request(event.request_id)
     if request is not None and request.label is not None:
         parcels = {u.authorization_id for u in ret.units_of(event.request_id)}
-        bought = request.source is LabelSourceName.AMAZON_SHIPPING
+        bought = request.source.buys_postage
         others = [p.tracking_id for p in ret.postage if bought and p.authorization_id in parcels and p.tracking_id]
         words = delivered_words(request.label, [t for t in others if t != request.label.tracking_number])
         changed = with_note(changed, f"label:{event.request_id}", words)

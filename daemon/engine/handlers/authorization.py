@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.domain.allocation import adopt, allocate, judge_answer, not_returnable, take_over
-from daemon.domain.duties import Duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found
 from daemon.domain.matching import (
@@ -21,7 +20,7 @@ from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import past_deadline, poll_delay, waited
-from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext
+from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
 from daemon.engine.handlers.takeover import ask_holders, being_voided, taken_over, transfer
 from daemon.errors import Refused
@@ -34,11 +33,13 @@ READ_BACK_AFTER = (5.0, 60.0)
 HOME = frozenset({"", "US"})
 
 
-async def read_request(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def read_request(step: Step, context: ShopContext) -> Outcome:
     """Read the truth behind a label request and list the units that it covers."""
+    ret = step.ret
     now = context.clock.now()
     request, details = await asyncio.gather(
-        context.portal.label_request(duty.subject, Lane.OPENING), context.portal.details(ret.return_id, Lane.OPENING)
+        context.portal.label_request(step.duty.subject, Lane.OPENING),
+        context.portal.details(ret.return_id, Lane.OPENING),
     )
     if over := _already_over(ret, request, details, now):
         return over
@@ -93,11 +94,12 @@ def _soon(context: ShopContext) -> float:
     return min(300.0, max(1.0, context.timings.unmatched_deadline / 12))
 
 
-async def match_order(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
+async def match_order(step: Step, context: ShopContext) -> Outcome:
     """Find the fulfillment orders that hold the units, and give each unit its place in a shipment.
 
     A label request whose units nobody holds does not keep the others from theirs.
     """
+    ret = step.ret
     now = context.clock.now()
     wanted = _unassigned(ret)
     orders, tried = await _search(ret, wanted, context)
@@ -107,7 +109,7 @@ async def match_order(ret: Return, _: Duty, context: ShopContext, __: bool) -> O
         return _unmatched(ret, wanted[0].request_id, why, now, context)
     codes = {}
     for unit in units:
-        allowed = await context.reasons.allowed(unit.sku)
+        allowed = await context.account.reasons.allowed(unit.sku)
         codes[unit.key] = reason_code(unit, context.policy.reasons, context.policy.default_reason, allowed)
     units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
     return _assign(units, orders, now, context)
@@ -164,7 +166,7 @@ def named_as_asked(order: FulfillmentOrder, order_id: str) -> bool:
 
 async def indexed_orders(ret: Return, context: ShopContext) -> tuple[str, ...]:
     """Ids of the orders that the shopper knows by a name of this one, from the shared index."""
-    await context.refresh_index()
+    await context.account.order_index.refresh()
     names = {name for name in (ret.order_name, ret.order_name.lstrip("#"), ret.provider_order_id) if name}
     found = await context.store.read(lambda uow: [order_id for name in names for order_id in uow.orders_named(name)])
     return tuple(sorted(set(found)))
@@ -181,7 +183,7 @@ async def _try(
     """Read one candidate; True when the orders found so far cover all units. A refused id is an answer, too."""
     tried.append(order_id)
     try:
-        order = await context.network.order(order_id, Lane.SHOPPER)
+        order = await context.account.network.order(order_id, Lane.SHOPPER)
     except Refused:
         return False
     if order is None or not named_as_asked(order, order_id) or not useful(order, units):
@@ -220,15 +222,16 @@ def _assign(
     return decide
 
 
-async def authorize_units(ret: Return, duty: Duty, context: ShopContext, resumed: bool) -> Outcome:
+async def authorize_units(step: Step, context: ShopContext) -> Outcome:
     """Create the return in Amazon. An earlier call of unknown end is read back first; only the rest is asked again."""
-    order_id, verifications = duty.subject, ret.verifications if resumed else 0
+    ret = step.ret
+    order_id, verifications = step.duty.subject, ret.verifications if step.resumed else 0
     units = tuple(u for u in ret.units if u.order_id == order_id and u.standing is UnitState.PLANNED and _asked(ret, u))
-    async with context.locks.of(order_id):
+    async with context.account.order_locks.of(order_id):
         adopted: tuple[ReturnUnit, ...] = ()
         authorizations: tuple[ReturnAuthorization, ...] = ()
-        if resumed:
-            order = await context.network.order(order_id, Lane.SHOPPER)
+        if step.resumed:
+            order = await context.account.network.order(order_id, Lane.SHOPPER)
             if order is not None:
                 adopted, authorizations = adopt(units, order.return_items), order.authorizations
         rest = tuple(u for u in units if u.key not in {a.key for a in adopted})
@@ -236,13 +239,13 @@ async def authorize_units(ret: Return, duty: Duty, context: ShopContext, resumed
         refused: tuple[ReturnUnit, ...] = ()
         if rest and not verifications:
             try:
-                answer = await context.network.create_return(order_id, rest)
+                answer = await context.account.network.create_return(order_id, rest)
             except Refused as error:
-                if not resumed:
+                if not step.resumed:
                     return ev.UnitsRefused(at=context.clock.now(), units=not_returnable(rest, str(error)))
                 doubtful = tuple(replace(u, problem=str(error)) for u in rest)
             else:
-                new, refused, doubtful = judge_answer(rest, answer, asked_before=resumed)
+                new, refused, doubtful = judge_answer(rest, answer, asked_before=step.resumed)
                 accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
     return _authorization((accepted, refused, doubtful), verifications, authorizations, context.clock.now())
 
@@ -277,8 +280,9 @@ def _doubt(units: tuple[ReturnUnit, ...]) -> str:
     return units[0].problem or "Amazon says the unit was asked for before, but does not list it"
 
 
-async def look_for_authorization(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
+async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     """See whether Amazon has made the authorization by now."""
+    ret = step.ret
     now = context.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
     found = authorization_found(ret, await read_orders(ret, context, Lane.SHOPPER), now)
     if found is not None:

@@ -1,9 +1,7 @@
 """What a performer has at hand, and what it may answer."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 from daemon.domain.duties import Duty
 from daemon.domain.events.returns import Event
@@ -12,11 +10,11 @@ from daemon.domain.portal import ParcelSize
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
+from daemon.engine.account import Account
 from daemon.engine.label_hosting import LabelHosting
-from daemon.errors import ContractBroken, Refused, Transient
 from daemon.ports.host import Clock, SecretBox, ShopMetrics
 from daemon.ports.store import ReturnStore, UnitOfWork
-from daemon.ports.vendors import FulfillmentNetwork, LabelSource, ReturnsPortal
+from daemon.ports.vendors import ReturnsPortal
 
 DAY = 86400.0
 SILENCE = 300.0
@@ -36,65 +34,39 @@ Decision = Callable[[UnitOfWork, Return], Event | NotYet]
 Outcome = Event | NotYet | Decision
 
 
-class OrderLocks:
-    """One lock per fulfillment order: calls that change an order are serial."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One duty of one return. `resumed`: this very call was begun before, and its answer is unknown."""
 
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, order_id: str) -> asyncio.Lock:
-        """The lock of that order."""
-        lock = self._locks.get(order_id)
-        if lock is None:
-            lock = self._locks[order_id] = asyncio.Lock()
-        return lock
+    ret: Return
+    duty: Duty
+    resumed: bool = False
 
 
-class ReasonCatalogue:
-    """The return reasons that Amazon allows for each SKU, remembered for a day; no answer, for minutes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPress:
+    """What makes a label that shoppers can fetch from us. `keep_for`: seconds that a bought document is kept."""
 
-    def __init__(self, network: FulfillmentNetwork, clock: Clock) -> None:
-        self._network = network
-        self._clock = clock
-        self._known: dict[str, tuple[float, Sequence[str]]] = {}
-
-    async def allowed(self, sku: str) -> Sequence[str]:
-        """The codes; empty when Amazon does not say. A reason never fails a return."""
-        good_until, codes = self._known.get(sku, (float("-inf"), ()))
-        if self._clock.monotonic() < good_until:
-            return codes
-        good_for = DAY
-        try:
-            codes = await self._network.reason_codes(sku)
-        except (Refused, ContractBroken):
-            codes = ()
-        except Transient:
-            good_for = SILENCE
-        self._known[sku] = (self._clock.monotonic() + good_for, codes)
-        return codes
+    hosting: LabelHosting
+    box: SecretBox
+    print_labels: Callable[[Sequence[SlipParcel], str], Awaitable[bytes]]
+    keep_for: float = 30 * DAY
+    default_size: ParcelSize = field(default_factory=ParcelSize)
 
 
 @dataclass(slots=True, kw_only=True)
 class ShopContext:
-    """The ports and choices for one shop's returns."""
+    """What a handler has at hand for the returns of one shop."""
 
+    account: Account
     portal: ReturnsPortal
-    network: FulfillmentNetwork
     policy: ShopPolicy
+    labels: LabelPress
     timings: Timings
     clock: Clock
     store: ReturnStore
-    reasons: ReasonCatalogue
-    locks: OrderLocks
     metrics: ShopMetrics
-    refresh_index: Callable[[], Awaitable[None]]
-    box: SecretBox
-    hosting: LabelHosting
-    print_labels: Callable[[Sequence[SlipParcel], str], Awaitable[bytes]]
-    label_source: LabelSource | None = None
-    label_retention: float = 30 * DAY
-    default_size: ParcelSize = field(default_factory=ParcelSize)
 
 
-Handler = Callable[[Return, Duty, ShopContext, bool], Awaitable[Outcome]]
-"""(return, duty, desk, resumed): `resumed` says that this very call was begun before and its answer is unknown."""
+Handler = Callable[[Step, ShopContext], Awaitable[Outcome]]
+"""Performs one duty and says what came of it."""

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.domain.duties import Duty, delivery_unclear
+from daemon.domain.duties import delivery_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import parcel_units, postage_of
-from daemon.domain.returns import Label, LabelSourceName, Return, UnitState
+from daemon.domain.returns import Label, Return, UnitState
 from daemon.domain.slips import SlipParcel
-from daemon.engine.handlers.context import NotYet, Outcome, ShopContext
+from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.postage import DOCUMENT, document_name, overtaken
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
@@ -22,22 +22,23 @@ ARRIVES_WITHIN = 5.0
 """Seconds in which a call whose answer was lost has had its effect, and the portal shows it."""
 
 
-async def issue_label(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def issue_label(step: Step, context: ShopContext) -> Outcome:
     """Make the label of one label request: Amazon's own page, or a document of ours with every parcel in it."""
-    request = ret.request(duty.subject)
-    assert request is not None  # noqa: S101 - the duty was read off this request
-    parcels = _parcels(ret, duty.subject)
+    ret = step.ret
+    request = ret.request(step.duty.subject)
+    assert request is not None  # noqa: S101 - the step.duty was read off this request
+    parcels = _parcels(ret, step.duty.subject)
     now = context.clock.now()
-    bought = request.source is LabelSourceName.AMAZON_SHIPPING
+    bought = request.source.buys_postage
     if len(parcels) == 1 and not bought:
-        return ev.LabelIssued(at=now, request_id=duty.subject, label=context.policy.page_label(parcels[0]))
+        return ev.LabelIssued(at=now, request_id=step.duty.subject, label=context.policy.page_label(parcels[0]))
     slips = [await _slip(ret, authorization, context, bought=bought) for authorization in parcels]
-    url, store_document = context.hosting.publish(await context.print_labels(slips, ret.order_name))
+    url, store_document = context.labels.hosting.publish(await context.labels.print_labels(slips, ret.order_name))
     label = replace(_label_of(ret, parcels, context, bought=bought), url=url)
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         store_document(uow)
-        return ev.LabelIssued(at=now, request_id=duty.subject, label=label)
+        return ev.LabelIssued(at=now, request_id=step.duty.subject, label=label)
 
     return decide
 
@@ -67,7 +68,7 @@ async def _document(ret: Return, authorization: ReturnAuthorization, context: Sh
     sealed = await context.store.read(lambda uow: uow.document(name))
     if not sealed:
         raise Refused("LABEL_GONE", "the bought label's document is no longer kept")
-    return context.box.unseal(sealed, DOCUMENT)
+    return context.labels.box.unseal(sealed, DOCUMENT)
 
 
 def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: ShopContext, *, bought: bool) -> Label:
@@ -84,25 +85,26 @@ def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: Shop
     )
 
 
-async def deliver_label(ret: Return, duty: Duty, context: ShopContext, resumed: bool) -> Outcome:
+async def deliver_label(step: Step, context: ShopContext) -> Outcome:
     """Post the label, unless the portal has it already or wants it no more.
 
     A request that is fulfilled after a call of ours whose answer was lost has our label, also where the portal shows
     it under another address or not yet: the shopper holds it, so it must not be given back.
     """
-    request_id = duty.subject
-    label = replace(_label(ret, request_id), url=context.hosting.reveal(_label(ret, request_id).url))
+    ret = step.ret
+    request_id = step.duty.subject
+    label = replace(_label(ret, request_id), url=context.labels.hosting.reveal(_label(ret, request_id).url))
     current = await context.portal.label_request(request_id, Lane.SHOPPER)
-    if await _there_already(ret, current, label.url, context, resumed):
+    if await _there_already(ret, current, label.url, context, step.resumed):
         return _delivered_before(request_id, context)
     if over := overtaken(current, context.clock.now()):
         return over
-    if resumed and not ret.verifications:
+    if step.resumed and not ret.verifications:
         return NotYet(delay=ARRIVES_WITHIN, verifications=1)
     try:
         label_id = await context.portal.deliver_label(request_id, label)
     except Refused:  # a call of ours that was given up may have arrived just before this one
-        after = await context.portal.label_request(request_id, Lane.SHOPPER) if resumed else current
+        after = await context.portal.label_request(request_id, Lane.SHOPPER) if step.resumed else current
         if after.status is not RequestStatus.FULFILLED:
             raise
         return _delivered_before(request_id, context)
@@ -141,16 +143,16 @@ def _label(ret: Return, request_id: str) -> Label:
     return request.label
 
 
-async def report_refusal(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def report_refusal(step: Step, context: ShopContext) -> Outcome:
     """Post a label request error, once: the errors posted so far are read first."""
-    request_id = duty.subject
+    request_id = step.duty.subject
     current = await context.portal.label_request(request_id, Lane.SHOPPER)
     now = context.clock.now()
-    if current.status is RequestStatus.FULFILLED and _given(ret, request_id):
+    if current.status is RequestStatus.FULFILLED and _given(step.ret, request_id):
         return _delivered_before(request_id, context)
     if over := overtaken(current, now):
         return over
-    message = refusal_words(ret, request_id)
+    message = refusal_words(step.ret, request_id)
     if message not in current.errors:
         await context.portal.report_refusal(request_id, message)
     return ev.RefusalReported(at=now, request_id=request_id)

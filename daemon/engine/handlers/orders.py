@@ -11,7 +11,7 @@ from daemon.ports.vendors import Lane
 
 async def read_orders(ret: Return, context: ShopContext, lane: Lane) -> Sequence[FulfillmentOrder]:
     """Every fulfillment order of a return; one that Amazon does not know any more is left out."""
-    read = [await context.network.order(order_id, lane) for order_id in ret.order_ids()]
+    read = [await context.account.network.order(order_id, lane) for order_id in ret.order_ids()]
     return [order for order in read if order is not None]
 
 

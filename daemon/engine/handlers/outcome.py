@@ -8,30 +8,31 @@ from daemon.domain.returns import Return, Settlement, State
 from daemon.domain.schedule import past_deadline
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import Treatment, processing_record, treat
-from daemon.engine.handlers.context import NotYet, Outcome, ShopContext
+from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
 from daemon.errors import Refused, Unavailable
 from daemon.ports.vendors import Lane
 
 
-async def conclude(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
+async def conclude(step: Step, context: ShopContext) -> Outcome:
     """Read the return as it stands now and judge it."""
-    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
+    details = await context.portal.details(step.ret.return_id, Lane.BACKGROUND)
     if details.state is PortalState.UNKNOWN:
         return NotYet(delay=context.timings.outcome_watch)
-    return verdict.conclude(ret, details, context.policy.verdict, context.clock.now())
+    return verdict.conclude(step.ret, details, context.policy.verdict, context.clock.now())
 
 
-async def settle(ret: Return, _: Duty, context: ShopContext, resumed: bool) -> Outcome:
+async def settle(step: Step, context: ShopContext) -> Outcome:
     """Do what the verdict asks for, unless the portal shows that it is done, or was asked for it before.
 
     One more label request leads a return here a second time while the portal still works on the first answer.
     """
+    ret = step.ret
     details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
     if (known := _settled_already(ret, details, context)) is not None:
         return known
     if ret.settlement is Settlement.FLAG or ret.processing_failed:
         return await _flag(ret, details, context)
-    return await _pay_out(ret, details, context, resumed)
+    return await _pay_out(ret, details, context, step.resumed)
 
 
 def _settled_already(ret: Return, details: PortalReturn, context: ShopContext) -> Outcome | None:
@@ -125,11 +126,11 @@ async def _process(ret: Return, context: ShopContext, resumed: bool) -> Outcome:
     return ev.ProcessingRequested(at=now)
 
 
-async def read_return(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
+async def read_return(step: Step, context: ShopContext) -> Outcome:
     """Read the truth behind a hint, or look after an outcome."""
     now = context.clock.now()
-    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
-    event = _meaning(ret, details, now)
+    details = await context.portal.details(step.ret.return_id, Lane.BACKGROUND)
+    event = _meaning(step.ret, details, now)
     if isinstance(event, ev.ReturnRead) and event.note:
         context.metrics.trouble("processed_before_inspection")
     return event

@@ -23,7 +23,7 @@ from daemon.domain.postage import (
 )
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
-from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext
+from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane
@@ -42,26 +42,27 @@ def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
     return None
 
 
-async def quote_postage(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def quote_postage(step: Step, context: ShopContext) -> Outcome:
     """Ask for the rate of the merchant's return service; the shopper's address is read, used and forgotten."""
-    authorization = _authorization(ret, duty.subject)
-    request = _request(ret, duty.subject)
+    ret = step.ret
+    authorization = _authorization(ret, step.duty.subject)
+    request = _request(ret, step.duty.subject)
     current = await context.portal.label_request(request.request_id, Lane.SHOPPER)
     now = context.clock.now()
     wanted = ret.state is State.AWAITING_LABEL
     if wanted and (over := overtaken(current, now)):
         return over
-    if wanted and postage_of(ret, duty.subject) is not None and past_deadline(ret, now):
+    if wanted and postage_of(ret, step.duty.subject) is not None and past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="no label could be bought in time")
-    order = postage_order(ret, authorization, current, context.default_size)
+    order = postage_order(ret, authorization, current, context.labels.default_size)
     if not wanted:
-        return await _quote_to_settle(ret, duty, context, order)
+        return await _quote_to_settle(ret, step.duty, context, order)
     if order is None:
         return ev.GaveUp(at=now, problem="an address for the label is missing")
     offer = await _source(context).offer(order)
     if isinstance(offer, NotOffered):
         return _not_offered(request, offer, context, now)
-    return pe.PostageOffered(at=now, postage=_offered(ret, duty.subject, offer, context))
+    return pe.PostageOffered(at=now, postage=_offered(ret, step.duty.subject, offer, context))
 
 
 async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order: PostageOrder | None) -> Outcome:
@@ -86,7 +87,7 @@ def _offered(ret: Return, authorization_id: str, offer: PostageOffer, context: S
     return Postage(
         authorization_id=authorization_id,
         number=old.number + 1 if given_back else old.number,
-        sealed_offer=context.box.seal(offer.body, OFFER),
+        sealed_offer=context.labels.box.seal(offer.body, OFFER),
         carrier_id=offer.carrier_id,
         carrier=offer.carrier,
         charge_cents=offer.charge_cents,
@@ -103,23 +104,26 @@ def _not_offered(request: LabelRequest, offer: NotOffered, context: ShopContext,
     return ev.GaveUp(at=now, problem=f"Amazon does not offer the return service; it offers {offered}", hold=True)
 
 
-async def buy_postage(ret: Return, duty: Duty, context: ShopContext, resumed: bool) -> Outcome:
+async def buy_postage(step: Step, context: ShopContext) -> Outcome:
     """Send the saved purchase. Its key is derived, so that an unclear one is settled by sending it again."""
-    postage = _postage(ret, duty.subject)
+    ret = step.ret
+    postage = _postage(ret, step.duty.subject)
     key = hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
     try:
-        bought = await _source(context).buy(context.box.unseal(postage.sealed_offer, OFFER), key)
+        bought = await _source(context).buy(context.labels.box.unseal(postage.sealed_offer, OFFER), key)
     except Refused as error:
         if postage.void is Void.WANTED:
             return _unsettled(postage, context)
-        if resumed:
+        if step.resumed:
             raise
         context.metrics.trouble("purchase_refused")
-        return ev.GaveUp(at=context.clock.now(), problem=str(error), no_effect=duty.key)
+        return ev.GaveUp(at=context.clock.now(), problem=str(error), no_effect=step.duty.key)
     now = context.clock.now()
     if isinstance(bought, OfferExpired):
         await _check_age(ret, context)
-        return pe.OfferLapsed(at=now, postage=replace(postage, sealed_offer=b""), no_effect="" if resumed else duty.key)
+        return pe.OfferLapsed(
+            at=now, postage=replace(postage, sealed_offer=b""), no_effect="" if step.resumed else step.duty.key
+        )
     postage = replace(
         postage,
         shipment_id=bought.shipment_id,
@@ -138,10 +142,11 @@ async def _check_age(ret: Return, context: ShopContext) -> None:
         raise ContractBroken("purchaseShipment: a new offer is said to have expired")
 
 
-async def fetch_label(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def fetch_label(step: Step, context: ShopContext) -> Outcome:
     """Get what the purchase did not bring at once: the document, and the tracking id if there is one by now."""
+    ret = step.ret
     now = context.clock.now()
-    postage, document = await _read_again(ret, _postage(ret, duty.subject), context)
+    postage, document = await _read_again(ret, _postage(ret, step.duty.subject), context)
     if document is None:
         if past_deadline(ret, now):
             return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
@@ -164,8 +169,8 @@ def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, context: 
     """The document is stored in the transaction that says that it is there."""
     if document is None:
         return event
-    sealed = context.box.seal(document, DOCUMENT)
-    expires_at = context.clock.now() + context.label_retention
+    sealed = context.labels.box.seal(document, DOCUMENT)
+    expires_at = context.clock.now() + context.labels.keep_for
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         uow.keep_document(document_name(ret, event.postage), sealed, expires_at)
@@ -175,11 +180,11 @@ def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, context: 
     return decision
 
 
-async def void_postage(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def void_postage(step: Step, context: ShopContext) -> Outcome:
     """Give a label back, unless the carrier has seen it."""
-    postage = _postage(ret, duty.subject)
+    postage = _postage(step.ret, step.duty.subject)
     try:
-        postage = seen = await _tracked(ret, postage, context)
+        postage = seen = await _tracked(step.ret, postage, context)
         if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
             kept = replace(seen, void=Void.KEPT)
             return pe.PostageKept(at=context.clock.now(), postage=kept, why="the parcel is on its way")
@@ -197,19 +202,19 @@ def _withdrawn(event: pe.PostageVoided, context: ShopContext) -> Decision:
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event:
         for label in dead_labels(ret, event.postage):
-            context.hosting.withdraw(uow, label.url)
+            context.labels.hosting.withdraw(uow, label.url)
         return event
 
     return decide
 
 
-async def track_parcels(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
+async def track_parcels(step: Step, context: ShopContext) -> Outcome:
     """Ask the carrier about every parcel under way. One that tells nothing does not hold up the inspection."""
     read = []
-    for postage in ret.postage:
+    for postage in step.ret.postage:
         if postage.travelling:
             try:
-                read.append(await _tracked(ret, postage, context))
+                read.append(await _tracked(step.ret, postage, context))
             except Refused:
                 context.metrics.trouble("tracking_refused")
                 read.append(replace(postage, tracked_at=context.clock.now()))
@@ -231,9 +236,10 @@ async def _tracked(ret: Return, postage: Postage, context: ShopContext) -> Posta
 
 
 def _source(context: ShopContext) -> LabelSource:
-    if context.label_source is None:
+    source = context.account.label_sources.get(LabelSourceName.AMAZON_SHIPPING)
+    if source is None:
         raise Refused("NO_LABEL_SOURCE", "label_source is rma_page now; a label was begun under amazon_shipping")
-    return context.label_source
+    return source
 
 
 def _postage(ret: Return, authorization_id: str) -> Postage:

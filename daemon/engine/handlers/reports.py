@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from daemon.domain.duties import Duty, gradable_lines
+from daemon.domain.duties import gradable_lines
 from daemon.domain.events import returns as ev
 from daemon.domain.naming import note_marker, note_text
 from daemon.domain.portal import Grade, PortalLine
 from daemon.domain.returns import Return
 from daemon.domain.verdict import grades
-from daemon.engine.handlers.context import Outcome, ShopContext
+from daemon.engine.handlers.context import Outcome, ShopContext, Step
 from daemon.errors import Refused
 from daemon.ports.vendors import Lane
 
@@ -19,8 +19,9 @@ log = structlog.get_logger(__name__)
 Write = Callable[[Sequence[Grade]], Awaitable[None]]
 
 
-async def write_notes(ret: Return, _: Duty, context: ShopContext, __: bool) -> Outcome:
+async def write_notes(step: Step, context: ShopContext) -> Outcome:
     """Write every owed note whose marker is not on the timeline yet; one that the portal refuses keeps no other."""
+    ret = step.ret
     there = await context.portal.notes(ret.return_id)
     owed = ret.owed_notes()
     for note in owed:
@@ -33,11 +34,12 @@ async def write_notes(ret: Return, _: Duty, context: ShopContext, __: bool) -> O
     return ev.NotesWritten(at=context.clock.now(), keys=tuple(note.key for note in owed))
 
 
-async def grade_lines(ret: Return, _: Duty, context: ShopContext, resumed: bool) -> Outcome:
+async def grade_lines(step: Step, context: ShopContext) -> Outcome:
     """Write condition and disposition of every line that is fully inspected; after a crash only what is not there."""
+    ret = step.ret
     lines = gradable_lines(ret)
     graded = assessed = grades(ret, lines, context.policy.verdict)
-    if resumed:
+    if step.resumed:
         there = await _lines(ret, context)
         graded, assessed = _not_there(graded, there, "grade"), _not_there(assessed, there, "disposition")
     await _write(ret, graded, "grade", context.portal.grade, context)
@@ -69,10 +71,10 @@ def _not_there(wanted: Sequence[Grade], there: Mapping[str, PortalLine], what: s
     return tuple(g for g in wanted if g.line_id in there and getattr(there[g.line_id], what) != getattr(g, what))
 
 
-async def report_transit(ret: Return, duty: Duty, context: ShopContext, _: bool) -> Outcome:
+async def report_transit(step: Step, context: ShopContext) -> Outcome:
     """Tell a label's progress, if the shop wants it told; either way it is not owed again."""
-    request = ret.request(duty.subject)
-    assert request is not None  # noqa: S101 - the duty was read off this request
+    request = step.ret.request(step.duty.subject)
+    assert request is not None  # noqa: S101 - the step.duty was read off this request
     if request.label_id is not None and context.policy.reports(request.transit):
         await context.portal.report_transit(request.label_id, request.transit)
-    return ev.TransitReported(at=context.clock.now(), request_id=duty.subject, transit=request.transit)
+    return ev.TransitReported(at=context.clock.now(), request_id=step.duty.subject, transit=request.transit)

@@ -73,5 +73,5 @@ def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Retu
     live = postage.bought and postage.void is not Void.WANTED
     if not (live and postage.printable and postage.tracking_id and sealed):
         return False
-    uow.keep_document(document_name(borrower, postage), sealed, context.clock.now() + context.label_retention)
+    uow.keep_document(document_name(borrower, postage), sealed, context.clock.now() + context.labels.keep_for)
     return True
