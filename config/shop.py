@@ -227,9 +227,11 @@ class Shop(Section):
         "{provider_order_id}",
         "{order_name}",
         "{order_name_bare}",
-        "{order_number}",
     )
-    """How an order of the shop is called at Amazon, tried in this order. Default: what common MCF connectors write."""
+    """How an order of the shop is called at Amazon, tried in this order. Default: what common MCF connectors write.
+
+    Not {order_number}: Shopify's running number is usually 1000 below the name, and so the name of an older order.
+    """
 
     sku_map: Mapping[str, _Bundle] = {}
     """Loop SKU: Amazon SKU, or {SKU: quantity} for a bundle; read as {SKU: quantity}. Default empty: the same SKU."""

@@ -27,9 +27,9 @@ class Shops:
         self.world.subscribe()
         self.other.set_webhook_url(f"http://127.0.0.1:{self.world.daemon.public_port}/webhooks/loop/{OTHER}")
 
-    def asked(self, order_name: str, number: str, *, of: Sandbox) -> int:
+    def asked(self, order_name: str, *, of: Sandbox) -> int:
         """A shopper of one of the shops returns something."""
-        return of.submit_return(order_name, [TOO_SMALL], order_number=number)
+        return of.submit_return(order_name, [TOO_SMALL])
 
     async def answered(self, of: Sandbox, return_id: int) -> None:
         """Wait for a label."""
@@ -60,17 +60,17 @@ async def two_shops(folder: Path, shop: dict[str, Any], other: dict[str, Any], *
 
 async def test_each_shop_has_its_own_templates_and_reasons(tmp_path):
     """The same order number in both shops is two orders at Amazon, by the prefix; the same words are two reasons."""
-    number = {"order_id_templates": ["{prefix}{order_number}"]}
-    ours = number | {"order_id_prefix": "ACME-", "reasons": {"map": [{"reason": "Too small", "code": "CR-DEFECTIVE"}]}}
-    theirs = number | {
+    by_name = {"order_id_templates": ["{prefix}{order_name_bare}"]}
+    ours = by_name | {"order_id_prefix": "ACME-", "reasons": {"map": [{"reason": "Too small", "code": "CR-DEFECTIVE"}]}}
+    theirs = by_name | {
         "order_id_prefix": "ZETA-",
         "reasons": {"map": [{"reason": "Too small", "code": "CR-SWITCHEROO"}]},
     }
     async with two_shops(tmp_path, ours, theirs) as s:
         for prefix in ("ACME", "ZETA"):
             s.world.sandbox.create_order(f"{prefix}-1001", {SOCK: 1})
-        first = s.asked("#1001", "1001", of=s.world.sandbox)
-        second = s.asked("#1001", "1001", of=s.other)
+        first = s.asked("#1001", of=s.world.sandbox)
+        second = s.asked("#1001", of=s.other)
         await s.answered(s.world.sandbox, first)
         await s.answered(s.other, second)
         assert (s.reason("ACME-1001"), s.reason("ZETA-1001")) == (["CR-DEFECTIVE"], ["CR-SWITCHEROO"])
@@ -84,8 +84,8 @@ async def test_each_shop_has_its_own_pilot_list(tmp_path):
     async with two_shops(tmp_path, by_name | {"only_returns": [1]}, by_name) as s:
         for name in ("#1", "#2"):
             s.world.sandbox.create_order(name, {SOCK: 1})
-        left_alone = s.asked("#1", "1", of=s.world.sandbox)
-        taken = s.asked("#2", "2", of=s.other)
+        left_alone = s.asked("#1", of=s.world.sandbox)
+        taken = s.asked("#2", of=s.other)
         await s.answered(s.other, taken)
         shown = await until("left alone", lambda: s.world.daemon.verb("show", **{"return": f"{SHOP}/{left_alone}"}))
         await s.world.state(f"{SHOP}/{left_alone}", "closed")
@@ -121,7 +121,7 @@ async def test_both_shops_calls_stand_in_one_queue(tmp_path, monkeypatch):
         shops = [s.world.sandbox, s.other] * 4
         for number, shop in enumerate(shops):
             s.world.sandbox.create_order(f"#{number}", {SOCK: 1})
-            s.asked(f"#{number}", str(number), of=shop)
+            s.asked(f"#{number}", of=shop)
         await until("all asked for", lambda: s.world.calls("createFulfillmentReturn") == len(shops))
         at = [call["at"] for call in s.world.sandbox.calls() if call["operation"] == "createFulfillmentReturn"]
         assert max(at) - min(at) > 2.0  # a bucket for each shop would be done after one second
@@ -133,7 +133,7 @@ async def test_a_shop_removed_from_the_configuration(tmp_path):
     async with two_shops(tmp_path, by_name, by_name) as s:
         for name in ("#1", "#2", "#3"):
             s.world.sandbox.create_order(name, {SOCK: 1})
-        theirs = s.asked("#1", "1", of=s.other)
+        theirs = s.asked("#1", of=s.other)
         await s.answered(s.other, theirs)
         removed = s.world.daemon.config["shops"].pop(OTHER)
         for name in (f"loop_api_key.{OTHER}", f"loop_webhook_secrets.{OTHER}"):
@@ -141,7 +141,7 @@ async def test_a_shop_removed_from_the_configuration(tmp_path):
         kept = {name: s.world.daemon.secrets.pop(name) for name in list(s.world.daemon.secrets) if OTHER in name}
         await s.world.restart()
         before = len(s.other.calls())
-        ours = s.asked("#2", "2", of=s.world.sandbox)
+        ours = s.asked("#2", of=s.world.sandbox)
         await s.answered(s.world.sandbox, ours)
         status = (await s.world.daemon.verb("status"))[1]
         assert {row["shop"]: (row["open"], row["configured"]) for row in status["shops"]} == {

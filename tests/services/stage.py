@@ -35,7 +35,7 @@ from tests.support.virtual_time import FakeClock
 HOUR = 3600.0
 DAY = 86400.0
 ORDER = "5001"  # what the portal calls the order of a LoopReturn, unless told otherwise
-ORDER_TEMPLATES = ("{provider_order_id}", "{order_name}", "{order_name_bare}", "{order_number}")
+ORDER_TEMPLATES = ("{provider_order_id}", "{order_name}", "{order_name_bare}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -226,7 +226,9 @@ class TestBundles:
     async def test_a_bundle_over_two_orders_is_one_line_and_many_units(self, open_with):
         """A bundle explodes to what Amazon shipped, in two fulfillment orders; the line is graded by its worst unit."""
         policy = replace(
-            PAGE, order_id_templates=("{order_number}-1", "{order_number}-2"), sku_map={"SET": {"SOCK": 2, "CAP": 1}}
+            PAGE,
+            order_id_templates=("{order_name_bare}-1", "{order_name_bare}-2"),
+            sku_map={"SET": {"SOCK": 2, "CAP": 1}},
         )
         stage = await open_with(policy=policy)
         stage.network.add(an_order("1001-1", a_shipment("S1", SOCK=2)), an_order("1001-2", a_shipment("S2", CAP=1)))

@@ -28,7 +28,7 @@ async def test_the_units_of_a_request_are_read_off_the_return(stage):
         ("1", "SOCK", "Too small", "Fit"),
         ("2", "SOCK", "Too small", ""),
     ]
-    assert (ret.order_name, ret.order_number, ret.provider_order_id) == ("#1001", "1001", "5001")
+    assert (ret.order_name, ret.order_number, ret.provider_order_id) == ("#1001", "1", "5001")
 
 
 async def test_only_the_lines_of_the_request_are_its_units(stage):

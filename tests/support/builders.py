@@ -172,7 +172,7 @@ def a_portal_return(*lines: PortalLine, **fields: Any) -> PortalReturn:
         state=PortalState.OPEN,
         lines=lines or (a_line(),),
         order_name="#1001",
-        order_number="1001",
+        order_number="1",
         provider_order_id="5001",
     )
     return replace(details, **fields)

@@ -23,7 +23,7 @@ class LoopReturn:
     lines: list[PortalLine]
     state: PortalState = PortalState.OPEN
     order_name: str = "#1001"
-    order_number: str = "1001"
+    order_number: str = "1"
     provider_order_id: str = "5001"
     destination_id: str = ""
     has_exchange: bool = False

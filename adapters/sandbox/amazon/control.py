@@ -190,5 +190,5 @@ def _belongs(ret: LoopReturn, order: Order, item: ReturnItem, order_id: str | No
     """Whether a unit may be the return's: by the order named, by the id chosen for it, or by the order's names."""
     if order_id is not None:
         return order.order_id == order_id
-    names = {ret.provider_order_id, ret.order_name, ret.order_name.lstrip("#"), ret.order_number}
+    names = {ret.provider_order_id, ret.order_name, ret.order_name.lstrip("#")}
     return str(ret.return_id) in item.seller_id or bool(names & {order.order_id, order.displayable_id})

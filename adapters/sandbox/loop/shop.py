@@ -25,6 +25,12 @@ Emit = Callable[[str, str, Json], None]
 OUTCOMES = frozenset({"refund", "credit", "exchange"})
 
 
+def _running_number(order_name: str) -> str:
+    """Shopify counts orders from 1 and names them from 1001: the number is another, older order's bare name."""
+    bare = order_name.lstrip("#")
+    return str(int(bare) - 1000) if bare.isdecimal() and int(bare) > 1000 else bare
+
+
 class LoopShop:
     """Holds everything by id. `emit(topic, trigger, payload)` is called for each webhook event."""
 
@@ -58,12 +64,12 @@ class LoopShop:
         if not lines or any(not 0 <= index < len(lines) for parcel in parcels or () for index in parcel):
             raise ControlError("a return has lines, and its parcels name them by their indexes")
         now = self._clock.now()
-        number = order_number or order_name.lstrip("#")
+        number = order_number or _running_number(order_name)
         ret = LoopReturn(
             return_id=self.next_id(58_120_000),
             order_name=order_name,
             order_number=number,
-            provider_order_id=provider_order_id or f"61002200{number.zfill(5)}",
+            provider_order_id=provider_order_id or f"61002200{order_name.lstrip('#').zfill(5)}",
             destination_id=destination_id,
             customer=customer,
             origin=ORIGIN | dict(origin or {}),

@@ -25,7 +25,7 @@ def list_view(ret: LoopReturn, version: str) -> Json:
         "updated_at": loop_list_time(ret.updated_at),
         "order_id": str(ret.return_id + 13_000_000),
         "provider_order_id": ret.provider_order_id,
-        "provider_order_number": ret.order_number,
+        "provider_order_number": ret.order_name.lstrip("#"),
         "shopify_refund_object": [],
     }
 
@@ -38,7 +38,7 @@ def detail_view(ret: LoopReturn, version: str) -> Json:
         "updated_at": loop_detail_time(ret.updated_at),
         "order_id": ret.return_id + 13_000_000,
         "provider_order_id": whole(ret.provider_order_id) or ret.provider_order_id,
-        "provider_order_number": ret.order_number,
+        "provider_order_number": ret.order_name.lstrip("#"),
         "exchange_order_id": None,
         "refunds": _refunds(ret),
     }
@@ -54,7 +54,7 @@ def webhook_view(ret: LoopReturn, trigger: str, shop_id: int) -> Json:
         **_common(ret, loop_webhook_time, str, "2026-07"),
         "order_id": str(ret.return_id + 13_000_000),
         "provider_order_id": ret.provider_order_id,
-        "provider_order_number": whole(ret.order_number),
+        "provider_order_number": whole(ret.order_name.lstrip("#")),
         "provider_order_external_id": ret.provider_order_id,
         "provider_order_sales_channel": "Online Store",
         "customer_detail": _customer(ret),

@@ -45,18 +45,19 @@ from tests.support.builders import (
 
 # ---- which order ids to try
 
-FACTS = OrderFacts(provider_order_id="5001", order_name="#1001", order_number="1001", prefix="US-")
+FACTS = OrderFacts(provider_order_id="5001", order_name="#1001", order_number="1", prefix="US-")
 
 
 @pytest.mark.parametrize(
     ("templates", "facts", "expected"),
     [
         (["{provider_order_id}", "{order_name}"], FACTS, ("5001", "#1001")),
-        (["{order_name_bare}", "{order_number}"], FACTS, ("1001",)),
-        (["{prefix}{order_number}", "order-{order_number}"], FACTS, ("US-1001", "order-1001")),
-        (["{provider_order_id}", "{order_number}"], replace(FACTS, provider_order_id=""), ("1001",)),
+        (["{order_name}", "#{order_name_bare}"], FACTS, ("#1001",)),
+        (["{order_name_bare}", "{order_number}"], FACTS, ("1001", "1")),
+        (["{prefix}{order_name_bare}", "order-{order_number}"], FACTS, ("US-1001", "order-1")),
+        (["{provider_order_id}", "{order_name_bare}"], replace(FACTS, provider_order_id=""), ("1001",)),
         (["{order_name_bare}"], replace(FACTS, order_name="#"), ()),
-        (["{prefix}{order_number}"], replace(FACTS, prefix=""), ("1001",)),
+        (["{prefix}{order_number}"], replace(FACTS, prefix=""), ("1",)),
         (["{prefix}"], replace(FACTS, prefix=""), ()),
         (["fixed"], FACTS, ("fixed",)),
         ([], FACTS, ()),
