@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StrictInt, model_validator
 
-from config.fields import Amount, Contradiction, Count, PageUrl, Section, Url, check_printable, printable
+from config.fields import Amount, Contradiction, Count, Flag, PageUrl, Section, Url, check_printable, printable
+from config.notifications import Notifications
 from config.secret_files import Secrets
 
 Region = Literal["na", "eu", "fe"]
@@ -71,6 +72,12 @@ Operation = Literal[
     "cancelShipment",
     "getTracking",
     "getCarrierAccountFormInputs",
+    "createDestination",
+    "getDestinations",
+    "createSubscription",
+    "getSubscriptions",
+    "getSubscription",
+    "rotateApplicationClientSecret",
 ]
 """The operations of SP-API that can be limited, by Amazon's names; getPackageTrackingDetails is never called yet."""
 
@@ -212,6 +219,19 @@ class Amazon(Section):
 
     limits: Mapping[Operation, Limit] = {}
     """Usage plans that differ from Amazon's published ones. Default none: those are what every seller has."""
+
+    rotate_client_secret: Flag = False
+    """Have the client secret replaced before it ends. Default false: it locks out other users of the client id."""
+
+    notifications: Notifications = Notifications()
+    """The queue in which Amazon tells of returns, and hands over client secrets."""
+
+    @model_validator(mode="after")
+    def _secrets_arrive_somewhere(self) -> "Amazon":
+        if self.rotate_client_secret and not self.notifications.queue_url:
+            why = "needs notifications.queue_url, for the new secret arrives in a queue; set it, or write false"
+            raise Contradiction(("rotate_client_secret", why))
+        return self
 
     @model_validator(mode="after")
     def _marketplace_is_in_region(self) -> "Amazon":

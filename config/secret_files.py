@@ -15,6 +15,8 @@ SYSTEMD_PREFIX = "mcfd_"  # LoadCredential=mcfd:/etc/mcfd/secrets puts it before
 LARGEST = 64 * 1024
 SHORT_TOKEN = 16
 
+_AWS_KEY = ("aws_access_key_id", "aws_secret_access_key")
+
 _ABSENT = {  # what to do, or what it means, when the file is not there
     "amazon_client_secret": "write the LWA client secret of the application into it",
     "amazon_refresh_token": "Amazon is not asked anything until `mcfd authorize amazon` is done",
@@ -39,6 +41,8 @@ class Secrets(BaseModel):
     """By shop; an empty tuple means that the shop is only polled."""
     vault_keys: tuple[SecretStr, ...]
     """URL-safe base64 of 32 bytes each."""
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
     ops_token: SecretStr
 
     @property
@@ -48,7 +52,7 @@ class Secrets(BaseModel):
 
     def values(self) -> tuple[str, ...]:
         """Every secret as plain text, for the log's redactor."""
-        optional = (self.amazon_refresh_token, self.amazon_return_service_id)
+        optional = (self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key)
         webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
         known = (*self.amazon_client_secrets, *self.loop_api_keys.values(), *webhook_secrets, *self.vault_keys)
         return tuple(secret.get_secret_value() for secret in (*known, self.ops_token, *filter(None, optional)))
@@ -75,6 +79,8 @@ class SecretDirectory:
             "loop_webhook_secrets": {shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in shops},
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
+            "aws_access_key_id": self._line("aws_access_key_id", needed=False, blanks=False, longest=128),
+            "aws_secret_access_key": self._line("aws_secret_access_key", needed=False, longest=256),
         }
         self._report_unknown(shops)
         if self.problems:
@@ -175,7 +181,7 @@ class SecretDirectory:
     def _report_unknown(self, shops: Sequence[str]) -> None:
         per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
         known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
-        known += per_shop
+        known += [*per_shop, "aws_access_key_id", "aws_secret_access_key"]
         for name in sorted(self._files.keys() - set(known)):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "remove it"
@@ -187,6 +193,9 @@ class SecretDirectory:
             owner = owners.setdefault(key.get_secret_value(), shop)
             if owner != shop:
                 self._wrong(f"loop_api_key.{shop}", f"is the key of {owner}, too; each shop has a key of its own")
+        for name, other in (_AWS_KEY, _AWS_KEY[::-1]):
+            if getattr(secrets, name) and not getattr(secrets, other):
+                self._wrong(name, f"is of no use without {other}; write that file, too, or remove this one")
         if len(secrets.ops_token) < SHORT_TOKEN:
             self.warnings.append(f"secret ops_token: is shorter than {SHORT_TOKEN} characters; {_ABSENT['ops_token']}")
 

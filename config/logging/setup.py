@@ -155,4 +155,6 @@ def _route_libraries(ending: Sequence[Processor], level: int) -> None:
     root.setLevel(level)
     logging.getLogger("aiohttp.access").disabled = True
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at debug it tells every statement twice
+    for name in ("botocore", "aiobotocore"):  # at debug they tell whole messages, and a message may hold a secret
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)

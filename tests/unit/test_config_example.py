@@ -24,6 +24,8 @@ def write_secrets(directory: Path) -> Path:
         "loop_webhook_secrets.acme": secrets.token_urlsafe(),
         "vault_keys": base64.b64encode(secrets.token_bytes(32)).decode(),
         "ops_token": secrets.token_urlsafe(),
+        "aws_access_key_id": secrets.token_urlsafe(),
+        "aws_secret_access_key": secrets.token_urlsafe(),
     }
     for name, content in files.items():
         (directory / name).write_text(content)

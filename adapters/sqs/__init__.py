@@ -1,0 +1,1 @@
+"""Amazon's queues at AWS: the only place that knows the AWS library."""

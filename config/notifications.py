@@ -1,0 +1,88 @@
+"""The section `amazon.notifications`: the queue in which Amazon says that something happened."""
+
+import re
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, Field, model_validator
+
+from config.fields import Contradiction, Flag, Section, Url, printable
+
+_AWS_QUEUE = re.compile(
+    r"https://(?:sqs\.(?P<region>[a-z0-9-]+)|(?P<legacy>[a-z0-9-]+)\.queue)\.amazonaws\.com(?P<china>\.cn)?"
+    r"/(?P<account>\d{12})/(?P<name>[A-Za-z0-9_-]{1,80})"
+)
+_ARN = re.compile(r"arn:aws(?:-[a-z-]+)?:sqs:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,80}")
+
+
+class _Queue(NamedTuple):
+    region: str
+    arn: str
+
+
+def _not_fifo(url: str) -> str:
+    if url.endswith(".fifo"):
+        raise ValueError("is a FIFO queue, to which Amazon does not send; make a standard one")
+    return url
+
+
+def _arn(text: str) -> str:
+    if not _ARN.fullmatch(text.strip()):
+        raise ValueError("is no queue's ARN; write one like arn:aws:sqs:us-east-1:123456789012:mcfd")
+    return text.strip()
+
+
+_QueueUrl = Annotated[Url, AfterValidator(_not_fifo)]
+
+
+class Notifications(Section):
+    """Amazon says by itself that a return was received or inspected; without it mcfd asks by `timings`."""
+
+    queue_url: _QueueUrl | None = None
+    """URL of a standard SQS queue of yours. Default none, off: it needs an account at AWS."""
+
+    queue_arn: Annotated[str, AfterValidator(_arn)] | None = None
+    """ARN of that queue. Default none: derived from a URL at amazonaws.com."""
+
+    secrets_queue_url: _QueueUrl | None = None
+    """The queue of the application's own notifications (client secrets). Default none: the same queue."""
+
+    region: Annotated[str, printable(32, blanks=False)] | None = None
+    """The queue's AWS region. Default none: derived from a URL at amazonaws.com, or from the ARN."""
+
+    endpoint: Url | None = None
+    """Another SQS endpoint than AWS's (tests, a VPC endpoint). Default none."""
+
+    filter: Flag = True
+    """Subscribe to returns alone, and not to orders and shipments. Default true: fewer messages, which AWS charges."""
+
+    slower_looks: Annotated[float, Field(strict=True, ge=1, le=24, allow_inf_nan=False)] = 4.0
+    """How many times as far apart the inspection looks are while the queue works. Default 4: it saves most reads."""
+
+    @model_validator(mode="after")
+    def _a_region_is_known(self) -> "Notifications":
+        if self.queue_url and self.aws_region(self.queue_url) is None:
+            raise Contradiction(("region", "cannot be seen in queue_url; write it, like us-east-1"))
+        if self.secrets_queue_url and not self.queue_url:
+            raise Contradiction(("queue_url", "is missing, but secrets_queue_url is there; one queue serves for both"))
+        return self
+
+    def aws_region(self, url: str) -> str | None:
+        """The region of a queue."""
+        found = _at_aws(url)
+        arn = _ARN.fullmatch(self.queue_arn) if self.queue_arn else None
+        return self.region or (found.region if found else None) or (arn["region"] if arn else None)
+
+    @property
+    def arn(self) -> str | None:
+        """The ARN of the queue, where it is known."""
+        found = _at_aws(self.queue_url) if self.queue_url else None
+        return self.queue_arn or (found.arn if found else None)
+
+
+def _at_aws(url: str) -> _Queue | None:
+    found = _AWS_QUEUE.fullmatch(url)
+    if not found:
+        return None
+    region = found["region"] or found["legacy"]
+    partition = "aws-cn" if found["china"] else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    return _Queue(region, f"arn:{partition}:sqs:{region}:{found['account']}:{found['name']}")
