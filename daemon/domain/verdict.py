@@ -140,7 +140,12 @@ def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: floa
 
 
 def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:
-    """Lines that left the return leave the verdict; lines that joined it were never authorized."""
+    """Lines that left the return leave the verdict; lines that joined it were never authorized.
+
+    A return that is over may show no line at all: that says nothing about what came.
+    """
+    if not details.lines:
+        return ()
     now = {line.line_id for line in details.lines}
     known = {u.line_id for u in ret.units}
     removed = tuple(replace(u, standing=UnitState.REMOVED) for u in ret.units if u.line_id not in now)

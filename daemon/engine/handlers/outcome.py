@@ -4,21 +4,29 @@ from daemon.domain import verdict
 from daemon.domain.duties import Act, Duty
 from daemon.domain.events import returns as ev
 from daemon.domain.portal import PortalReturn, PortalState
-from daemon.domain.returns import Return, Settlement, State
+from daemon.domain.returns import Return, Settlement, State, UnitState
 from daemon.domain.schedule import past_deadline
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import Treatment, processing_record, treat
 from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
-from daemon.errors import Refused, Unavailable
+from daemon.errors import ContractBroken, Refused, Unavailable
 from daemon.ports.vendors import Lane
 
 
 async def conclude(step: Step, context: ShopContext) -> Outcome:
     """Read the return as it stands now and judge it."""
-    details = await context.portal.details(step.ret.return_id, Lane.BACKGROUND)
+    details = await _read(step.ret, context)
     if details.state is PortalState.UNKNOWN:
         return NotYet(delay=context.timings.outcome_watch)
     return verdict.conclude(step.ret, details, context.policy.verdict, context.clock.now())
+
+
+async def _read(ret: Return, context: ShopContext) -> PortalReturn:
+    """The return as the portal has it; one that is to be judged or settled by it has lines."""
+    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
+    if not details.lines and details.state in _UNPROCESSED and not details.settled:
+        raise ContractBroken("return details: an open return without a line")
+    return details
 
 
 async def settle(step: Step, context: ShopContext) -> Outcome:
@@ -27,7 +35,7 @@ async def settle(step: Step, context: ShopContext) -> Outcome:
     One more label request leads a return here a second time while the portal still works on the first answer.
     """
     ret = step.ret
-    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
+    details = await _read(ret, context)
     if (known := _settled_already(ret, details, context)) is not None:
         return known
     if ret.settlement is Settlement.FLAG or ret.processing_failed:
@@ -49,9 +57,10 @@ def _settled_already(ret: Return, details: PortalReturn, context: ShopContext) -
 
 
 async def _pay_out(ret: Return, details: PortalReturn, context: ShopContext, resumed: bool) -> Outcome:
-    """Both ways pay for every line that is left, so nothing may have joined the return since it was judged."""
+    """Both ways pay for every line that is left, so each must be one that was judged; a struck out one was not."""
     now = context.clock.now()
-    if {line.line_id for line in details.lines} - {u.line_id for u in ret.units}:
+    judged = {u.line_id for u in ret.units if u.standing is not UnitState.REMOVED}
+    if {line.line_id for line in details.lines} - judged:
         return ev.ProcessingFailed(at=now, message="an item was added after the verdict")
     if ret.settlement is Settlement.REMOVE:
         return await _remove(ret, details, context, resumed)
