@@ -2,6 +2,7 @@
 
 import json
 
+from daemon.domain.acts import Duty
 from daemon.domain.events.returns import Event
 from daemon.domain.returns import LabelRequest, Postage, ReturnUnit
 
@@ -10,7 +11,6 @@ _AS_THEY_ARE = (
     "label_id",
     "line_ids",
     "keys",
-    "key",
     "note_key",
     "transit",
     "settlement",
@@ -28,6 +28,8 @@ _AS_THEY_ARE = (
 def describe(event: Event) -> str:
     """A compact JSON object; units read `line/part: condition`, or their standing while nothing was found."""
     detail = {name: value for name in _AS_THEY_ARE if (value := getattr(event, name, None)) not in {None, "", False}}
+    if isinstance(call := getattr(event, "call", None), Duty):
+        detail["key"] = call.key
     request = getattr(event, "request", None)
     if isinstance(request, LabelRequest):
         detail["request_id"] = request.request_id

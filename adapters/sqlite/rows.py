@@ -8,11 +8,28 @@ from operator import attrgetter
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.returns import LabelRequest, Note, Postage, Return, ReturnUnit
 
 V = TypeVar("V")
 Row = tuple[Any, ...]
+
+
+def _write_duties(duties: Iterable[Duty]) -> str:
+    """One in a line, whatever a vendor's ids are made of."""
+    return "\n".join(duty.key.replace("%", "%25").replace("\n", "%0A") for duty in duties)
+
+
+def _read_duties(text: str) -> tuple[Duty, ...]:
+    keys = (key.partition(":") for key in text.split("\n") if key)
+    return tuple(Duty(Act(act), subject.replace("%0A", "\n").replace("%25", "%")) for act, _, subject in keys)
+
+
+_TEXTS: Mapping[object, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
+    tuple[Duty, ...]: (_write_duties, _read_duties)
+}
+"""Fields that lie in their column as text: how it is written, and how it is read."""
 
 
 class Shape(Generic[V]):
@@ -24,16 +41,33 @@ class Shape(Generic[V]):
     def __init__(self, kind: type[V], *, without: Iterable[str] = ()) -> None:
         left_out = set(without)
         hints = {f.name: get_type_hints(kind)[f.name] for f in fields(kind) if f.name not in left_out}  # type: ignore[arg-type]
-        types = {name: _without_none(hint) for name, hint in hints.items()}
+        self._writers = {name: _TEXTS[hint][0] for name, hint in hints.items() if hint in _TEXTS}
+        types = {name: str if name in self._writers else _without_none(hint) for name, hint in hints.items()}
         self._kind = kind
         self._parts: dict[str, Shape[Any]] = {name: Shape(t) for name, t in types.items() if is_dataclass(t)}
         self._names = tuple(name for name in types if name not in self._parts)
-        self._makers = {n: t for n, t in types.items() if t is bool or issubclass(t, StrEnum)}
-        self._plain: Callable[[V], Row] = attrgetter(*self._names)
+        self._makers: dict[str, Callable[[Any], Any]] = {
+            **{n: t for n, t in types.items() if t is bool or issubclass(t, StrEnum)},
+            **{n: _TEXTS[hints[n]][1] for n in self._writers},
+        }
+        self._plain = self.picking(self._names)
         self.columns: tuple[str, ...] = (
             *self._names,
             *(f"{name}_{column}" for name, part in self._parts.items() for column in part.columns),
         )
+
+    def picking(self, names: Sequence[str]) -> Callable[[V], Row]:
+        """How the columns of these plain fields are read off a value."""
+        plain: Callable[[V], Row] = attrgetter(*names)
+        written = [(at, self._writers[name]) for at, name in enumerate(names) if name in self._writers]
+
+        def row(value: V) -> Row:
+            cells = list(plain(value))
+            for at, write in written:
+                cells[at] = write(cells[at])
+            return tuple(cells)
+
+        return row if written else plain
 
     def to_row(self, value: V) -> Row:
         """The columns of a value. Enums and booleans go as they are: sqlite3 takes them for text and integers."""

@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from operator import attrgetter
 
 from adapters.sqlite.history import describe
 from adapters.sqlite.rows import PARTS, RETURN, Row
@@ -51,8 +50,8 @@ _PROMISED = (
     "AND return_ref <> coalesce((SELECT id FROM returns WHERE return_id = ? AND shop = ?), 0) "
     "ORDER BY return_ref, position"
 )
-_changing = attrgetter(*_CHANGING)
-_clocks = attrgetter(*_CLOCKS)
+_changing = RETURN.picking(_CHANGING)
+_clocks = RETURN.picking(_CLOCKS)
 
 
 @cache

@@ -1,9 +1,9 @@
 """What is owed to a return: a pure function of the return and the hour. The same return always owes the same."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.returns import (
     LabelRequest,
     Postage,
@@ -17,43 +17,6 @@ from daemon.domain.returns import (
 
 WORDS_WAIT = 300.0
 """Seconds for which what was found may wait to be told together with the verdict."""
-
-
-class Act(StrEnum):
-    """The kinds of things that can be owed, in the imperative."""
-
-    READ_REQUEST = "read_request"
-    MATCH_ORDER = "match_order"
-    AUTHORIZE_UNITS = "authorize_units"
-    LOOK_FOR_AUTHORIZATION = "look_for_authorization"
-    QUOTE_POSTAGE = "quote_postage"
-    BUY_POSTAGE = "buy_postage"
-    FETCH_LABEL = "fetch_label"
-    VOID_POSTAGE = "void_postage"
-    TRACK_PARCELS = "track_parcels"
-    ISSUE_LABEL = "issue_label"
-    DELIVER_LABEL = "deliver_label"
-    REPORT_REFUSAL = "report_refusal"
-    WRITE_NOTES = "write_notes"
-    GRADE_LINES = "grade_lines"
-    REPORT_TRANSIT = "report_transit"
-    LOOK_FOR_INSPECTION = "look_for_inspection"
-    CONCLUDE = "conclude"
-    SETTLE = "settle"
-    READ_RETURN = "read_return"
-
-
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """One thing to do now; `subject` is the label request, fulfillment order or authorization it is about."""
-
-    act: Act
-    subject: str = ""
-
-    @property
-    def key(self) -> str:
-        """Names the outward call in `Return.calls_begun`."""
-        return f"{self.act}:{self.subject}"
 
 
 def duty(ret: Return, now: float) -> Duty | None:
@@ -195,25 +158,25 @@ def _look(ret: Return, now: float) -> Duty | None:
     return Duty(Act.LOOK_FOR_INSPECTION)
 
 
-def had_no_effect(ret: Return, call: str) -> Return:
+def had_no_effect(ret: Return, call: Duty) -> Return:
     """The return without that call among those that were begun."""
-    return replace(ret, pending_calls="\n".join(key for key in ret.pending_keys if key != call))
+    return replace(ret, pending_calls=tuple(pending for pending in ret.pending_calls if pending != call))
 
 
 def create_unclear(ret: Return, unit: ReturnUnit) -> bool:
     """Amazon was asked to take the unit back, and its answer was never stored: the unit may come."""
-    pending_calls = Duty(Act.AUTHORIZE_UNITS, unit.order_id).key in ret.pending_keys
-    return pending_calls and unit.standing is UnitState.PLANNED and unit.return_item_id != ""
+    asked = Duty(Act.AUTHORIZE_UNITS, unit.order_id) in ret.pending_calls
+    return asked and unit.standing is UnitState.PLANNED and unit.return_item_id != ""
 
 
 def purchase_unclear(ret: Return, postage: Postage) -> bool:
     """Amazon was asked to sell the label, and its answer was never stored: the label may have been bought."""
-    return Duty(Act.BUY_POSTAGE, postage.authorization_id).key in ret.pending_keys and not postage.shipment_id
+    return Duty(Act.BUY_POSTAGE, postage.authorization_id) in ret.pending_calls and not postage.shipment_id
 
 
 def delivery_unclear(ret: Return, request: LabelRequest) -> bool:
     """The portal was given the label, and its answer was never stored: the shopper may have it."""
-    return Duty(Act.DELIVER_LABEL, request.request_id).key in ret.pending_keys and request.asked is RequestState.OPEN
+    return Duty(Act.DELIVER_LABEL, request.request_id) in ret.pending_calls and request.asked is RequestState.OPEN
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:

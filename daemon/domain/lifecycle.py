@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from daemon.domain.duties import Act, create_unclear, delivery_unclear, purchase_unclear
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import create_unclear, delivery_unclear, purchase_unclear
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.events.operator import OperatorActed
@@ -277,7 +278,7 @@ def apply(ret: Return, event: ev.Event) -> Return:
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} must not lead from {ret.state} to {changed.state}")
     differs: dict[str, Any] = {"changed_at": event.at}
     if kind not in UNSOLICITED:
-        pending_calls = "\n".join(key for key in changed.pending_keys if _still_unclear(key, changed, event))
+        pending_calls = tuple(call for call in changed.pending_calls if _still_unclear(call, changed, event))
         attempts = changed.attempts if kind is ev.CallHadNoEffect else 0  # nobody has answered yet
         differs |= {"pending_calls": pending_calls, "attempts": attempts, "transient_failures": 0}
     if changed.state is not ret.state:
@@ -285,19 +286,18 @@ def apply(ret: Return, event: ev.Event) -> Return:
     return replace(changed, **differs)
 
 
-def _still_unclear(key: str, ret: Return, event: ev.Event) -> bool:
+def _still_unclear(call: Duty, ret: Return, event: ev.Event) -> bool:
     """Whatever else happens, a call that was begun stays unclear until it is known what became of it."""
-    known = event.key if isinstance(event, ev.CallHadNoEffect) else getattr(event, "no_effect", "")
-    if known == key:
+    known = event.call if isinstance(event, ev.CallHadNoEffect) else getattr(event, "no_effect", None)
+    if known == call:
         return False
-    act, _, subject = key.partition(":")
-    match act:
+    match call.act:
         case Act.AUTHORIZE_UNITS:
-            return any(u.order_id == subject and create_unclear(ret, u) for u in ret.units)
+            return any(u.order_id == call.subject and create_unclear(ret, u) for u in ret.units)
         case Act.BUY_POSTAGE:
-            return any(p.authorization_id == subject and purchase_unclear(ret, p) for p in ret.postage)
+            return any(p.authorization_id == call.subject and purchase_unclear(ret, p) for p in ret.postage)
         case Act.DELIVER_LABEL:
-            return any(r.request_id == subject and delivery_unclear(ret, r) for r in ret.requests)
+            return any(r.request_id == call.subject and delivery_unclear(ret, r) for r in ret.requests)
         case Act.SETTLE:
             return type(event) not in SETTLE_OUTCOMES
         case _:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from daemon.domain.acts import Duty
 from daemon.domain.orders import ReturnAuthorization
 
 
@@ -204,8 +205,8 @@ class Note:
 class Return:
     """One shopper's return, followed to its end.
 
-    `due_at` is when a service must wake for it, `look_at` when Amazon is to be read again, `watch_at` when the portal
-    is; `begun` names the outward calls whose answers were never stored, one in a line. `settlement` is the verdict's,
+    `due_at` is when a service must wake for it, `amazon_due_at` when Amazon is to be read again, `portal_due_at` when
+    the portal is; `pending_calls` are the outward calls whose answers were never stored. `settlement` is the verdict's,
     `asked_for` what the portal was asked for, which only a person makes mcfd do again.
     """
 
@@ -222,7 +223,7 @@ class Return:
     attempts: int = 0
     transient_failures: int = 0
     verifications: int = 0
-    pending_calls: str = ""
+    pending_calls: tuple[Duty, ...] = ()
     needs_read: bool = False
     held: bool = False
     resume_state: State | None = None
@@ -247,11 +248,6 @@ class Return:
     def ref(self) -> str:
         """How people and logs name it."""
         return f"{self.shop}/{self.return_id}"
-
-    @property
-    def pending_keys(self) -> tuple[str, ...]:
-        """The keys in `begun`."""
-        return tuple(key for key in self.pending_calls.split("\n") if key)
 
     def request(self, request_id: str) -> LabelRequest | None:
         """The label request of that id."""

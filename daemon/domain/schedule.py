@@ -10,7 +10,8 @@ second they found a label half as late again (bench/labels.py).
 
 from dataclasses import dataclass, replace
 
-from daemon.domain.duties import Act, create_unclear, duty
+from daemon.domain.acts import Act
+from daemon.domain.duties import create_unclear, duty
 from daemon.domain.returns import RequestState, Return, ReturnUnit, State, Transit, UnitState
 
 HOUR = 3600.0

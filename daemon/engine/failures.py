@@ -7,7 +7,8 @@ others is there: then each failure costs that return an attempt, and the pauses 
 from dataclasses import replace
 from math import inf
 
-from daemon.domain.duties import Act, Duty, gradable_lines
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import gradable_lines
 from daemon.domain.events import returns as ev
 from daemon.domain.events.postage import ParcelsTracked, PostageKept
 from daemon.domain.postage import postage_of

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.domain.duties import Act, Duty, duty, had_no_effect
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import duty, had_no_effect
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import inspect
 from daemon.domain.lifecycle import allows
@@ -113,15 +114,15 @@ class Workflow:
 
     async def _failed(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         """Every way a step can fail, sorted by who must act next. What is owed no more has not failed."""
-        resumed = owed.key in ret.pending_keys
+        resumed = owed in ret.pending_calls
         now = await self._recorder.fresh(ret)
         if duty(now, context.clock.now()) != owed:  # somebody else changed the return while the call was under way
             context.metrics.step(owed.act, "overtaken")
-            if resumed or not _without_effect(error, owed) or owed.key not in now.pending_keys:
+            if resumed or not _without_effect(error, owed) or owed not in now.pending_calls:
                 return now
-            return await self._recorder.record(now, ev.CallHadNoEffect(at=context.clock.now(), key=owed.key))
+            return await self._recorder.record(now, ev.CallHadNoEffect(at=context.clock.now(), call=owed))
         if not resumed and _without_effect(error, owed):
-            now = had_no_effect(now, owed.key)
+            now = had_no_effect(now, owed)
         now = forgive_lateness(now, context.clock.now())
         match error:
             case Transient() | CredentialsRefused():
@@ -135,9 +136,9 @@ class Workflow:
         if owed.act is Act.LOOK_FOR_INSPECTION:
             return await self._look(ret, context)
         ret = forgive_lateness(ret, context.clock.now())
-        resumed = owed.key in ret.pending_keys
+        resumed = owed in ret.pending_calls
         if owed.act in ONCE and not resumed:
-            ret = await self._recorder.begin(ret, ev.CallBegun(at=context.clock.now(), key=owed.key))
+            ret = await self._recorder.begin(ret, ev.CallBegun(at=context.clock.now(), call=owed))
         outcome: Outcome = await HANDLERS[owed.act](Step(ret=ret, duty=owed, resumed=resumed), context)
         ret = self._heard(ret, owed, outcome, context)
         saved = await self._saved(ret, outcome)
@@ -214,7 +215,7 @@ class Workflow:
             "step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1), attempts=attempts
         )
         retry_at = context.clock.now() + delay
-        if owed.act is Act.DELIVER_LABEL and owed.key in ret.pending_keys:
+        if owed.act is Act.DELIVER_LABEL and owed in ret.pending_calls:
             ret = replace(ret, verifications=0)  # it may have been posted once more just now
         waiting = ret if singled_out else forgive_failure(ret, retry_at)
         return await self._recorder.defer(

@@ -115,7 +115,7 @@ class UnitOfWork(Protocol):
         """Store a change with its event row; raises StaleReturn when the stored version is another."""
 
     def defer(self, ret: Return) -> Return:
-        """Store clocks, counters, `begun`, `hinted`, `held` and `problem` only (no event); raises StaleReturn."""
+        """Store clocks, counters, pending calls, `needs_read`, `held` and `problem` only; raises StaleReturn."""
 
     def record_delivery(self, delivery: Delivery) -> bool:
         """Keep a delivery's row; False when the same one was recorded before."""

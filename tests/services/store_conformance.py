@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import (
@@ -60,7 +61,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         attempts=1,
         transient_failures=2,
         verifications=3,
-        pending_calls="authorize_units:o1",
+        pending_calls=(Duty(Act.AUTHORIZE_UNITS, "o1"),),
         needs_read=True,
         held=True,
         resume_state=State.SETTLING,
@@ -314,7 +315,7 @@ class OneReturn:
             "attempts": 4,
             "transient_failures": 5,
             "verifications": 6,
-            "pending_calls": "",
+            "pending_calls": (),
             "needs_read": False,
             "held": False,
             "problem": "later",

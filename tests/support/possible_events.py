@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.allocation import adopt, allocate, not_returnable, transferable
-from daemon.domain.duties import Act, Duty, gradable_lines
+from daemon.domain.duties import gradable_lines
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.events.operator import OperatorActed
@@ -290,8 +291,8 @@ def _settle(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
         yield ev.ProcessingRequested(at=at)
         yield ev.RemovalRefused(at=at, message="not all qualify")
     elif ret.settlement is not Settlement.NOTHING:
-        yield ev.CallBegun(at=at, key="settle:")
-        yield ev.CallHadNoEffect(at=at, key=Duty(Act.SETTLE).key)
+        yield ev.CallBegun(at=at, call=Duty(Act.SETTLE))
+        yield ev.CallHadNoEffect(at=at, call=Duty(Act.SETTLE))
         yield ev.ProcessingRequested(at=at)
         yield ev.ProcessingFailed(at=at, message="")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from daemon.domain.acts import Duty
 from daemon.domain.events.returns import Event
 from daemon.domain.returns import LabelSourceName, Postage
 
@@ -22,7 +23,7 @@ class PostageOffered(PostageEvent):
 class OfferLapsed(PostageEvent):
     """The saved offer is too old to be bought; `no_effect` is the call, when it was never made before."""
 
-    no_effect: str = ""
+    no_effect: Duty | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from daemon.domain.acts import Duty
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Settlement, Transit
 
@@ -226,7 +227,7 @@ class GaveUp(Event):
 
     problem: str
     hold: bool = False
-    no_effect: str = ""
+    no_effect: Duty | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,14 +251,14 @@ class Resolved(Event):
 class CallBegun(Event):
     """An outward call that must not be repeated blindly is about to be made."""
 
-    key: str
+    call: Duty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallHadNoEffect(Event):
     """An outward call that was begun is known by now to have had none; it may be made again."""
 
-    key: str
+    call: Duty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

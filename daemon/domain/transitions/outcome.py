@@ -155,13 +155,13 @@ def retried(_: ev.Retried, ret: Return) -> Return:
 
 
 def call_begun(event: ev.CallBegun, ret: Return) -> Return:
-    return replace(ret, pending_calls="\n".join(dict.fromkeys((*ret.pending_keys, event.key))))
+    return replace(ret, pending_calls=tuple(dict.fromkeys((*ret.pending_calls, event.call))))
 
 
 def call_had_no_effect(event: ev.CallHadNoEffect, ret: Return) -> Return:
     """Units that were kept for the answer of that call, and that nobody asks for any more, are free."""
     live = frozenset(r.request_id for r in ret.requests if r.asked in {RequestState.UNREAD, RequestState.OPEN})
-    return release(had_no_effect(ret, event.key), live)
+    return release(had_no_effect(ret, event.call), live)
 
 
 def operator_acted(_: OperatorActed, ret: Return) -> Return:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from daemon.domain.duties import Duty
+from daemon.domain.acts import Duty
 from daemon.domain.events.returns import Event
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import ParcelSize

@@ -1,7 +1,7 @@
 """Findings become an outcome in the portal, and the outcome is watched until somebody closed the return."""
 
 from daemon.domain import verdict
-from daemon.domain.duties import Act, Duty
+from daemon.domain.acts import Act, Duty
 from daemon.domain.events import returns as ev
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, Settlement, State, UnitState
@@ -127,7 +127,7 @@ async def _process(ret: Return, context: ShopContext, resumed: bool) -> Outcome:
     now = context.clock.now()
     if resumed:
         left = _time_to_show(ret, context)
-        return NotYet(delay=left) if left > 0 else ev.CallHadNoEffect(at=now, key=Duty(Act.SETTLE).key)
+        return NotYet(delay=left) if left > 0 else ev.CallHadNoEffect(at=now, call=Duty(Act.SETTLE))
     try:
         await context.portal.process(ret.return_id, processing_record(ret))
     except Refused as error:

@@ -4,7 +4,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import replace
 
-from daemon.domain.duties import Duty
+from daemon.domain.acts import Duty
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import ReturnAuthorization
@@ -117,12 +117,12 @@ async def buy_postage(step: Step, context: ShopContext) -> Outcome:
         if step.resumed:
             raise
         context.metrics.trouble("purchase_refused")
-        return ev.GaveUp(at=context.clock.now(), problem=str(error), no_effect=step.duty.key)
+        return ev.GaveUp(at=context.clock.now(), problem=str(error), no_effect=step.duty)
     now = context.clock.now()
     if isinstance(bought, OfferExpired):
         await _check_age(ret, context)
         return pe.OfferLapsed(
-            at=now, postage=replace(postage, sealed_offer=b""), no_effect="" if step.resumed else step.duty.key
+            at=now, postage=replace(postage, sealed_offer=b""), no_effect=None if step.resumed else step.duty
         )
     postage = replace(
         postage,

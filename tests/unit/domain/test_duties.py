@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.duties import Act, Duty, create_unclear, duty, gradable_lines, transit_owed
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import create_unclear, duty, gradable_lines, transit_owed
 from daemon.domain.returns import LabelSourceName, Note, Postage, RequestState, Return, State, Transit, Void
 from tests.support.builders import (
     NOW,
@@ -128,10 +129,16 @@ def test_what_is_owed(ret, act, subject):
     [
         ({"postage": (TO_VOID,), "notes": OWED_NOTE}, Act.VOID_POSTAGE),
         (
-            {"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),), "pending_calls": "buy_postage:A1"},
+            {
+                "postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),),
+                "pending_calls": (Duty(Act.BUY_POSTAGE, "A1"),),
+            },
             Act.BUY_POSTAGE,
         ),
-        ({"postage": (replace(TO_VOID, shipment_id=""),), "pending_calls": "buy_postage:A1"}, Act.QUOTE_POSTAGE),
+        (
+            {"postage": (replace(TO_VOID, shipment_id=""),), "pending_calls": (Duty(Act.BUY_POSTAGE, "A1"),)},
+            Act.QUOTE_POSTAGE,
+        ),
         ({"postage": (replace(TO_VOID, shipment_id="", sealed_offer=b"x"),)}, None),
         ({"notes": OWED_NOTE, "portal_due_at": NOW}, Act.WRITE_NOTES),
         ({"portal_due_at": NOW, "amazon_due_at": NOW}, Act.READ_RETURN),
@@ -195,11 +202,11 @@ def test_transit_is_told_forward_only(fields, expected):
 @pytest.mark.parametrize(
     ("unit", "pending_calls", "expected"),
     [
-        (assigned(a_unit()), "authorize_units:O1", True),
-        (assigned(a_unit()), "authorize_units:O2", False),
-        (assigned(a_unit()), "", False),
-        (a_unit(order_id="O1"), "authorize_units:O1", False),
-        (authorized(a_unit()), "authorize_units:O1", False),
+        (assigned(a_unit()), (Duty(Act.AUTHORIZE_UNITS, "O1"),), True),
+        (assigned(a_unit()), (Duty(Act.AUTHORIZE_UNITS, "O2"),), False),
+        (assigned(a_unit()), (), False),
+        (a_unit(order_id="O1"), (Duty(Act.AUTHORIZE_UNITS, "O1"),), False),
+        (authorized(a_unit()), (Duty(Act.AUTHORIZE_UNITS, "O1"),), False),
     ],
 )
 def test_a_create_call_is_unclear_for_its_planned_units(unit, pending_calls, expected):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.duties import Act, Duty
+from daemon.domain.acts import Act, Duty
 from daemon.domain.events import operator as operator_events
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
@@ -111,8 +111,8 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.GaveUp(at=LATER, problem="it cannot be read"),
         ev.Retried(at=LATER, by="operator"),
         ev.Resolved(at=LATER, by="operator"),
-        ev.CallBegun(at=LATER, key="settle:"),
-        ev.CallHadNoEffect(at=LATER, key="settle:"),
+        ev.CallBegun(at=LATER, call=Duty(Act.SETTLE)),
+        ev.CallHadNoEffect(at=LATER, call=Duty(Act.SETTLE)),
         ev.NotesWritten(at=LATER, keys=("verdict",)),
         ev.LinesGraded(at=LATER, line_ids=("1",)),
         ev.TransitReported(at=LATER, request_id="q1", transit=Transit.IN_TRANSIT),
@@ -210,7 +210,7 @@ def stuck_before(target: State) -> Return:
     if target is S.RECEIVED:
         return built(S.STUCK, FIRST[S.AWAITING_LABEL], resume_state=S.AWAITING_LABEL)
     if target is S.LABEL_READY:  # it is not known whether the shopper has the label
-        return built(S.STUCK, WITH_LABEL, resume_state=target, pending_calls="deliver_label:q1")
+        return built(S.STUCK, WITH_LABEL, resume_state=target, pending_calls=(Duty(Act.DELIVER_LABEL, "q1"),))
     return built(S.STUCK, REST_OF_LIFE, resume_state=target)
 
 
@@ -299,11 +299,11 @@ def test_an_answer_ends_a_begun_call_and_forgives_failures(kind):
 
     A call that is known to have had no effect is made again, and was not answered: its attempts still count.
     """
-    ret = built(S.SETTLING, REST_OF_LIFE, pending_calls="settle:", attempts=3, transient_failures=4)
+    ret = built(S.SETTLING, REST_OF_LIFE, pending_calls=(Duty(Act.SETTLE),), attempts=3, transient_failures=4)
     changed = apply(ret, EVENTS[kind])
     counts = (3, 4) if kind in UNSOLICITED else (3 if kind is ev.CallHadNoEffect else 0, 0)
     assert (changed.pending_calls, changed.attempts, changed.transient_failures) == (
-        "" if kind in SETTLE_OUTCOMES | {ev.CallHadNoEffect} else "settle:",
+        () if kind in SETTLE_OUTCOMES | {ev.CallHadNoEffect} else (Duty(Act.SETTLE),),
         *counts,
     )
 
@@ -312,9 +312,9 @@ def test_an_answer_ends_a_begun_call_and_forgives_failures(kind):
 @pytest.mark.parametrize("kind", sorted(AMAZON_ANSWERS, key=lambda kind: kind.__name__), ids=row_id)
 def test_what_amazon_made_of_the_units_is_heard_in_every_state(state, kind):
     """A return that was withdrawn while Amazon was asked knows what became of its units, and stays where it is."""
-    ret = built(state, ((delivered("q1"),), (assigned(a_unit()),)), pending_calls="authorize_units:O1")
+    ret = built(state, ((delivered("q1"),), (assigned(a_unit()),)), pending_calls=(Duty(Act.AUTHORIZE_UNITS, "O1"),))
     changed = apply(ret, EVENTS[kind])
-    assert (changed.state, changed.pending_calls) == (state, "")
+    assert (changed.state, changed.pending_calls) == (state, ())
     assert changed.units[0].standing is EVENTS[kind].units[0].standing
 
 
@@ -332,19 +332,22 @@ def test_a_purchase_that_was_turned_away_is_clear_and_no_other():
     """What is known of one purchase says nothing of another that may have been made."""
     postage = tuple(Postage(authorization_id=name, sealed_offer=b"x") for name in ("A1", "A2"))
     ret = built(
-        S.AWAITING_LABEL, FIRST[S.AWAITING_LABEL], postage=postage, pending_calls="buy_postage:A1\nbuy_postage:A2"
+        S.AWAITING_LABEL,
+        FIRST[S.AWAITING_LABEL],
+        postage=postage,
+        pending_calls=(Duty(Act.BUY_POSTAGE, "A1"), Duty(Act.BUY_POSTAGE, "A2")),
     )
-    event = ev.GaveUp(at=LATER, problem="turned away", no_effect="buy_postage:A2")
-    assert apply(ret, event).pending_keys == ("buy_postage:A1",)
+    event = ev.GaveUp(at=LATER, problem="turned away", no_effect=Duty(Act.BUY_POSTAGE, "A2"))
+    assert apply(ret, event).pending_calls == (Duty(Act.BUY_POSTAGE, "A1"),)
 
 
 def test_several_calls_can_be_unclear():
     """What is begun meanwhile, and answered, leaves the memory of an earlier call alone."""
-    ret = built(S.SETTLING, REST_OF_LIFE, pending_calls="settle:")
-    pending_calls = apply(ret, ev.CallBegun(at=LATER, key="grade_lines:"))
-    assert pending_calls.pending_keys == ("settle:", "grade_lines:")
-    assert apply(pending_calls, ev.CallBegun(at=LATER, key="settle:")) == replace(pending_calls, changed_at=LATER)
-    assert apply(pending_calls, ev.LinesGraded(at=LATER, line_ids=("1",))).pending_keys == ("settle:",)
+    ret = built(S.SETTLING, REST_OF_LIFE, pending_calls=(Duty(Act.SETTLE),))
+    begun = apply(ret, ev.CallBegun(at=LATER, call=Duty(Act.GRADE_LINES)))
+    assert begun.pending_calls == (Duty(Act.SETTLE), Duty(Act.GRADE_LINES))
+    assert apply(begun, ev.CallBegun(at=LATER, call=Duty(Act.SETTLE))) == replace(begun, changed_at=LATER)
+    assert apply(begun, ev.LinesGraded(at=LATER, line_ids=("1",))).pending_calls == (Duty(Act.SETTLE),)
 
 
 @pytest.mark.parametrize(
@@ -361,19 +364,19 @@ def test_an_unclear_delivery_stays_unclear_until_its_request_is_answered(happene
         state=S.LABEL_READY,
         requests=(a_request(label=a_label()),),
         units=(authorized(a_unit()),),
-        pending_calls="deliver_label:q1",
+        pending_calls=(Duty(Act.DELIVER_LABEL, "q1"),),
     )
-    assert (apply(ret, happened).pending_calls != "") is unclear
+    assert (apply(ret, happened).pending_calls != ()) is unclear
 
 
 def test_an_unclear_create_call_stays_unclear_until_its_units_are_clear():
     """Reading another label request is no answer to the create call: it is read back before it is made again."""
-    key = Duty(Act.AUTHORIZE_UNITS, "O1").key
-    ret = built(S.RECEIVED, TO_AUTHORIZE, REST[S.RECEIVED], pending_calls=key)
+    calls = (Duty(Act.AUTHORIZE_UNITS, "O1"),)
+    ret = built(S.RECEIVED, TO_AUTHORIZE, REST[S.RECEIVED], pending_calls=calls)
     other = ev.RequestRead(at=LATER, request=a_request("q2"), units=(a_unit("2", request_id="q2"),))
     read = apply(ret, other)
-    assert read.pending_calls == key
-    assert apply(read, EVENTS[ev.UnitsAuthorized]).pending_calls == ""
+    assert read.pending_calls == calls
+    assert apply(read, EVENTS[ev.UnitsAuthorized]).pending_calls == ()
 
 
 def test_what_belongs_to_a_state_stays_behind():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.naming import NOTE_LIMIT, note_text
@@ -92,8 +93,8 @@ class Life:
         owed = duty(self.ret, self.now)
         if owed is None:
             return None, None
-        if owed.act in ONCE and owed.key not in self.ret.pending_keys:
-            self.happen(ev.CallBegun(at=self.now, key=owed.key))
+        if owed.act in ONCE and owed not in self.ret.pending_calls:
+            self.happen(ev.CallBegun(at=self.now, call=owed))
         possible = outcomes(self.ret, owed, self.now)
         gives_up = pick % 16 == 0 or len(possible) == 1
         return owed, possible[-1] if gives_up else possible[pick // 16 % (len(possible) - 1)]

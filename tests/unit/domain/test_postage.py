@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.portal import ParcelSize
 from daemon.domain.postage import (
     Tracking,
@@ -153,12 +154,12 @@ def test_a_parcel_holds_the_accepted_units_of_its_authorization():
 @pytest.mark.parametrize(
     ("postage", "pending_calls", "expected"),
     [
-        (BOUGHT, "", Void.WANTED),
-        (OFFERED, "", Void.NO),
-        (OFFERED, "buy_postage:A1", Void.WANTED),
-        (OFFERED, "buy_postage:A2", Void.NO),
-        (replace(BOUGHT, void=Void.KEPT), "", Void.KEPT),
-        (replace(BOUGHT, void=Void.DONE), "", Void.DONE),
+        (BOUGHT, (), Void.WANTED),
+        (OFFERED, (), Void.NO),
+        (OFFERED, (Duty(Act.BUY_POSTAGE, "A1"),), Void.WANTED),
+        (OFFERED, (Duty(Act.BUY_POSTAGE, "A2"),), Void.NO),
+        (replace(BOUGHT, void=Void.KEPT), (), Void.KEPT),
+        (replace(BOUGHT, void=Void.DONE), (), Void.DONE),
     ],
 )
 def test_what_was_bought_or_may_have_been_is_given_back(postage, pending_calls, expected):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.duties import Act, Duty, duty
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Note, Return, State, Transit
@@ -153,7 +154,10 @@ def test_an_awaited_return_with_nothing_to_wait_for_is_judged_at_once():
         ({"state": S.CLOSED, "units": ()}, False),
         ({"state": S.CLOSED, "units": (refused(a_unit()),)}, False),
         ({"state": S.CLOSED, "units": (assigned(a_unit()),)}, False),
-        ({"state": S.CANCELLED, "units": (assigned(a_unit()),), "pending_calls": "authorize_units:O1"}, True),
+        (
+            {"state": S.CANCELLED, "units": (assigned(a_unit()),), "pending_calls": (Duty(Act.AUTHORIZE_UNITS, "O1"),)},
+            True,
+        ),
         ({"state": S.CLOSED, "deadline_at": NOW + DAY}, True),
         ({"state": S.CLOSED, "deadline_at": NOW - DAY}, False),
         ({"state": S.EXPIRED, "deadline_at": NOW - DAY, "changed_at": NOW}, False),

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.allocation import transferable
-from daemon.domain.duties import Act, Duty
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
@@ -329,7 +329,7 @@ def test_cancelling_gives_places_in_shipments_back():
 
 def test_cancelling_keeps_the_place_of_a_unit_that_amazon_may_have():
     """While the create call is unclear, the unit's place is not promised to anybody else."""
-    ret = a_return(units=(assigned(a_unit()),), pending_calls=Duty(Act.AUTHORIZE_UNITS, "O1").key)
+    ret = a_return(units=(assigned(a_unit()),), pending_calls=(Duty(Act.AUTHORIZE_UNITS, "O1"),))
     changed = apply(ret, ev.LabelRequestCancelled(at=AT))
     assert (changed.state, changed.units, changed.pending_calls) == (State.CANCELLED, ret.units, ret.pending_calls)
 
@@ -552,8 +552,13 @@ def test_what_was_told_is_remembered():
     assert [u.graded for u in apply(ret, ev.LinesGraded(at=AT, line_ids=("2",))).units] == [False, True]
     reported = apply(ret, ev.TransitReported(at=AT, request_id="q1", transit=Transit.IN_TRANSIT))
     assert reported.requests[0].reported is Transit.IN_TRANSIT
-    assert apply(ret, ev.CallBegun(at=AT, key="settle:")).pending_calls == "settle:"
-    assert apply(replace(ret, pending_calls="settle:"), ev.CallHadNoEffect(at=AT, key="settle:")).pending_calls == ""
+    assert apply(ret, ev.CallBegun(at=AT, call=Duty(Act.SETTLE))).pending_calls == (Duty(Act.SETTLE),)
+    assert (
+        apply(
+            replace(ret, pending_calls=(Duty(Act.SETTLE),)), ev.CallHadNoEffect(at=AT, call=Duty(Act.SETTLE))
+        ).pending_calls
+        == ()
+    )
 
 
 def test_reading_the_portal_ends_the_hint_and_may_owe_a_note():
