@@ -9,11 +9,12 @@ from daemon.ports.host import Clock
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     words: str
+    seconds: float
     until: float
 
 
 class CircuitBreaker:
-    """What a vendor refused, by scope: no call for five minutes, then one that tries, and so on until one succeeds.
+    """What a vendor refused, by scope: no call for a while, then one that tries, and so on until one succeeds.
 
     `age` grows with each credential: an answer to an older one says nothing of the one in use.
     """
@@ -36,11 +37,11 @@ class CircuitBreaker:
         """Check once more, and make everybody else wait for the call that now tries what is parked."""
         self.check(scope)
         for name, refusal in self._concerning(scope).items():
-            self.park(refusal.words, name)
+            self.park(refusal.words, name, seconds=refusal.seconds)
 
-    def park(self, words: str, scope: str = EVERYTHING) -> None:
-        """Take note of a refusal that is about us."""
-        self._refused[scope] = _Refusal(words, self._clock.monotonic() + self.SECONDS)
+    def park(self, words: str, scope: str = EVERYTHING, *, seconds: float = SECONDS) -> None:
+        """Take note of a refusal that is about us; `seconds` later one call tries again."""
+        self._refused[scope] = _Refusal(words, seconds, self._clock.monotonic() + seconds)
 
     def lift(self, scope: str = EVERYTHING) -> None:
         """Take note of an answer that is no refusal."""

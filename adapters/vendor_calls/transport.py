@@ -9,12 +9,13 @@ import aiohttp
 import yarl
 from multidict import CIMultiDictProxy
 
+from adapters.vendor_calls.public_addresses import PublicResolver
 from daemon.errors import ContractBroken, McfdError, RateLimited, Unavailable
 
 MAX_BODY = 8 * 1024 * 1024
 MAX_RETRY_AFTER = 3600.0
 CONNECT_TIMEOUT = 10.0
-REQUEST_IDS = ("x-amzn-RequestId", "x-request-id", "cf-ray")
+REQUEST_IDS = ("x-amzn-RequestId", "x-ep-request-uuid", "x-request-id", "cf-ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,23 @@ class Call:
     date: str | None = None
 
 
-def open_session(user_agent: str, *, connections: int = 200) -> aiohttp.ClientSession:
+def open_session(
+    user_agent: str, *, connections: int = 200, fresh: bool = False, public_only: bool = False
+) -> aiohttp.ClientSession:
     """Open a session fit for Transport; needs a running event loop, and the caller closes it.
 
-    `connections` bounds the sockets in use; a call that waits for one may time out with nothing sent.
+    `connections` bounds the sockets in use; a call that waits for one may time out with nothing sent. `fresh` makes a
+    new connection for each call, `public_only` connects to no address of a private network or of this machine.
     """
     session = aiohttp.ClientSession(
         # A pooled connection that the server has just closed would make the next write fail unclearly, though no
         # healthy server saw it. Servers keep idle connections for a minute or so: ours are dropped well before.
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=15),
+        connector=aiohttp.TCPConnector(
+            limit=connections,
+            force_close=fresh,
+            keepalive_timeout=None if fresh else 15,
+            resolver=PublicResolver() if public_only else None,
+        ),
         headers={"User-Agent": user_agent},
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -70,13 +79,20 @@ class Transport:
     """Calls one vendor. Errors name vendor, operation and kind; never a query, a header or a body."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, vendor: str, timeout: float, on_call: Callable[[Call], None]
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        vendor: str,
+        timeout: float,
+        on_call: Callable[[Call], None],
+        max_body: int = MAX_BODY,
     ) -> None:
         if session._retry_connection:
             raise ValueError("this session resends by itself; use open_session()")
         self._session = session
         self._vendor = vendor
         self._on_call = on_call
+        self._max_body = max_body
         connect = min(CONNECT_TIMEOUT, timeout / 2)  # shorter than the whole, so that a time-out tells which it was
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect)
 
@@ -91,7 +107,7 @@ class Transport:
     ) -> Reply:
         """Send one request, once. `url` is already percent-encoded and goes out as it is.
 
-        Raises RateLimited (429), Unavailable (no answer, 408, 5xx) or ContractBroken (3xx, over 8 MiB).
+        Raises RateLimited (429), Unavailable (no answer, 408, 5xx) or ContractBroken (3xx, too large).
         """
         attempt = _Attempt(f"{self._vendor} {operation}", asyncio.get_running_loop().time())
         outcome = "abandoned"  # cancelled, or a bug of ours
@@ -122,7 +138,9 @@ class Transport:
             attempt.request_id = _request_id(response.headers)
             attempt.date = response.headers.get("Date")
             _reject_unusable(attempt.label, response)
-            return Reply(response.status, response.headers, await _read_bounded(attempt.label, response))
+            return Reply(
+                response.status, response.headers, await _read_bounded(attempt.label, response, self._max_body)
+            )
 
     def _report(self, operation: str, outcome: str, attempt: "_Attempt") -> None:
         seconds = asyncio.get_running_loop().time() - attempt.started
@@ -180,14 +198,14 @@ def _reject_unusable(label: str, response: aiohttp.ClientResponse) -> None:
         raise ContractBroken(f"{label}: unexpected redirect (status {status})")
 
 
-async def _read_bounded(label: str, response: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(label: str, response: aiohttp.ClientResponse, most: int) -> bytes:
     """Read the body, counting bytes after decompression."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
-        if size > MAX_BODY:
-            raise ContractBroken(f"{label}: the answer is larger than {MAX_BODY} bytes")
+        if size > most:
+            raise ContractBroken(f"{label}: the answer is larger than {most} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
@@ -21,7 +22,10 @@ from daemon.domain.returns import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostageOrder:
-    """What a label is asked for: from the shopper to the fulfillment center. Sizes in inches, weight in grams."""
+    """What a label is asked for: from the shopper to the fulfillment center. Sizes in inches, weight in grams.
+
+    `handle` is what the source called the parcel when it was asked before, where it sells one label for each.
+    """
 
     reference: str
     ship_from: PostalAddress = field(repr=False)
@@ -30,24 +34,38 @@ class PostageOrder:
     size: ParcelSize
     value_cents: int
     skus: tuple[str, ...]
+    handle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostageOffer:
-    """The rate of the wanted service, ready to be bought; `body` is the purchase request and carries a token."""
+    """The rate of the wanted service, ready to be bought; `body` is the purchase request and may carry a token.
+
+    `handle` is what the source calls the parcel, `service` whose service it is, `mode` whether it is real money; all
+    are empty where a source does not tell.
+    """
 
     body: bytes = field(repr=False)
     carrier_id: str
     carrier: str
     charge_cents: int
     label_format: str
+    handle: str = ""
+    service: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOffered:
-    """The wanted service is not among the rates; `offered` are the ids of those that are."""
+    """No rate can be bought; `offered` are the ids of the services that could, `why` says it in words.
 
-    offered: tuple[str, ...]
+    `passing`: time may heal it. `held`: no other kind of label may stand in, for a person has to know.
+    """
+
+    offered: tuple[str, ...] = ()
+    why: str = ""
+    passing: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +75,32 @@ class OfferExpired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoughtPostage:
-    """A purchase; `document` is None while the label cannot be printed yet, `tracking_id` empty while it has none."""
+    """A purchase; `document` is None while the label cannot be printed yet, `tracking_id` empty while it has none.
+
+    `carrier_id` is set where the parcel is followed by another id than the offer's, `charge_cents` where the purchase
+    tells it. `sender_code` is the shopper's postal code, to tell both ends of a label apart, and is not kept.
+    """
 
     shipment_id: str
     tracking_id: str
     document: bytes | None = field(default=None, repr=False)
+    carrier_id: str = ""
+    charge_cents: int | None = None
+    sender_code: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotBought:
+    """A purchase of unknown end has not taken place, as far as the source shows by now."""
+
+
+class VoidAnswer(StrEnum):
+    """What became of giving a label back."""
+
+    DONE = "done"
+    PENDING = "pending"  # the carrier was asked, and takes its time
+    REJECTED = "rejected"  # the carrier said no, and may say yes later
+    NEEDLESS = "needless"  # nothing is charged for a label that is not used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

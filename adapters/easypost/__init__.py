@@ -1,0 +1,1 @@
+"""EasyPost: labels bought on the merchant's own carrier account."""

@@ -1,0 +1,1 @@
+"""EasyPost's bytes to our values, and back. No I/O."""

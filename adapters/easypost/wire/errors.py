@@ -1,0 +1,72 @@
+"""The ways in which EasyPost says no, read in one place. Status first, body second. PURE.
+
+| `{"error": {"code", "message", "errors": []}}`                     the usual one                          |
+| … `errors`: objects of field, message, suggestion, code; or texts  of a verification, of the other format |
+| … `message`: a list, or an object of lists                         of older endpoints                     |
+| `{"error": "…"}`                                                   a carrier's demand, handed on          |
+| no JSON                                                            a gateway's page                       |
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from adapters.vendor_calls.json import printable, without
+from adapters.vendor_calls.reading import JsonObject, parse
+from daemon.errors import ContractBroken, Refused
+
+CODE_LIMIT = 64
+WORDS_LIMIT = 400
+DEEPEST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What an answer complains about; both are empty for a page of a gateway."""
+
+    code: str
+    words: str = field(repr=False)
+
+
+def complaint(body: bytes) -> Complaint:
+    """Take a refusal apart, whatever its shape."""
+    with suppress(ContractBroken):
+        error = parse("error", body).members.get("error")
+        if isinstance(error, dict):
+            code = error.get("code")
+            words = [*_texts(error.get("message")), *_texts(error.get("errors"))]
+            return Complaint(printable(code, CODE_LIMIT) if isinstance(code, str) else "", _joined(words))
+        return Complaint("", _joined(_texts(error)))
+    return Complaint("", "")
+
+
+def accept(operation: str, status: int, body: bytes, private: Collection[str] = ()) -> JsonObject:
+    """Return the object of a good answer. Raises Refused for any other answer that can be read, or ContractBroken."""
+    if status < 300:
+        answer = parse(operation, body)
+        if "error" not in answer.members or answer.members["error"] is None:
+            return answer
+    raise refusal(status, body, private)
+
+
+def refusal(status: int, body: bytes, private: Collection[str] = ()) -> Refused:
+    """Build the error of a refusal; the private texts that were sent are struck from its words."""
+    said = complaint(body)
+    return Refused(said.code or f"HTTP_{status}", printable(without(said.words, private), WORDS_LIMIT))
+
+
+def _joined(words: Iterator[str] | list[str]) -> str:
+    return "; ".join(dict.fromkeys(word.strip() for word in words if word.strip()))
+
+
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
+    """Every text of a value, however it is nested; a code or a field goes before its message."""
+    if isinstance(value, str):
+        yield value
+    elif depth < DEEPEST and isinstance(value, list):
+        for one in value:
+            yield from _texts(one, depth + 1)
+    elif depth < DEEPEST and isinstance(value, dict):
+        named = [str(value[name]) for name in ("code", "field") if isinstance(value.get(name), str)]
+        rest = [text for name, one in value.items() if name not in {"code", "field"} for text in _texts(one, depth + 1)]
+        yield ": ".join(filter(None, (" ".join(named), ", ".join(rest))))
