@@ -7,22 +7,41 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 FaultKind = Literal[
-    "status", "error", "empty", "contradiction", "delay", "hang", "drop", "lose", "duplicate", "reorder"
+    "status",
+    "error",
+    "empty",
+    "contradiction",
+    "delay",
+    "hang",
+    "drop",
+    "lose",
+    "duplicate",
+    "reorder",
+    "foreign",
+    "malformed",
 ]
 HTTP_KINDS = frozenset({"status", "error", "empty", "contradiction", "delay", "hang", "drop"})
 WEBHOOK_KINDS = frozenset({"lose", "duplicate", "delay", "reorder"})
+KINDS = {
+    **dict.fromkeys(("lwa", "amazon", "shipping", "notifications", "queue", "loop"), HTTP_KINDS),
+    "webhook": WEBHOOK_KINDS,
+    "notification": WEBHOOK_KINDS | {"foreign", "malformed"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One thing that goes wrong.
 
-    `vendor` is `lwa`, `amazon`, `shipping`, `loop` or `webhook` (what Loop sends; `operation` is then the trigger).
+    `vendor` is `lwa`, `amazon`, `shipping`, `notifications`, `queue` (the queue's own API, for who reads it through the
+    sandbox), `loop`, `webhook` (what Loop sends; `operation` is then the trigger) or `notification` (what Amazon puts
+    into the queue; `operation` is then its type).
     `status`: an answer with that status and an HTML body, as gateways give. `error`: that status with the vendor's own
     JSON for a quota used up or trouble inside. `empty`: 200 without a body. `contradiction`: 200 with an
     error inside. `delay`: `seconds` of silence, then the answer. `hang`: silence for `seconds` (0: until the sandbox
     stops), then the connection drops. `drop`: the connection drops. `lose`, `duplicate`, `delay`, `reorder` (held back
-    until the next delivery went out, `seconds` at most) are for webhooks.
+    until the next delivery went out, `seconds` at most) are for webhooks and notifications; `foreign` (one of another
+    seller's goes ahead) and `malformed` (half of it is sent) for notifications alone.
     `after_effect`: the request has its effect before it goes wrong. `count`: how often; None for ever.
     """
 
@@ -36,9 +55,9 @@ class Fault:
     after_effect: bool = False
 
     def __post_init__(self) -> None:
-        allowed = WEBHOOK_KINDS if self.vendor == "webhook" else HTTP_KINDS
-        if self.vendor not in {"lwa", "amazon", "shipping", "loop", "webhook"}:
-            raise ValueError(f"there is no vendor {self.vendor!r}; lwa, amazon, shipping, loop or webhook")
+        if self.vendor not in KINDS:
+            raise ValueError(f"there is no vendor {self.vendor!r}; one of {', '.join(KINDS)}")
+        allowed = KINDS[self.vendor]
         if self.kind not in allowed:
             raise ValueError(f"{self.vendor} has no fault {self.kind!r}; one of {', '.join(sorted(allowed))}")
         if not 0 <= self.probability <= 1:

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 class SandboxOptions:
     """The two vendors' settings; port 0 takes any free port.
 
+    `queue_url`: where notifications go, an SQS queue of a stand-in of AWS; without it none are sent.
+    `reads_lag`: until a processed unit shows in reads; notifications run ahead of them.
+    `subscriptions`: whether a type of notification may have several. `filter_quotes`: which quotes its filter takes.
     `label_after`: until an authorization shows; 0 puts it into the answer of the create call.
     `documents_after`: until a bought label's PDF shows, `tracking_after`: until its tracking id does.
     `process_after`: how long `process` stays queued.
@@ -45,6 +48,11 @@ class SandboxOptions:
     shop_id: int = 4410
     destination_id: int = 6021
 
+    queue_url: str | None = None
+    subscriptions: Literal["one", "many"] = "many"
+    filter_quotes: Literal["any", "double", "backtick", "none"] = "double"
+
+    reads_lag: float = 0.0
     label_after: float = 0.0
     documents_after: float = 0.0
     tracking_after: float = 0.0
@@ -82,11 +90,13 @@ class SandboxOptions:
                 raise ValueError(f"amazon_limits.{operation} is [calls a second above 0, burst of 1 or more]")
         if self.webhook_url is not None and not is_url(self.webhook_url):
             raise ValueError(f"webhook_url {NO_URL}")
+        if self.queue_url is not None and not is_url(self.queue_url):
+            raise ValueError("queue_url is no URL; write one like http://127.0.0.1:5000/123456789012/mcfd")
 
 
 DURATIONS = (
     *("label_after", "documents_after", "tracking_after", "process_after", "retry_unit", "webhook_timeout"),
-    "time_factor",
+    *("time_factor", "reads_lag"),
 )
 NO_URL = "is no URL; write one like http://127.0.0.1:8080/webhooks/loop/acme"
 

@@ -10,6 +10,9 @@ from adapters.sandbox.amazon.control import AmazonControl
 from adapters.sandbox.amazon.http import AmazonGate, FulfillmentVendor
 from adapters.sandbox.amazon.lwa import LoginWithAmazon, LwaVendor
 from adapters.sandbox.amazon.network import FulfillmentNetwork
+from adapters.sandbox.amazon.notifications import NotificationService, NotificationVendor
+from adapters.sandbox.amazon.queue import SqsQueue
+from adapters.sandbox.amazon.queue_http import QueueVendor
 from adapters.sandbox.amazon.returns import ReturnsService
 from adapters.sandbox.amazon.shipping import ShippingService
 from adapters.sandbox.amazon.shipping_http import ShippingVendor
@@ -50,6 +53,8 @@ class Sandbox(AmazonControl, LoopControl):
         self._stopping = asyncio.Event()
         self._shared = Shared(clock=clock, journal=self._journal, faults=self.faults, stopping=self._stopping)
         self._courier = Courier(options, self._shared)
+        self._queue = SqsQueue(options.queue_url) if options.queue_url else None
+        self.notifications = NotificationService(options, self._shared, self._background, self._queue)
         self.actions = ReturnActions(self.shop, options, clock, self._background, self._stopping)
         self._reader = ReturnReader(self.shop, clock)
         self._grading = GradingService(self.shop)
@@ -60,6 +65,8 @@ class Sandbox(AmazonControl, LoopControl):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             exits.push_async_callback(self._courier.close)
+            if self._queue:
+                exits.push_async_callback(self._queue.close)
             exits.push_async_callback(self._background.close)
             self._amazon_url = await self._listen(exits, self._amazon_vendors(), self.options.amazon_port)
             loop_url = await self._listen(exits, [self._loop_vendor()], self.options.loop_port)
@@ -98,6 +105,11 @@ class Sandbox(AmazonControl, LoopControl):
         return self._loop_url
 
     @property
+    def queue_endpoint(self) -> str:
+        """Where the queue can be read through the sandbox, which may then let it fail."""
+        return f"{self._amazon_url}/queue"
+
+    @property
     def control_url(self) -> str:
         """Where the control API answers; ends in /control."""
         return self._control_url
@@ -105,7 +117,13 @@ class Sandbox(AmazonControl, LoopControl):
     def snapshot(self) -> Json:
         """Show everything both vendors hold."""
         return {
-            "amazon": amazon_snapshot(self.network, self.shipping) | {"warnings": list(self._journal.warnings)},
+            "amazon": amazon_snapshot(self.network, self.shipping)
+            | {
+                "warnings": list(self._journal.warnings),
+                "destinations": list(self.notifications.destinations.values()),
+                "subscriptions": [asdict(row) for row in self.notifications.subscriptions.values()],
+                "notifications": list(self.notifications.sent),
+            },
             "loop": loop_snapshot(self.shop)
             | {
                 "webhooks": self.subscriptions.list_all()["webhooks"],
@@ -143,7 +161,11 @@ class Sandbox(AmazonControl, LoopControl):
         )
         service = ReturnsService(self.network, self.options, self._clock)
         shipping = ShippingVendor(self.shipping, door, self.options)
-        return [LwaVendor(self.lwa, self.options), shipping, FulfillmentVendor(self.network, service, door)]
+        told = NotificationVendor(self.notifications, self.lwa, door)
+        vendors: list[Vendor] = [LwaVendor(self.lwa, self.options), shipping, told]
+        if self._queue:
+            vendors.append(QueueVendor(self._queue))
+        return [*vendors, FulfillmentVendor(self.network, service, door)]
 
     def _loop_vendor(self) -> LoopVendor:
         rooms = LoopServices(

@@ -32,6 +32,9 @@ FACTOR = "What the vendors' own times are multiplied by: the lives of tokens and
 @click.option(
     "--webhook-url", default=None, help="Where Loop delivers, such as http://127.0.0.1:8080/webhooks/loop/acme"
 )
+@click.option(
+    "--queue-url", default=None, help="Where Amazon's notifications go: an SQS queue of moto's server, LocalStack, …"
+)
 @click.option("--scenario", default=None, metavar="FILE", help="A YAML file to play, or the name of a shipped one.")
 @click.option("--seed", type=int, default=None, help="What chance starts from, for faults and retries.")
 @click.option("--pace", type=click.FloatRange(min=0), default=1.0, show_default=True, help=PACE)

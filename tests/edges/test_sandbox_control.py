@@ -15,7 +15,7 @@ from adapters.sandbox.control.operations import OPERATIONS
 from adapters.sandbox.faults import FaultKind
 from tests.edges.test_sandbox_swagger import Answer, outside, purchase_request, rates_request
 
-VENDORS = ("amazon", "shipping", "lwa", "loop", "webhook")
+VENDORS = ("amazon", "shipping", "lwa", "notifications", "queue", "loop", "webhook", "notification")
 SECRETS = ("client_secret", "refresh_token", "loop_api_key", "webhook_secret", "return_service_id")
 
 

@@ -15,7 +15,7 @@ from tests.edges.test_sandbox_swagger import FBA, outside
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
         ({"grant_type": ""}, 400, "invalid_request"),
         ({"refresh_token": ""}, 400, "invalid_request"),
-        ({"grant_type": "client_credentials", "scope": "x"}, 400, "unauthorized_client"),
+        ({"grant_type": "client_credentials", "scope": "x"}, 400, "invalid_scope"),
     ],
 )
 async def test_lwa_refuses_as_documented(changes, status, error):

@@ -1,10 +1,13 @@
 """What whoever plays the world may do on Amazon's side: orders, carriers, inspectors, tokens."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from adapters.sandbox.amazon.lwa import LoginWithAmazon
 from adapters.sandbox.amazon.network import FulfillmentNetwork, ShipmentStatus, lines_of
+from adapters.sandbox.amazon.notifications import NotificationService
 from adapters.sandbox.amazon.orders import Order, ReturnItem
 from adapters.sandbox.amazon.rates import ServiceOffer
 from adapters.sandbox.amazon.shipping import ParcelStatus, ShippingService
@@ -20,6 +23,7 @@ class AmazonControl:
     network: FulfillmentNetwork
     lwa: LoginWithAmazon
     shipping: ShippingService
+    notifications: NotificationService
     shop: LoopShop
     _claims: dict[str, int | None]
 
@@ -90,8 +94,9 @@ class AmazonControl:
         other text is sent as it is.
         """
         ret = self.shop.known(return_id)
-        item = self._unit(ret, line, sku, seller_return_item_id, order_id)
+        order, item = self._unit(ret, line, sku, seller_return_item_id, order_id)
         self.network.inspect(item, condition=condition, reason=amazon_reason, center=center)
+        self.notifications.unit_processed(order, item)
         self._claims[item.seller_id] = line
         self.shop.note_down(ret, f"Amazon: {item.seller_id} is {item.condition or 'processed'}, {item.center}")
         return item.seller_id
@@ -142,33 +147,43 @@ class AmazonControl:
         """End the life of all access tokens now."""
         self.lwa.expire_access_tokens()
 
+    def set_reads_lag(self, seconds: Seconds) -> None:
+        """Change how long a processed unit stays out of reads; its notification is sent at once."""
+        self.network.reads_lag = seconds
+
+    def announce(self, order_id: str, event: Literal["Order", "Shipment", "Return"] = "Return") -> None:
+        """Send a notification of an order, whether anything happened to it or not."""
+        self.notifications.order_status(order_id, event)
+
+    def warn_of_secret(self, days: Annotated[float, Field(gt=0, le=180)] = 30.0) -> None:
+        """Send the warning that the client secret ends in so many days."""
+        self.notifications.secret_expires(days)
+
     def rotate_client_secret(self, secret: str, *, keep_old: bool = False) -> None:
         """Replace the client secret."""
         self.lwa.rotate_secret(secret, keep_old=keep_old)
 
     def _unit(
         self, ret: LoopReturn, line: int | None, sku: str | None, seller_id: str | None, order_id: str | None
-    ) -> ReturnItem:
+    ) -> tuple[Order, ReturnItem]:
         everything = [(order, item) for order in self.network.orders.values() for item in order.items.values()]
         if seller_id is not None:
-            named = [item for _, item in everything if item.seller_id == seller_id]
+            named = [(order, item) for order, item in everything if item.seller_id == seller_id]
             if not named:
                 raise ControlError(f"Amazon expects no unit {seller_id!r}")
             return named[0]
-        for _, item in everything:
+        for order, item in everything:
             if line is not None and self._claims.get(item.seller_id) == line:
-                return item
+                return order, item
         wanted = sku or self._sku_of(ret, line)
         waiting = [
-            item
+            (order, item)
             for order, item in everything
             if order.sku_of(item.item_id) == wanted and item.status == "New" and _belongs(ret, order, item, order_id)
         ]
         if not waiting:
             raise ControlError(f"no unit of {wanted!r} is on its way for return {ret.return_id}")
-        return min(
-            waiting, key=lambda item: (str(line) not in item.seller_id, str(ret.return_id) not in item.seller_id)
-        )
+        return min(waiting, key=lambda found: [str(named) not in found[1].seller_id for named in (line, ret.return_id)])
 
     def _sku_of(self, ret: LoopReturn, line: int | None) -> str:
         found = ret.line(line) if line is not None else None

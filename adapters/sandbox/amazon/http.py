@@ -43,12 +43,12 @@ class AmazonGate:
         self._buckets: dict[str, TokenBucket] = {}
         self._requests = 0
 
-    def admit(self, request: web.Request, operation: str, *, rate: float, burst: int) -> None:
+    def admit(self, request: web.Request, operation: str, *, rate: float, burst: int, scope: str | None = None) -> None:
         """Refuse a caller without a good token, or one who asks more often than the options, or else Amazon, allow."""
         self._check_user_agent(request)
         if request.method == "GET" and "Content-Length" in request.headers:
             self._journal.warn("a GET must carry neither a body nor Content-Length")
-        self._lwa.check(request.headers.get("x-amz-access-token"))
+        self._lwa.check(request.headers.get("x-amz-access-token"), scope)
         plan = self._limits.get(operation) or self._limits.get("*") or (rate, burst)
         bucket = self._buckets.setdefault(operation, TokenBucket(*plan))
         if self._enforce and not bucket.take(self._clock.monotonic()):

@@ -1,5 +1,6 @@
 """Login with Amazon: trades refresh tokens and consent codes for access tokens, and shows the consent page."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -12,6 +13,9 @@ from daemon.ports.host import Clock
 
 ACCESS_SECONDS = 3600
 CODE_SECONDS = 300
+NOTIFICATIONS_SCOPE = "sellingpartnerapi::notifications"
+ROTATION_SCOPE = "sellingpartnerapi::client_credential:rotation"
+SCOPES = frozenset({NOTIFICATIONS_SCOPE, ROTATION_SCOPE})
 NEEDED = {"refresh_token": ("refresh_token",), "authorization_code": ("code", "redirect_uri")}
 
 
@@ -26,7 +30,8 @@ class LoginWithAmazon:
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self._options = options
         self._clock = clock
-        self._secrets = {options.client_secret}
+        self._secrets: dict[str, float] = {options.client_secret: math.inf}
+        self._scopes: dict[str, str] = {}
         self._refresh_tokens = {options.refresh_token}
         self._access: dict[str, float] = {}
         self._codes: dict[str, float] = {}
@@ -37,10 +42,10 @@ class LoginWithAmazon:
         grant = form.get("grant_type", "")
         if not grant or not form.get("client_id") or not form.get("client_secret"):
             raise lwa_error(400, "invalid_request", "The request is missing a required parameter.")
-        if form["client_id"] != self._options.client_id or form["client_secret"] not in self._secrets:
+        if form["client_id"] != self._options.client_id or not self._knows(form["client_secret"]):
             raise lwa_error(401, "invalid_client", "Client authentication failed")
         if grant == "client_credentials":
-            raise lwa_error(400, "unauthorized_client", "The client is not authorized to use this grant type.")
+            return self._grantless(form.get("scope", ""))
         if grant not in NEEDED:
             raise lwa_error(400, "unsupported_grant_type", "The authorization grant type is not supported.")
         if any(not form.get(name) for name in NEEDED[grant]):
@@ -48,8 +53,11 @@ class LoginWithAmazon:
         refresh = self._refresh(form) if grant == "refresh_token" else self._redeem(form["code"])
         return self._grant(refresh)
 
-    def check(self, token: str | None) -> None:
-        """Raise what the Selling Partner API says of this access token, unless it is good."""
+    def check(self, token: str | None, scope: str | None = None) -> None:
+        """Raise what the Selling Partner API says of this access token, unless it is good.
+
+        A grantless operation takes tokens of its scope alone, every other one the seller's.
+        """
         if token is None:
             raise amazon_error(401, "MissingAuthenticationToken", "The request carries no access token.")
         denied = "Access to requested resource is denied."
@@ -58,6 +66,8 @@ class LoginWithAmazon:
             raise amazon_error(403, "Unauthorized", denied, reason)
         if self._access[token] <= self._clock.now():
             raise amazon_error(403, "Unauthorized", denied, "The access token you provided has expired.")
+        if self._scopes.get(token) != scope:
+            raise amazon_error(403, "Unauthorized", denied, "The access token is not of the right kind.")
 
     def consent(self, redirect_uri: str, state: str) -> str:
         """Agree as the seller would; return where the browser goes next."""
@@ -82,7 +92,27 @@ class LoginWithAmazon:
 
     def rotate_secret(self, secret: str, *, keep_old: bool) -> None:
         """Give the application a new client secret, with or without an overlap."""
-        self._secrets = {secret} | (self._secrets if keep_old else set())
+        self._secrets = (self._secrets if keep_old else {}) | {secret: math.inf}
+
+    def next_secret(self, overlap: float) -> str:
+        """Make a new client secret; the others go on for `overlap` seconds."""
+        self._issued += 1
+        until = self._clock.now() + overlap * self._options.time_factor
+        self._secrets = {known: min(end, until) for known, end in self._secrets.items()}
+        secret = f"amzn1.oa2-cs.v1.sandbox-{self._issued:06d}"
+        self._secrets[secret] = math.inf
+        return secret
+
+    def _knows(self, secret: str) -> bool:
+        return self._secrets.get(secret, 0.0) > self._clock.now()
+
+    def _grantless(self, scope: str) -> Json:
+        if scope not in SCOPES:
+            raise lwa_error(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
+        grant = self._grant("")
+        self._scopes[grant["access_token"]] = scope
+        del grant["refresh_token"]
+        return grant
 
     def _refresh(self, form: Mapping[str, str]) -> str:
         if form["refresh_token"] not in self._refresh_tokens:

@@ -48,6 +48,7 @@ class FulfillmentNetwork:
         self.reasons: dict[str, list[str]] = {}
         self.refused: dict[str, tuple[str, str]] = {}
         self.label_after = options.label_after
+        self.reads_lag = options.reads_lag
         self.base_url = ""
         self._options = options
         self._clock = clock
@@ -163,6 +164,7 @@ class FulfillmentNetwork:
         item.amazon_reason = reason or item.amazon_reason
         item.center = center or item.authorization.center
         item.changed_at = self._clock.now()
+        item.shown_at = item.changed_at + self.reads_lag
 
     def _page(self, start: str | None, token: str | None) -> tuple[float, int]:
         try:

@@ -1,6 +1,6 @@
 """What Amazon's fulfillment network holds, and how it shows it: orders, shipments, return items, authorizations."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.sandbox.refusals import Json
 from adapters.sandbox.stamps import amazon_time
@@ -66,6 +66,11 @@ class ReturnItem:
     amazon_reason: str = "UNKNOWN_OTHER_REASON"
     condition: str | None = None
     center: str | None = None
+    shown_at: float = 0.0
+
+    def seen(self, now: float) -> "ReturnItem":
+        """The unit as reads show it: for a while after it was processed, as it was before."""
+        return self if now >= self.shown_at else replace(self, status="New", condition=None, center=None)
 
 
 @dataclass
@@ -125,7 +130,7 @@ def order_view(order: Order, now: float, base_url: str) -> Json:
         "fulfillmentOrder": header_view(order),
         "fulfillmentOrderItems": [_line_view(line) for line in order.lines],
         "fulfillmentShipments": [_shipment_view(order, shipment) for shipment in order.shipments],
-        "returnItems": [item_view(item, now) for item in order.items.values()],
+        "returnItems": [item_view(item.seen(now), now) for item in order.items.values()],
         "returnAuthorizations": [authorization_view(a, base_url) for a in known.values() if a.visible_at <= now],
     }
 

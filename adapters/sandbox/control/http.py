@@ -21,6 +21,9 @@ Amazon
     restore_access         and gives it again
     expire_access_tokens   all access tokens end now
     rotate_client_secret   the application gets a new secret
+    set_reads_lag          seconds until a processed unit shows in reads
+    announce               a notification is sent of an order
+    warn_of_secret         a notification says that the client secret ends soon
 Loop
     submit_return          a shopper returns something
     cancel_return          the return is cancelled

@@ -15,7 +15,7 @@ from adapters.sandbox.loop.control import LoopControl
 AMAZON = (
     *("create_order", "set_shipment_status", "set_reason_codes", "refuse_sku", "set_label_after", "offer_services"),
     *("set_documents_after", "scan", "carry", "lose", "receive", "revoke_access", "restore_access"),
-    *("expire_access_tokens", "rotate_client_secret"),
+    *("expire_access_tokens", "rotate_client_secret", "set_reads_lag", "announce", "warn_of_secret"),
 )
 LOOP = (
     *("submit_return", "cancel_return", "edit_return", "reissue_label_request", "cancel_label_request"),
