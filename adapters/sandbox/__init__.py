@@ -1,4 +1,4 @@
-"""Stand-ins for Amazon and Loop that speak the same HTTP, written from the vendors' pages alone."""
+"""Stand-ins for Amazon, Loop and EasyPost that speak the same HTTP, written from the vendors' pages alone."""
 
 from adapters.sandbox.amazon.rates import ServiceOffer
 from adapters.sandbox.faults import Fault

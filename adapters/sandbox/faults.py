@@ -23,7 +23,7 @@ FaultKind = Literal[
 HTTP_KINDS = frozenset({"status", "error", "empty", "contradiction", "delay", "hang", "drop"})
 WEBHOOK_KINDS = frozenset({"lose", "duplicate", "delay", "reorder"})
 KINDS = {
-    **dict.fromkeys(("lwa", "amazon", "shipping", "notifications", "queue", "loop"), HTTP_KINDS),
+    **dict.fromkeys(("lwa", "amazon", "shipping", "notifications", "queue", "easypost", "loop"), HTTP_KINDS),
     "webhook": WEBHOOK_KINDS,
     "notification": WEBHOOK_KINDS | {"foreign", "malformed"},
 }
@@ -34,8 +34,8 @@ class Fault:
     """One thing that goes wrong.
 
     `vendor` is `lwa`, `amazon`, `shipping`, `notifications`, `queue` (the queue's own API, for who reads it through the
-    sandbox), `loop`, `webhook` (what Loop sends; `operation` is then the trigger) or `notification` (what Amazon puts
-    into the queue; `operation` is then its type).
+    sandbox), `easypost`, `loop`, `webhook` (what Loop or EasyPost send; `operation` is then the trigger, or the
+    description) or `notification` (what Amazon puts into the queue; `operation` is then its type).
     `status`: an answer with that status and an HTML body, as gateways give. `error`: that status with the vendor's own
     JSON for a quota used up or trouble inside. `empty`: 200 without a body. `contradiction`: 200 with an
     error inside. `delay`: `seconds` of silence, then the answer. `hang`: silence for `seconds` (0: until the sandbox

@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxOptions:
-    """The two vendors' settings; port 0 takes any free port.
+    """The vendors' settings; port 0 takes any free port.
 
     `queue_url`: where notifications go, an SQS queue of a stand-in of AWS; without it none are sent.
     `reads_lag`: until a processed unit shows in reads; notifications run ahead of them.
     `subscriptions`: whether a type of notification may have several. `filter_quotes`: which quotes its filter takes.
     `label_after`: until an authorization shows; 0 puts it into the answer of the create call.
     `documents_after`: until a bought label's PDF shows, `tracking_after`: until its tracking id does.
+    `sale_shows_after`: until EasyPost's readings show a purchase.
     `process_after`: how long `process` stays queued.
     `retry_unit`: wait before the first webhook retry; it doubles each time.
     `time_factor`: shortens what the vendors document (token lives, the 10 minutes of a rate, Retry-After).
@@ -30,6 +31,7 @@ class SandboxOptions:
     amazon_port: int = 0
     loop_port: int = 0
     control_port: int = 0
+    easypost_port: int = 0
     seed: int = 0
 
     client_id: str = "amzn1.application-oa2-client.sandbox"
@@ -41,6 +43,11 @@ class SandboxOptions:
     marketplace_id: str = "ATVPDKIKX0DER"
     return_service_id: str = "RS01-SANDBOX00000001"
     shipping_business_id: str = "AmazonShipping_US"
+
+    easypost_api_key: str = "EZAKsandbox"
+    easypost_test_key: str = "EZTKsandbox"
+    easypost_webhook_secret: str = "sandbox-easypost-sécret"  # noqa: S105 - opens nothing but this sandbox
+    easypost_webhook_url: str | None = None
 
     loop_api_key: str = "sandbox-loop-key"
     webhook_secret: str = "sandbox-webhook-secret"  # noqa: S105 - opens nothing but this sandbox
@@ -56,6 +63,7 @@ class SandboxOptions:
     label_after: float = 0.0
     documents_after: float = 0.0
     tracking_after: float = 0.0
+    sale_shows_after: float = 0.0
     process_after: float = 0.0
     retry_unit: float = 10.0
     webhook_timeout: float = 10.0
@@ -88,15 +96,17 @@ class SandboxOptions:
         for operation, (rate, burst) in self.amazon_limits.items():
             if not (rate > 0 and burst >= 1):
                 raise ValueError(f"amazon_limits.{operation} is [calls a second above 0, burst of 1 or more]")
-        if self.webhook_url is not None and not is_url(self.webhook_url):
-            raise ValueError(f"webhook_url {NO_URL}")
+        for name in ("webhook_url", "easypost_webhook_url"):
+            url = getattr(self, name)
+            if url is not None and not is_url(url):
+                raise ValueError(f"{name} {NO_URL}")
         if self.queue_url is not None and not is_url(self.queue_url):
             raise ValueError("queue_url is no URL; write one like http://127.0.0.1:5000/123456789012/mcfd")
 
 
 DURATIONS = (
     *("label_after", "documents_after", "tracking_after", "process_after", "retry_unit", "webhook_timeout"),
-    *("time_factor", "reads_lag"),
+    *("time_factor", "reads_lag", "sale_shows_after"),
 )
 NO_URL = "is no URL; write one like http://127.0.0.1:8080/webhooks/loop/acme"
 

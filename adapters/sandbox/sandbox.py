@@ -1,4 +1,4 @@
-"""Amazon and Loop on localhost, in one object."""
+"""Amazon, Loop and EasyPost on localhost, in one object."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -18,7 +18,11 @@ from adapters.sandbox.amazon.shipping import ShippingService
 from adapters.sandbox.amazon.shipping_http import ShippingVendor
 from adapters.sandbox.background import Background
 from adapters.sandbox.control.http import ControlVendor
-from adapters.sandbox.control.snapshot import amazon_snapshot, loop_snapshot
+from adapters.sandbox.control.snapshot import amazon_snapshot, easypost_snapshot, loop_snapshot
+from adapters.sandbox.easypost.control import EasyPostControl
+from adapters.sandbox.easypost.hooks import EasyPostHooks
+from adapters.sandbox.easypost.http import EasyPostVendor
+from adapters.sandbox.easypost.shipments import EasyPostService
 from adapters.sandbox.faults import FaultProfile
 from adapters.sandbox.journal import Journal
 from adapters.sandbox.listener import Listener, Shared, Vendor
@@ -35,8 +39,8 @@ from adapters.sandbox.refusals import Json
 from daemon.ports.host import Clock
 
 
-class Sandbox(AmazonControl, LoopControl):
-    """Both vendors and the control API, from `async with` to its end. All times come from `clock`."""
+class Sandbox(AmazonControl, EasyPostControl, LoopControl):
+    """All vendors and the control API, from `async with` to its end. All times come from `clock`."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self.options = options
@@ -55,23 +59,31 @@ class Sandbox(AmazonControl, LoopControl):
         self._courier = Courier(options, self._shared)
         self._queue = SqsQueue(options.queue_url) if options.queue_url else None
         self.notifications = NotificationService(options, self._shared, self._background, self._queue)
+        self.easypost_hooks = EasyPostHooks(options, self._shared, self._background)
+        self.easypost = EasyPostService(options, clock, self.easypost_hooks.announce)
+        self.easypost_api = EasyPostVendor(self.easypost, self.easypost_hooks, options)
         self.actions = ReturnActions(self.shop, options, clock, self._background, self._stopping)
         self._reader = ReturnReader(self.shop, clock)
         self._grading = GradingService(self.shop)
         self._exits = AsyncExitStack()
-        self._amazon_url = self._loop_url = self._control_url = ""
+        self._amazon_url = self._loop_url = self._control_url = self._easypost_url = ""
         self.set_webhook_url(options.webhook_url)
+        self.set_easypost_webhook(options.easypost_webhook_url)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             exits.push_async_callback(self._courier.close)
             if self._queue:
                 exits.push_async_callback(self._queue.close)
+            exits.push_async_callback(self.easypost_hooks.close)
             exits.push_async_callback(self._background.close)
             self._amazon_url = await self._listen(exits, self._amazon_vendors(), self.options.amazon_port)
             loop_url = await self._listen(exits, [self._loop_vendor()], self.options.loop_port)
             control_url = await self._listen(exits, [ControlVendor(self)], self.options.control_port)
+            easypost_url = await self._listen(exits, [self.easypost_api], self.options.easypost_port)
             exits.callback(self._stopping.set)
+            self._easypost_url = f"{easypost_url}/v2"
+            self.easypost.base_url = easypost_url
             self._control_url = f"{control_url}/control"
             self._loop_url = f"{loop_url}/api"
             self.network.base_url = self._amazon_url
@@ -105,6 +117,11 @@ class Sandbox(AmazonControl, LoopControl):
         return self._loop_url
 
     @property
+    def easypost_url(self) -> str:
+        """Where the EasyPost API answers; ends in /v2."""
+        return self._easypost_url
+
+    @property
     def queue_endpoint(self) -> str:
         """Where the queue can be read through the sandbox, which may then let it fail."""
         return f"{self._amazon_url}/queue"
@@ -115,7 +132,7 @@ class Sandbox(AmazonControl, LoopControl):
         return self._control_url
 
     def snapshot(self) -> Json:
-        """Show everything both vendors hold."""
+        """Show everything the vendors hold."""
         return {
             "amazon": amazon_snapshot(self.network, self.shipping)
             | {
@@ -130,6 +147,8 @@ class Sandbox(AmazonControl, LoopControl):
                 "deliveries": [asdict(attempt) for attempt in self._courier.attempts],
                 "new_categories": [list(pair) for pair in self._grading.new_categories],
             },
+            "easypost": easypost_snapshot(self.easypost)
+            | {"events": [list(sent) for sent in self.easypost_hooks.sent]},
             "faults": [asdict(fault) for fault in self.faults.left()],
         }
 

@@ -24,10 +24,10 @@ FACTOR = "What the vendors' own times are multiplied by: the lives of tokens and
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
     "--port",
-    type=click.IntRange(0, 65533),
+    type=click.IntRange(0, 65532),
     default=9500,
     show_default=True,
-    help="The first of three: control, Amazon, Loop; 0: any.",
+    help="The first of four: control, Amazon, Loop, EasyPost; 0: any.",
 )
 @click.option(
     "--webhook-url", default=None, help="Where Loop delivers, such as http://127.0.0.1:8080/webhooks/loop/acme"
@@ -41,13 +41,14 @@ FACTOR = "What the vendors' own times are multiplied by: the lives of tokens and
 @click.option("--time-factor", type=click.FloatRange(min=0), default=None, help=FACTOR)
 @plainly
 def sandbox(scenario: str | None, pace: float, port: int, **options: Any) -> None:  # noqa: ANN401 - the sandbox's own options
-    """Run stand-ins of Amazon and Loop on this machine.
+    """Run stand-ins of Amazon, Loop and EasyPost on this machine.
 
     The control port has a page to play with, an OpenAPI description and the control API. A scenario's step that cannot
     be done ends the sandbox with exit code 1; after the last one it goes on.
     """
     configure("console", "warning", under_systemd=False)
-    ports = {"control_port": port, "amazon_port": port and port + 1, "loop_port": port and port + 2}
+    names = ("control_port", "amazon_port", "loop_port", "easypost_port")
+    ports = {name: port and port + n for n, name in enumerate(names)}
     given = {name: value for name, value in options.items() if value is not None}
     run_loop(_serve(scenario, pace, ports | given))
 
@@ -73,7 +74,7 @@ async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> No
     async with AsyncExitStack() as stack:
         with telling(where, "give --host or --port"):
             running = await stack.enter_async_context(Sandbox(options, clock))
-        _tell_places(running.control_url, running.amazon_url, running.lwa_url, running.loop_url)
+        _tell_places(running.control_url, running.amazon_url, running.lwa_url, running.loop_url, running.easypost_url)
         try:
             await play(story, running, clock, stop, tell=click.echo, pace=pace)
         except ScenarioError as error:
@@ -82,7 +83,7 @@ async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> No
     forget()
 
 
-def _tell_places(control: str, amazon: str, lwa: str, loop: str) -> None:
+def _tell_places(control: str, amazon: str, lwa: str, loop: str, easypost: str) -> None:
     tables.places(
         "The sandbox listens. Stop it with Ctrl-C.",
         {
@@ -91,5 +92,6 @@ def _tell_places(control: str, amazon: str, lwa: str, loop: str) -> None:
             "amazon.endpoint": amazon,
             "amazon.lwa_endpoint": lwa,
             "shops.*.api_url": loop,
+            "easypost.api_url": easypost,
         },
     )

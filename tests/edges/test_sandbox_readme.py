@@ -18,7 +18,7 @@ from adapters.sandbox.control.scenario import read, shipped
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "docs/sandbox.md").read_text()
-PORTS = ("9500", "9501", "9502")
+PORTS = ("9500", "9501", "9502", "9503")
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 PATIENCE = 30
 
@@ -46,7 +46,7 @@ async def started(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Pro
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            lines = [(await process.stdout.readline()).decode() for _ in range(7)]
+            lines = [(await process.stdout.readline()).decode() for _ in range(8)]
         yield process, lines
     finally:
         if process.returncode is None:
@@ -58,7 +58,7 @@ def places(lines: list[str]) -> dict[str, str]:
     """Say which port of the README is which of the ports that were taken."""
     found = [
         re.search(r"http://127\.0\.0\.1:(\d+)", "".join(line for line in lines if line.startswith(name)))[1]
-        for name in ("page", "amazon.endpoint", "shops")
+        for name in ("page", "amazon.endpoint", "shops", "easypost")
     ]
     return dict(zip(PORTS, found, strict=True))
 
@@ -109,7 +109,7 @@ def test_the_configuration_for_mcfd_is_right(tmp_path):
     assert secrets["amazon_client_secret"] == options.client_secret
     assert secrets["amazon_return_service_id"] == options.return_service_id
     assert secrets["loop_webhook_secrets.acme"] == options.webhook_secret
-    assert all(f":{port}" in script for port in PORTS[1:])
+    assert all(f":{port}" in script for port in PORTS[1:3])
 
 
 async def test_the_commands_options_reach_the_sandbox():
@@ -186,4 +186,7 @@ def test_the_credentials_are_the_sandboxes():
         options.return_service_id,
         options.loop_api_key,
         options.webhook_secret,
+        options.easypost_api_key,
+        options.easypost_test_key,
+        options.easypost_webhook_secret,
     }

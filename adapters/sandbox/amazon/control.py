@@ -11,10 +11,25 @@ from adapters.sandbox.amazon.notifications import NotificationService
 from adapters.sandbox.amazon.orders import Order, ReturnItem
 from adapters.sandbox.amazon.rates import ServiceOffer
 from adapters.sandbox.amazon.shipping import ParcelStatus, ShippingService
+from adapters.sandbox.easypost.shipments import EasyPostService
+from adapters.sandbox.easypost.trackers import TrackerStatus
 from adapters.sandbox.loop.returns import LoopReturn
 from adapters.sandbox.loop.shop import LoopShop
 from adapters.sandbox.refusals import ControlError
 from adapters.sandbox.stamps import Seconds
+
+IN_EASYPOSTS_WORDS: Mapping[ParcelStatus, TrackerStatus] = {
+    "PreTransit": "pre_transit",
+    "InTransit": "in_transit",
+    "OutForDelivery": "out_for_delivery",
+    "Delivered": "delivered",
+    "Lost": "failure",
+    "Rejected": "return_to_sender",
+    "Undeliverable": "return_to_sender",
+    "DeliveryAttempted": "out_for_delivery",
+    "PickupCancelled": "cancelled",
+    "AwaitingCustomerPickup": "available_for_pickup",
+}
 
 
 class AmazonControl:
@@ -24,6 +39,7 @@ class AmazonControl:
     lwa: LoginWithAmazon
     shipping: ShippingService
     notifications: NotificationService
+    easypost: EasyPostService
     shop: LoopShop
     _claims: dict[str, int | None]
 
@@ -110,8 +126,11 @@ class AmazonControl:
         self.shipping.offers = tuple(made)
 
     def scan(self, tracking_id: str, status: ParcelStatus) -> None:
-        """Let a carrier scan a bought label."""
-        self.shipping.scan(tracking_id, status)
+        """Let a carrier scan a bought label, of Amazon's or of EasyPost's."""
+        if any(tracker.code == tracking_id for tracker in self.easypost.trackers.values()):
+            self.easypost.scan(tracking_id, IN_EASYPOSTS_WORDS[status])
+        else:
+            self.shipping.scan(tracking_id, status)
         for ret in self.shop.returns.values():
             if any(label.tracking_number == tracking_id for label in ret.labels):
                 self.shop.note_down(ret, f"carrier: {status}, {tracking_id}")
@@ -119,10 +138,11 @@ class AmazonControl:
     def carry(self, return_id: int | str, status: ParcelStatus) -> list[str]:
         """Let a carrier scan every parcel of a return; return the tracking ids."""
         bought = {parcel.tracking_id for shipment in self.shipping.shipments.values() for parcel in shipment.parcels}
+        bought |= {tracker.code for tracker in self.easypost.trackers.values()}
         labels = self.shop.known(return_id).labels
         carried = [label.tracking_number for label in labels if label.tracking_number in bought]
         if not carried:
-            raise ControlError(f"return {return_id} has no label that was bought from Amazon")
+            raise ControlError(f"return {return_id} has no label that was bought")
         for tracking_id in carried:
             self.scan(tracking_id, status)
         return carried

@@ -2,7 +2,7 @@
 
 `POST /control/{operation}` takes the keyword arguments of the Sandbox method of that name as a JSON object and answers
 `{"result": …}`. Wrong arguments are a 400, what cannot be is a 409, an unknown operation a 404, each `{"error": "…"}`.
-`GET /control/snapshot` shows all that both vendors hold, `GET /control/calls` every request they got,
+`GET /control/snapshot` shows all that the vendors hold, `GET /control/calls` every request they got,
 `GET /control` lists the operations, `GET /openapi.json` describes all this, and `/` is a page that uses it.
 
 Amazon
@@ -37,7 +37,19 @@ Loop
     plan_processing        how the next processing ends
     set_process_after      seconds that `process` stays queued
     set_webhook_url        where all webhooks go
-Both
+EasyPost
+    offer_rates            what the merchant's carriers sell
+    scan_easypost          a carrier says something of a label that EasyPost sold
+    send_back              a carrier returns a parcel to its sender
+    set_funds              whether the account can pay
+    set_easypost_key       whether EasyPost accepts its keys
+    refuse_purchase        the next purchase is refused
+    time_out_purchase      the next purchase times out, and may turn out bought later
+    plan_refund            what the next refund is answered with
+    settle_refund          the carrier decides on a refund
+    print_pictures         labels without text that a program could read
+    set_easypost_webhook   where EasyPost's events go
+All
     set_faults             what goes wrong from now on
 """
 
@@ -57,7 +69,7 @@ class Stage(Protocol):
     """What the control API shows besides the operations."""
 
     def snapshot(self) -> Json:
-        """Show everything both vendors hold."""
+        """Show everything the vendors hold."""
 
     def calls(self) -> list[Json]:
         """List every request."""

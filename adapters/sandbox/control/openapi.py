@@ -10,7 +10,7 @@ READS = {
     "/": ("page", "A page that plays the world by this API", "text/html"),
     "/openapi.json": ("description", "This description", "application/json"),
     "/control": ("operations", "The names of all operations", "application/json"),
-    "/control/snapshot": ("snapshot", "Everything that both vendors hold, and the faults in force", "application/json"),
+    "/control/snapshot": ("snapshot", "Everything that the vendors hold, and the faults in force", "application/json"),
     "/control/calls": ("calls", "Every request that the vendors got, in order of arrival", "application/json"),
 }
 ERRORS = {

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from adapters.sandbox.amazon.control import AmazonControl
 from adapters.sandbox.complaints import words
+from adapters.sandbox.easypost.control import EasyPostControl
 from adapters.sandbox.loop.control import LoopControl
 
 AMAZON = (
@@ -22,7 +23,11 @@ LOOP = (
     *("settle_review", "flag_return", "close_return", "expire", "plan_processing", "set_process_after"),
     "set_webhook_url",
 )
-BOTH = ("set_faults",)
+EASYPOST = (
+    *("offer_rates", "scan_easypost", "send_back", "set_funds", "set_easypost_key", "refuse_purchase"),
+    *("time_out_purchase", "plan_refund", "settle_refund", "print_pictures", "set_easypost_webhook"),
+)
+ALL = ("set_faults",)
 
 
 class WrongArguments(Exception):
@@ -80,7 +85,8 @@ OPERATIONS = {
     for side, stage, names in (
         ("Amazon", AmazonControl, AMAZON),
         ("Loop", LoopControl, LOOP),
-        ("Both", LoopControl, BOTH),
+        ("EasyPost", EasyPostControl, EASYPOST),
+        ("All", LoopControl, ALL),
     )
     for name in names
 }

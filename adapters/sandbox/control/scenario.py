@@ -19,7 +19,7 @@ from adapters.sandbox.sandbox import Sandbox
 from daemon.ports.host import Clock
 
 RETRY_SECONDS = 0.2
-OF_THE_HOST = frozenset({"host", "amazon_port", "loop_port", "control_port"})
+OF_THE_HOST = frozenset({"host", "amazon_port", "loop_port", "easypost_port", "control_port"})
 SHIPPED = resources.files("adapters.sandbox.control") / "scenarios"
 
 

@@ -1,8 +1,9 @@
-"""Everything both vendors hold, as plain dicts for tests and for curious people."""
+"""Everything the vendors hold, as plain dicts for tests and for curious people."""
 
 from adapters.sandbox.amazon.network import FulfillmentNetwork
 from adapters.sandbox.amazon.orders import order_view
 from adapters.sandbox.amazon.shipping import BoughtShipment, ShippingService
+from adapters.sandbox.easypost.shipments import EasyPostService, EasyPostShipment
 from adapters.sandbox.loop.label_views import label_view, request_view
 from adapters.sandbox.loop.returns import LoopReturn
 from adapters.sandbox.loop.shop import LoopShop
@@ -27,6 +28,31 @@ def loop_snapshot(shop: LoopShop) -> Json:
         "label_requests": {
             str(request.request_id): request_view(request, shop.returns[request.return_id], shop.shop_id, in_list=False)
             for request in shop.requests.values()
+        },
+    }
+
+
+def easypost_snapshot(service: EasyPostService) -> Json:
+    """Show every shipment that was made, by id, and what was sold."""
+    return {"shipments": {shipment.shipment_id: _parcel(shipment) for shipment in service.shipments.values()}}
+
+
+def _parcel(shipment: EasyPostShipment) -> Json:
+    sale = shipment.sale
+    return {
+        "mode": shipment.mode,
+        "reference": shipment.reference,
+        "request": shipment.request,
+        "purchase_requests": shipment.purchase_requests,
+        "sold": None
+        if sale is None
+        else {
+            "rate": sale.rate,
+            "at": sale.at,
+            "tracking_code": sale.tracker.code,
+            "tracker": sale.tracker.tracker_id,
+            "status": sale.tracker.status,
+            "refund": sale.refund,
         },
     }
 

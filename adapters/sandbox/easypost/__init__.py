@@ -1,0 +1,1 @@
+"""EasyPost's side of the sandbox."""
