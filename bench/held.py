@@ -13,12 +13,12 @@ from bench.seed import seed
 from daemon.app.services import WALKERS
 
 HALF_DAY = 43200.0
-WALKED = {name: (states, limit) for name, states, limit, _ in WALKERS}
+WALKED = {name: (queue, places) for name, queue, places, _ in WALKERS}
 
 
 def _due_query(daemon: Daemon, *, nothing: bool) -> float:
     """The reconciler's query in ms, median of many: with nothing due, or with all of it due and a full crew wanted."""
-    states, limit = WALKED["reconciler"]
+    queue, places = WALKED["reconciler"]
     now = SystemClock().now() + (0 if nothing else HALF_DAY)
 
     async def ask() -> float:
@@ -26,7 +26,7 @@ def _due_query(daemon: Daemon, *, nothing: bool) -> float:
             times = []
             for _ in range(200):
                 began = time.perf_counter()
-                await store.read(lambda uow: uow.due(states, now, limit))
+                await store.read(lambda uow: uow.queued(queue, now, places))
                 times.append(time.perf_counter() - began)
             return statistics.median(times) * 1e3
 

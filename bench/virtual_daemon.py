@@ -23,7 +23,8 @@ from adapters.sandbox.limits import TokenBucket as StrictBucket
 from daemon.app.services import WALKERS
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn
-from daemon.domain.returns import Label, Return, ReturnUnit, State
+from daemon.domain.queues import Queue
+from daemon.domain.returns import Label, Return, ReturnUnit
 from daemon.engine.walker import Claims, Walker
 from daemon.errors import RateLimited
 from daemon.ports.vendors import Lane
@@ -142,17 +143,17 @@ class VirtualDaemon:
         self.walkers = [self._walker(*row) for row in WALKERS]
         stage.on_wake = self._wake
 
-    def _walker(self, name: str, states: tuple[State, ...], limit: int, patience: float) -> Walker:
+    def _walker(self, name: str, queue: Queue, places: int, patience: float) -> Walker:
         return Walker(
             name,
-            states,
+            queue,
             workflow=self.stage.workflow,
             store=self.stage.store,
             clock=self.clock,
             metrics=self.stage.metrics,
             claims=self._claims,
             beat=lambda: None,
-            limit=limit,
+            places=places,
             patience=patience,
             grace=1.0,
         )

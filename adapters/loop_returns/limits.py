@@ -40,7 +40,7 @@ class LoopLimits:
         self._gate = LaneGate(clock, self)
 
     async def acquire(self, lane: Lane) -> None:
-        """Wait for a turn; cancelling the wait costs nothing."""
+        """Wait for a turn; cancelling the wait costs nothing. Raises RateLimited during a long pause."""
         await self._gate.enter(lane)
 
     def observe(self, headers: Mapping[str, str]) -> None:
@@ -57,7 +57,13 @@ class LoopLimits:
 
     def throttled(self, retry_after: float | None) -> float:
         """Hold back all callers after a 429; return for how long."""
-        return self._penalty.strike(retry_after or 0.0, 1.0)
+        paused_for = self._penalty.strike(retry_after or 0.0, 1.0)
+        self._gate.paused()
+        return paused_for
+
+    def pause_left(self) -> float:
+        """Return the seconds for which nobody may call."""
+        return self._penalty.left()
 
     def level(self) -> float:
         """Return how many calls could go at once."""

@@ -9,6 +9,7 @@ from functools import cache
 from adapters.sqlite.history import describe
 from adapters.sqlite.rows import PARTS, RETURN, Row
 from daemon.domain.events.returns import Event
+from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import Return, ReturnUnit, State
 from daemon.errors import StaleReturn
 from daemon.ports.store import DeadLetter, Delivery, EventRow
@@ -21,6 +22,7 @@ _CLOCKS = (
     "amazon_due_at",
     "portal_due_at",
     "deadline_at",
+    "passed_over_until",
     "attempts",
     "transient_failures",
     "verifications",
@@ -39,11 +41,17 @@ def _guarded_update(columns: Sequence[str]) -> str:
 # Every name in these statements is our own.
 _FIND = f"SELECT id, {', '.join(RETURN.columns)} FROM returns WHERE return_id = ? AND shop = ?"  # noqa: S608
 _ADD = (
-    f"INSERT INTO returns ({', '.join(RETURN.columns)}) VALUES ({', '.join('?' * len(RETURN.columns))}) "  # noqa: S608
+    f"INSERT INTO returns ({', '.join((*RETURN.columns, 'queue'))}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(RETURN.columns) + 1))}) "
     "ON CONFLICT (return_id, shop) DO NOTHING RETURNING id"
 )
-_SAVE = _guarded_update(_CHANGING)
-_DEFER = _guarded_update(_CLOCKS)
+_SAVE = _guarded_update((*_CHANGING, "queue"))
+_DEFER = _guarded_update((*_CLOCKS, "queue"))
+_NEXT_SHOP = "SELECT min(shop) FROM returns WHERE queue = ? AND due_at IS NOT NULL AND shop > ?"
+_QUEUED = (
+    "SELECT due_at, shop, return_id FROM returns "
+    "WHERE queue = ? AND shop = ? AND due_at IS NOT NULL AND due_at <= ? ORDER BY due_at, return_id LIMIT ?"
+)
 _PROMISED = (
     f"SELECT {', '.join(_UNITS.columns)} FROM return_units "  # noqa: S608
     "WHERE order_id IN (SELECT value FROM json_each(?)) AND order_id <> '' AND standing IN ('planned', 'authorized') "
@@ -77,7 +85,7 @@ class SqliteUnitOfWork:
     def add(self, ret: Return) -> Return:
         """Store a new return as version 1. Raises StaleReturn when it is stored already."""
         ret = replace(ret, version=1)
-        rows = self._rows(_ADD, *RETURN.to_row(ret))
+        rows = self._rows(_ADD, *RETURN.to_row(ret), queue_of(ret))
         if not rows:
             raise StaleReturn(f"{ret.ref} is stored already")
         self._store_parts(rows[0][0], ret)
@@ -85,7 +93,7 @@ class SqliteUnitOfWork:
 
     def save(self, ret: Return, event: Event, before: State) -> Return:
         """Store everything that changed, one version up, and the event's row. Raises StaleReturn."""
-        return_ref = self._guarded(_SAVE, _changing(ret), ret)
+        return_ref = self._guarded(_SAVE, (*_changing(ret), queue_of(ret)), ret)
         self._store_parts(return_ref, ret)
         version = ret.version + 1
         row = (return_ref, version, event.at, type(event).__name__, before, ret.state, describe(event))
@@ -94,7 +102,7 @@ class SqliteUnitOfWork:
 
     def defer(self, ret: Return) -> Return:
         """Store clocks, counters, begun call, hint, hold and problem, and nothing else. Raises StaleReturn."""
-        self._guarded(_DEFER, _clocks(ret), ret)
+        self._guarded(_DEFER, (*_clocks(ret), queue_of(ret)), ret)
         return replace(ret, version=ret.version + 1)
 
     def history(self, shop: str, return_id: str) -> Sequence[EventRow]:
@@ -116,6 +124,15 @@ class SqliteUnitOfWork:
             return []
         parameters = [value for state in states for value in (state, now)]
         return self._rows(merged("due_at <= ?", len(states)), *parameters, limit)
+
+    def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of what is due in a queue, up to `limit` of each shop, longest due first."""
+        found: list[tuple[float, str, str]] = []
+        shop = self._rows(_NEXT_SHOP, queue, "")[0][0]
+        while shop is not None:
+            found += self._rows(_QUEUED, queue, shop, now, limit)
+            shop = self._rows(_NEXT_SHOP, queue, shop)[0][0]
+        return sorted(found)
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due; it may have been due for long."""

@@ -8,13 +8,17 @@ had already been given goes to the next.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
-from daemon.errors import Transient
+from daemon.errors import McfdError, RateLimited, Transient
 from daemon.ports.host import Clock
-from daemon.ports.vendors import Lane
+from daemon.ports.vendors import ON_BEHALF_OF, Lane
 
 LANES = tuple(Lane)
+LONGEST_PAUSE = 30.0
+"""Seconds that a caller waits in place for the end of a pause; a longer one is for the caller to plan with."""
 
 
 class Limit(Protocol):
@@ -29,20 +33,66 @@ class Limit(Protocol):
     def give_back(self, lane: Lane) -> None:
         """Take back the call counted last: its caller was cancelled."""
 
+    def pause_left(self) -> float:
+        """Return the seconds for which the vendor lets nobody call, or 0."""
+
 
 class _Waiter:
-    __slots__ = ("granted", "lane", "woken")
+    __slots__ = ("error", "granted", "lane", "shop", "woken")
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
+        self.shop = ON_BEHALF_OF.get()
         self.granted = False
+        self.error: McfdError | None = None
         self.woken = asyncio.Event()
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def turn_away(self, error: McfdError) -> None:
+        self.error = error
+        self.woken.set()
+
+
+class _Line:
+    """Those who wait in a lane: the shops take turns, and within a shop who came first goes first."""
+
+    def __init__(self) -> None:
+        self._shops: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._shops.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._shops)
+
+    def __iter__(self) -> Iterator[_Waiter]:
+        return chain.from_iterable(self._shops.values())
+
+    def join(self, waiter: _Waiter) -> None:
+        self._shops.setdefault(waiter.shop, OrderedDict())[waiter] = None
+
+    def next(self) -> _Waiter:
+        shop, waiters = self._shops.popitem(last=False)
+        waiter, _ = waiters.popitem(last=False)
+        if waiters:
+            self._shops[shop] = waiters
+        return waiter
+
+    def leave(self, waiter: _Waiter) -> None:
+        waiters = self._shops[waiter.shop]
+        del waiters[waiter]
+        if not waiters:
+            del self._shops[waiter.shop]
 
 
 class LaneGate:
-    """First come, first served within a lane; the lanes in their order, but every tenth call is of a lane further down.
+    """The lanes in their order, but every tenth call is of a lane further down; within a lane the shops take turns.
 
-    A lane may have to wait longer than others: those before it go on, nobody from behind overtakes it.
+    A lane may have to wait longer than others: those before it go on, nobody from behind overtakes it. Nobody waits
+    out a long pause in here.
     """
 
     IN_A_ROW = 9
@@ -50,7 +100,7 @@ class LaneGate:
     def __init__(self, clock: Clock, limit: Limit) -> None:
         self._clock = clock
         self._limit = limit
-        self._lanes: dict[Lane, OrderedDict[_Waiter, None]] = {lane: OrderedDict() for lane in LANES}
+        self._lanes: dict[Lane, _Line] = {lane: _Line() for lane in LANES}
         self._in_a_row = dict.fromkeys(LANES, 0)
         self._leader: _Waiter | None = None
         self._changed = asyncio.Event()
@@ -59,30 +109,52 @@ class LaneGate:
     def close(self) -> None:
         """Let nobody through any more: whoever waits, or comes, gets Transient."""
         self.closed = True
-        self.look_again()
-        for lane in self._lanes.values():
-            for waiter in lane:
-                waiter.woken.set()
+        self._turn_away_all()
 
     def look_again(self) -> None:
         """Hear that the limit has changed."""
         self._changed.set()
 
+    def paused(self) -> None:
+        """Hear that the vendor wants a pause: if it is a long one, whoever waits gets RateLimited."""
+        if self._limit.pause_left() > LONGEST_PAUSE:
+            self._turn_away_all()
+
+    def _turn_away_all(self) -> None:
+        error = self._closed_to_all()
+        for waiter in [waiter for lane in self._lanes.values() for waiter in lane]:
+            if error is not None:
+                waiter.turn_away(error)
+        self.look_again()
+
+    def _closed_to_all(self) -> McfdError | None:
+        if self.closed:
+            return Transient("the daemon stops and makes no more calls")
+        left = self._limit.pause_left()
+        if left > LONGEST_PAUSE:
+            return RateLimited(f"the vendor wants no calls for another {left:.0f} s", retry_after=left)
+        return None
+
     async def enter(self, lane: Lane) -> None:
-        """Return when it is this caller's turn. Raises Transient once the gate is closed."""
-        self._check_open()
+        """Return when it is this caller's turn.
+
+        Raises Transient once the gate is closed, and RateLimited while the vendor wants a long pause.
+        """
+        if (error := self._closed_to_all()) is not None:
+            raise error
         if self._leader is None and self._limit.delay(lane) <= 0:
             await self._limit.take(lane)
             return
         waiter = _Waiter(lane)
-        self._lanes[lane][waiter] = None
+        first = not self._lanes[lane]
+        self._lanes[lane].join(waiter)
         if self._leader is None:
             self._leader = waiter
-        elif len(self._lanes[lane]) == 1:  # of a lane that the leader has not reckoned with
+        elif first:  # of a lane that the leader has not reckoned with
             self.look_again()
         try:
             while not waiter.granted:
-                self._check_open()
+                waiter.check()
                 await (self._lead() if waiter is self._leader else waiter.woken.wait())
         except BaseException:
             self._leave(waiter)
@@ -90,10 +162,6 @@ class LaneGate:
         finally:
             if waiter is self._leader:
                 self._leader = self._successor()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise Transient("the daemon stops and makes no more calls")
 
     async def _lead(self) -> None:
         """Let one caller go, as soon as one may."""
@@ -118,7 +186,7 @@ class LaneGate:
         self._in_a_row.update(dict.fromkeys(LANES[:place], 0))
         contested = any(self._lanes[lower] for lower in LANES[place + 1 :])
         self._in_a_row[lane] = self._in_a_row[lane] + 1 if contested else 0
-        waiter, _ = self._lanes[lane].popitem(last=False)
+        waiter = self._lanes[lane].next()
         waiter.granted = True
         waiter.woken.set()
 
@@ -126,7 +194,7 @@ class LaneGate:
         if waiter.granted:
             self._limit.give_back(waiter.lane)
         else:
-            del self._lanes[waiter.lane][waiter]
+            self._lanes[waiter.lane].leave(waiter)
         self.look_again()
 
     def _successor(self) -> _Waiter | None:

@@ -64,7 +64,7 @@ class TokenBucket:
         self._gate = LaneGate(clock, self)
 
     async def acquire(self, lane: Lane) -> None:
-        """Wait for a turn; cancelling the wait costs nothing."""
+        """Wait for a turn; cancelling the wait costs nothing. Raises RateLimited during a long pause."""
         await self._gate.enter(lane)
 
     def set_rate(self, rate: float, burst: float | None = None) -> None:
@@ -78,7 +78,13 @@ class TokenBucket:
         """Answer a 429: drain the bucket and hold everybody back for this long, or longer; return how long."""
         self._refill()
         self._tokens = min(self._tokens, 0.0)
-        return self._penalty.strike(seconds, max(1.0, 1 / self._rate))
+        paused_for = self._penalty.strike(seconds, max(1.0, 1 / self._rate))
+        self._gate.paused()
+        return paused_for
+
+    def pause_left(self) -> float:
+        """Return the seconds for which nobody may call."""
+        return self._penalty.left()
 
     def level(self) -> float:
         """Return how many calls could go at once."""

@@ -8,6 +8,7 @@ from functools import partial
 from adapters.host.systemd import Notifier, Watchdog
 from daemon.app.policies import timings
 from daemon.app.resources import Resources
+from daemon.domain.queues import Queue
 from daemon.domain.returns import State
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
@@ -20,26 +21,13 @@ from daemon.errors import McfdError
 from daemon.operations.retention import Retention
 
 WALKERS = (
-    ("label_requests", (State.RECEIVED, State.LABEL_READY, State.REFUSED), 200, 30.0),
-    ("label_waiter", (State.AWAITING_LABEL,), 1000, 60.0),
-    (
-        "reconciler",
-        (
-            State.AWAITING_INSPECTION,
-            State.INSPECTED,
-            State.SETTLING,
-            State.PROCESSING,
-            State.IN_REVIEW,
-            State.EXPIRED,
-            State.CANCELLED,
-            State.STUCK,
-            State.CLOSED,
-        ),
-        64,
-        1.0,
-    ),
+    ("label_requests", Queue.LABELS, 200, 1.0),
+    ("label_waiter", Queue.AUTHORIZATIONS, 1000, 60.0),
+    ("held_requests", Queue.HELD, 4, 1.0),
+    ("reconciler", Queue.LOOKS, 64, 1.0),
+    ("portal_writer", Queue.PORTAL, 64, 1.0),
 )
-"""Services by name: the states they own, how many returns each walks at once, how long a walk waits in place (s)."""
+"""Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
 DAILY = 86400.0
 STEPS_SHARE = 0.8
@@ -75,8 +63,8 @@ class Services:
         recorder = Recorder(resources.store, resources.clock, timings(settings), resources.metrics)
         workflow = Workflow(contexts, recorder, attempts=settings.attempts, jitter=random.random)
         self._walkers = tuple(
-            self._walker(resources, name, states, workflow, limit=limit, patience=patience)
-            for name, states, limit, patience in WALKERS
+            self._walker(resources, name, queue, workflow, places=places, patience=patience)
+            for name, queue, places, patience in WALKERS
         )
         polls = PortalPolls(resources.vendors.portals, intake, resources.store, resources.clock)
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
@@ -104,23 +92,23 @@ class Services:
         self,
         resources: Resources,
         name: str,
-        states: tuple[State, ...],
+        queue: Queue,
         workflow: Workflow,
         *,
-        limit: int,
+        places: int,
         patience: float,
     ) -> Walker:
         self._beats.promise(name, 60.0)
         return Walker(
             name,
-            states,
+            queue,
             workflow=workflow,
             store=resources.store,
             clock=resources.clock,
             metrics=resources.metrics,
             claims=self._claims,
             beat=partial(self._beats.beat, name),
-            limit=limit,
+            places=places,
             patience=patience,
             grace=resources.current.settings.timings.stop_grace * STEPS_SHARE,
         )

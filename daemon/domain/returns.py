@@ -220,6 +220,7 @@ class Return:
     amazon_due_at: float | None = None
     portal_due_at: float | None = None
     deadline_at: float | None = None
+    passed_over_until: float | None = None
     attempts: int = 0
     transient_failures: int = 0
     verifications: int = 0

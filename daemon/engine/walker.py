@@ -1,23 +1,26 @@
 """Walks due returns: picks the rows to wake for, and steps each in a task of its own until it has to wait.
 
 Rows with a due time are the queue; a task lives only while its return is due or will be within `patience`. A round
-looks one second ahead and the task waits for the exact instant, so a round a second is enough for exact times.
+looks one second ahead and the task waits for the exact instant, so a round a second is enough for exact times. Each
+shop has places of its own, so that one shop's crowd, or one whose portal does not answer, holds up no other.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from math import inf
 
 import structlog
 
+from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import Return, State
-from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.engine.supervisor import TaskPool
 from daemon.engine.workflow import Workflow
 from daemon.errors import StoreUnavailable
 from daemon.ports.host import Clock, Metrics
 from daemon.ports.store import ReturnStore, UnitOfWork
+from daemon.ports.vendors import ON_BEHALF_OF
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +29,8 @@ STORE_PAUSE = 1.0
 CRASH_PAUSE = 60.0
 LONGEST_POSTPONEMENT = 3 * 3600.0
 AT_ONCE = 1000
+MOST_TASKS = 20_000
+_FOR_LABELS = frozenset({Queue.LABELS, Queue.AUTHORIZATIONS})
 
 Ref = tuple[str, str]
 
@@ -68,12 +73,16 @@ class Claims:
 
 
 class Walker:
-    """A service over some states. `patience` is how long a task waits in place for its return, in seconds."""
+    """A service over one queue.
+
+    `places` is how many returns of one shop are walked at once, `patience` how long a task waits in place for its
+    return, in seconds.
+    """
 
     def __init__(
         self,
         name: str,
-        states: Sequence[State],
+        queue: Queue,
         *,
         workflow: Workflow,
         store: ReturnStore,
@@ -81,27 +90,27 @@ class Walker:
         metrics: Metrics,
         claims: Claims,
         beat: Callable[[], None],
-        limit: int,
+        places: int,
         patience: float,
         grace: float,
     ) -> None:
         self.name = name
         self.wake = asyncio.Event()
-        self._states = tuple(states)
-        self._labels = not LABEL_STATES.isdisjoint(states)
+        self._queue = queue
+        self._walked: Counter[str] = Counter()
         self._workflow = workflow
         self._store = store
         self._clock = clock
         self._metrics = metrics
         self._claims = claims
         self._beat = beat
-        self._limit = limit
+        self._places = places
         self._patience = patience
         self._grace = grace
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go round until `stop` is set, then let the steps in hand finish."""
-        crew = TaskPool(self.name, self._limit + 1, clock=self._clock, on_failure=self._failed)
+        crew = TaskPool(self.name, MOST_TASKS, clock=self._clock, on_failure=self._failed)
         async with crew:
             crew.start(self.name, lambda: self._hear(stop))
             while not stop.is_set():
@@ -120,7 +129,7 @@ class Walker:
     async def _round(self, crew: TaskPool, stop: asyncio.Event) -> None:
         now = self._clock.now()
         try:
-            due = await self._store.read(lambda uow: uow.due(self._states, now + ROUND, self._limit))
+            due = await self._store.read(lambda uow: uow.queued(self._queue, now + ROUND, self._places))
         except StoreUnavailable as error:
             log.warning("store.failed", service=self.name, error=str(error))
             self._metrics.trouble("store")
@@ -130,11 +139,14 @@ class Walker:
             ref = shop, return_id
             if ref in self._claims:
                 self._claims.poke(ref, due_at)
-            elif crew.room and not crew.busy(ref):  # a walk that has just ended is still in the crew for a moment
+            elif self._walked[shop] < self._places and crew.room and not crew.busy(ref):
+                # Busy although unclaimed: a walk that has just ended is still in the crew for a moment.
                 hand = self._claims.take(ref)
+                self._walked[shop] += 1
                 crew.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
 
     async def _walk(self, ref: Ref, hand: Claim, stop: asyncio.Event) -> None:
+        ON_BEHALF_OF.set(ref[0])
         try:
             ret = await self._store.read(lambda uow: uow.get(*ref))
             while ret is not None and not stop.is_set() and self._stays(ret):
@@ -151,16 +163,21 @@ class Walker:
             await self._clock.wait(stop, CRASH_PAUSE)
         finally:
             self._claims.leave(ref)
+            self._walked[ref[0]] -= 1
             self.wake.set()
 
     def _stays(self, ret: Return) -> bool:
-        """The walk goes on while something is due soon, even into states of another walker.
+        """The walk goes on while something is due soon and waits in its own queue.
 
-        But not from the label into what is told and watched afterwards: that would take the places, and the turns
-        before the portal's limit, of those who wait for their label.
+        A label is followed at once through both queues on its way. Whoever waits, waits in the place of its queue:
+        what is told and watched after the label must not take the places of those who wait for theirs.
         """
-        soon = ret.due_at is not None and ret.due_at - self._clock.now() <= self._patience
-        return soon and (ret.state in LABEL_STATES or not self._labels)
+        if ret.due_at is None:
+            return False
+        queue, wait = queue_of(ret), ret.due_at - self._clock.now()
+        if queue is self._queue:
+            return wait <= self._patience
+        return wait <= 0 and {queue, self._queue} <= _FOR_LABELS
 
     async def _wait(self, ret: Return, hand: Claim, stop: asyncio.Event) -> bool:
         """Wait for the due time; True when the return may have changed meanwhile and must be read again."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from daemon.domain.events.returns import Event
+from daemon.domain.queues import Queue
 from daemon.domain.returns import Return, ReturnUnit, State
 from daemon.ports.vendors import OrderHead
 
@@ -125,6 +126,9 @@ class UnitOfWork(Protocol):
 
     def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
         """(due at, shop, return id) of the returns to wake for, longest due first."""
+
+    def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of what is due in a queue, up to `limit` of each shop, longest due first."""
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due."""

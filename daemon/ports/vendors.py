@@ -1,6 +1,7 @@
 """What the daemon asks of Loop, of Amazon and of label sources. Adapters conform by shape, not by inheritance."""
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -10,11 +11,14 @@ from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, Portal
 from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
 from daemon.domain.returns import Label, ReturnUnit, Transit
 
+ON_BEHALF_OF: ContextVar[str] = ContextVar("on_behalf_of", default="")
+"""For which shop this task works: where shops share a limit, they take turns within a lane."""
+
 
 class Lane(StrEnum):
     """Which queue a call waits in: a shopper's label goes before reconciliation, and none starves.
 
-    A label that is under way goes before a label request that was just heard of.
+    A label that is under way goes before a label request that was just heard of, or that Amazon lets wait.
     """
 
     SHOPPER = "shopper"

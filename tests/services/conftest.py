@@ -1,10 +1,12 @@
 """What the tests of the services share."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
+from tests.services.house import live
 from tests.services.stage import Choices, make_template, open_stage
 
 
@@ -31,6 +33,12 @@ async def open_with(tmp_path, template):
 async def stage(open_with):
     """A stage with the choices that are proposed to operators."""
     return await open_with()
+
+
+@pytest.fixture
+def living(tmp_path, template):
+    """Run a scenario in virtual time while all walkers run; they are stopped at its end."""
+    return partial(live, tmp_path, template)
 
 
 @pytest.fixture(autouse=True)

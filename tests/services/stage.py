@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.host.vault import Vault
+from adapters.loop_returns.limits import LoopLimits
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore, open_store
 from daemon.domain.policy import ShopPolicy
@@ -59,6 +60,7 @@ class Stage:
         self.portal = self.portals[choices.shops[0]]
         self.network = FakeNetwork(clock)
         self.postage = FakePostage(clock)
+        self.portal_limits: dict[str, LoopLimits] = {}
         self.box = Vault([bytes(32)])
         self.metrics = RecordingMetrics()
         self.woken = 0

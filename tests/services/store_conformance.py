@@ -10,6 +10,7 @@ import pytest
 from daemon.domain.acts import Act, Duty
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
+from daemon.domain.queues import Queue
 from daemon.domain.returns import (
     Finding,
     Label,
@@ -58,6 +59,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         amazon_due_at=1003.0,
         portal_due_at=1004.0,
         deadline_at=1005.0,
+        passed_over_until=1006.0,
         attempts=1,
         transient_failures=2,
         verifications=3,
@@ -312,6 +314,7 @@ class OneReturn:
             "amazon_due_at": 11.0,
             "portal_due_at": 12.0,
             "deadline_at": 13.0,
+            "passed_over_until": 14.0,
             "attempts": 4,
             "transient_failures": 5,
             "verifications": 6,
@@ -357,6 +360,30 @@ class ManyReturns:
 
         assert [ref for _, *ref in due] == [["a", "r1"], ["acme", "r0"], ["acme", "r1"], ["b", "r1"]]
         assert {due_at for due_at, *_ in due} == {make_return().due_at}
+
+    async def test_a_queue_holds_what_its_returns_owe_next(self, store: ReturnStore):
+        """Adding, saving and deferring put a return into the queue of what it owes; each shop has rows of its own."""
+        in_review = {"state": State.IN_REVIEW, "portal_due_at": 10.0}
+        request = LabelRequest(request_id="q1")
+        ret, late, *_ = await add(
+            store,
+            make_return("new", requests=(request,), due_at=20.0),
+            make_return("longer", requests=(replace(request, request_id="q2"),), due_at=10.0),
+            make_return("future", requests=(replace(request, request_id="q3"),), due_at=31.0),
+            make_return("never", due_at=None),
+            make_return("other", shop="b", requests=(request,), due_at=15.0),
+        )
+
+        def queued(queue: Queue, limit: int = 9) -> Callable[[UnitOfWork], list[str]]:
+            return lambda uow: [return_id for _, _, return_id in uow.queued(queue, 30.0, limit)]
+
+        assert await store.read(queued(Queue.LABELS)) == ["longer", "other", "new"]
+        assert await store.read(queued(Queue.LABELS, 1)) == ["longer", "other"]
+        await store.transact(lambda uow: uow.defer(replace(ret, held=True)))
+        assert await store.read(queued(Queue.HELD)) == ["new"]
+        await store.transact(saving(replace(late, due_at=10.0, **in_review), ev.ReturnRead(at=1.0)))
+        assert await store.read(queued(Queue.PORTAL)) == ["longer"]
+        assert await store.read(queued(Queue.LABELS)) == ["other"]
 
     async def test_next_due_is_the_earliest_clock(self, store: ReturnStore):
         """The next wake-up is the earliest `due_at` of the asked states; without one there is none."""

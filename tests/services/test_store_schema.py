@@ -16,6 +16,7 @@ import pytest
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
 from adapters.sqlite.store import keeps_commits, open_store
 from daemon.domain.events import returns as ev
+from daemon.domain.queues import Queue
 from daemon.domain.returns import LabelSourceName, RequestState, Settlement, State, Transit, UnitState, Void
 from daemon.errors import ConfigError, StoreUnavailable
 from daemon.ports.store import DeadLetter
@@ -335,7 +336,12 @@ async def test_no_statement_scans_a_table(path):
 
     def ask(uow):
         uow.get("acme", "r1"), uow.history("acme", "r1"), uow.find("r1"), uow.on_order("o1"), uow.mark("m")
-        uow.due(WAITING, 1.0, 10), uow.next_due(WAITING), uow.listing([State.STUCK, State.CLOSED], 10)
+        (
+            uow.due(WAITING, 1.0, 10),
+            uow.next_due(WAITING),
+            uow.queued(Queue.LABELS, 1.0, 10),
+            uow.listing([State.STUCK, State.CLOSED], 10),
+        )
         uow.promised(["o1", "o2"], "acme", "r1"), uow.orders_named("d")
         uow.document("n")
 

@@ -1,123 +1,24 @@
 """The services that wake for returns: exact times, one walk per return, and an end to every wait."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-
-import pytest
 
 from daemon.app.services import WALKERS
 from daemon.domain.portal import PortalState, ReturnChanged
+from daemon.domain.queues import Queue
 from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings
-from daemon.engine.walker import CRASH_PAUSE, Claims, Walker, try_again_now
+from daemon.engine.walker import CRASH_PAUSE, try_again_now
 from daemon.errors import StoreUnavailable, Unavailable
-from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_stage
+from tests.services.house import GRACE, House
+from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line
-from tests.support.virtual_time import FakeClock, run_virtual
 
-GRACE = 16.0
 HALF_A_MINUTE_APART = Timings(label_poll_first=30.0)
 
 
-class WatchedSteps:
-    """A workflow that notices when one return is stepped by two at once."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.under_way: Counter[str] = Counter()
-        self.together = 0
-        self.most = 0
-        self.stepped: list[str] = []
-
-    async def step(self, ret: Return) -> Return:
-        self.stepped.append(ret.return_id)
-        self.under_way[ret.return_id] += 1
-        self.together = max(self.together, self.under_way[ret.return_id])
-        self.most = max(self.most, sum(self.under_way.values()))
-        try:
-            return await self.stage.workflow.step(ret)
-        finally:
-            self.under_way[ret.return_id] -= 1
-
-
-class House:
-    """All walkers of a daemon over one stage."""
-
-    def __init__(self, stage: Stage, limit: int | None = None) -> None:
-        self.stage = stage
-        self.stop = asyncio.Event()
-        self.steps = WatchedSteps(stage)
-        self.beats: Counter[str] = Counter()
-        claims = Claims()
-        self.walkers = [
-            Walker(
-                name,
-                states,
-                workflow=self.steps,  # type: ignore[arg-type]
-                store=stage.store,
-                clock=stage.clock,
-                metrics=stage.metrics,
-                claims=claims,
-                beat=lambda name=name: self.beats.update([name]),
-                limit=limit or most,
-                patience=patience,
-                grace=GRACE,
-            )
-            for name, states, most, patience in WALKERS
-        ]
-        stage.on_wake = self.wake
-
-    def wake(self) -> None:
-        """As the daemon does after a webhook."""
-        for walker in self.walkers:
-            walker.wake.set()
-
-    async def wait(self, seconds: float) -> None:
-        """Let the house live for so long."""
-        await self.stage.clock.wait(asyncio.Event(), seconds)
-
-    async def until(self, state: State, return_id: str = "77", within: float = DAY) -> None:
-        """Let the house live until a return is in that state."""
-        end = self.stage.clock.now() + within
-        while (await self.stage.ret(return_id)).state is not state:
-            assert self.stage.clock.now() < end, (await self.stage.ret(return_id)).state
-            await self.wait(1.0)
-
-
-@pytest.fixture
-def living(tmp_path, template):
-    """Run a scenario in virtual time while all walkers run; they are stopped at its end."""
-
-    def run(scenario: Callable[[House], Awaitable[None]], limit: int | None = None, **choices: object) -> None:
-        async def main(clock: FakeClock) -> None:
-            stage = await open_stage(tmp_path, template, Choices(**choices), clock=clock)  # type: ignore[arg-type]
-            try:
-                async with _walking(House(stage, limit)) as house:
-                    await scenario(house)
-            finally:
-                await stage.stop()
-
-        run_virtual(main)
-
-    return run
-
-
-@asynccontextmanager
-async def _walking(house: House):
-    async with asyncio.TaskGroup() as group:
-        for walker in house.walkers:
-            group.create_task(walker.run(house.stop))
-        yield house
-        house.stop.set()
-
-
-def test_every_state_has_one_walker():
-    """No state is forgotten, and no two services own the same."""
-    owned = Counter(state for _, states, _, _ in WALKERS for state in states)
-
-    assert owned == Counter(State)
+def test_every_queue_has_one_walker():
+    """No queue is forgotten, and no two services own the same."""
+    assert Counter(queue for _, queue, _, _ in WALKERS) == Counter(Queue)
 
 
 def test_a_return_walks_through_its_life_by_itself(living):

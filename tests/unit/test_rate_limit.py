@@ -77,6 +77,9 @@ class Permits:
         self.left += 1
         self.returned.append(lane)
 
+    def pause_left(self):
+        return 0.0
+
 
 async def sleep(clock, seconds):
     """Let time pass on the test's clock."""
