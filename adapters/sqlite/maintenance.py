@@ -25,6 +25,10 @@ _DROP_DELIVERIES = (
     "DELETE FROM deliveries WHERE (shop, digest) IN "
     "(SELECT shop, digest FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)"
 )
+_DROP_INDEXED = (
+    "DELETE FROM order_index WHERE (account, displayable_order_id, order_id) IN "
+    "(SELECT account, displayable_order_id, order_id FROM order_index WHERE changed_at < ? ORDER BY changed_at LIMIT ?)"
+)
 _REASONS = (
     "SELECT r.shop, u.parent_reason, u.reason, count(*) FROM return_units u JOIN returns r ON r.id = u.return_ref "
     "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"
@@ -104,6 +108,10 @@ class SqliteUpkeep:
     def drop_deliveries(self, before: float, limit: int) -> int:
         """Forget deliveries received before, the oldest first."""
         return self._change(_DROP_DELIVERIES, before, limit)
+
+    def drop_indexed_orders(self, before: float, limit: int) -> int:
+        """Forget orders of the index that changed last before, the oldest first."""
+        return self._change(_DROP_INDEXED, before, limit)
 
     def drop_empty_documents(self, before: float) -> int:
         """Forget that documents existed whose retention ended before."""

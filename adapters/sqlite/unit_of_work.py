@@ -55,8 +55,17 @@ _QUEUED = (
 _PROMISED = (
     f"SELECT {', '.join(_UNITS.columns)} FROM return_units "  # noqa: S608
     "WHERE order_id IN (SELECT value FROM json_each(?)) AND order_id <> '' AND standing IN ('planned', 'authorized') "
-    "AND return_ref <> coalesce((SELECT id FROM returns WHERE return_id = ? AND shop = ?), 0) "
+    "AND EXISTS (SELECT 1 FROM returns AS r WHERE r.id = return_ref AND r.account = ? "
+    "AND NOT (r.return_id = ? AND r.shop = ?)) "
     "ORDER BY return_ref, position"
+)
+_NAMED = " UNION ".join(
+    f"SELECT order_id, displayable_order_id, changed_at FROM order_index WHERE account = ? AND {name} BETWEEN ? AND ?"  # noqa: S608
+    for name in ("order_id", "displayable_order_id")
+)
+_INDEX = (
+    "INSERT INTO order_index VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at "
+    "WHERE changed_at < excluded.changed_at"
 )
 _changing = RETURN.picking(_CHANGING)
 _clocks = RETURN.picking(_CLOCKS)
@@ -157,17 +166,18 @@ class SqliteUnitOfWork:
         """(shop, return id) of the returns of that id, by shop."""
         return self._rows("SELECT shop, return_id FROM returns WHERE return_id = ? ORDER BY shop", return_id)
 
-    def on_order(self, order_id: str) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of every return that has units on a fulfillment order, oldest return first."""
+    def on_order(self, account: str, order_id: str) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of every return of an account with units on a fulfillment order, oldest return first."""
         return self._rows(
             "SELECT shop, return_id FROM returns WHERE id IN "
-            "(SELECT return_ref FROM return_units WHERE order_id = ? AND order_id <> '') ORDER BY id",
+            "(SELECT return_ref FROM return_units WHERE order_id = ? AND order_id <> '') AND account = ? ORDER BY id",
             order_id,
+            account,
         )
 
-    def promised(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[ReturnUnit]:
-        """Planned and authorized units of other returns on these orders, oldest return first."""
-        rows = self._rows(_PROMISED, json.dumps(list(order_ids)), return_id, shop)
+    def promised(self, ret: Return, order_ids: Sequence[str]) -> Sequence[ReturnUnit]:
+        """Planned and authorized units of the account's other returns on these orders, oldest return first."""
+        rows = self._rows(_PROMISED, json.dumps(list(order_ids)), ret.account, ret.return_id, ret.shop)
         return [_UNITS.from_row(row) for row in rows]
 
     # ---- around the returns
@@ -203,15 +213,15 @@ class SqliteUnitOfWork:
         """Empty the documents whose retention is over."""
         return self._change("UPDATE documents SET sealed = x'' WHERE sealed <> x'' AND expires_at <= ?", now)
 
-    def orders_named(self, displayable_order_id: str) -> Sequence[str]:
-        """Fulfillment order ids that go by a displayable id, in alphabetical order."""
-        sql = "SELECT order_id FROM order_index WHERE displayable_order_id = ? ORDER BY order_id"
-        return [order_id for (order_id,) in self._rows(sql, displayable_order_id)]
+    def orders_named(self, account: str, name: str) -> Sequence[OrderHead]:
+        """Orders of an account of which one of the two ids begins with `name`, in alphabetical order."""
+        rows = self._rows(_NAMED, *(account, name, name + "\U0010ffff") * 2)
+        return [OrderHead(order_id=o, displayable_order_id=d, changed_at=at) for o, d, at in rows]
 
-    def index_orders(self, heads: Sequence[OrderHead]) -> None:
-        """Remember ids of fulfillment orders; what is known already is no matter."""
-        sql = "INSERT INTO order_index VALUES (?, ?) ON CONFLICT DO NOTHING"
-        self._connection.executemany(sql, [(head.displayable_order_id, head.order_id) for head in heads])
+    def index_orders(self, account: str, heads: Sequence[OrderHead]) -> None:
+        """Remember orders; of one that is known already, only the date of its last change."""
+        rows = [(account, head.displayable_order_id, head.order_id, head.changed_at) for head in heads]
+        self._connection.executemany(_INDEX, rows)
 
     def mark(self, name: str) -> str | None:
         """A remembered value."""

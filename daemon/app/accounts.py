@@ -22,7 +22,7 @@ from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
 from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
 from daemon.domain.portal import ParcelSize
-from daemon.domain.returns import LabelSourceName
+from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
 from daemon.engine.handlers.context import LabelPress, ShopContext
@@ -37,9 +37,6 @@ log = structlog.get_logger(__name__)
 USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; Platform={platform.system()})"
 """In the form that Amazon prescribes: docs/include-a-user-agent-header-in-all-requests."""
 
-
-MAIN = "main"
-"""The name of the account that a configuration without `accounts:` describes."""
 
 AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
 """The seller's credentials, and the two APIs for which a role may be missing."""
@@ -238,9 +235,9 @@ def _account(vendors: Vendors, store: ReturnStore, clock: Clock, *, shadow: bool
     if vendors.postage is not None:
         sources[LabelSourceName.AMAZON_SHIPPING] = ShadowPostage(vendors.postage) if shadow else vendors.postage
     return Account(
-        name=MAIN,
+        name=MAIN_ACCOUNT,
         network=network,
-        order_index=OrderIndex(network, store, clock),
+        order_index=OrderIndex(network, store, clock, MAIN_ACCOUNT),
         reasons=ReasonCatalogue(network, clock),
         label_sources=sources,
     )

@@ -103,8 +103,8 @@ def list_units(
             if old is not None and (old.standing is UnitState.AUTHORIZED or create_unclear(ret, old)):
                 units.append(_asked_anew(old, request_id))
             else:
-                price = _share(line.price_cents, part, len(skus))
-                units.append(_new_unit(line, part, sku, request_id, price))
+                share = _share(line.price_cents or 0, part, len(skus))
+                units.append(_new_unit(line, part, sku, request_id, share))
     return tuple(units)
 
 
@@ -126,6 +126,7 @@ def _new_unit(line: PortalLine, part: int, sku: str, request_id: str, price_cent
         portal_sku=line.sku,
         sku=sku,
         price_cents=price_cents,
+        line_price_cents=line.price_cents,
         reason=line.reason,
         parent_reason=line.parent_reason,
         request_id=request_id,

@@ -1,6 +1,6 @@
 """What the network (Amazon) says of one fulfillment order, reduced to what returns need. No addresses of shoppers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SELLABLE = "Sellable"
 
@@ -76,11 +76,13 @@ class ReturnAuthorization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FulfillmentOrder:
-    """One fulfillment order as read at one instant."""
+    """One fulfillment order as read at one instant. The postal code is compared with the shopper's, and forgotten."""
 
     order_id: str
     displayable_order_id: str
     status: str
+    received_at: float | None = None
+    postal_code: str = field(default="", repr=False)
     items: tuple[OrderItem, ...] = ()
     shipments: tuple[Shipment, ...] = ()
     return_items: tuple[ReturnItem, ...] = ()
@@ -90,6 +92,11 @@ class FulfillmentOrder:
     def still_shipping(self) -> bool:
         """More of it may ship yet."""
         return self.status.casefold() in {"new", "received", "planning", "processing"}
+
+    @property
+    def returnable(self) -> bool:
+        """Something of it has shipped, or may ship yet; of an order that was cancelled unshipped nothing comes back."""
+        return self.still_shipping or any(shipment.shipped for shipment in self.shipments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

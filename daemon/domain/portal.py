@@ -31,7 +31,7 @@ class PortalLine:
 
     line_id: str
     sku: str
-    price_cents: int = 0
+    price_cents: int | None = None
     reason: str = ""
     parent_reason: str = ""
     grade: str = ""
@@ -49,6 +49,7 @@ class PortalReturn:
     order_number: str = ""
     provider_order_id: str = ""
     destination_id: str = ""
+    submitted_at: float | None = None
     has_exchange: bool = False
     was_processed: bool = False
     label_urls: tuple[str, ...] = ()

@@ -7,6 +7,9 @@ from enum import StrEnum
 from daemon.domain.acts import Duty
 from daemon.domain.orders import ReturnAuthorization
 
+MAIN_ACCOUNT = "main"
+"""The name of the seller's account where there is only one."""
+
 
 class State(StrEnum):
     """What a return is waiting for."""
@@ -120,13 +123,17 @@ MISSING = "missing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnUnit:
-    """One physical unit. `part` counts the units that one line of a bundle explodes to."""
+    """One physical unit. `part` counts the units that one line of a bundle explodes to.
+
+    `price_cents` is its share of the line's price; `line_price_cents` is None when the portal names no price.
+    """
 
     line_id: str
     part: int = 1
     portal_sku: str
     sku: str
     price_cents: int = 0
+    line_price_cents: int | None = None
     reason: str = ""
     parent_reason: str = ""
     request_id: str = ""
@@ -207,11 +214,13 @@ class Return:
 
     `due_at` is when a service must wake for it, `amazon_due_at` when Amazon is to be read again, `portal_due_at` when
     the portal is; `pending_calls` are the outward calls whose answers were never stored. `settlement` is the verdict's,
-    `asked_for` what the portal was asked for, which only a person makes mcfd do again.
+    `asked_for` what the portal was asked for, which only a person makes mcfd do again. `account` is the seller's at
+    Amazon; `submitted_at` is when the shopper made the return, by the portal's clock.
     """
 
     shop: str
     return_id: str
+    account: str = MAIN_ACCOUNT
     created_at: float
     state: State = State.RECEIVED
     version: int = 0
@@ -232,6 +241,7 @@ class Return:
     order_name: str = ""
     order_number: str = ""
     provider_order_id: str = ""
+    submitted_at: float | None = None
     has_exchange: bool = False
     settlement: Settlement = Settlement.NOTHING
     asked_for: Settlement = Settlement.NOTHING

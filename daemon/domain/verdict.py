@@ -83,7 +83,8 @@ def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:
 
 
 def _applies(rule: Rule, unit: ReturnUnit, condition: str) -> bool:
-    cheap = rule.max_value_cents is None or unit.price_cents <= rule.max_value_cents
+    price, most = unit.line_price_cents, rule.max_value_cents
+    cheap = most is None or (price is not None and price <= most)  # a price that is not told is not a low one
     return (
         cheap
         and any(fnmatchcase(sku, rule.sku) for sku in (unit.sku, unit.portal_sku))
@@ -150,7 +151,13 @@ def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:
     known = {u.line_id for u in ret.units}
     removed = tuple(replace(u, standing=UnitState.REMOVED) for u in ret.units if u.line_id not in now)
     added = (
-        ReturnUnit(line_id=line.line_id, portal_sku=line.sku, sku=line.sku, price_cents=line.price_cents)
+        ReturnUnit(
+            line_id=line.line_id,
+            portal_sku=line.sku,
+            sku=line.sku,
+            price_cents=line.price_cents or 0,
+            line_price_cents=line.price_cents,
+        )
         for line in details.lines
         if line.line_id not in known
     )

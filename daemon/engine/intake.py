@@ -15,7 +15,7 @@ from daemon.domain.portal import (
     RequestIssued,
     ReturnChanged,
 )
-from daemon.domain.returns import LabelRequest, RequestState, Return, Settlement, State
+from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, RequestState, Return, Settlement, State
 from daemon.domain.schedule import Timings, plan
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.ports.host import Clock, Metrics
@@ -38,16 +38,24 @@ TELLING: Mapping[State, frozenset[PortalState]] = {
 
 
 class Intake:
-    """Where facts and hints come in. `wake` is called after the commit."""
+    """Where facts and hints come in. `wake` is called after the commit; `accounts` are by shop."""
 
     def __init__(
-        self, store: ReturnStore, clock: Clock, timings: Timings, metrics: Metrics, wake: Callable[[], None]
+        self,
+        store: ReturnStore,
+        clock: Clock,
+        timings: Timings,
+        metrics: Metrics,
+        wake: Callable[[], None],
+        *,
+        accounts: Mapping[str, str] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._timings = timings
         self._metrics = metrics
         self._wake = wake
+        self._accounts = accounts or {}
 
     async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
         """Store a verified delivery and its effect; resolves after the commit. False for a repeated delivery.
@@ -83,7 +91,7 @@ class Intake:
         if moved:
             self._wake()
 
-    async def order_changed(self, order_id: str) -> int:
+    async def order_changed(self, order_id: str, account: str = MAIN_ACCOUNT) -> int:
         """Amazon has news of a fulfillment order: it is read now. How many returns that concerns.
 
         Only a hint: what is not on that order, or waits for nothing at Amazon, is left alone.
@@ -91,7 +99,7 @@ class Intake:
 
         def work(uow: UnitOfWork) -> int:
             now = self._clock.now()
-            found = [uow.get(*ref) for ref in uow.on_order(order_id)]
+            found = [uow.get(*ref) for ref in uow.on_order(account, order_id)]
             waiting = [
                 ret for ret in found if ret is not None and ret.amazon_due_at is not None and ret.amazon_due_at > now
             ]
@@ -139,7 +147,14 @@ class Intake:
     def _opened(self, shop: str, message: RequestIssued) -> Return:
         now = self._clock.now()
         request = LabelRequest(request_id=message.request_id)
-        ret = Return(shop=shop, return_id=message.return_id, created_at=now, changed_at=now, requests=(request,))
+        ret = Return(
+            shop=shop,
+            return_id=message.return_id,
+            account=self._accounts.get(shop, MAIN_ACCOUNT),
+            created_at=now,
+            changed_at=now,
+            requests=(request,),
+        )
         return plan(None, ret, now, self._timings)
 
     def _requested(self, uow: UnitOfWork, ret: Return, message: RequestIssued, *, polled: bool) -> Return | None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, replace
 
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.polls import OVERLAP
 from daemon.errors import Refused
 from daemon.ports.host import Clock
@@ -16,14 +17,17 @@ class OrderIndex:
 
     FIRST_LOOK_BACK = 90 * 86400.0
     FRESH_FOR = 60.0
-    MARK = "order-index"
 
-    def __init__(self, network: FulfillmentNetwork, store: ReturnStore, clock: Clock) -> None:
+    def __init__(
+        self, network: FulfillmentNetwork, store: ReturnStore, clock: Clock, account: str = MAIN_ACCOUNT
+    ) -> None:
+        self._account = account
         self._network = network
         self._store = store
         self._clock = clock
         self._lock = asyncio.Lock()
         self._read_at = float("-inf")
+        self._mark = f"order-index/{account}"
 
     async def refresh(self) -> None:
         """Read what changed since the last time; at most once a minute, one reader for all."""
@@ -40,12 +44,12 @@ class OrderIndex:
             page = await self._page(place)
             began = place.began
             place = _Place(place.since, page.next_token, began) if page.next_token else _Place(began - OVERLAP, "", 0.0)
-            await self._store.transact(lambda uow, page=page, place=place: _keep(uow, page, place))  # type: ignore[misc]
+            await self._store.transact(lambda uow, page=page, place=place: self._keep(uow, page, place))  # type: ignore[misc]
             if not page.next_token:
                 return
 
     async def _place(self) -> "_Place":
-        saved = await self._store.read(lambda uow: uow.mark(self.MARK))
+        saved = await self._store.read(lambda uow: uow.mark(self._mark))
         now = self._clock.now()
         place = _Place(*json.loads(saved)) if saved else _Place(now - self.FIRST_LOOK_BACK, "", 0.0)
         return place if place.token else replace(place, began=now)
@@ -58,6 +62,13 @@ class OrderIndex:
                 raise
             return await self._network.orders_since(place.since, "")  # a page's token does not live for ever
 
+    def _keep(self, uow: UnitOfWork, page: OrderPage, place: "_Place") -> None:
+        heads = [
+            head if head.changed_at else replace(head, changed_at=place.began or place.since) for head in page.heads
+        ]
+        uow.index_orders(self._account, heads)
+        uow.set_mark(self._mark, json.dumps([place.since, place.token, place.began]))
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -66,8 +77,3 @@ class _Place:
     since: float
     token: str
     began: float
-
-
-def _keep(uow: UnitOfWork, page: OrderPage, place: _Place) -> None:
-    uow.index_orders(page.heads)
-    uow.set_mark(OrderIndex.MARK, json.dumps([place.since, place.token, place.began]))

@@ -133,11 +133,11 @@ class UnitOfWork(Protocol):
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due."""
 
-    def on_order(self, order_id: str) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of every return that has units on a fulfillment order."""
+    def on_order(self, account: str, order_id: str) -> Sequence[tuple[str, str]]:
+        """(shop, return id) of every return of an account that has units on a fulfillment order."""
 
-    def promised(self, order_ids: Sequence[str], shop: str, return_id: str) -> Sequence[ReturnUnit]:
-        """Units of other returns that were assigned on these orders and not refused."""
+    def promised(self, ret: Return, order_ids: Sequence[str]) -> Sequence[ReturnUnit]:
+        """Units of the account's other returns that were assigned on these orders and not refused."""
 
     def history(self, shop: str, return_id: str) -> Sequence[EventRow]:
         """Everything that happened to a return, oldest first."""
@@ -151,11 +151,11 @@ class UnitOfWork(Protocol):
     def listing(self, states: Sequence[State], limit: int) -> Sequence[Return]:
         """Returns of these states, longest due first."""
 
-    def orders_named(self, displayable_order_id: str) -> Sequence[str]:
-        """Fulfillment order ids that go by a displayable id, from the incremental index."""
+    def orders_named(self, account: str, name: str) -> Sequence[OrderHead]:
+        """What the index knows of the account's orders whose id, or displayable id, begins with `name`, in order."""
 
-    def index_orders(self, heads: Sequence[OrderHead]) -> None:
-        """Remember ids of fulfillment orders."""
+    def index_orders(self, account: str, heads: Sequence[OrderHead]) -> None:
+        """Remember an account's fulfillment orders and when they changed last."""
 
     def keep_document(self, name: str, sealed: bytes, expires_at: float) -> None:
         """Keep an encrypted document under its name, in place of the one before."""
@@ -213,6 +213,9 @@ class Maintenance(Protocol):
 
     def ended(self, before: float, limit: int) -> Sequence[tuple[str, str, State]]:
         """(shop, return id, state) of returns that ended before and that nothing is due for."""
+
+    def drop_indexed_orders(self, before: float, limit: int) -> int:
+        """Forget orders of the index that changed last before; how many, at most `limit`."""
 
     def drop_return(self, shop: str, return_id: str) -> None:
         """Forget a return with its parts and its history."""

@@ -82,10 +82,11 @@ class ReturnsPortal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderHead:
-    """One row of the list of fulfillment orders; no address is kept."""
+    """One row of the list of fulfillment orders; no address is kept. `changed_at` is Amazon's own date."""
 
     order_id: str
     displayable_order_id: str
+    changed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ def fill(uow: UnitOfWork) -> None:
     uow.keep_dead_letter(DeadLetter(shop="acme", digest="d1", reason="not JSON", sealed=b"\x00\xff", received_at=1.0))
     uow.keep_document("label", b"\x01sealed", 5000.0)
     uow.keep_document("gone", b"", 1.0)
-    uow.index_orders([OrderHead(order_id="o1", displayable_order_id="#1001")])
+    uow.index_orders("main", [OrderHead(order_id="o1", displayable_order_id="#1001")])
     uow.set_mark("returns-poll/acme/open", "1000.5")
 
 

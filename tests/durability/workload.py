@@ -186,7 +186,7 @@ class Life:
 
     def _index(self, uow: UnitOfWork) -> None:
         heads = [OrderHead(order_id=f"{self._number}-{n}", displayable_order_id=f"#{n}") for n in range(10)]
-        uow.index_orders(heads)
+        uow.index_orders("main", heads)
         uow.set_mark("order-index", str(self._number))
 
     def _fail(self, uow: UnitOfWork) -> Any:

@@ -53,6 +53,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         shop="acme",
         return_id=return_id,
         created_at=1000.125,
+        account="other",
         state=State.STUCK,
         changed_at=1001.5,
         due_at=1002.25,
@@ -71,6 +72,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         order_name="#1001",
         order_number="1001",
         provider_order_id="55",
+        submitted_at=999.5,
         has_exchange=True,
         settlement=Settlement.FLAG,
         asked_for=Settlement.PROCESS,
@@ -92,7 +94,14 @@ def make_full_return(return_id: str = "r1") -> Return:
         ),
         units=(
             make_unit("l2", part=2, finding=Finding(condition="", found_at=5.5), processed_at=6.0, graded=True),
-            make_unit("l2", part=1, return_item_id="item-l2-1", standing=UnitState.AUTHORIZED, price_cents=1250),
+            make_unit(
+                "l2",
+                part=1,
+                return_item_id="item-l2-1",
+                standing=UnitState.AUTHORIZED,
+                price_cents=1250,
+                line_price_cents=2500,
+            ),
             make_unit("l1", standing=UnitState.NOT_RETURNABLE, problem="NoReturnableQuantity", reason="zu groß"),
         ),
         authorizations=(
@@ -426,7 +435,7 @@ class ManyReturns:
         assert counts == at_acme | {("zeta", "received"): 1}
 
     async def test_returns_are_found_by_their_order(self, store: ReturnStore):
-        """Every return with a unit on a fulfillment order is found by it, once, whatever became of the unit."""
+        """Every return of an account with a unit on an order is found by it, once, whatever became of the unit."""
         two = (make_unit("l1"), make_unit("l2", standing=UnitState.REMOVED))
         await add(
             store,
@@ -435,14 +444,16 @@ class ManyReturns:
                 "b", units=(make_unit("l3", standing=UnitState.NOT_RETURNABLE), make_unit("l4", order_id="o2"))
             ),
             make_return("c", units=(make_unit("l5", order_id="", return_item_id=""),)),
+            make_return("d", account="other", units=(make_unit("l6"),)),
         )
 
-        assert await store.read(lambda uow: list(uow.on_order("o1"))) == [("acme", "a"), ("acme", "b")]
-        assert await store.read(lambda uow: list(uow.on_order("o2"))) == [("acme", "b")]
-        assert await store.read(lambda uow: list(uow.on_order(""))) == []
+        assert await store.read(lambda uow: list(uow.on_order("main", "o1"))) == [("acme", "a"), ("acme", "b")]
+        assert await store.read(lambda uow: list(uow.on_order("main", "o2"))) == [("acme", "b")]
+        assert await store.read(lambda uow: list(uow.on_order("other", "o1"))) == [("acme", "d")]
+        assert await store.read(lambda uow: list(uow.on_order("main", ""))) == []
 
     async def test_promised_units_are_those_of_others(self, store: ReturnStore):
-        """Promised are the planned and authorized units of other returns on the asked orders."""
+        """Promised are the planned and authorized units of the account's other returns on the asked orders."""
         mine = make_unit("mine")
         planned = make_unit("planned")
         authorized = make_unit("authorized", order_id="o2", standing=UnitState.AUTHORIZED)
@@ -452,10 +463,11 @@ class ManyReturns:
             make_return("b", units=(planned, make_unit("refused", standing=UnitState.NOT_RETURNABLE))),
             make_return("c", units=(authorized, make_unit("gone", standing=UnitState.REMOVED))),
             make_return("d", units=(make_unit("far", order_id="o3"), make_unit("free", order_id=""))),
+            make_return("e", account="other", units=(make_unit("another seller's"),)),
         )
 
         def promised(*orders: str, return_id: str = "a") -> Callable[[UnitOfWork], list[ReturnUnit]]:
-            return lambda uow: list(uow.promised(orders, "acme", return_id))
+            return lambda uow: list(uow.promised(make_return(return_id), orders))
 
         assert await store.read(promised("o1", "o2")) == [planned, authorized]
         assert await store.read(promised("o1")) == [planned]
@@ -502,16 +514,31 @@ class AroundReturns:
         assert dropped == [1, 0]
         assert await store.read(lambda uow: [uow.document(name) for name in "abc"]) == [b"", b"later", None]
 
-    async def test_orders_are_found_by_their_displayable_id(self, store: ReturnStore):
-        """One displayable id may name several fulfillment orders; telling of them again changes nothing."""
-        heads = [OrderHead(order_id=o, displayable_order_id=d) for o, d in (("b", "#1"), ("a", "#1"), ("c", "#2"))]
+    async def test_orders_are_found_by_how_their_names_begin(self, store: ReturnStore):
+        """Either id may begin so; telling of an order again changes nothing but the date of its last change."""
+        named = (("b", "#1"), ("a", "#1"), ("c", "#2"), ("#1-2", "x"), ("d", "#1B"))
+        heads = [OrderHead(order_id=o, displayable_order_id=d, changed_at=5.0) for o, d in named]
 
-        for _ in range(2):
-            await store.transact(lambda uow: uow.index_orders(heads))
-        await store.transact(lambda uow: uow.index_orders([]))
+        await store.transact(lambda uow: uow.index_orders("main", heads))
+        await store.transact(lambda uow: uow.index_orders("main", [replace(heads[0], changed_at=4.0)]))
+        await store.transact(lambda uow: uow.index_orders("main", [replace(heads[1], changed_at=6.0)]))
+        await store.transact(lambda uow: uow.index_orders("main", []))
 
-        assert list(await store.read(lambda uow: uow.orders_named("#1"))) == ["a", "b"]
-        assert list(await store.read(lambda uow: uow.orders_named("#9"))) == []
+        def found(name: str, account: str = "main") -> Callable[[UnitOfWork], list[tuple[str, float]]]:
+            return lambda uow: [(head.order_id, head.changed_at) for head in uow.orders_named(account, name)]
+
+        assert await store.read(found("#1")) == [("#1-2", 5.0), ("a", 6.0), ("b", 5.0), ("d", 5.0)]
+        assert await store.read(found("c")) == [("c", 5.0)]
+        assert await store.read(found("#9")) == []
+
+    async def test_two_sellers_may_both_have_an_order_of_one_name(self, store: ReturnStore):
+        """What is known of one account's orders says nothing about another's."""
+        head = OrderHead(order_id="o1", displayable_order_id="#1001", changed_at=1.0)
+        await store.transact(lambda uow: uow.index_orders("main", [head]))
+        await store.transact(lambda uow: uow.index_orders("other", [replace(head, order_id="o2")]))
+
+        assert [h.order_id for h in await store.read(lambda uow: uow.orders_named("main", "#1001"))] == ["o1"]
+        assert [h.order_id for h in await store.read(lambda uow: uow.orders_named("other", "#1001"))] == ["o2"]
 
     async def test_marks_are_replaced(self, store: ReturnStore):
         """A mark is None until it is set, and then the last value."""

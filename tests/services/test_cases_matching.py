@@ -87,10 +87,11 @@ class TestRemembered:
         assert (await stage.ret()).order_ids() == ("ODD-1", "ODD-2")
 
     async def test_the_scan_goes_on_where_it_stood_and_keeps_no_address(self, stage):
-        """Incremental, by page tokens; of each order two ids are kept and nothing else."""
+        """Incremental, by page tokens; of each order two ids and a date are kept, and nothing else."""
         stage.network.add(*(an_order(f"X{n}", a_shipment("S1", HAT=1)) for n in range(5)))
         await stage.submit()
         await stage.work()
         assert [call.arguments[1] for call in stage.network.made("orders_since")] == ["", "2", "4"]
         rows = await stage.sqlite._writer.read(lambda c: c.execute("SELECT * FROM order_index").fetchall())
-        assert sorted(rows) == [(f"#X{n}", f"X{n}") for n in range(5)]
+        assert {type(row[3]) for row in rows} == {float}
+        assert sorted(row[:3] for row in rows) == [("main", f"#X{n}", f"X{n}") for n in range(5)]

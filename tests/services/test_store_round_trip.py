@@ -40,6 +40,7 @@ BY_TYPE = {
     bool: st.booleans(),
     bytes: st.binary(max_size=12),
     str | None: st.none() | TEXTS,
+    int | None: st.none() | AMOUNTS,
     float | None: st.none() | INSTANTS,
     **{
         kind: st.sampled_from(kind)

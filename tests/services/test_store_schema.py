@@ -329,20 +329,20 @@ async def test_no_statement_scans_a_table(path):
         uow.save(with_parts_changed(ret), ev.ReturnRead(at=2.0), ret.state)
         uow.record_delivery(make_delivery())
         uow.keep_dead_letter(letter)
-        uow.index_orders([OrderHead(order_id="o", displayable_order_id="d")])
+        uow.index_orders("main", [OrderHead(order_id="o", displayable_order_id="d")])
         uow.keep_document("n", b"x", 1.0)
         uow.drop_documents(2.0)
         uow.set_mark("m", "1")
 
     def ask(uow):
-        uow.get("acme", "r1"), uow.history("acme", "r1"), uow.find("r1"), uow.on_order("o1"), uow.mark("m")
+        uow.get("acme", "r1"), uow.history("acme", "r1"), uow.find("r1"), uow.on_order("main", "o1"), uow.mark("m")
         (
             uow.due(WAITING, 1.0, 10),
             uow.next_due(WAITING),
             uow.queued(Queue.LABELS, 1.0, 10),
             uow.listing([State.STUCK, State.CLOSED], 10),
         )
-        uow.promised(["o1", "o2"], "acme", "r1"), uow.orders_named("d")
+        uow.promised(make_full_return(), ["o1", "o2"]), uow.orders_named("main", "d")
         uow.document("n")
 
     async with await open_store(path) as store:

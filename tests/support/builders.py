@@ -57,7 +57,10 @@ def delivered(request_id: str = "q1", **fields: Any) -> LabelRequest:
 
 def a_unit(line_id: str = "1", sku: str = "SOCK", request_id: str = "q1", **fields: Any) -> ReturnUnit:
     """A planned unit; an SKU is called the same on both sides."""
-    unit = ReturnUnit(line_id=line_id, portal_sku=sku, sku=sku, request_id=request_id, price_cents=1000)
+    price = fields.get("price_cents", 1000)
+    unit = ReturnUnit(
+        line_id=line_id, portal_sku=sku, sku=sku, request_id=request_id, price_cents=price, line_price_cents=price
+    )
     return replace(unit, **fields)
 
 

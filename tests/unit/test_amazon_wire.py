@@ -550,10 +550,48 @@ def test_page_of_orders():
     """A page has its heads and the token of the next one."""
     page = wire.decode_page(200, sample("orders_page.json"))
     assert page.heads == (
-        OrderHead(order_id="#1001", displayable_order_id="Shop #1001"),
-        OrderHead(order_id="GW-77", displayable_order_id="Shop #1002"),
+        OrderHead(order_id="#1001", displayable_order_id="Shop #1001", changed_at=1788244200.0),
+        OrderHead(order_id="GW-77", displayable_order_id="Shop #1002", changed_at=1788244200.0),
     )
     assert page.next_token == "bmV4dA==+/1"
+
+
+@pytest.mark.parametrize(
+    ("dates", "changed_at"),
+    [
+        ({"statusUpdatedDate": "2026-09-01T06:30:00Z", "receivedDate": "2026-08-30T08:00:05Z"}, 1788244200.0),
+        ({"receivedDate": "2026-09-01T06:30:00Z"}, 1788244200.0),
+        ({"statusUpdatedDate": "soon", "receivedDate": 7}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_an_order_of_the_list_says_when_it_changed(dates, changed_at):
+    """By the date of its status, else of its arrival; a date that cannot be read does not hide the order."""
+    page = wire.decode_page(200, answer({"fulfillmentOrders": [{"sellerFulfillmentOrderId": "A", **dates}]}))
+    assert [(head.order_id, head.changed_at) for head in page.heads] == [("A", changed_at)]
+
+
+@pytest.mark.parametrize(
+    ("members", "received_at", "postal_code"),
+    [
+        (
+            {"receivedDate": "2026-09-01T06:30:00Z", "destinationAddress": {"postalCode": "83702"}},
+            1788244200.0,
+            "83702",
+        ),
+        ({"receivedDate": "soon", "destinationAddress": {"postalCode": None}}, None, ""),
+        ({"receivedDate": None, "destinationAddress": "hidden"}, None, ""),
+        ({"destinationAddress": {"postalCode": {}}}, None, ""),
+        ({}, None, ""),
+    ],
+)
+def test_what_tells_two_orders_apart_is_good_to_know(members, received_at, postal_code):
+    """The order's date and postal code are taken where they can be read, and are never what makes it unreadable."""
+    head = {"sellerFulfillmentOrderId": "A", "fulfillmentOrderStatus": "Complete", **members}
+    order = wire.decode_order(200, answer({"fulfillmentOrder": head}))
+    assert order is not None
+    assert (order.received_at, order.postal_code) == (received_at, postal_code)
+    assert postal_code == "" or postal_code not in repr(order)
 
 
 def test_an_unreadable_order_does_not_hide_the_others():

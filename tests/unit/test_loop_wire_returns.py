@@ -49,6 +49,7 @@ def test_details_are_read():
         order_number="19417",
         provider_order_id="6100220033445",
         destination_id="6021",
+        submitted_at=1793726438.0,
         has_exchange=False,
         was_processed=False,
         label_urls=("https://mcfd.example.net/labels/5f1c.pdf", "https://mcfd.example.net/labels/77aa.pdf"),
@@ -74,8 +75,26 @@ def test_oddities_are_read():
         ),
         order_number="19420",
         provider_order_id="6100220033499",
+        submitted_at=1793726438.0,
         label_urls=("https://mcfd.example.net/labels/only.pdf",),
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "at"),
+    [
+        ("2026-11-03T17:20:38.000Z", 1793726438.0),
+        ("2026-11-03 17:20:38", 1793726438.0),
+        ({"date": "2026-11-03 17:20:38.000000", "timezone_type": 3, "timezone": "UTC"}, 1793726438.0),
+        ("soon", None),
+        (None, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_the_date_of_the_return_is_good_to_know(told, at):
+    """One that cannot be read is none: the return is worked on without it."""
+    assert details(created_at=told).submitted_at == at
 
 
 @pytest.mark.parametrize(
@@ -149,13 +168,14 @@ def test_an_exchange_shows_in_three_places(fields, exchange):
         (7, 700),
         ("12", 1200),
         ("0.005", 1),
-        (None, 0),
-        ("", 0),
+        (None, None),
+        ("", None),
+        ("0.00", 0),
         (" 5.00 ", 500),
     ],
 )
 def test_money_becomes_cents(price, cents):
-    """Decimal text or a number, exactly."""
+    """Decimal text or a number, exactly; a price that is not told is none, and not nothing."""
     assert line(price=price).price_cents == cents
 
 

@@ -1,11 +1,12 @@
 """Fulfillment Outbound 2020-07-01: bytes to values and back. PURE.
 
-A shopper's address (`destinationAddress`) is in the answers and is never read.
+A shopper's address (`destinationAddress`) is in the answers; only its postal code is read, to tell two orders apart.
 """
 
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
@@ -97,6 +98,8 @@ def decode_order(status: int, body: bytes) -> FulfillmentOrder | None:
         order_id=head.text("sellerFulfillmentOrderId"),
         displayable_order_id=head.optional_text("displayableOrderId") or "",
         status=head.text("fulfillmentOrderStatus"),
+        received_at=_date(head, "receivedDate"),
+        postal_code=_postal_code(head),
         items=tuple(_order_item(node) for node in payload.children("fulfillmentOrderItems")),
         shipments=_readable(_shipment, payload.children("fulfillmentShipments"), _has_left),
         return_items=items,
@@ -137,7 +140,22 @@ def _head(node: JsonObject) -> OrderHead:
     return OrderHead(
         order_id=node.text("sellerFulfillmentOrderId"),
         displayable_order_id=node.optional_text("displayableOrderId") or "",
+        changed_at=_date(node, "statusUpdatedDate") or _date(node, "receivedDate") or 0.0,
     )
+
+
+def _date(node: JsonObject, name: str) -> float | None:
+    """Read a date that is good to know; one that cannot be read must not make its order unreadable."""
+    with suppress(ContractBroken):
+        return node.optional_time(name)
+    return None
+
+
+def _postal_code(head: JsonObject) -> str:
+    with suppress(ContractBroken):
+        address = head.optional_child("destinationAddress")
+        return (address.optional_text("postalCode") if address else None) or ""
+    return ""
 
 
 def _readable(

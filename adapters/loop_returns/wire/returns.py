@@ -12,14 +12,15 @@ from urllib.parse import quote, urlsplit
 from pydantic import PlainValidator
 
 from adapters.loop_returns.wire.values import (
-    Cents,
     Flag,
     Given,
     Id,
     Maybe,
+    Moment,
     OptionalId,
     OptionalRows,
     Payload,
+    Price,
     Rows,
     State,
     Text,
@@ -57,6 +58,7 @@ def read_return(value: object, asked: str) -> PortalReturn:
         order_name=found.order_name,
         order_number=found.order_number,
         provider_order_id=found.provider_order_id,
+        submitted_at=found.created_at,
         destination_id=found.destination_id,
         has_exchange=_has_exchange(found),
         # Only the whole counts: after a refund alone, the exchange of the same return may still be owed.
@@ -129,7 +131,7 @@ class _Disposition(Payload):
 class _Line(Payload):
     line_item_id: Id
     sku: Text = ""
-    price: Cents = 0
+    price: Price = None
     return_reason: Text = ""
     parent_return_reason: Text = ""
     exchange_variant: Given = False
@@ -152,6 +154,7 @@ class _Return(Payload):
     order_name: Text = ""
     order_number: Text = ""
     provider_order_id: Text = ""
+    created_at: Moment = None
     destination_id: OptionalId = ""
     outcome: Text = ""
     exchanges: Given = False

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
@@ -121,6 +122,21 @@ def _cents(value: object) -> int:
     return vendor_answers.cents(Decimal(text))
 
 
+def _price(value: object) -> int | None:
+    """Return cents; None where no price is told, which is not the same as a price of nothing."""
+    return _cents(value) if to_text(value).strip() else None
+
+
+def _moment(value: object) -> float | None:
+    """Return a time in Unix seconds, without an offset UTC; None for what is none, for nothing hangs on it alone."""
+    value = value.get("date") if isinstance(value, dict) else value
+    try:
+        moment = datetime.fromisoformat(to_text(value).strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _state(value: object) -> PortalState:
     word = value.strip().casefold() if isinstance(value, str) else ""
     if word == "needs review":
@@ -165,6 +181,8 @@ OptionalId = Annotated[str, PlainValidator(_optional_id)]
 Word = Annotated[str, PlainValidator(_word)]
 Text = Annotated[str, PlainValidator(to_text)]
 Cents = Annotated[int, PlainValidator(_cents)]
+Price = Annotated[int | None, PlainValidator(_price)]
+Moment = Annotated[float | None, PlainValidator(_moment)]
 State = Annotated[PortalState, PlainValidator(_state)]
 Measure = Annotated[float | None, PlainValidator(_measure)]
 Flag = Annotated[bool, PlainValidator(_flag)]

@@ -37,6 +37,7 @@ class RequestRead(Event):
     order_name: str = ""
     order_number: str = ""
     provider_order_id: str = ""
+    submitted_at: float | None = None
     has_exchange: bool = False
 
 

@@ -130,6 +130,7 @@ def request_read(event: ev.RequestRead, ret: Return) -> Return:
         order_name=event.order_name,
         order_number=event.order_number,
         provider_order_id=event.provider_order_id,
+        submitted_at=event.submitted_at,
         has_exchange=event.has_exchange,
     )
     return advance(take_back(changed, known.request_id))

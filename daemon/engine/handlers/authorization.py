@@ -61,6 +61,7 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
         order_name=details.order_name,
         order_number=details.order_number,
         provider_order_id=details.provider_order_id,
+        submitted_at=details.submitted_at,
         has_exchange=details.has_exchange,
     )
 
@@ -168,8 +169,8 @@ async def indexed_orders(ret: Return, context: ShopContext) -> tuple[str, ...]:
     """Ids of the orders that the shopper knows by a name of this one, from the shared index."""
     await context.account.order_index.refresh()
     names = {name for name in (ret.order_name, ret.order_name.lstrip("#"), ret.provider_order_id) if name}
-    found = await context.store.read(lambda uow: [order_id for name in names for order_id in uow.orders_named(name)])
-    return tuple(sorted(set(found)))
+    heads = await context.store.read(lambda uow: [h for name in names for h in uow.orders_named(ret.account, name)])
+    return tuple(sorted({head.order_id for head in heads if head.displayable_order_id in names}))
 
 
 def link_mark(shop: str, return_id: str) -> str:
@@ -205,7 +206,7 @@ def _assign(
         asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids))
         if any(being_voided(*lent) for lent in borrowed) and not past_deadline(ret, now):
             return NotYet(delay=context.timings.label_poll_max)
-        promised = uow.promised(order_ids, ret.shop, ret.return_id)
+        promised = uow.promised(ret, order_ids)
         placed = (
             *(u for u in asked if u.return_item_id),
             *allocate(ret, [u for u in asked if not u.return_item_id], orders, promised),

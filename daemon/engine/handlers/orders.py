@@ -17,6 +17,6 @@ async def read_orders(ret: Return, context: ShopContext, lane: Lane) -> Sequence
 
 def others_on(uow: UnitOfWork, ret: Return, order_ids: Iterable[str]) -> Sequence[Return]:
     """The other returns that have units on these orders, oldest return of each order first."""
-    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(order_id))
+    refs = dict.fromkeys(ref for order_id in order_ids for ref in uow.on_order(ret.account, order_id))
     found = [uow.get(*ref) for ref in refs if ref != (ret.shop, ret.return_id)]
     return [other for other in found if other is not None]

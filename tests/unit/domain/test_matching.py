@@ -134,6 +134,15 @@ def test_units_carry_what_the_shopper_said():
     assert unit == a_unit(price_cents=1999, reason="Too small", parent_reason="Fit")
 
 
+def test_a_bundles_parts_know_what_the_whole_cost():
+    """A part has its share of the price and the line's whole price, and neither where the portal tells none."""
+    bundle = {"SOCK": {"LEFT": 1, "RIGHT": 1}}
+    told = list_units(a_return(), a_portal_return(a_line(price_cents=1999)), "q1", ["1"], bundle)
+    assert [(u.price_cents, u.line_price_cents) for u in told] == [(999, 1999), (1000, 1999)]
+    silent = list_units(a_return(), a_portal_return(a_line(price_cents=None)), "q1", ["1"], bundle)
+    assert [(u.price_cents, u.line_price_cents) for u in silent] == [(0, None), (0, None)]
+
+
 def test_a_bundles_parts_are_units_of_one_line():
     """Parts are counted, so that each has an id of its own."""
     units = list_units(a_return(), a_portal_return(), "q1", ["1"], {"SOCK": {"LEFT": 1, "RIGHT": 1}})

@@ -97,6 +97,14 @@ def test_a_rule_applies_when_all_of_it_fits(rule, applies):
     assert treat(DEFECTIVE, policy) is (T.PROCESS if applies else T.FLAG)
 
 
+def test_a_rule_judges_what_the_line_cost():
+    """Each part of a bundle counts with the price of the whole; a price that the portal does not tell is not low."""
+    cheap = VerdictPolicy(rules=[Rule(then=T.PROCESS, max_value_cents=2000)])
+    for line_price, expected in ((2000, T.PROCESS), (5000, T.FLAG), (0, T.PROCESS), (None, T.FLAG)):
+        part = replace(DEFECTIVE, price_cents=0, line_price_cents=line_price)
+        assert treat(part, cheap) is expected
+
+
 def test_a_rule_knows_both_names_of_a_unit():
     """The shop's SKU and Amazon's are as good."""
     bundled = replace(DEFECTIVE, portal_sku="SET-1")
