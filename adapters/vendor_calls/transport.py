@@ -46,6 +46,14 @@ class Call:
     request_id: str | None = None
     date: str | None = None
 
+    @property
+    def answered_at(self) -> float | None:
+        """When the vendor answered by his own clock (Unix seconds); None when he does not say."""
+        try:
+            return parsedate_to_datetime(self.date or "").timestamp()
+        except ValueError:
+            return None
+
 
 def open_session(
     user_agent: str, *, connections: int = 200, fresh: bool = False, public_only: bool = False

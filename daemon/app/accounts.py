@@ -25,6 +25,7 @@ from daemon.domain.portal import ParcelSize
 from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
+from daemon.engine.clock_check import ClockCheck
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.order_index import OrderIndex
@@ -87,8 +88,10 @@ def _refused(scopes: Sequence[str]) -> str:
     return f"the API key may not use {', '.join(scopes)}" if scopes else ""
 
 
-def tell_of_call(metrics: PrometheusMetrics, call: Call) -> None:
-    """Count a call, and log it: at debug level when it went well."""
+def tell_of_call(metrics: PrometheusMetrics, clock_check: ClockCheck, call: Call) -> None:
+    """Count a call, log it (at debug level when it went well), and compare clocks."""
+    if (at := call.answered_at) is not None:
+        clock_check.heard(call.vendor, at)
     metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
     tell = log.debug if call.outcome == "ok" else log.info
     tell(
@@ -199,6 +202,7 @@ def contexts(
     *,
     store: ReturnStore,
     clock: Clock,
+    clock_check: ClockCheck,
     metrics: PrometheusMetrics,
     hosting: LabelHosting,
     box: SecretBox,
@@ -222,6 +226,7 @@ def contexts(
             labels=labels,
             timings=timings(settings),
             clock=clock,
+            clock_check=clock_check,
             store=store,
             metrics=metrics.of(name),
         )

@@ -138,6 +138,7 @@ class App:
             self._current,
             store=resources.store,
             clock=self._clock,
+            clock_check=resources.clock_check,
             metrics=self._metrics,
             hosting=hosting,
             box=resources.vault,
@@ -275,6 +276,8 @@ class App:
             await resources.store.writable()
         except McfdError as error:
             problems["store"] = str(error)
+        if wrong := resources.clock_check.problem():
+            problems["clock"] = wrong
         return problems
 
 

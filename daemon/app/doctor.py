@@ -4,8 +4,7 @@ They know no parked credential and no cached token, so that he sees what is so n
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
-from email.utils import parsedate_to_datetime
+from contextlib import AsyncExitStack
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -103,8 +102,8 @@ class Checkup:
 
     def _compare_clocks(self, call: Call) -> None:
         """By how many seconds our clock is ahead of the vendor's."""
-        with suppress(ValueError):
-            self._skews[call.vendor] = self._clock.now() - parsedate_to_datetime(call.date or "").timestamp()
+        if (at := call.answered_at) is not None:
+            self._skews[call.vendor] = self._clock.now() - at
 
     def _amazon(self, vendors: Vendors) -> AmazonPatient:
         amazon, secrets = self._current.settings.amazon, self._current.secrets

@@ -14,6 +14,7 @@ from adapters.sqlite.store import SqliteStore, open_store
 from config.logging.setup import conceal
 from daemon.app.accounts import Vendors, connect, tell_of_call
 from daemon.app.live_config import Current
+from daemon.engine.clock_check import ClockCheck
 from daemon.errors import McfdError
 from daemon.operations.authorization import RefreshTokens
 from daemon.operations.credential_ages import Ages
@@ -34,6 +35,7 @@ class Resources:
     tokens: RefreshTokens
     vendors: Vendors
     ages: Ages
+    clock_check: ClockCheck
 
 
 async def open_house(
@@ -55,7 +57,10 @@ async def open_house(
         log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
     ages = Ages(store, clock, tokens)
     await ages.look(current.client_secrets, noting=noting)
-    vendors = await connect(stack, current, clock, partial(tell_of_call, metrics), refresh_token=tokens.current)
+    clock_check = ClockCheck(clock)
+    on_call = partial(tell_of_call, metrics, clock_check)
+    vendors = await connect(stack, current, clock, on_call, refresh_token=tokens.current)
+    metrics.watch("mcfd_clock_ahead_seconds", "This machine's clock less the vendor's.", "vendor", clock_check.ahead)
     metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
     return Resources(
         current=current,
@@ -66,6 +71,7 @@ async def open_house(
         tokens=tokens,
         vendors=vendors,
         ages=ages,
+        clock_check=clock_check,
     )
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from daemon.domain.events.returns import (
     Event,
+    GaveUp,
     LateFinding,
+    LinesEdited,
     NothingCame,
     UnitInspected,
     UnitsAuthorized,
@@ -13,6 +15,7 @@ from daemon.domain.events.returns import (
     UnitsMissing,
 )
 from daemon.domain.orders import FulfillmentOrder, ReturnItem
+from daemon.domain.portal import PortalReturn
 from daemon.domain.postage import postage_of
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState
 from daemon.domain.schedule import Timings
@@ -34,23 +37,52 @@ def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: flo
 
 
 def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings: Timings) -> Event | None:
-    """What the reading says; None when it says nothing new. `now` is when the orders were read."""
+    """What the reading says; None when it says nothing new. `now` is when the orders were read.
+
+    A unit that the reading does not list is not judged.
+    """
     items = {item.return_item_id: item for order in orders for item in order.return_items}
     read = tuple(_found(u, items.get(u.return_item_id), ret, now, timings) for u in _read_units(ret, orders))
     if ret.state not in {State.AWAITING_INSPECTION, State.EXPIRED}:
         changed = _changed(ret, read)
         return LateFinding(at=now, units=changed) if changed else None
-    judged = tuple(_missing(u, read, ret, now, timings) for u in read)
-    awaited = [u for u in judged if u.standing is UnitState.AUTHORIZED]
+    reading = replace(ret, units=read)
+    awaited_keys = {u.key for u in reading.awaited()}
+    judgeable = {u.key for u in reading.awaited() if u.return_item_id in items}
+    judged = tuple(_missing(u, read, ret, now, timings) if u.key in judgeable else u for u in read)
+    awaited = [u for u in judged if u.key in awaited_keys]
     changed = _changed(ret, judged)
-    if ret.state is State.AWAITING_INSPECTION and _silent(ret, awaited, now, timings):
+    whole = awaited_keys == judgeable
+    if ret.state is State.AWAITING_INSPECTION and whole and _silent(ret, reading.authorized(), now, timings):
         return NothingCame(at=now)
     if ret.state is State.EXPIRED and not any(u.processed_at for u in judged):
         return None
     if all(u.finding is not None for u in awaited):
         missing = any(u.finding and u.finding.condition == MISSING for u in awaited)
         return UnitsMissing(at=now, units=changed) if missing else UnitsInspected(at=now, units=changed)
-    return UnitInspected(at=now, units=changed) if changed else None
+    if changed:
+        return UnitInspected(at=now, units=changed)
+    forgotten = not whole and _forgotten(ret, now, timings)
+    return GaveUp(at=now, problem="Amazon does not list what it accepted any more") if forgotten else None
+
+
+def calls_missing(ret: Return, event: Event | None) -> bool:
+    """Whether a clock has decided on a unit: then what the portal asks back must be known as it is now."""
+    known = {u.key: u.finding for u in ret.units}
+    units = getattr(event, "units", ())
+    return any(u.finding != known[u.key] and u.finding and u.finding.condition == MISSING for u in units)
+
+
+def edits(ret: Return, details: PortalReturn, at: float) -> LinesEdited | None:
+    """Expected units whose line has left the return in the portal, and such as are part of it again."""
+    there = {line.line_id for line in details.lines}
+    gone = [replace(u, standing=UnitState.REMOVED) for u in ret.authorized() if u.line_id not in there]
+    back = [
+        replace(u, standing=UnitState.AUTHORIZED)
+        for u in ret.units
+        if u.standing is UnitState.REMOVED and u.line_id in there and u.authorization_id
+    ]
+    return LinesEdited(at=at, units=(*gone, *back)) if there and (gone or back) else None
 
 
 def _read_units(ret: Return, orders: Iterable[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
@@ -98,7 +130,10 @@ def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: fl
     siblings = [
         u.processed_at for u in units if u.authorization_id == unit.authorization_id and u.processed_at is not None
     ]
-    late = now - min(siblings) >= timings.missing_sibling if siblings else _parcel_lost(unit, units, ret, now, timings)
+    if siblings:  # a label that was given out since is time to send what was left behind
+        late = now - max(min(siblings), ret.labelled_at or 0.0) >= timings.missing_sibling
+    else:
+        late = _parcel_lost(unit, units, ret, now, timings)
     return replace(unit, finding=Finding(condition=MISSING, found_at=now)) if late else unit
 
 
@@ -133,8 +168,14 @@ def _overdue(ret: Return, now: float, timings: Timings) -> bool:
     return ret.labelled_at is not None and now - ret.labelled_at >= timings.missing_silent
 
 
-def _silent(ret: Return, awaited: Sequence[ReturnUnit], now: float, timings: Timings) -> bool:
-    return bool(awaited) and _overdue(ret, _heard_until(ret, now), timings) and not _came(ret, awaited)
+def _silent(ret: Return, expected: Sequence[ReturnUnit], now: float, timings: Timings) -> bool:
+    return bool(expected) and _overdue(ret, _heard_until(ret, now), timings) and not _came(ret, expected)
+
+
+def _forgotten(ret: Return, now: float, timings: Timings) -> bool:
+    """Amazon has said nothing of a unit for so long that nobody waits for it any more."""
+    patience = timings.missing_silent + timings.late_watch
+    return ret.state is State.AWAITING_INSPECTION and ret.labelled_at is not None and now - ret.labelled_at >= patience
 
 
 def _changed(ret: Return, units: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:

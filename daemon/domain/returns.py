@@ -97,7 +97,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequest:
-    """One label request of a return. `label_id` is the portal's, and unknown after an answer that never came."""
+    """One label request of a return. `label_id` is the portal's, and unknown after an answer that never came.
+
+    A request that is `withdrawn` after its label was delivered stays DELIVERED: the shopper may use the label.
+    """
 
     request_id: str
     asked: RequestState = RequestState.UNREAD
@@ -106,6 +109,7 @@ class LabelRequest:
     label_id: str | None = None
     transit: Transit = Transit.NEW
     reported: Transit = Transit.NEW
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +279,12 @@ class Return:
     def authorized(self) -> tuple[ReturnUnit, ...]:
         """The units Amazon expects back."""
         return tuple(u for u in self.units if u.standing is UnitState.AUTHORIZED)
+
+    def awaited(self) -> tuple[ReturnUnit, ...]:
+        """The units whose inspection ends the wait: those of labels still asked for, else all that may come."""
+        given = {r.request_id for r in self.requests if r.asked is RequestState.DELIVERED and not r.withdrawn}
+        expected = self.authorized()
+        return tuple(u for u in expected if u.request_id in given) or expected
 
     def order_ids(self) -> tuple[str, ...]:
         """The fulfillment orders that hold its units, each once, in the order of the units."""

@@ -9,6 +9,7 @@ second they found a label half as late again (bench/labels.py).
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from daemon.domain.acts import Act
 from daemon.domain.duties import create_unclear, duty
@@ -47,6 +48,19 @@ class Timings:
     late_watch: float = 90 * DAY
     review_watch: float = 12 * HOUR
     outcome_watch: float = 10 * 60.0
+
+
+def undecided(timings: Timings) -> Timings:
+    """Clocks by which nothing is late: while the hour is in doubt, findings count and silence does not."""
+    return replace(
+        timings,
+        missing_sibling=inf,
+        missing_delivered=inf,
+        missing_in_transit=inf,
+        missing_lost=inf,
+        missing_silent=inf,
+        condition_grace=inf,
+    )
 
 
 def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Return:
@@ -114,7 +128,7 @@ def look_delay(ret: Return, timings: Timings) -> float:
     """How long until Amazon is read again, by how near an inspection is."""
     if ret.state is not State.AWAITING_INSPECTION:
         return timings.late_look
-    if all(u.finding is not None for u in ret.authorized()):
+    if all(u.finding is not None for u in ret.awaited()):
         return 0.0
     processed = [u.processed_at for u in ret.authorized() if u.processed_at is not None]
     transit = max((r.transit.rank for r in ret.requests if r.asked is RequestState.DELIVERED), default=0)

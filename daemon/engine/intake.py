@@ -140,7 +140,8 @@ class Intake:
             case RequestCancelled():
                 return self._cancelled(uow, ret, message)
             case ReturnChanged():
-                return self._hint(uow, ret) if message.state in TELLING.get(ret.state, frozenset()) else None
+                news = message.state in TELLING.get(ret.state, frozenset()) or _may_be_edited(ret, message.state)
+                return self._hint(uow, ret) if news else None
             case ProcessingTrouble():
                 return self._processing_failed(uow, ret, message)
 
@@ -175,7 +176,7 @@ class Intake:
 
     def _cancelled(self, uow: UnitOfWork, ret: Return, message: RequestCancelled) -> Return | None:
         request = ret.request(message.request_id)
-        if request is None or request.asked is RequestState.CANCELLED:
+        if request is None or request.withdrawn or request.asked is RequestState.CANCELLED:
             return None
         event = LabelRequestCancelled(at=self._clock.now(), request_id=message.request_id)
         return self._happened(uow, ret, event)
@@ -200,6 +201,13 @@ class Intake:
         if ret.state not in LABEL_STATES or ret.due_at is None or ret.due_at <= now:
             return ret
         return uow.defer(replace(ret, due_at=now))
+
+
+def _may_be_edited(ret: Return, state: PortalState) -> bool:
+    """A line that is struck out holds up the others, so an open return of several lines is read when it changes."""
+    if ret.state is not State.AWAITING_INSPECTION or state is not PortalState.OPEN or ret.needs_read:
+        return False
+    return len({unit.line_id for unit in ret.units if unit.authorization_id}) > 1
 
 
 def verified_mark(shop: str) -> str:

@@ -20,6 +20,7 @@ from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
+from daemon.engine.clock_check import ClockCheck
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
@@ -95,6 +96,7 @@ class Stage:
             reasons=ReasonCatalogue(self.network, self.clock),
             label_sources={LabelSourceName.AMAZON_SHIPPING: self.postage},
         )
+        self.clock_check = ClockCheck(self.clock)
         labels = LabelPress(hosting=self.hosting, box=self.box, print_labels=_print)
         self.contexts = {
             shop: ShopContext(
@@ -104,6 +106,7 @@ class Stage:
                 labels=labels,
                 timings=timings,
                 clock=self.clock,
+                clock_check=self.clock_check,
                 store=self.store,
                 metrics=self.metrics,
             )

@@ -13,7 +13,7 @@ from daemon.domain.duties import gradable_lines
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.events.operator import OperatorActed
-from daemon.domain.inspection import authorization_found, inspect
+from daemon.domain.inspection import authorization_found, edits, inspect
 from daemon.domain.matching import list_units
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalReturn, PortalState
@@ -307,7 +307,8 @@ def _meaning(ret: Return, details: PortalReturn, at: float) -> ev.Event:
     if ret.state is State.IN_REVIEW and ret.flagged and details.state is PortalState.OPEN:
         return ev.FlagLifted(at=at)
     if not details.settled:
-        return ev.ReturnRead(at=at)
+        edited = edits(ret, details, at) if ret.state is State.AWAITING_INSPECTION else None
+        return edited or ev.ReturnRead(at=at)
     if (
         ret.state in LABEL_STATES | {State.STUCK, State.AWAITING_INSPECTION, State.EXPIRED}
         and details.state is PortalState.CANCELLED

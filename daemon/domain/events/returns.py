@@ -136,6 +136,13 @@ class NothingCame(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinesEdited(Event):
+    """Lines have left the return in the portal while their units were expected, or are part of it again."""
+
+    units: tuple[ReturnUnit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LateFinding(Event):
     """A unit was looked at, or judged anew, after the verdict."""
 

@@ -7,6 +7,7 @@ from daemon.domain.duties import create_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.postage import give_back, put_postage, take_back
 from daemon.domain.returns import (
+    LabelRequest,
     Note,
     RequestState,
     Return,
@@ -78,12 +79,7 @@ def label_requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
 
 
 def label_request_cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
-    requests = tuple(
-        replace(r, asked=RequestState.CANCELLED)
-        if event.request_id in {"", r.request_id} and r.asked is not RequestState.DELIVERED
-        else r
-        for r in ret.requests
-    )
+    requests = tuple(_withdrawn(r) if event.request_id in {"", r.request_id} else r for r in ret.requests)
     words = "Cancelled in Loop. Amazon knows no cancel: a parcel that arrives all the same is noted here."
     live = frozenset(r.request_id for r in requests if r.asked in {RequestState.UNREAD, RequestState.OPEN})
     gone = frozenset(r.request_id for r in requests if event.request_id in {"", r.request_id})
@@ -97,6 +93,12 @@ def label_request_cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Ret
     if ret.state in LABEL_STATES or (ret.state is State.STUCK and not ret.label_out and not live):
         return advance(changed)
     return changed
+
+
+def _withdrawn(request: LabelRequest) -> LabelRequest:
+    if request.asked is RequestState.DELIVERED:
+        return replace(request, withdrawn=True)
+    return replace(request, asked=RequestState.CANCELLED)
 
 
 def _set_free(ret: Return) -> Return:

@@ -62,6 +62,12 @@ def units_missing(event: ev.UnitsMissing, ret: Return) -> Return:
     return _found(ret, event.units, State.INSPECTED)
 
 
+def lines_edited(event: ev.LinesEdited, ret: Return) -> Return:
+    """Amazon is read at once: what is still awaited may all be there."""
+    units = merge_units(ret.units, event.units)
+    return replace(ret, units=units, needs_read=False, portal_due_at=None, amazon_due_at=None)
+
+
 def late_finding(event: ev.LateFinding, ret: Return) -> Return:
     return _found(ret, event.units, ret.state)
 

@@ -11,6 +11,7 @@ from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account
+from daemon.engine.clock_check import ClockCheck
 from daemon.engine.label_hosting import LabelHosting
 from daemon.ports.host import Clock, SecretBox, ShopMetrics
 from daemon.ports.store import ReturnStore, UnitOfWork
@@ -64,6 +65,7 @@ class ShopContext:
     labels: LabelPress
     timings: Timings
     clock: Clock
+    clock_check: ClockCheck
     store: ReturnStore
     metrics: ShopMetrics
 

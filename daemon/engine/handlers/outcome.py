@@ -3,6 +3,7 @@
 from daemon.domain import verdict
 from daemon.domain.acts import Act, Duty
 from daemon.domain.events import returns as ev
+from daemon.domain.inspection import edits
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, Settlement, State, UnitState
 from daemon.domain.schedule import past_deadline
@@ -153,7 +154,10 @@ def _meaning(ret: Return, details: PortalReturn, now: float) -> ev.Event:
         return ev.ProcessingFailed(at=now, message="nothing was heard of it for days")  # its only word can get lost
     if ret.state is State.IN_REVIEW and ret.flagged and details.state is PortalState.OPEN:
         return ev.FlagLifted(at=now)
-    return _ending(ret, details, now) if details.settled else ev.ReturnRead(at=now)
+    if details.settled:
+        return _ending(ret, details, now)
+    edited = edits(ret, details, now) if ret.state is State.AWAITING_INSPECTION else None
+    return edited or ev.ReturnRead(at=now)
 
 
 def _ending(ret: Return, details: PortalReturn, now: float) -> ev.Event:

@@ -3,15 +3,27 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.events import returns as ev
-from daemon.domain.inspection import authorization_found, inspect
+from daemon.domain.inspection import authorization_found, calls_missing, edits, inspect
 from daemon.domain.lifecycle import apply
 from daemon.domain.orders import ReturnItem
-from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState
-from daemon.domain.schedule import Timings
+from daemon.domain.returns import (
+    MISSING,
+    Finding,
+    LabelRequest,
+    Postage,
+    RequestState,
+    Return,
+    ReturnUnit,
+    State,
+    UnitState,
+)
+from daemon.domain.schedule import Timings, undecided
 from tests.support.builders import (
     DAY,
     HOUR,
     NOW,
+    a_line,
+    a_portal_return,
     a_request,
     a_return_item,
     a_unit,
@@ -20,6 +32,7 @@ from tests.support.builders import (
     an_order,
     assigned,
     authorized,
+    delivered,
     found,
     processed,
     refused,
@@ -230,9 +243,100 @@ def parcel(authorization_id: str = "A2", **fields: float | None) -> Postage:
 @pytest.mark.parametrize(("days", "is_missing"), [(7, True), (6.99, False)])
 def test_a_sibling_is_missing_a_week_after_its_parcel_was_opened(days, is_missing):
     """Units of one authorization travel together."""
-    ret = an_awaited_return(found(a_unit("1")), TWO, labelled_at=NOW + 6 * DAY)
+    ret = an_awaited_return(found(a_unit("1")), TWO, labelled_at=NOW - 30 * DAY)
     event = read(ret, processed(ONE), a_return_item(TWO), at=NOW + days * DAY)
     assert (isinstance(event, ev.UnitsMissing) and conditions(event) == ["missing"]) is is_missing
+
+
+def test_the_first_unit_of_a_parcel_starts_its_siblings_clock():
+    """A second one that came days later gives the third no further week."""
+    three = authorized(a_unit("3"))
+    second = found(a_unit("2"), at=NOW + 6 * DAY)
+    ret = an_awaited_return(found(a_unit("1")), second, three, labelled_at=NOW - 30 * DAY)
+    items = processed(ONE), processed(TWO, at=NOW + 6 * DAY), a_return_item(three)
+    assert read(ret, *items, at=NOW + 6.9 * DAY) is None
+    assert isinstance(read(ret, *items, at=NOW + 7 * DAY), ev.UnitsMissing)
+
+
+def test_a_new_label_restarts_the_siblings_clock():
+    """Whoever forgot a unit at home gets a week from the label that was given out for it."""
+    ret = an_awaited_return(found(a_unit("1")), TWO, labelled_at=NOW + 6 * DAY)
+    assert read(ret, processed(ONE), a_return_item(TWO), at=NOW + 12.9 * DAY) is None
+    assert isinstance(read(ret, processed(ONE), a_return_item(TWO), at=NOW + 13 * DAY), ev.UnitsMissing)
+
+
+# ---- a reading that lacks something
+
+
+@pytest.mark.parametrize("days", [7, 45, 134])
+def test_a_unit_that_amazon_does_not_list_is_not_judged(days):
+    """An order that Amazon denies, or shows without our units, is no reading: no clock decides on it."""
+    assert read(an_awaited_return(found(a_unit("1")), TWO), processed(ONE), at=NOW + days * DAY) is None
+    assert read(an_awaited_return(ONE, TWO), a_return_item(ONE), at=NOW + days * DAY) is None
+
+
+def test_a_unit_that_amazon_never_lists_again_needs_a_person():
+    """The wait has an end: after the last clock and the late watch somebody has to look."""
+    event = read(an_awaited_return(found(a_unit("1")), TWO), processed(ONE), at=NOW + 135 * DAY)
+    assert event == ev.GaveUp(at=NOW + 135 * DAY, problem="Amazon does not list what it accepted any more")
+
+
+def test_a_clock_in_doubt_decides_nothing():
+    """While the hour is in doubt neither silence nor a missing condition counts; what was found does."""
+    ret = an_awaited_return(ONE, TWO)
+    items = processed(ONE, None), a_return_item(TWO)
+    event = inspect(ret, [an_order("O1", return_items=items)], NOW + 400 * DAY, undecided(T))
+    assert isinstance(event, ev.UnitInspected)
+    assert conditions(event) == [None]
+
+
+# ---- what is awaited
+
+
+def withdrawn(request_id: str) -> LabelRequest:
+    """A label request that was withdrawn after its label was delivered."""
+    return replace(delivered(request_id), withdrawn=True)
+
+
+@pytest.mark.parametrize("other", [withdrawn("q2"), a_request("q2", RequestState.CANCELLED)])
+def test_a_unit_whose_label_is_not_asked_for_any_more_holds_up_nothing(other):
+    """The verdict is made as soon as the others are there, and the unit is not called missing."""
+    second = authorized(a_unit("2", request_id="q2"), "A2")
+    ret = an_awaited_return(ONE, second, requests=(delivered("q1"), other))
+    event = read(ret, processed(ONE), a_return_item(second), at=NOW + 100 * DAY)
+    assert isinstance(event, ev.UnitsInspected)
+    assert [u.key for u in event.units] == [("1", 1)]
+
+
+def test_where_nobody_asks_any_more_everything_is_waited_for():
+    """A parcel may have been sent before its label request was withdrawn."""
+    ret = an_awaited_return(ONE, requests=(withdrawn("q1"),))
+    assert read(ret, a_return_item(ONE)) is None
+    assert isinstance(read(ret, processed(ONE)), ev.UnitsInspected)
+
+
+def test_a_line_that_left_the_return_takes_its_unit_along():
+    """Struck out in the portal: the unit is not expected; back in the return, it is again."""
+    ret = an_awaited_return(ONE, TWO)
+    gone = edits(ret, a_portal_return(a_line("1")), NOW)
+    assert gone == ev.LinesEdited(at=NOW, units=(replace(TWO, standing=UnitState.REMOVED),))
+    edited = apply(replace(ret, needs_read=True, amazon_due_at=NOW + DAY), gone)
+    assert (edited.needs_read, edited.amazon_due_at) == (False, None)
+    assert edits(edited, a_portal_return(a_line("1")), NOW) is None
+    assert edits(edited, a_portal_return(a_line("1"), a_line("2")), NOW) == ev.LinesEdited(at=NOW, units=(TWO,))
+
+
+def test_details_without_a_line_say_nothing_of_units():
+    """An empty list is no reading."""
+    assert edits(an_awaited_return(ONE), replace(a_portal_return(), lines=()), NOW) is None
+
+
+def test_only_what_is_newly_missing_is_a_decision_of_the_clock():
+    """A unit that was given up before, or that came, is none."""
+    ret = an_awaited_return(ONE, missing(TWO))
+    assert calls_missing(ret, ev.UnitsMissing(at=NOW, units=(missing(ONE),)))
+    assert not calls_missing(ret, ev.UnitInspected(at=NOW, units=(found(a_unit("1")), missing(TWO))))
+    assert not calls_missing(ret, None)
 
 
 @pytest.mark.parametrize(
@@ -257,16 +361,16 @@ def test_the_carriers_clocks_decide_on_what_the_carrier_said_last():
     """A carrier that was not asked since may know better: Amazon's reading alone does not lose a parcel."""
     asked_before = parcel(scanned_at=NOW, tracked_at=NOW + 29 * DAY)
     ret = an_awaited_return(found(a_unit("1")), FAR, postage=(asked_before,))
-    assert read(ret, processed(ONE), at=NOW + 31 * DAY) is None
+    assert read(ret, processed(ONE), a_return_item(FAR), at=NOW + 31 * DAY) is None
     asked_since = replace(ret, postage=(replace(asked_before, tracked_at=NOW + 30 * DAY),))
-    assert isinstance(read(asked_since, processed(ONE), at=NOW + 31 * DAY), ev.UnitsMissing)
+    assert isinstance(read(asked_since, processed(ONE), a_return_item(FAR), at=NOW + 31 * DAY), ev.UnitsMissing)
 
 
 def test_a_parcel_that_was_scanned_is_missing_even_if_it_was_the_only_one():
     """Something of the return was seen, so it has not expired."""
     ret = an_awaited_return(FAR, postage=(parcel(scanned_at=NOW),))
-    assert read(ret, at=NOW + 29 * DAY) is None
-    event = read(ret, at=NOW + 46 * DAY)
+    assert read(ret, a_return_item(FAR), at=NOW + 29 * DAY) is None
+    event = read(ret, a_return_item(FAR), at=NOW + 46 * DAY)
     assert isinstance(event, ev.UnitsMissing)
     assert event.units[0].finding == Finding(condition="missing", found_at=NOW + 46 * DAY)
 
@@ -284,7 +388,8 @@ def test_processed_without_a_condition_is_never_missing():
 @pytest.mark.parametrize(("days", "expired"), [(45, True), (44.9, False)])
 def test_a_return_of_which_nothing_came_expires(days, expired):
     """Forty-five days after the label without scan or receipt."""
-    assert isinstance(read(an_awaited_return(ONE, FAR), at=NOW + days * DAY), ev.NothingCame) is expired
+    event = read(an_awaited_return(ONE, FAR), a_return_item(ONE), a_return_item(FAR), at=NOW + days * DAY)
+    assert isinstance(event, ev.NothingCame) is expired
 
 
 def test_without_a_label_nothing_expires():
@@ -301,8 +406,8 @@ EXPIRED = {"state": State.EXPIRED}
         ((ONE,), (a_return_item(ONE),), None),
         ((assigned(a_unit("1")),), (a_return_item(ONE),), None),
         ((ONE,), (processed(ONE, at=NOW + 50 * DAY),), ev.UnitsInspected),
-        ((ONE, TWO), (processed(ONE, at=NOW + 50 * DAY),), ev.UnitInspected),
-        ((ONE, FAR), (processed(ONE, at=NOW + 50 * DAY),), ev.UnitsMissing),
+        ((ONE, TWO), (processed(ONE, at=NOW + 50 * DAY), a_return_item(TWO)), ev.UnitInspected),
+        ((ONE, FAR), (processed(ONE, at=NOW + 50 * DAY), a_return_item(FAR)), ev.UnitsMissing),
     ],
 )
 def test_an_expired_return_wakes_when_something_comes(units, items, kind):

@@ -30,6 +30,7 @@ from daemon.domain.returns import (
     Settlement,
     State,
     Transit,
+    UnitState,
 )
 from daemon.domain.transitions.labels import LABEL_STATES, label_state
 from daemon.errors import IllegalTransition
@@ -95,6 +96,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.UnitsInspected(at=LATER, units=(found(a_unit()),)),
         ev.UnitsMissing(at=LATER, units=(found(a_unit(), "missing"),)),
         ev.NothingCame(at=LATER),
+        ev.LinesEdited(at=LATER, units=(replace(authorized(a_unit()), standing=UnitState.REMOVED),)),
         ev.LateFinding(at=LATER, units=(found(a_unit()),)),
         ev.VerdictReached(at=LATER, units=(), settlement=Settlement.FLAG, summary="Discrepancy."),
         ev.ProcessingRequested(at=LATER),
