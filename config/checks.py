@@ -25,7 +25,8 @@ def contradictions(settings: Settings, secrets: Secrets, document: Document) -> 
 
 def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
     """What is legal, and probably not meant."""
-    found = [*_about_hosts(settings), *_about_amazon(settings, secrets), *_about_retention(settings)]
+    found = [*_about_hosts(settings), *_about_amazon(settings, secrets), *_about_receivers(settings, secrets)]
+    found += _about_retention(settings)
     for name, shop in settings.shops.items():
         found += [(("shops", name, *location), message) for location, message in _about_shop(shop)]
     return [document.at(*warning) for warning in found]
@@ -40,6 +41,22 @@ def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
             ("amazon", "label_source"),
             "needs a Return Service ID; write it into the secret file amazon_return_service_id, or write auto",
         )
+
+    yield from _receivers(settings, secrets)
+
+
+def _receivers(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    seen: set[str] = set()
+    for index, receiver in enumerate(settings.notify):
+        at = ("notify", index)
+        if receiver.name in seen:
+            yield (*at, "name"), f"{receiver.name} is taken by another receiver; give each a name of its own"
+        seen.add(receiver.name)
+        if receiver.url is None and receiver.name not in secrets.notify:
+            yield (*at, "url"), f"is missing; write the address into the secret file notify_{receiver.name}"
+        for shop in receiver.shops:
+            if shop not in settings.shops:
+                yield (*at, "shops"), f"{shop} is no shop of this configuration; known are {', '.join(settings.shops)}"
 
 
 def _about_hosts(settings: Settings) -> Iterator[_Note]:
@@ -64,6 +81,15 @@ def _about_amazon(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
     if amazon.label_source == "auto" and amazon.label_source_in_use(secrets) == "rma_page":
         what = "no Return Service ID, so labels carry no postage; write rma_page if that is meant"
         yield ("amazon", "label_source"), what
+
+
+def _about_receivers(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    for index, receiver in enumerate(settings.notify):
+        if receiver.kind == "slack" and receiver.url:
+            what = f"whoever knows it can write into the channel; move it into the secret file notify_{receiver.name}"
+            yield ("notify", index, "url"), what
+    for name in sorted(secrets.notify.keys() - {receiver.name for receiver in settings.notify}):
+        yield ("notify",), f"the secret file notify_{name} belongs to no receiver; remove it, or name a receiver {name}"
 
 
 def _about_retention(settings: Settings) -> Iterator[_Note]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from config.amazon import Amazon
 from config.durations import DAY, HOUR, MINUTE, SECOND, Duration, format_duration
 from config.fields import Address, Contradiction, Count, ListenAddress, Section, Url
+from config.notify import Notification
 from config.shop import Shop
 
 
@@ -192,6 +193,9 @@ class Settings(Section):
 
     log: Log = Log()
     """The log."""
+
+    notify: tuple[Notification, ...] = ()
+    """Who is told by message what waits for a person. Default nobody: look at `mcfd status` or the alerts."""
 
     @model_validator(mode="after")
     def _watched_returns_are_kept(self) -> "Settings":

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from config.fields import check_printable
 
 SYSTEMD_PREFIX = "mcfd_"  # LoadCredential=mcfd:/etc/mcfd/secrets puts it before each file's name
+NOTIFY = "notify_"
 LARGEST = 64 * 1024
 SHORT_TOKEN = 16
 
@@ -44,6 +45,8 @@ class Secrets(BaseModel):
     aws_access_key_id: SecretStr | None = None
     aws_secret_access_key: SecretStr | None = None
     ops_token: SecretStr
+    notify: Mapping[str, SecretStr] = {}
+    """By receiver: Slack's address, a token, or a password."""
 
     @property
     def vault_key_bytes(self) -> tuple[bytes, ...]:
@@ -54,7 +57,13 @@ class Secrets(BaseModel):
         """Every secret as plain text, for the log's redactor."""
         optional = (self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key)
         webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
-        known = (*self.amazon_client_secrets, *self.loop_api_keys.values(), *webhook_secrets, *self.vault_keys)
+        known = (
+            *self.amazon_client_secrets,
+            *self.loop_api_keys.values(),
+            *webhook_secrets,
+            *self.vault_keys,
+            *self.notify.values(),
+        )
         return tuple(secret.get_secret_value() for secret in (*known, self.ops_token, *filter(None, optional)))
 
 
@@ -79,6 +88,7 @@ class SecretDirectory:
             "loop_webhook_secrets": {shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in shops},
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
+            "notify": {name.removeprefix(NOTIFY): self._line(name, blanks=True) for name in self._of_receivers()},
             "aws_access_key_id": self._line("aws_access_key_id", needed=False, blanks=False, longest=128),
             "aws_secret_access_key": self._line("aws_secret_access_key", needed=False, longest=256),
         }
@@ -88,6 +98,9 @@ class SecretDirectory:
         secrets = Secrets.model_validate(found)
         self._compare(secrets)
         return None if self.problems else secrets
+
+    def _of_receivers(self) -> list[str]:
+        return [name for name in self._files if name.startswith(NOTIFY)]
 
     def _list(self) -> bool:
         try:
@@ -181,7 +194,7 @@ class SecretDirectory:
     def _report_unknown(self, shops: Sequence[str]) -> None:
         per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
         known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
-        known += [*per_shop, "aws_access_key_id", "aws_secret_access_key"]
+        known += [*per_shop, *self._of_receivers(), "aws_access_key_id", "aws_secret_access_key"]
         for name in sorted(self._files.keys() - set(known)):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "remove it"

@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.sqlite.rows import Row
 from adapters.sqlite.schema import APPLICATION_ID, CHECKED_WHOLE
 from daemon.domain.returns import State
-from daemon.ports.store import SEALED, DeadLetterRow, ReasonSeen, SealedKind, SealedValue, StoreSize
+from daemon.ports.store import SEALED, CaseRow, DeadLetterRow, ReasonSeen, SealedKind, SealedValue, StoreSize
 
 Key = tuple[int | str, ...]
 
@@ -35,6 +35,23 @@ _REASONS = (
 )
 
 _HELD = "FROM returns WHERE state = 'received' AND held = 1"
+
+
+_CASES = (
+    "SELECT 'stuck', shop, return_id, problem, changed_at FROM returns WHERE state = 'stuck' ORDER BY 5 LIMIT :limit",
+    f"SELECT 'held', shop, return_id, problem, changed_at {_HELD} ORDER BY 5 LIMIT :limit",
+    "SELECT 'review', shop, return_id, '', changed_at FROM returns WHERE state = 'in_review' ORDER BY 5 LIMIT :limit",
+    """SELECT 'unsettled', r.shop, r.return_id, '', e.at FROM return_events e JOIN returns r ON r.id = e.return_ref
+       WHERE e.event = 'LeftUnsettled' AND e.at > :since ORDER BY 5 LIMIT :limit""",
+    """SELECT 'claims', r.shop, r.return_id, u.sku || ' ' || u.finding_condition, u.finding_found_at
+       FROM return_units u JOIN returns r ON r.id = u.return_ref
+       WHERE (u.finding_condition = 'FulfillerDamaged' OR u.finding_condition = 'CarrierDamaged'
+              OR u.finding_condition = 'missing') AND u.finding_found_at > :since
+         AND (u.finding_condition <> 'missing' OR EXISTS (
+              SELECT 1 FROM postage p WHERE p.return_ref = r.id AND p.authorization_id = u.authorization_id
+              AND p.delivered_at IS NOT NULL)) ORDER BY 5 LIMIT :limit""",
+)
+"""Kind, shop, return id, problem, since when. Claims: damaged by Amazon or a carrier, or delivered and lost."""
 
 
 class _Sealed:
@@ -169,6 +186,10 @@ class SqliteUpkeep:
         """(shop, return id, problem, since when) of returns that are held before anything was asked of Amazon."""
         return self._rows(f"SELECT shop, return_id, problem, changed_at {_HELD} ORDER BY 4, 1, 2 LIMIT ?", limit)
 
+    def cases(self, since: float, limit: int) -> Sequence[CaseRow]:
+        """What people are told about: what waits now, and what happened since; at most `limit` of each kind."""
+        return [CaseRow(*row) for sql in _CASES for row in self._rows(sql, {"since": since, "limit": limit})]
+
     def held_counts(self) -> Mapping[str, int]:
         """How many there are, by shop. Reads all returns that have just arrived."""
         return dict(self._rows(f"SELECT shop, count(*) {_HELD} GROUP BY 1 ORDER BY 1"))
@@ -185,7 +206,8 @@ class SqliteUpkeep:
         return rows[0][0] if rows else None
 
     def _rows(self, sql: str, *parameters: object) -> list[Row]:
-        return self._connection.execute(sql, parameters).fetchall()
+        named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
+        return self._connection.execute(sql, named).fetchall()
 
     def _change(self, sql: str, *parameters: object) -> int:
         return self._connection.execute(sql, parameters).rowcount

@@ -17,14 +17,16 @@ from adapters.sqlite.store import SqliteStore, sqlite_fixed, sqlite_version
 from config.load import Loaded
 from config.logging.setup import configure, running_under_systemd
 from daemon import __version__
-from daemon.app.accounts import AMAZON_CONNECTIONS, contexts
+from daemon.app.accounts import AMAZON_CONNECTIONS, contexts, tell_of_call
 from daemon.app.listeners import offering, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
+from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import Resources, closing, open_house
 from daemon.app.services import STEPS_SHARE, Services, sentence
 from daemon.app.verbs import Online, count_held, housekeeping, retention
+from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake, verified_mark
 from daemon.engine.label_hosting import LabelHosting
@@ -83,6 +85,8 @@ class App:
             self._contexts = self._make_desks(resources, hosting)
             intake = Intake(resources.store, self._clock, timings(settings), self._metrics, self._services.wake)
             services = self._own_services(resources)
+            announcements = await self._announcements(stack, resources)
+            services |= self._services.telling(resources, announcements)
             await self._listen(stack, resources, intake=intake, hosting=hosting, services=services)
             self._notifier.ready()
             self._notifier.status(sentence(resources))
@@ -194,6 +198,10 @@ class App:
         )
         self.public_port, self.ops_port = public.port, ops.port
         services["public listener"] = partial(self._front_door, public)
+
+    async def _announcements(self, stack: AsyncExitStack, resources: Resources) -> Announcements:
+        told = await receivers(stack, self._current, partial(tell_of_call, self._metrics))
+        return Announcements(told, resources.store, self._clock, self._metrics, resources.vendors.refusals)
 
     def _operator(self, resources: Resources) -> Operator:
         return Operator(

@@ -10,6 +10,7 @@ from daemon.app.policies import timings
 from daemon.app.resources import Resources
 from daemon.domain.queues import Queue
 from daemon.domain.returns import State
+from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.polls import PortalPolls
@@ -76,6 +77,12 @@ class Services:
         ):
             services[name] = self._periodic(resources, name, seconds, work)
         return services
+
+    def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:
+        """The service that tells people what waits for them; none when nobody is to be told."""
+        if not announcements.has_receivers:
+            return {}
+        return {"announcements": self._periodic(resources, "announcements", EVERY, announcements.round)}
 
     def watchdog(self, resources: Resources, notifier: Notifier, interval: float) -> Service:
         """The service that pings systemd."""

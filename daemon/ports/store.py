@@ -37,6 +37,17 @@ class ReasonSeen:
     units: int
 
 
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """Something that people are told about; `kind` is a domain.notices.CaseKind."""
+
+    kind: str
+    shop: str
+    return_id: str
+    problem: str
+    since: float
+
+
 class SealedKind(StrEnum):
     """Where sealed values lie."""
 
@@ -240,6 +251,9 @@ class Maintenance(Protocol):
 
     def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
         """(shop, return id, problem, Unix seconds since when) of returns that wait for an order, the oldest first."""
+
+    def cases(self, since: float, limit: int) -> Sequence[CaseRow]:
+        """What people are told about: what waits now, and what happened since; at most `limit` of each kind."""
 
     def held_counts(self) -> Mapping[str, int]:
         """How many there are, by shop."""

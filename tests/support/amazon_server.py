@@ -14,7 +14,7 @@ DROP = object()
 
 
 @dataclass(frozen=True)
-class RequestState:
+class Asked:
     method: str
     target: str
     headers: object
@@ -34,7 +34,7 @@ class ScriptedServer:
         self.url = ""
 
     async def answer(self, request):
-        self.asked.append(RequestState(request.method, request.raw_path, request.headers.copy(), await request.read()))
+        self.asked.append(Asked(request.method, request.raw_path, request.headers.copy(), await request.read()))
         self.when_asked.pop(len(self.asked), lambda: None)()
         script = self.answers.pop(0)
         if script is DROP:

@@ -165,7 +165,7 @@ SECTIONS = [
     ("vault_keys: [canary]", "vault_keys: unknown key; secrets are files, write it into the file vault_keys"),
     (
         "zzz: 1",
-        "zzz: unknown key; known here: public_url, listen, store, amazon, shops, timings, attempts, retention, log",
+        "zzz: unknown key; known here: public_url, listen, store, amazon, shops, timings, attempts, retention, log, notify",
     ),
     ("log: {timings: {}}", "log.timings: unknown key here; it belongs at the top"),
     ("12: x", "[12]: is a key that is not text; put it in quotes"),
