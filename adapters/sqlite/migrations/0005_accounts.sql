@@ -13,7 +13,8 @@ UPDATE return_units SET line_price_cents = nullif(
 ALTER TABLE order_index RENAME TO known_orders;
 
 -- The seller's orders by the names that shoppers know them by. `changed_at` is Amazon's own date of the last change, by
--- which old ones are cleared; what was read so far carries none, and the whole list is read once more.
+-- which old ones are cleared; what was read so far carries none, so it counts as old as the last change of a return, and the
+-- whole list is read once more.
 CREATE TABLE order_index (
     account TEXT NOT NULL,
     displayable_order_id TEXT NOT NULL,
@@ -23,7 +24,7 @@ CREATE TABLE order_index (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO order_index
-    SELECT 'main', displayable_order_id, order_id, CAST(strftime('%s', 'now') AS REAL) FROM known_orders;
+    SELECT 'main', displayable_order_id, order_id, coalesce((SELECT max(changed_at) FROM returns), 0.0) FROM known_orders;
 DROP TABLE known_orders;
 DELETE FROM marks WHERE name = 'order-index';
 
