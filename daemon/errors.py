@@ -3,7 +3,7 @@
 McfdError
 ├─ Transient            time          Unavailable (connect, time-out, 5xx) · RateLimited
 ├─ Refused              a person      the vendor said no for good
-├─ CredentialsRefused   the operator  the vendor does not accept who we are
+├─ CredentialsRefused   the operator  the vendor does not accept who we are · SecretExpired
 ├─ ContractBroken       a programmer  the vendor sent what we cannot read
 ├─ StoreUnavailable     the operator  the database cannot be written or read just now
 ├─ IllegalTransition · StaleReturn    a programmer · nobody, read again
@@ -43,12 +43,17 @@ class RateLimited(Transient):
 
 
 class Refused(McfdError):
-    """The vendor said no, and asking again will not change it. `code` is the vendor's own word."""
+    """The vendor said no, and asking again will not change it.
 
-    def __init__(self, code: str, message: str) -> None:
+    `code` is the vendor's own word, or one of ours; `message` is ours. `said` are the vendor's words, which may repeat
+    the shopper: the error's text leaves them out, and whoever tells them strikes the shopper from them first.
+    """
+
+    def __init__(self, code: str, message: str = "", *, said: str = "") -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.message = message
+        self.said = said
 
 
 class CredentialsRefused(McfdError):
@@ -57,6 +62,10 @@ class CredentialsRefused(McfdError):
     def __init__(self, message: str, *, retry_after: float = 300.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SecretExpired(CredentialsRefused):
+    """The application's client secret has expired, or was just replaced: tried again soon, for it heals by itself."""
 
 
 class ContractBroken(McfdError):

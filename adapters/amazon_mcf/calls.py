@@ -5,15 +5,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import structlog
+
 from adapters.amazon_mcf.limits import AmazonLimits
-from adapters.amazon_mcf.wire.envelope import UNAUTHORIZED, denial
+from adapters.amazon_mcf.wire.envelope import UNAUTHORIZED, Denial, denial
 from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.transport import Reply, Transport
-from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused, Transient
+from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused, SecretExpired, Transient
 from daemon.ports.vendors import Lane
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 DENIED = frozenset({401, 403})
+SECRET_PROBED_EVERY = 30.0
+"""Seconds between tries while Amazon says that the client secret has expired: that heals by itself."""
 
 
 class Tokens(Protocol):
@@ -91,23 +97,28 @@ class SellingPartnerApi:
             if age == self._parking.age:
                 self._parking.lift()
             return reply
-        words = denial(request.operation, reply.status, reply.body)
+        denied = denial(request.operation, reply.status, reply.body)
         try:
-            let_in = await self._lets_us_in(lane)
+            let_in = not denied.secret_expired and await self._lets_us_in(lane)
         except Transient:  # the call was refused for certain; who is to blame, the next one tells
-            raise CredentialsRefused(f"amazon {request.operation}: {words}", retry_after=60.0) from None
-        raise self._blamed(words, age, request.operation, let_in=let_in)
+            raise CredentialsRefused(f"amazon {request.operation}: {denied.words}", retry_after=60.0) from None
+        raise self._blamed(denied, age, request.operation, let_in=let_in)
 
-    def _blamed(self, words: str, age: int, operation: str, *, let_in: bool) -> McfdError:
+    def _blamed(self, denied: Denial, age: int, operation: str, *, let_in: bool) -> McfdError:
         """Blame this call where the probe was let in, else us, which parks; replaced credentials tell nothing."""
-        words_of_us = f"amazon {operation}: {words}"
+        words_of_us = f"amazon {operation}: {denied.words}"
         if age != self._parking.age:
             return CredentialsRefused(words_of_us)
         if let_in:
             self._parking.lift()
-            return Refused(UNAUTHORIZED, words)
-        self._parking.park(words_of_us)
-        return CredentialsRefused(words_of_us)
+            return Refused(UNAUTHORIZED, denied.words)
+        if not denied.secret_expired:
+            self._parking.park(words_of_us)
+            return CredentialsRefused(words_of_us)
+        if self.refused != denied.words:  # warned of once, not with each try
+            log.warning("amazon.secret_expired", operation=operation, cause=denied.words)
+        self._parking.park(denied.words, seconds=SECRET_PROBED_EVERY)
+        return SecretExpired(denied.words, retry_after=SECRET_PROBED_EVERY)
 
     async def _lets_us_in(self, lane: Lane) -> bool:
         """Only a success tells that we are let in: what else there may be, a 404 say, comes without any role."""

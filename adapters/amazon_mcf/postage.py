@@ -50,12 +50,9 @@ class ReturnServicePostage:
         self._api.unpark()
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
-        """The rate whose service is the return service; a refusal never repeats the shopper's name or address.
-
-        Raises Refused also when a shopper could not print its label.
-        """
+        """The rate whose service is the return service; Refused also when a shopper could not print its label."""
         request = self._request(wire.GET_RATES, "POST", wire.RATES_PATH, wire.encode_rates(order))
-        decode = partial(wire.decode_quote, service_id=self._service_id, private=wire.private_texts(order))
+        decode = partial(wire.decode_quote, service_id=self._service_id)
         quote = await self._api.call(request, Lane.SHOPPER, decode)
         if quote.rate is None:
             return NotOffered(offered=quote.offered)

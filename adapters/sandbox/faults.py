@@ -42,6 +42,8 @@ class Fault:
     stops), then the connection drops. `drop`: the connection drops. `lose`, `duplicate`, `delay`, `reorder` (held back
     until the next delivery went out, `seconds` at most) are for webhooks and notifications; `foreign` (one of another
     seller's goes ahead) and `malformed` (half of it is sent) for notifications alone.
+    `code` and `says` replace the code and the words of that answer; what it says also stands in its headers, as vendors
+    repeat what they were sent: with the shopper's address, say, it shows who passes that on.
     `after_effect`: the request has its effect before it goes wrong. `count`: how often; None for ever.
     """
 
@@ -53,6 +55,8 @@ class Fault:
     probability: float = 1.0
     count: int | None = None
     after_effect: bool = False
+    code: str = ""
+    says: str = ""
 
     def __post_init__(self) -> None:
         if self.vendor not in KINDS:
@@ -66,6 +70,8 @@ class Fault:
             raise ValueError("a status is a number from 200 to 599")
         if not 0 <= self.seconds < math.inf:
             raise ValueError("seconds are a number, 0 or more")
+        if not self.says.isprintable():
+            raise ValueError("what a vendor says is one line of text")
         if self.count is not None and (type(self.count) is not int or self.count < 1):
             raise ValueError("a count is 1 or more; without one it goes on for ever")
 

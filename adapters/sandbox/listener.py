@@ -1,6 +1,7 @@
 """One port: routes of one or more stand-ins, each request journaled and, if so ordered, spoilt."""
 
 import asyncio
+import html
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from adapters.sandbox.refusals import VendorError
 from daemon.ports.host import Clock
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-BROKEN_PAGE = "<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
+SAYING = ("x-amzn-RequestId", "x-request-id", "cf-ray", "Retry-After", "Location", "x-amzn-ErrorType")
+BROKEN_PAGE = "<html><head><title>{status}</title></head><body><h1>{status}</h1>{says}</body></html>"
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,31 @@ async def perform(vendor: Vendor, route: Route, request: web.Request) -> web.Res
 def spoilt(vendor: Vendor, fault: Fault) -> web.Response:
     """Build the answer that a broken vendor gives instead of its own."""
     if fault.kind == "contradiction":
-        return answer_of(vendor.contradiction())
+        return answer_of(_retold(vendor.contradiction(), fault))
     if fault.kind == "error":
-        return answer_of(vendor.failure(fault.status))
+        return answer_of(_retold(vendor.failure(fault.status), fault))
     if fault.kind == "empty":
         return web.Response(status=200)
-    return web.Response(status=fault.status, text=BROKEN_PAGE.format(status=fault.status), content_type="text/html")
+    page = BROKEN_PAGE.format(status=fault.status, says=html.escape(fault.says))
+    return web.Response(status=fault.status, text=page, content_type="text/html")
+
+
+def _retold(error: VendorError, fault: Fault) -> VendorError:
+    """Put the fault's code and words into the vendor's error."""
+
+    def retell(value: object, name: str = "") -> object:
+        if isinstance(value, dict):
+            return {key: retell(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [retell(inner) for inner in value]
+        if name in {"code", "error"}:
+            return fault.code or value
+        return fault.says or value
+
+    body = retell(error.body)
+    if fault.code and isinstance(body, dict) and not {"errors", "error"} & body.keys():
+        body["code"] = fault.code
+    return VendorError(error.status, body)  # type: ignore[arg-type] # of the shape it had
 
 
 class Listener:
@@ -128,6 +149,8 @@ class Listener:
                 return web.Response(status=500)
             call.status = response.status
             response.headers.update(vendor.headers(route.operation, response.status))
+            if fault is not None and fault.says:
+                response.headers.update(dict.fromkeys(SAYING, fault.says))
             return response
 
         return handle

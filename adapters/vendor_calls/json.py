@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
 
 from daemon.errors import ContractBroken
+
+_CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
 def parse(body: bytes, what: str, parse_float: Callable[[str], object]) -> object:
@@ -26,13 +28,10 @@ def printable(text: str, longest: int) -> str:
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
-def without(text: str, private: Collection[str]) -> str:
-    """Return text with every private text, and every word of three or more letters of them, blotted out."""
-    words = {word for phrase in private for word in (phrase, *phrase.split()) if len(word) > 2}
-    if not words:
-        return text
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    return re.sub("|".join(map(re.escape, longest_first)), "[…]", text, flags=re.IGNORECASE)
+def code_word(text: str) -> str:
+    """Return a vendor's code, "" for what is no code: a sentence, or an address, may stand where one belongs."""
+    word = text.strip()
+    return word if _CODE.fullmatch(word) else ""
 
 
 def cents(amount: Decimal) -> int:

@@ -1,6 +1,7 @@
 """One HTTP call becomes bytes or a classified error: bounded in time and size, never sent twice, never redirected."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ from daemon.errors import ContractBroken, McfdError, RateLimited, Unavailable
 MAX_BODY = 8 * 1024 * 1024
 MAX_RETRY_AFTER = 3600.0
 CONNECT_TIMEOUT = 10.0
+_REQUEST_ID = re.compile(r"[A-Za-z0-9=+/:._-]{1,128}")
 REQUEST_IDS = ("x-amzn-RequestId", "x-ep-request-uuid", "x-request-id", "cf-ray")
 
 
@@ -232,4 +234,4 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
     found = next((headers[name] for name in REQUEST_IDS if name in headers), None)
-    return found if found and found.isprintable() and len(found) <= 128 else None
+    return found if found and _REQUEST_ID.fullmatch(found) else None

@@ -72,7 +72,10 @@ class ParcelSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalLabelRequest:
-    """The truth about a label request. The shopper's address is used and forgotten, so it stays out of `repr`."""
+    """The truth about a label request. The shopper's address is used and forgotten, so it stays out of `repr`.
+
+    `private` are all texts in it that say who the shopper is.
+    """
 
     request_id: str
     return_id: str
@@ -81,6 +84,7 @@ class PortalLabelRequest:
     errors: tuple[str, ...] = ()
     origin_country: str = ""
     origin: PostalAddress | None = field(default=None, repr=False)
+    private: tuple[str, ...] = field(default=(), repr=False)
     parcel: ParcelSize = field(default_factory=ParcelSize)
 
 
@@ -125,10 +129,9 @@ class ReturnChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingTrouble:
-    """The portal could not process a return; the message is short and printable."""
+    """The portal could not process a return. Its words are not read: they may name the shopper."""
 
     return_id: str
-    message: str
 
 
 Message = RequestIssued | RequestCancelled | ReturnChanged | ProcessingTrouble

@@ -143,7 +143,7 @@ class Intake:
                 news = message.state in TELLING.get(ret.state, frozenset()) or _may_be_edited(ret, message.state)
                 return self._hint(uow, ret) if news else None
             case ProcessingTrouble():
-                return self._processing_failed(uow, ret, message)
+                return self._processing_failed(uow, ret)
 
     def _opened(self, shop: str, message: RequestIssued) -> Return:
         now = self._clock.now()
@@ -181,12 +181,11 @@ class Intake:
         event = LabelRequestCancelled(at=self._clock.now(), request_id=message.request_id)
         return self._happened(uow, ret, event)
 
-    def _processing_failed(self, uow: UnitOfWork, ret: Return, message: ProcessingTrouble) -> Return | None:
+    def _processing_failed(self, uow: UnitOfWork, ret: Return) -> Return | None:
         asked = ret.state is State.SETTLING and ret.settlement in {Settlement.PROCESS, Settlement.REMOVE}
         if ret.state is not State.PROCESSING and not asked:
             return None
-        event = ProcessingFailed(at=self._clock.now(), message=message.message)
-        return self._happened(uow, ret, event)
+        return self._happened(uow, ret, ProcessingFailed(at=self._clock.now()))
 
     def _happened(self, uow: UnitOfWork, ret: Return, event: Event) -> Return:
         return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)

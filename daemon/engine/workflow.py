@@ -36,6 +36,7 @@ from daemon.engine.failures import (
     let_go,
 )
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
+from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Handler, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.labels import deliver_label, issue_label, report_refusal
 from daemon.engine.handlers.orders import others_on, read_orders
@@ -219,7 +220,7 @@ class Workflow:
         singled_out = isinstance(error, Unavailable) and self._answers.missing(ret, owed, context.clock.monotonic())
         attempts = ret.attempts + singled_out
         if attempts >= self._attempts:
-            return await self._exhausted(ret, owed, str(error), context)
+            return await self._exhausted(ret, owed, error, context)
         delay = error.retry_after or retry_delay(ret.transient_failures, self._jitter())
         if attempts:
             delay = max(delay, attempt_delay(attempts - 1, LONGEST_SINGLE_OUTAGE, self._jitter()))
@@ -247,7 +248,7 @@ class Workflow:
             return await self._recorder.defer(
                 replace(ret, due_at=retry_at, transient_failures=ret.transient_failures + 1, attempts=0)
             )
-        return await self._let_go(ret, owed, str(error), context)
+        return await self._let_go(ret, owed, error, context)
 
     async def _stumble(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
@@ -258,23 +259,27 @@ class Workflow:
             context.metrics.trouble("bug")
             log.error("step.crashed", ref=ret.ref, act=owed.act, attempt=ret.attempts + 1, exc_info=error)
         if ret.attempts + 1 >= self._attempts:
-            problem = str(error) if isinstance(error, McfdError) else f"an error in mcfd ({type(error).__name__})"
-            return await self._exhausted(ret, owed, problem, context)
+            return await self._exhausted(ret, owed, error, context)
         most = NOBODY_WAITS if ret.label_out and owed.act not in INFORMING else SHOPPER_WAITS
         retry_at = context.clock.now() + attempt_delay(ret.attempts, most, self._jitter())
         return await self._recorder.defer(replace(ret, due_at=retry_at, attempts=ret.attempts + 1))
 
-    async def _exhausted(self, ret: Return, owed: Duty, problem: str, context: ShopContext) -> Return:
+    async def _exhausted(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
         if owed.act is Act.REPORT_REFUSAL and ret.state is not State.STUCK:
-            return await self._end(ret, ev.GaveUp(at=context.clock.now(), problem=problem), context)
-        return await self._let_go(ret, owed, problem, context)
+            return await self._give_up(ret, error, context)
+        return await self._let_go(ret, owed, error, context)
 
-    async def _let_go(self, ret: Return, owed: Duty, problem: str, context: ShopContext) -> Return:
+    async def _let_go(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         instead = let_go(ret, owed, context.clock.now())
-        if instead is not None:
-            context.metrics.trouble(f"{owed.act}_refused")
-        return await self._end(ret, instead or ev.GaveUp(at=context.clock.now(), problem=problem), context)
+        if instead is None:
+            return await self._give_up(ret, error, context)
+        context.metrics.trouble(f"{owed.act}_refused")
+        return await self._end(ret, instead, context)
+
+    async def _give_up(self, ret: Return, error: Exception, context: ShopContext) -> Return:
+        problem = await problem_of(ret, error, context)
+        return await self._end(ret, ev.GaveUp(at=context.clock.now(), problem=problem), context)
 
     async def _end(self, ret: Return, event: ev.Event, context: ShopContext) -> Return:
         if allows(ret.state, type(event)):

@@ -57,14 +57,14 @@ class Told:
         """Read the state directory as it is now, with the write-ahead log while there is one."""
         self.stored += [path.read_bytes() for path in (*self.w.daemon.state.iterdir(), *more)]
 
-    async def ask(self, returns: Iterable[int]) -> None:
+    async def ask(self, returns: Iterable[int], verbs: Iterable[tuple[str, ...]] = VERBS) -> None:
         """Ask all that operators may ask, over HTTP and by the command."""
         daemon = self.w.daemon
         for return_id in returns:
             self.texts += [str(await daemon.verb(verb, **{"return": str(return_id)})) for verb in ("show", "match")]
         self.texts += [str(await daemon.get(path)) for path in ("/metrics", "/healthz", "/readyz", "/nothing")]
         assert (await daemon.verb("show", "wrong-canary", **{"return": "1"}))[0] == 401
-        for said in await everyone(*(daemon.cli(*arguments) for arguments in VERBS)):
+        for said in await everyone(*(daemon.cli(*arguments) for arguments in verbs)):
             self.texts += [said.stdout, said.stderr]
 
     async def deliver_trash(self) -> None:
@@ -157,6 +157,85 @@ async def test_nothing_private_is_told_when_things_go_wrong(tmp_path):
         assert await w.daemon.sigterm() == 0
         told.look_at_files()
         told.judge()
+
+
+ECHO = f"{', '.join(PERSON.values())} <{CUSTOMER}> is invalid"
+
+
+async def test_vendors_that_repeat_the_shopper(tmp_path):
+    """What a vendor says is told and kept without the shopper, wherever and whenever it repeats them.
+
+    In messages, details, codes, headers and pages, of every step of a return; the code and the other words are kept.
+    """
+    how: dict[str, Any] = {"buys_labels": True, "config": LOUD, "return_service_id": SERVICE}
+    async with world(tmp_path, timings={"outcome_watch": "300ms"}, **how) as w:
+        told = Told(w)
+        returns = [await _refused(w, number, fault) for number, fault in enumerate(_echoes())]
+        w.sandbox.set_faults()
+        w.sandbox.refuse_sku("HAT", "InvalidValues", ECHO)
+        returns.append(w.submit("#6101", "HAT", **PRIVATE))
+        await w.state(returns[-1], "closed")
+        returns.append(w.submit("#6102", SOCK, **PRIVATE))
+        w.sandbox.plan_processing(returns[-1], "fail", ECHO)
+        await w.receive(returns[-1], SOCK)
+        await w.state(returns[-1], "in_review")
+
+        words = [str(await w.daemon.show(str(one))) for one in returns]
+        assert any("InvalidInput: [" in text and "is invalid" in text for text in words)
+        for vendor in ("amazon", "shipping", "loop", "lwa"):
+            w.sandbox.set_faults([Fault(vendor=vendor, kind="error", status=403, code="Unauthorized", says=ECHO)])
+            w.sandbox.expire_access_tokens()
+            returns.append(w.submit(f"#62{len(returns)}", SOCK, **PRIVATE))
+            await pause(1.0)
+            told.texts += [str(await w.daemon.verb("status")), str(await w.daemon.get("/readyz"))]
+        w.sandbox.set_faults()
+        await told.ask(returns, [("status",), ("export",), ("export", "--csv"), ("reasons",)])
+        loop = w.sandbox.snapshot()["loop"]
+        told.texts += [note for one in loop["returns"].values() for note in one["notes"]]
+        told.texts += [str(request["errors"]) for request in loop["label_requests"].values()]
+        assert await w.daemon.sigterm() == 0
+        told.look_at_files()
+        told.judge()
+
+
+def _echoes() -> list[Fault]:
+    """A refusal of everything that is written or asked for in the life of a return."""
+    refused = {
+        "amazon": ("createFulfillmentReturn", "listReturnReasonCodes"),
+        "shipping": ("getRates", "purchaseShipment", "getTracking"),
+        "loop": ("createLabel", "addNote", "grade", "processReturn", "getReturnDetails", "createLabelRequestError"),
+    }
+    often: dict[str, Any] = {"status": 400, "says": ECHO}
+    spoken = [
+        Fault(vendor=vendor, operation=operation, kind="error", code="InvalidInput", count=1, **often)
+        for vendor, operations in refused.items()
+        for operation in operations
+    ]
+    create: dict[str, Any] = {"vendor": "amazon", "operation": "createFulfillmentReturn", "count": 1}
+    coded = Fault(kind="error", status=400, code=ECHO, says=ECHO, **create)
+    return [*spoken, coded, Fault(kind="status", **often, **create), Fault(kind="contradiction", says=ECHO, **create)]
+
+
+async def _refused(w: World, number: int, fault: Fault) -> int:
+    """A return that meets a fault and goes as far as it can."""
+    w.sandbox.set_faults([fault])
+    return_id = w.submit(f"#60{number:02}", SOCK, **PRIVATE)
+    if fault.operation == "createLabelRequestError":
+        w.sandbox.refuse_sku("CUP", "InvalidValues", ECHO)
+        return_id = w.submit(f"#61{number:02}", "CUP", **PRIVATE)
+
+    def settled() -> bool:
+        held, requests = w.portal(return_id), w.sandbox.snapshot()["loop"]["label_requests"]
+        return bool(held["delivered_labels"] or any(requests[str(one)]["errors"] for one in held["label_requests"]))
+
+    async def known() -> bool:
+        return settled() or (await w.daemon.show(str(return_id)))["state"] in {"stuck", "closed"}
+
+    await until(f"{fault.operation} of {return_id} has had its effect", known)
+    if settled() and w.portal(return_id)["delivered_labels"]:
+        w.sandbox.receive(return_id, sku=SOCK)
+        await w.state(return_id, "closed", "in_review", "stuck")
+    return return_id
 
 
 _OF_BOUGHT_LABELS = ("A clean return", "Two parcels", "Cancelled after the label")

@@ -141,7 +141,7 @@ async def test_second_403_is_refused():
             await n.client.order("two  blanks", Lane.SHOPPER)
         assert (refused.value.code, refused.value.message) == (
             "Unauthorized",
-            "Access to requested resource is denied.",
+            "Access to requested resource is denied (status 403)",
         )
         assert "/fulfillmentOrders?" in n.server.asked[2].target
         assert n.client.refused == ""

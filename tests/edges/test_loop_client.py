@@ -228,7 +228,7 @@ async def test_a_label_is_known_by_its_location(bench):
 async def test_a_label_may_be_refused_with_a_good_status(bench):
     """A 200 with an error inside delivers nothing."""
     bench.loop.say({"errors": {"message": "Cancelled.", "code": "UNPROCESSABLE_RETURN"}})
-    with pytest.raises(Refused, match=r"UNPROCESSABLE_RETURN: Cancelled\."):
+    with pytest.raises(Refused, match=r"^UNPROCESSABLE_RETURN$"):
         await bench.portal.deliver_label("7", LABEL)
 
 
@@ -291,7 +291,7 @@ async def test_dispositions_go_in_batches(bench):
 async def test_a_refused_batch_stops_the_rest(bench):
     """After a refusal no further batch is sent."""
     bench.loop.say({"message": "Invalid.", "errors": {"items.0.line_item_id": ["Not yours."]}}, 422)
-    with pytest.raises(Refused, match=r"items\.0\.line_item_id: Not yours\."):
+    with pytest.raises(Refused, match=r"^HTTP_422$"):
         await bench.portal.grade(_grades(21))
     assert len(bench.loop.requests) == 1
 

@@ -205,3 +205,17 @@ async def test_a_delay_begins_when_the_request_is_complete():
         assert out.clock.monotonic() - complete >= 0.25
         writer.close()
         await writer.wait_closed()
+
+
+async def test_an_error_says_what_it_is_told_to():
+    """Code and words of an error, of a page and of the headers can be chosen: vendors repeat what they were sent."""
+    async with outside() as out:
+        says = "Rowan Pike, 18 Larch Row"
+        chosen = {"vendor": "amazon", "operation": GET, "count": 1, "status": 400, "says": says}
+        out.sandbox.set_faults([Fault(kind="error", code="InvalidInput", **chosen), Fault(kind="status", **chosen)])
+        error, page = [await out.order("A-1") for _ in range(2)]
+        assert error.body["errors"][0] == {"code": "InvalidInput", "message": says, "details": says}
+        assert error.headers["x-amzn-RequestId"] == says
+        assert says in page.text
+        out.sandbox.set_faults([Fault(vendor="loop", kind="error", status=422, code="NO_WAY", says=says)])
+        assert (await out.loop("GET", "/destinations")).body == {"message": says, "code": "NO_WAY"}

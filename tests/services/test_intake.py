@@ -305,18 +305,18 @@ class TestProcessingFailed:
         """The failure of a queued process sends the return back to be flagged, with Loop's words in a note."""
         await _in_state(stage, State.PROCESSING)
 
-        await stage.tell(ProcessingTrouble(return_id="77", message="card expired"))
+        await stage.tell(ProcessingTrouble(return_id="77"))
         await stage.work()
 
         assert (await stage.ret()).state is State.IN_REVIEW
-        assert sum("card expired" in note for note in stage.portal.returns["77"].notes) == 1
+        assert sum("could not process" in note for note in stage.portal.returns["77"].notes) == 1
         assert stage.portal.returns["77"].flags == 1
 
     async def test_it_means_nothing_to_a_return_that_nobody_processes(self, stage):
         """A failure that is not about our own process call is acknowledged and changes nothing."""
         sent = await stage.sent()
 
-        await stage.tell(ProcessingTrouble(return_id="77", message="card expired"))
+        await stage.tell(ProcessingTrouble(return_id="77"))
 
         assert await stage.ret() == sent
 
@@ -327,7 +327,7 @@ class TestProcessingFailed:
         stage.portal.fail("process", Unavailable("time-out"), after=True)
         await stage.reach(State.SETTLING)
 
-        await stage.tell(ProcessingTrouble(return_id="77", message="card expired"))
+        await stage.tell(ProcessingTrouble(return_id="77"))
         await stage.pass_time(HOUR)
 
         assert (await stage.ret()).state is State.IN_REVIEW

@@ -230,11 +230,11 @@ class TestProcessing:
         stage.portal.process_after = HOUR
         await stage.reach(State.PROCESSING)
         stage.portal.returns["77"].plan = "fail"
-        await stage.tell(ProcessingTrouble(return_id="77", message="card declined"))
-        await stage.tell(ProcessingTrouble(return_id="77", message="card declined"))
+        await stage.tell(ProcessingTrouble(return_id="77"))
+        await stage.tell(ProcessingTrouble(return_id="77"))
         await stage.reach(State.IN_REVIEW)
         assert notes(stage, "could not process") == [
-            "Loop could not process the return: card declined. Sent to Needs Review."
+            "Loop could not process the return: Loop's history of the return says why. Sent to Needs Review."
         ]
         assert actions(stage) == {"process": 1, "flag": 1}
 

@@ -24,7 +24,7 @@ from tests.services.parcels import (
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line, a_portal_request
 
-FAILED = ProcessingTrouble(return_id="77", message="The card was declined.")
+FAILED = ProcessingTrouble(return_id="77")
 
 
 class TestLabelsThatAreGivenBack:

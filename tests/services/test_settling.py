@@ -153,12 +153,12 @@ class TestProcessingFails:
         await stage.inspect()
         await stage.reach(State.PROCESSING)
         for digest in ("a", "a", "b"):
-            await stage.tell(ProcessingTrouble(return_id="77", message="card expired"), digest=digest)
+            await stage.tell(ProcessingTrouble(return_id="77"), digest=digest)
         await stage.pass_time(DAY)
 
         assert (await stage.ret()).state is State.IN_REVIEW
         assert done_in_loop(stage) == ["process", "flag"]
-        assert len(notes(stage, "card expired")) == 1
+        assert len(notes(stage, "could not process")) == 1
 
     async def test_a_refused_process_is_noted_and_flagged(self, stage):
         """Loop says no at once: the same as a failure later."""

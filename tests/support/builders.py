@@ -190,6 +190,7 @@ def a_portal_request(request_id: str = "q1", **fields: Any) -> PortalLabelReques
         skus=("SOCK",),
         origin_country="US",
         origin=SHOPPER,
+        private=(SHOPPER.name, SHOPPER.line1, SHOPPER.city, SHOPPER.region, SHOPPER.postal_code),
         parcel=ParcelSize(),
     )
     return replace(request, **fields)

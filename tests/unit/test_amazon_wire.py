@@ -360,7 +360,7 @@ def test_other_400_is_refused():
     """Any other 400 is Amazon's no, with its code and its words."""
     with pytest.raises(Refused) as refused:
         wire.decode_order(400, sample("refused.json"))
-    assert (refused.value.code, refused.value.message) == ("InvalidInput", "No inventory for the order item id line-A.")
+    assert (refused.value.code, refused.value.said) == ("InvalidInput", "No inventory for the order item id line-A.")
 
 
 @pytest.mark.parametrize(("code", "kind"), [("InvalidInput", Refused), ("InternalFailure", Unavailable)])
@@ -387,7 +387,7 @@ def test_single_error_object_is_understood():
     """Errors that came as one object instead of a list are still errors."""
     with pytest.raises(Refused) as refused:
         wire.decode_reasons(200, b'{"errors": {"code": "Odd", "message": 7}}')
-    assert (refused.value.code, refused.value.message) == ("Odd", "")
+    assert (refused.value.code, refused.value.said) == ("Odd", "")
 
 
 @pytest.mark.parametrize(
@@ -461,27 +461,47 @@ def test_success_needs_a_payload(body):
 
 
 def test_refusal_is_bounded_and_printable():
-    """What Amazon says is cut, put on one line, and freed of e-mail addresses and control characters."""
+    """What Amazon says is cut, put on one line, freed of e-mail addresses, and no part of the error's own text."""
     with pytest.raises(Refused) as refused:
         wire.decode_created(400, errors("X\x00" * 99, "No\n  good\x1b[31m for rowan.pike@example.net " + "y" * 999))
-    assert refused.value.message.startswith("No good [31m for […] yyy")
-    assert len(refused.value.message) == envelope.LONGEST_MESSAGE
-    assert len(refused.value.code) == envelope.LONGEST_CODE
-    assert str(refused.value).isprintable()
+    assert refused.value.said.startswith("No good [31m for […] yyy")
+    assert len(refused.value.said) == envelope.LONGEST_MESSAGE
+    assert str(refused.value) == "HTTP400"  # what stands for the code is none
 
 
-def test_refusal_leaves_out_details():
-    """The details of an error may repeat a request's texts and are not passed on."""
+def test_details_are_kept_apart_with_the_words():
+    """The details of an error may repeat a request's texts, as its message may."""
     with pytest.raises(Refused) as refused:
         wire.decode_created(400, errors("InvalidInput", "Invalid address.", "Rowan Pike, 18 Larch Row"))
-    assert refused.value.message == "Invalid address."
+    assert refused.value.said == "Invalid address. (Rowan Pike, 18 Larch Row)"
+    assert str(refused.value) == "InvalidInput"
 
 
-def test_denial_has_words_even_without_json():
-    """A 403 of a gateway is described by its status, one of the application by its message."""
-    assert envelope.denial("op", 403, b"<html>") == "status 403"
-    assert envelope.denial("op", 403, b'{"message": "Forbidden"}') == "status 403"
-    assert envelope.denial("op", 403, errors("Unauthorized", "Access denied.")) == "Access denied."
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html>Rowan Pike", "status 403"),
+        (b'{"message": "Forbidden"}', "status 403"),
+        (errors("Unauthorized", "Rowan Pike may not see this."), "Unauthorized (status 403)"),
+        (errors("Rowan Pike", "Rowan Pike"), "HTTP403 (status 403)"),
+        (
+            errors("Unauthorized", "Access to requested resource is denied, Rowan Pike."),
+            "Access to requested resource is denied (status 403)",
+        ),
+    ],
+)
+def test_a_denial_repeats_only_what_is_known(body, words):
+    """Of a 403 the code is told, or a sentence that Amazon is known to say; of a gateway's the status."""
+    assert envelope.denial("op", 403, body) == envelope.Denial(words)
+
+
+def test_an_expired_client_secret_is_told_from_other_denials():
+    """Tokens are issued, and calls are refused with a text that names the secret."""
+    said = "The LWA secret token you provided has expired. For assistance, contact Rowan Pike."
+    denied = envelope.denial("op", 403, errors("Unauthorized", said))
+    assert denied.secret_expired
+    assert "amazon_client_secret" in denied.words
+    assert "Rowan" not in denied.words
 
 
 # ---- create, reasons, list

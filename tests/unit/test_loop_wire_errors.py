@@ -22,7 +22,8 @@ def test_every_shape_is_a_refusal(case):
     """Each way in which Loop says no gives its code and its message."""
     with pytest.raises(Refused) as refused:
         answer("Loop call", case["status"], encoded(case["body"]))
-    assert (refused.value.code, refused.value.message) == (case["code"], case["message"])
+    assert (refused.value.code, refused.value.said) == (case["code"], case["message"])
+    assert str(refused.value) == case["code"]
 
 
 @pytest.mark.parametrize(
@@ -97,17 +98,17 @@ def test_an_empty_answer_is_nothing():
     ],
 )
 def test_messages_are_short_and_printable(raw, shown):
-    """Nothing that could garble a log passes, and no e-mail address."""
+    """Nothing that could garble a page passes, no e-mail address, and nothing that is no code for one."""
     with pytest.raises(Refused) as refused:
-        answer("Loop call", 409, encoded({"code": "X" * 999 + "\n", "message": raw}))
-    assert (refused.value.code, refused.value.message) == ("X" * 60, shown)
+        answer("Loop call", 409, encoded({"code": "Rowan Pike", "message": raw}))
+    assert (refused.value.code, refused.value.said, str(refused.value)) == ("HTTP_409", shown, "HTTP_409")
 
 
 def test_a_return_that_is_not_there_is_not_found():
     """Details that find nothing say so with HTTP 200 and no code."""
     with pytest.raises(Refused) as refused:
         found("Loop details", 200, encoded({"error": {"message": "No return found with this ID."}}))
-    assert (refused.value.code, refused.value.message) == ("NOT_FOUND", "No return found with this ID.")
+    assert (refused.value.code, refused.value.said) == ("NOT_FOUND", "No return found with this ID.")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_a_label_request_is_read():
             postal_code="83702",
             country_code="US",
         ),
+        private=("18 Larch Row", "83702", "Boise", "Flat 2", "ID", "Rowan Pike"),
         parcel=ParcelSize(length_in=12.0, width_in=9.5, height_in=4.0, weight_g=410.5),
     )
 
@@ -67,6 +68,7 @@ def test_oddities_are_read():
         origin=PostalAddress(
             name="Ada Quay ", line1="2 Hill St", city="Boston", postal_code="02134", country_code="US"
         ),
+        private=("2 Hill St", "2134", "Ada\x00Quay\ud83d", "Boston"),
         parcel=ParcelSize(height_in=4.5),
     )
 

@@ -210,26 +210,15 @@ def test_processing_failed():
     assert decode_delivery(sample("processing_failed")) == WebhookDelivery(
         topic="return.processing",
         trigger="return.processing.failed",
-        message=ProcessingTrouble(return_id="58120031", message="Exchange order could not be created"),
+        message=ProcessingTrouble(return_id="58120031"),
     )
 
 
-@pytest.mark.parametrize(
-    ("message", "read"),
-    [
-        (None, ""),
-        ("line one\r\nline\ttwo\x00", "line one line two"),
-        ("é" * 500, "é" * 119 + "…"),
-        ("Could not mail rowan.pike@example.net", "Could not mail […]"),
-        ("half \ud83d a pair", "half a pair"),
-        ("turn\u202earound", "turn around"),
-        (17, "17"),
-    ],
-)
-def test_a_failure_is_told_in_one_printable_line(message, read):
-    """The message is short and free of control characters and e-mail addresses."""
+@pytest.mark.parametrize("message", [None, "", "Could not refund Rowan Pike, 18 Larch Row", 17, {"secret": 1}])
+def test_the_words_for_a_failure_are_not_read(message):
+    """They may name the shopper, and nothing tells which of them do: Loop's own history has them."""
     failed = decode_delivery(processing(return_id=5, message=message))
-    assert failed.message == ProcessingTrouble(return_id="5", message=read)
+    assert failed.message == ProcessingTrouble(return_id="5")
 
 
 def test_what_we_do_not_act_on_is_unknown():
@@ -271,7 +260,6 @@ def test_the_subject_is_what_the_delivery_is_about():
         ),
         (delivery(topic="return", trigger="return.closed", return_id=1), "id is missing"),
         (processing(id=1), "return_id is missing"),
-        (processing(return_id=1, message={"secret": 1}), "message is unreadable"),
         (b"[]", "the answer is unreadable"),
         (b"{", "not JSON"),
     ],

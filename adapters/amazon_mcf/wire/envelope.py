@@ -1,15 +1,13 @@
 """The envelope around every answer of the Selling Partner API: a payload, or errors. PURE."""
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from adapters.vendor_calls.json import printable, without
+from adapters.vendor_calls.json import code_word, printable
 from adapters.vendor_calls.reading import JsonObject, parse
 from daemon.errors import ContractBroken, McfdError, RateLimited, Refused, Unavailable
 
 UNAUTHORIZED = "Unauthorized"
-LONGEST_CODE = 64
 LONGEST_MESSAGE = 300
 LONGEST_READ = 2000
 MOST_ERRORS = 5
@@ -17,6 +15,18 @@ MOST_ERRORS = 5
 # Codes of errors that pass, whatever the status they travel with.
 FAILING = frozenset({"internalfailure", "internalerror", "internalservererror", "serviceunavailable"})
 LIMITING = frozenset({"quotaexceeded", "toomanyrequests", "requestthrottled"})
+
+# https://github.com/amzn/selling-partner-api-models/issues/4489: tokens are issued, and every call gets this 403, also
+# for half an hour and more after the secret was replaced.
+SECRET_EXPIRED = re.compile(r"(lwa|client)secret\w{0,200}expired")
+RENEW_IT = (
+    "the application's client secret has expired: put the new one into the secret file amazon_client_secret; if that "
+    "was done, wait, for Amazon may go on refusing for half an hour"
+)
+DENIALS = (
+    (re.compile(r"accesstorequestedresourceisdenied"), "Access to requested resource is denied"),
+    (re.compile(r"accesstoken\w{0,200}(expired|revoked|invalid|malformed)"), "the access token is not accepted"),
+)
 
 UNKNOWN = re.compile(r"not(be)?found|does(not|nt)exist|nosuch|unabletofind")
 
@@ -52,30 +62,32 @@ class Answer:
             return bool(self.errors)
         return self.status == 400 and self.said(UNKNOWN)
 
-    def accept(self, private: Collection[str] = ()) -> JsonObject:
+    def accept(self) -> JsonObject:
         """Return the payload; raises Refused, or Transient for an error that passes, or ContractBroken."""
         if self.failed:
-            raise self.failure(private)
+            raise self.failure()
         if self.payload is None:
             raise ContractBroken(f"{self.operation}: the answer has neither payload nor errors")
         return self.payload
 
-    def failure(self, private: Collection[str] = ()) -> McfdError:
+    def failure(self) -> McfdError:
         """Build the error that the answer stands for."""
-        code = printable(self.errors[0].code, LONGEST_CODE) if self.errors else ""
-        if code.casefold() in LIMITING:
-            return RateLimited(f"{self.operation}: {code} (status {self.status})")
-        if code.casefold() in FAILING:
-            return Unavailable(f"{self.operation}: {code} (status {self.status})")
-        return Refused(code or f"HTTP{self.status}", self.words(private))
+        if self.code.casefold() in LIMITING:
+            return RateLimited(f"{self.operation}: {self.code} (status {self.status})")
+        if self.code.casefold() in FAILING:
+            return Unavailable(f"{self.operation}: {self.code} (status {self.status})")
+        return Refused(self.code, said=self.words)
 
-    def words(self, private: Collection[str] = ()) -> str:
-        """Return what Amazon says, fit for a log.
+    @property
+    def code(self) -> str:
+        """Amazon's word for the first error; the status where it has none."""
+        return (code_word(self.errors[0].code) if self.errors else "") or f"HTTP{self.status}"
 
-        The details of an error may repeat what we sent: they are added, without those texts, when `private` names them.
-        """
-        said = "; ".join(f"{e.message} ({e.details})" if private and e.details else e.message for e in self.errors)
-        return printable(without(said, private), LONGEST_MESSAGE)
+    @property
+    def words(self) -> str:
+        """What Amazon says: not for a log, for it may repeat what we sent."""
+        said = "; ".join(f"{e.message} ({e.details})" if e.details else e.message for e in self.errors)
+        return printable(said, LONGEST_MESSAGE)
 
     def said(self, pattern: re.Pattern[str]) -> bool:
         """Say whether an error matches, looking at the lower-case letters and digits of its code and texts."""
@@ -89,13 +101,24 @@ def read(operation: str, status: int, body: bytes) -> Answer:
     return Answer(operation, status, document, payload, _errors(document))
 
 
-def denial(operation: str, status: int, body: bytes) -> str:
-    """Return the words of a 401 or 403, which may come from a gateway and hold no JSON."""
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why a call got 401 or 403, fit for a log; `secret_expired`: it is the application's client secret."""
+
+    words: str
+    secret_expired: bool = False
+
+
+def denial(operation: str, status: int, body: bytes) -> Denial:
+    """Read a 401 or 403, which may come from a gateway and hold no JSON. Only words that are known are repeated."""
     try:
         answer = read(operation, status, body)
     except ContractBroken:
-        return f"status {status}"
-    return answer.words() or f"status {status}"
+        return Denial(f"status {status}")
+    if answer.said(SECRET_EXPIRED):
+        return Denial(RENEW_IT, secret_expired=True)
+    known = next((words for pattern, words in DENIALS if answer.said(pattern)), answer.code)
+    return Denial(f"{known} (status {status})" if answer.errors else f"status {status}")
 
 
 def _errors(document: JsonObject) -> tuple[VendorError, ...]:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
 
-from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, LONGEST_MESSAGE, read
-from adapters.vendor_calls.json import printable
+from adapters.amazon_mcf.wire.envelope import LONGEST_MESSAGE, read
+from adapters.vendor_calls.json import code_word, printable
 from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.naming import OWN_ITEM
 from daemon.domain.orders import (
@@ -249,7 +249,7 @@ def _invalid_item(node: JsonObject) -> InvalidItem:
     reason = node.child("invalidItemReason")
     return InvalidItem(
         return_item_id=node.text("sellerReturnItemId"),
-        code=printable(reason.text("invalidItemReasonCode"), LONGEST_CODE),
+        code=code_word(reason.text("invalidItemReasonCode")) or "UNREADABLE_CODE",
         description=printable(reason.optional_text("description") or "", LONGEST_MESSAGE),
     )
 

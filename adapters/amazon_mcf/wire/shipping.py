@@ -8,9 +8,8 @@ import binascii
 import json
 import re
 from collections import Counter
-from collections.abc import Collection
 
-from adapters.amazon_mcf.wire.envelope import LONGEST_CODE, read
+from adapters.amazon_mcf.wire.envelope import read
 from adapters.amazon_mcf.wire.outbound import encode_id
 from adapters.amazon_mcf.wire.shipment import (
     IDEMPOTENCY_CONFLICT,
@@ -23,7 +22,7 @@ from adapters.amazon_mcf.wire.shipment import (
     Quote,
     Rate,
 )
-from adapters.vendor_calls.json import printable
+from adapters.vendor_calls.json import code_word
 from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.orders import PostalAddress
 from daemon.domain.postage import BoughtPostage, OfferExpired, PostageOrder
@@ -70,22 +69,15 @@ def encode_rates(order: PostageOrder) -> bytes:
     return json.dumps(body).encode()
 
 
-def decode_quote(status: int, body: bytes, service_id: str, private: Collection[str]) -> Quote:
-    """Read the offer of a service. `private` are the shopper's texts that were sent; a refusal is told without them."""
-    payload = read(GET_RATES, status, body).accept(private)
+def decode_quote(status: int, body: bytes, service_id: str) -> Quote:
+    """Read the offer of a service."""
+    payload = read(GET_RATES, status, body).accept()
     rates = {node.text("serviceId"): node for node in reversed(payload.children("rates"))}
     return Quote(
         request_token=payload.text("requestToken"),
         rate=_rate(rates[service_id]) if service_id in rates else None,
-        offered=tuple(reversed(rates)),
+        offered=tuple(code_word(name) or "an id that is none" for name in reversed(rates)),
     )
-
-
-def private_texts(order: PostageOrder) -> tuple[str, ...]:
-    """Return the texts of an order that say who the shopper is and where they live."""
-    shopper = order.ship_from
-    lines = (shopper.name, shopper.line1, shopper.line2, shopper.line3)
-    return (*lines, shopper.city, shopper.postal_code, shopper.phone)
 
 
 def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice) -> bytes:
@@ -110,7 +102,7 @@ def decode_purchase(status: int, body: bytes) -> BoughtPostage | OfferExpired:
     if answer.failed and answer.said(SAYS_EXPIRED):
         return OfferExpired()
     if answer.failed and (answer.status == 409 or answer.said(SAYS_CONFLICT)):
-        raise Refused(IDEMPOTENCY_CONFLICT, answer.words())
+        raise Refused(IDEMPOTENCY_CONFLICT, said=answer.words)
     payload = answer.accept()
     return _bought(payload, payload.children("packageDocumentDetails"))
 
@@ -178,7 +170,9 @@ def _cut(text: str, limit: int) -> str:
 def _rate(node: JsonObject) -> Rate:
     charge = node.child("totalCharge")
     if (unit := charge.text("unit")) != CURRENCY:
-        raise Refused(OTHER_CURRENCY, f"the service charges in {printable(unit, LONGEST_CODE)}, not in {CURRENCY}")
+        raise Refused(
+            OTHER_CURRENCY, f"the service charges in {code_word(unit) or 'another currency'}, not in {CURRENCY}"
+        )
     return Rate(
         rate_id=node.text("rateId"),
         carrier_id=node.text("carrierId"),

@@ -7,15 +7,14 @@
 | no JSON                                                            a gateway's page                       |
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from adapters.vendor_calls.json import printable, without
+from adapters.vendor_calls.json import code_word, printable
 from adapters.vendor_calls.reading import JsonObject, parse
 from daemon.errors import ContractBroken, Refused
 
-CODE_LIMIT = 64
 WORDS_LIMIT = 400
 DEEPEST = 6
 
@@ -35,24 +34,24 @@ def complaint(body: bytes) -> Complaint:
         if isinstance(error, dict):
             code = error.get("code")
             words = [*_texts(error.get("message")), *_texts(error.get("errors"))]
-            return Complaint(printable(code, CODE_LIMIT) if isinstance(code, str) else "", _joined(words))
+            return Complaint(code_word(code) if isinstance(code, str) else "", _joined(words))
         return Complaint("", _joined(_texts(error)))
     return Complaint("", "")
 
 
-def accept(operation: str, status: int, body: bytes, private: Collection[str] = ()) -> JsonObject:
+def accept(operation: str, status: int, body: bytes) -> JsonObject:
     """Return the object of a good answer. Raises Refused for any other answer that can be read, or ContractBroken."""
     if status < 300:
         answer = parse(operation, body)
         if "error" not in answer.members or answer.members["error"] is None:
             return answer
-    raise refusal(status, body, private)
+    raise refusal(status, body)
 
 
-def refusal(status: int, body: bytes, private: Collection[str] = ()) -> Refused:
-    """Build the error of a refusal; the private texts that were sent are struck from its words."""
+def refusal(status: int, body: bytes) -> Refused:
+    """Build the error of a refusal; its words may repeat what we sent."""
     said = complaint(body)
-    return Refused(said.code or f"HTTP_{status}", printable(without(said.words, private), WORDS_LIMIT))
+    return Refused(said.code or f"HTTP_{status}", said=printable(said.words, WORDS_LIMIT))
 
 
 def _joined(words: Iterator[str] | list[str]) -> str:

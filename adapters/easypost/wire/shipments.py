@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from adapters.easypost.wire.errors import accept
-from adapters.vendor_calls.json import printable, without
+from adapters.vendor_calls.json import printable
 from adapters.vendor_calls.reading import JsonObject
+from daemon.domain.discretion import strike
 from daemon.domain.orders import PostalAddress
 from daemon.domain.postage import PostageOrder
 from daemon.domain.rates import Rate
@@ -96,8 +97,8 @@ def encode_purchase(rate_id: str) -> bytes:
 
 
 def decode_shipment(operation: str, status: int, body: bytes, private: Collection[str] = ()) -> ShipmentView:
-    """Read a shipment. Raises Refused without the private texts, or ContractBroken."""
-    node = accept(operation, status, body, private)
+    """Read a shipment, whose messages are told without the private texts. Raises Refused, or ContractBroken."""
+    node = accept(operation, status, body)
     shopper = node.optional_child("to_address")
     code = shopper.optional_text("zip") if shopper else None
     return ShipmentView(
@@ -194,7 +195,7 @@ def _rate(node: JsonObject) -> Rate:
 def _message(row: JsonObject, private: Collection[str]) -> str:
     carrier = row.optional_text("carrier") or "a carrier"
     said = row.members.get("message")
-    words = without(said if isinstance(said, str) else "", private)
+    words = strike(said, private) if isinstance(said, str) else ""
     return f"{printable(carrier, 40)}: {printable(words, MESSAGE_LIMIT)}"
 
 

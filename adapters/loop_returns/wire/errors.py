@@ -14,13 +14,12 @@
 from contextlib import suppress
 
 from adapters.loop_returns.wire.values import parse
-from adapters.vendor_calls.json import printable
+from adapters.vendor_calls.json import code_word, printable
 from daemon.errors import ContractBroken, CredentialsRefused, Refused, Unavailable
 
 NOT_FOUND = "NOT_FOUND"
 UNEXPECTED = "UNEXPECTED_ERROR"
 MESSAGE_LIMIT = 200
-CODE_LIMIT = 60
 
 
 def answer(what: str, status: int, body: bytes) -> object:
@@ -37,7 +36,7 @@ def answer(what: str, status: int, body: bytes) -> object:
     code, message = complaint(value)
     if code == UNEXPECTED:
         raise Unavailable(f"{what}: {UNEXPECTED} (status {status})")
-    raise Refused(NOT_FOUND if status == 404 else code or f"HTTP_{status}", message)
+    raise Refused(NOT_FOUND if status == 404 else code or f"HTTP_{status}", said=message)
 
 
 def found(what: str, status: int, body: bytes) -> object:
@@ -46,7 +45,7 @@ def found(what: str, status: int, body: bytes) -> object:
         return answer(what, status, body)
     except Refused as refused:
         if status < 300 and _names_no_code(parse(body, what)):
-            raise Refused(NOT_FOUND, refused.message) from None
+            raise Refused(NOT_FOUND, said=refused.said) from None
         raise
 
 
@@ -78,7 +77,10 @@ def lacks_scope(body: bytes) -> bool:
 
 
 def complaint(value: object) -> tuple[str, str]:
-    """Return the code and the message of a refusal, each bounded and printable, "" when it has none."""
+    """Return the code and the message of a refusal, each bounded and printable, "" when it has none.
+
+    The message is not for a log: it may repeat what we sent.
+    """
     if not isinstance(value, dict):
         return "", ""
     inner = value.get("error") or value.get("errors")
@@ -110,7 +112,7 @@ def _names_no_code(value: object) -> bool:
 
 def _code(value: dict[str, object]) -> str:
     """Return the vendor's word; the gateway has a number where the word belongs."""
-    words = [_words(value.get(name))[:CODE_LIMIT] for name in ("code", "http_code")]
+    words = [code_word(_words(value.get(name))) for name in ("code", "http_code")]
     return next((word for word in words if word and not word.isdigit()), words[0])
 
 

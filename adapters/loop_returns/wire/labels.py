@@ -52,6 +52,7 @@ def read_label_request(value: object, asked: str) -> PortalLabelRequest:
         errors=found.errors,
         origin_country=_country(origin) if origin else "",
         origin=_place(origin) if origin else None,
+        private=_private(value),
         parcel=_parcel(found.parcel) if found.parcel else ParcelSize(),
     )
 
@@ -74,6 +75,20 @@ def read_label_id(value: object, location: str | None) -> str:
     if given is None:
         raise ContractBroken("Loop label: id is missing")
     return read(_Label, {"id": given}, "Loop label").id
+
+
+def _private(value: object) -> tuple[str, ...]:
+    """Return every text and number of the shopper's address, also of members that nobody documents; not the country."""
+    addresses = value.get("addresses") if isinstance(value, dict) else None
+    left: list[tuple[str, object]] = [("", addresses.get("origin") if isinstance(addresses, dict) else None)]
+    texts = []
+    while left:
+        name, inner = left.pop()
+        if isinstance(inner, dict | list):
+            left += inner.items() if isinstance(inner, dict) else [(name, row) for row in inner]
+        elif isinstance(inner, str | int | float) and not name.casefold().startswith("country"):
+            texts.append(str(inner).strip())
+    return tuple(sorted({text for text in texts if text}))
 
 
 def _country(address: "_Address") -> str:

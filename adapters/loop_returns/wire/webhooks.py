@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from adapters.loop_returns.wire.values import Id, Payload, State, Text, Word, parse, read
+from adapters.loop_returns.wire.values import Id, Payload, State, Word, parse, read
 from adapters.vendor_calls.json import printable
 from daemon.domain.portal import (
     Message,
@@ -21,7 +21,6 @@ from daemon.domain.portal import (
 )
 from daemon.errors import BadSignature
 
-MESSAGE_LIMIT = 120
 WORD_LIMIT = 64
 CANONICAL_LIMIT = 256 * 1024  # bytes; whoever cannot sign must not make us parse more
 
@@ -115,7 +114,6 @@ class _Return(Payload):
 
 class _Processing(Payload):
     return_id: Id
-    message: Text = ""
 
 
 def _issued(trigger: str, value: object) -> Message:
@@ -134,8 +132,7 @@ def _changed(trigger: str, value: object) -> Message:
 
 
 def _failed(trigger: str, value: object) -> Message:
-    about = read(_Processing, value, trigger)
-    return ProcessingTrouble(return_id=about.return_id, message=printable(about.message, MESSAGE_LIMIT))
+    return ProcessingTrouble(return_id=read(_Processing, value, trigger).return_id)
 
 
 _READERS: Mapping[tuple[str, str], Callable[[str, object], Message]] = {

@@ -185,9 +185,9 @@ class ReturnProcessed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingFailed(Event):
-    """The portal could not process the return."""
+    """The portal could not process the return; `message` is empty where only the portal knows why."""
 
-    message: str
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ def review_found(_: ev.ReviewFound, ret: Return) -> Return:
 
 
 def processing_failed(event: ev.ProcessingFailed, ret: Return) -> Return:
-    why = event.message or "Loop gave no reason"
+    why = event.message or "Loop's history of the return says why"
     changed = replace(ret, state=State.SETTLING, processing_failed=True, needs_read=False)
     return with_note(changed, "processing-failed", f"Loop could not process the return: {why}. Sent to Needs Review.")
 

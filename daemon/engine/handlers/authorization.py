@@ -20,6 +20,7 @@ from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import past_deadline, poll_delay, waited
+from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
 from daemon.engine.handlers.takeover import ask_holders, being_voided, taken_over, transfer
@@ -242,10 +243,12 @@ async def authorize_units(step: Step, context: ShopContext) -> Outcome:
             try:
                 answer = await context.account.network.create_return(order_id, rest)
             except Refused as error:
+                problem = await problem_of(ret, error, context)
                 if not step.resumed:
-                    return ev.UnitsRefused(at=context.clock.now(), units=not_returnable(rest, str(error)))
-                doubtful = tuple(replace(u, problem=str(error)) for u in rest)
+                    return ev.UnitsRefused(at=context.clock.now(), units=not_returnable(rest, problem))
+                doubtful = tuple(replace(u, problem=problem) for u in rest)
             else:
+                answer = await without_shopper(ret, answer, context)
                 new, refused, doubtful = judge_answer(rest, answer, asked_before=step.resumed)
                 accepted, authorizations = (*adopted, *new), (*authorizations, *answer.authorizations)
     return _authorization((accepted, refused, doubtful), verifications, authorizations, context.clock.now())

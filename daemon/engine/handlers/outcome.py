@@ -9,6 +9,7 @@ from daemon.domain.returns import Return, Settlement, State, UnitState
 from daemon.domain.schedule import past_deadline
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import Treatment, processing_record, treat
+from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused, Unavailable
 from daemon.ports.vendors import Lane
@@ -102,7 +103,7 @@ async def _remove(ret: Return, details: PortalReturn, context: ShopContext, resu
     try:
         await context.portal.remove(ret.return_id, lines)
     except Refused as error:
-        return ev.RemovalRefused(at=now, message=error.message or error.code)
+        return ev.RemovalRefused(at=now, message=await problem_of(ret, error, context))
     except Unavailable as error:
         after = await context.portal.details(ret.return_id, Lane.BACKGROUND) if resumed and error.unclear else None
         if after is None or after.settled or _discrepant(ret, after, context) != lines:
@@ -132,7 +133,7 @@ async def _process(ret: Return, context: ShopContext, resumed: bool) -> Outcome:
     try:
         await context.portal.process(ret.return_id, processing_record(ret))
     except Refused as error:
-        return ev.ProcessingFailed(at=now, message=error.message or error.code)
+        return ev.ProcessingFailed(at=now, message=await problem_of(ret, error, context))
     return ev.ProcessingRequested(at=now)
 
 

@@ -23,6 +23,7 @@ from daemon.domain.postage import (
 )
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
+from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused
 from daemon.ports.store import UnitOfWork
@@ -117,7 +118,7 @@ async def buy_postage(step: Step, context: ShopContext) -> Outcome:
         if step.resumed:
             raise
         context.metrics.trouble("purchase_refused")
-        return ev.GaveUp(at=context.clock.now(), problem=str(error), no_effect=step.duty)
+        return ev.GaveUp(at=context.clock.now(), problem=await problem_of(ret, error, context), no_effect=step.duty)
     now = context.clock.now()
     if isinstance(bought, OfferExpired):
         await _check_age(ret, context)
@@ -191,7 +192,8 @@ async def void_postage(step: Step, context: ShopContext) -> Outcome:
         await _source(context).void(postage.shipment_id)
     except Refused as error:
         kept = replace(postage, void=Void.KEPT)
-        return pe.PostageKept(at=context.clock.now(), postage=kept, why=error.message or error.code)
+        why = await problem_of(step.ret, error, context)
+        return pe.PostageKept(at=context.clock.now(), postage=kept, why=why)
     return _withdrawn(
         pe.PostageVoided(at=context.clock.now(), postage=replace(postage, void=Void.DONE, printable=False)), context
     )

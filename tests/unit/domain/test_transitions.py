@@ -469,9 +469,11 @@ def test_the_verdict_is_noted_before_anything_is_done():
     assert [n.text for n in again.notes] == ["Discrepancy: SOCK defective.", "Discrepancy: CAP defective."]
 
 
-@pytest.mark.parametrize(("message", "why"), [("card expired", "card expired"), ("", "Loop gave no reason")])
+@pytest.mark.parametrize(
+    ("message", "why"), [("nothing was heard of it for days",) * 2, ("", "Loop's history of the return says why")]
+)
 def test_failed_processing_is_told_and_flags_next(message, why):
-    """The portal's reason is passed on, and the return is never processed again by itself."""
+    """The reason is told where it is known, and the return is never processed again by itself."""
     changed = apply(
         an_awaited_return(state=State.PROCESSING, needs_read=True), ev.ProcessingFailed(at=AT, message=message)
     )

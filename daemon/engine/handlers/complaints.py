@@ -1,0 +1,46 @@
+"""Why a vendor refused, in words that do not name the shopper."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from daemon.domain.discretion import strike
+from daemon.domain.orders import CreateAnswer
+from daemon.domain.returns import Return
+from daemon.engine.handlers.context import ShopContext
+from daemon.errors import McfdError, Refused
+from daemon.ports.vendors import Lane
+
+MOST_REQUESTS = 5
+
+
+async def problem_of(ret: Return, error: Exception, context: ShopContext) -> str:
+    """What is kept and told of an error: of a refusal the code, and the vendor's words without the shopper's."""
+    if not isinstance(error, McfdError):
+        return f"an error in mcfd ({type(error).__name__})"
+    if not isinstance(error, Refused) or not error.said:
+        return str(error)
+    words = strike(error.said, await _private_texts(ret, context))
+    return f"{error}: {words}" if words else str(error)
+
+
+async def without_shopper(ret: Return, answer: CreateAnswer, context: ShopContext) -> CreateAnswer:
+    """Amazon's answer with what it says of units that it refuses, but without what it says of the shopper."""
+    if not any(item.description for item in answer.invalid_items):
+        return answer
+    private = await _private_texts(ret, context)
+    items = (replace(item, description=strike(item.description, private)) for item in answer.invalid_items)
+    return replace(answer, invalid_items=tuple(items))
+
+
+async def _private_texts(ret: Return, context: ShopContext) -> Collection[str]:
+    """Texts that say who the shopper is: read, used and forgotten. None at all where they cannot all be read."""
+    texts: set[str] = set()
+    for request in ret.requests[-MOST_REQUESTS:]:
+        try:
+            read = (await context.portal.label_request(request.request_id, Lane.SHOPPER)).private
+        except McfdError:
+            read = ()
+        if not read:
+            return ()
+        texts.update(read)
+    return texts
