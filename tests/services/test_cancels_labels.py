@@ -147,7 +147,7 @@ class TestVoid:
         source.fail("void", Refused("InvalidRequest", "Too late."))
         await cancel_return(stage)
         await stage.pass_time(DAY)
-        assert notes(stage, "not voided") == ["Label not voided: Swift, tracking 1Z-SH1: Too late.."]
+        assert notes(stage, "not voided") == ["Label not voided: Swift, tracking 1Z-SH1: InvalidRequest: Too late.."]
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
 
     async def test_the_carrier_refuses_to_tell(self, open_with):
