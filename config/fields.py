@@ -7,7 +7,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -112,7 +112,16 @@ def _checked_url(value: str, *, queries: bool) -> str:
         raise ValueError("goes on after the path; leave out ? and # and what follows")
     if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise ValueError("is not encrypted; write https:// (http:// only for localhost)")
-    return text if parts.query else text.rstrip("/")
+    plain = urlunsplit(parts._replace(netloc=_netloc(parts)))  # urlsplit has put the scheme in lower case
+    return plain if parts.query else plain.rstrip("/")
+
+
+def _netloc(parts: SplitResult) -> str:
+    """The host in lower case, with a port only where it is not that of the scheme: URLs are compared as text."""
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    return host if parts.port in {None, usual} else f"{host}:{parts.port}"
 
 
 def _split(text: str) -> SplitResult:

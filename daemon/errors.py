@@ -72,6 +72,14 @@ class ContractBroken(McfdError):
     """The vendor sent something we cannot read, and we do not guess. The text names the field, never its value."""
 
 
+class ListCut(ContractBroken):
+    """A list of ids that does not end as it should; `found` is what was read of it."""
+
+    def __init__(self, message: str, found: Sequence[str]) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 class StoreUnavailable(McfdError):
     """The database is full, locked or unwritable; nothing of the unit of work was kept."""
 

@@ -24,11 +24,17 @@ log = structlog.get_logger(__name__)
 
 _RETRY_AFTER = 60.0
 _GONE = "This label is no longer kept here; please ask the shop that you bought from.\n"
+_PIECE = 64 * 1024
 _DISCREET = {
     "Cache-Control": "no-store",
     "X-Robots-Tag": "noindex",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+}
+_PDF = {
+    "Content-Type": "application/pdf",
+    "Content-Disposition": 'inline; filename="return-label.pdf"',
+    "Server": "mcfd",
 }
 
 
@@ -128,13 +134,13 @@ class Webhooks:
         return bytes(body)
 
 
-class MissBudget:
-    """How many labels that do not exist may be asked for: `burst` at once, then `rate` a second.
+class Allowance:
+    """How often strangers may have something that costs us more than them: `burst` at once, then `rate` a second.
 
     Everybody shares it, because the peer is usually the proxy in front of us.
     """
 
-    def __init__(self, clock: Clock, *, rate: float = 1.0, burst: int = 60) -> None:
+    def __init__(self, clock: Clock, *, rate: float = 1.0, burst: int) -> None:
         self._clock = clock
         self._rate = rate
         self._burst = burst
@@ -142,7 +148,7 @@ class MissBudget:
         self._at = clock.monotonic()
 
     def spend(self) -> bool:
-        """Spend one miss; False when none is left."""
+        """Take one; False when none is left."""
         now = self._clock.monotonic()
         self._left = min(float(self._burst), self._left + (now - self._at) * self._rate)
         self._at = now
@@ -153,26 +159,53 @@ class MissBudget:
 
 @dataclass
 class LabelPages:
-    """Answers shoppers. `on_label(outcome)`: `served`, `gone`, `missing`, `limited`, `unavailable`.
+    """Answers shoppers. `on_label(outcome)`: `served`, `gone`, `missing`, `limited`, `unavailable`, `unread`.
 
     A label that exists is served, however often others guess; but only `max_lookups` are looked up at once, so that
-    guessing occupies neither the store nor every connection.
+    guessing occupies neither the store nor every connection. `most_bytes` are on their way to readers at once, and a
+    reader who takes nothing for `patience` seconds is `unread` and cut off: whoever reads slowly occupies memory.
     """
 
     labels: HostedLabels
-    misses: MissBudget
+    misses: Allowance
     max_lookups: int
     on_label: Callable[[str], None]
+    most_bytes: int = 64 * 1024 * 1024
+    patience: float = 10.0
     lookups: int = 0
+    sending: int = 0
 
-    async def get(self, _request: web.BaseRequest, token: str) -> web.Response:
+    async def get(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         """Answer with one label."""
-        outcome, answer = await self._find(token)
+        found = await self._find(token)
+        if isinstance(found, bytes):
+            outcome, answer = await self._send(request, found)
+        else:
+            outcome, answer = found
         self.on_label(outcome)
         return answer
 
-    async def _find(self, token: str) -> tuple[str, web.Response]:
-        if self.lookups >= self.max_lookups:
+    async def _send(self, request: web.BaseRequest, pdf: bytes) -> tuple[str, web.StreamResponse]:
+        answer = web.StreamResponse(headers=_DISCREET | _PDF)
+        answer.content_length = len(pdf)
+        self.sending += len(pdf)
+        try:
+            await answer.prepare(request)
+            for start in range(0, len(pdf) if request.method == "GET" else 0, _PIECE):
+                async with asyncio.timeout(self.patience):
+                    await answer.write(pdf[start : start + _PIECE])
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            return "unread", answer
+        except ConnectionError:  # it went away
+            return "unread", answer
+        finally:
+            self.sending -= len(pdf)
+        return "served", answer
+
+    async def _find(self, token: str) -> tuple[str, web.Response] | bytes:
+        if self.lookups >= self.max_lookups or self.sending >= self.most_bytes:
             return "limited", say(429, retry_after=1.0)
         self.lookups += 1
         try:
@@ -183,7 +216,7 @@ class LabelPages:
         finally:
             self.lookups -= 1
         if pdf:
-            return "served", _pdf(pdf)
+            return pdf
         if pdf is not None:
             return "gone", say(410, _GONE)
         return ("missing", say(404)) if self.misses.spend() else ("limited", say(429, retry_after=_RETRY_AFTER))
@@ -208,7 +241,8 @@ class PublicListener:
         keepalive_timeout: float = 75.0,
         max_connections: int = 1024,
         max_lookups: int = 32,
-        misses: MissBudget | None = None,
+        misses: Allowance | None = None,
+        label_patience: float = 10.0,
         extra_routes: Iterable[Route] = (),
         on_webhook: Callable[[str, str, float], None] = lambda _shop, _outcome, _seconds: None,
         on_label: Callable[[str], None] = lambda _outcome: None,
@@ -216,9 +250,10 @@ class PublicListener:
     ) -> None:
         self._clock = clock
         webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook)
-        pages = LabelPages(labels, misses or MissBudget(clock), max_lookups, on_label)
+        misses = misses or Allowance(clock, burst=60)
+        pages = LabelPages(labels, misses, max_lookups, on_label, patience=label_patience)
         self._paths: list[tuple[re.Pattern[str], dict[str, Callable[..., Awaitable[web.StreamResponse]]]]] = [
-            (re.compile(r"/webhooks/loop/(?P<shop>[^/]{1,100})"), {"POST": webhooks.post}),
+            (re.compile(r"/webhooks/loop/(?P<shop>[^/]{1,100})/?"), {"POST": webhooks.post}),
             (re.compile(r"/labels/(?P<token>[A-Za-z0-9_-]{43})\.pdf"), {"GET": pages.get, "HEAD": pages.get}),
             (re.compile(r"/robots\.txt"), {"GET": _robots, "HEAD": _robots}),
             *((re.compile(re.escape(route.path)), {route.method: route.handler}) for route in extra_routes),
@@ -293,8 +328,3 @@ def say(status: int, text: str | None = None, *, retry_after: float | None = Non
 
 async def _robots(_request: web.BaseRequest) -> web.Response:
     return say(200, "User-agent: *\nDisallow: /\n")
-
-
-def _pdf(document: bytes) -> web.Response:
-    headers = {"Content-Disposition": 'inline; filename="return-label.pdf"'}
-    return web.Response(body=document, content_type="application/pdf", headers=headers)

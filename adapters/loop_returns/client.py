@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import structlog
+
 from adapters.loop_returns.connection import LoopConnection, Operation, Scope
 from adapters.loop_returns.limits import LoopLimits
 from adapters.loop_returns.wire import errors as wire_errors
@@ -13,8 +15,11 @@ from adapters.loop_returns.wire.setup import Destination, Subscription
 from adapters.vendor_calls.transport import Transport
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
 from daemon.domain.returns import Label, Transit
+from daemon.errors import ListCut
 from daemon.ports.host import Clock
 from daemon.ports.vendors import IssuedRequest, Lane
+
+log = structlog.get_logger(__name__)
 
 MAX_PAGES = 1000
 
@@ -95,10 +100,15 @@ class LoopPortal:
             offset += page.size
             if len(requests) == known:
                 break
+        else:
+            log.warning("loop.list_cut", operation=ISSUED_REQUESTS.name, pages=MAX_PAGES)
         return list(requests.values())
 
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
-        """Page through the returns of a state that changed between two Unix times, at most 120 days apart."""
+        """Page through the returns of a state that changed between two Unix times, at most 120 days apart.
+
+        Raises ListCut when a cursor comes again, or after a thousand pages.
+        """
         ids: dict[str, None] = {}
         cursor = ""
         seen = {cursor}
@@ -107,10 +117,12 @@ class LoopPortal:
             page = wire_returns.read_return_page(value)
             ids |= dict.fromkeys(page.return_ids)
             cursor = page.cursor
-            if cursor in seen:  # "" on the last page
-                break
+            if not cursor:
+                return list(ids)
+            if cursor in seen:
+                raise ListCut(f"{UPDATED_RETURNS.label}: the list begins again after {len(seen)} pages", list(ids))
             seen.add(cursor)
-        return list(ids)
+        raise ListCut(f"{UPDATED_RETURNS.label}: the list has more than {MAX_PAGES} pages", list(ids))
 
     async def details(self, return_id: str, lane: Lane) -> PortalReturn:
         """Read one return; raises Refused with NOT_FOUND when Loop does not know it."""

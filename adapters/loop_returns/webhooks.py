@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest, verify
-from daemon.errors import ContractBroken, Transient
+from daemon.errors import BadSignature, ContractBroken, Transient
 from daemon.ports.host import Clock
 
 log = structlog.get_logger(__name__)
 
 NO_SECRET_RETRY_AFTER = 300.0  # Loop gives a delivery up when asked to wait for more than half an hour
+BUSY_RETRY_AFTER = 10.0
 
 Secrets = Callable[[str], Sequence[bytes]]
 """The webhook secrets of a shop, newest first; empty while it has none."""
@@ -23,13 +24,27 @@ DeadLetters = Callable[[str, bytes, str], Awaitable[None]]
 
 
 class LoopWebhooks:
-    """Receives deliveries for the public listener."""
+    """Receives deliveries for the public listener.
 
-    def __init__(self, *, secrets: Secrets, intake: Intake, dead_letters: DeadLetters, clock: Clock) -> None:
+    `may_encode` is asked before a body is encoded anew to judge its signature: strangers can make us do that, so its
+    answer is no when it was asked too often. A shop of which a delivery was signed so before may then come again.
+    """
+
+    def __init__(
+        self,
+        *,
+        secrets: Secrets,
+        intake: Intake,
+        dead_letters: DeadLetters,
+        clock: Clock,
+        may_encode: Callable[[], bool],
+    ) -> None:
         self._secrets = secrets
         self._intake = intake
         self._dead_letters = dead_letters
         self._clock = clock
+        self._may_encode = may_encode
+        self._signing_canonically: set[str] = set()
 
     async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
         """Return once a delivery to our shop is durable: `verified`, `duplicate`, or `unreadable` for a dead letter.
@@ -39,8 +54,14 @@ class LoopWebhooks:
         secrets = self._secrets(shop)
         if not secrets:
             raise Transient("the shop has no webhook secret yet", retry_after=NO_SECRET_RETRY_AFTER)
-        if verify(body, signature, secrets) == "canonical":
-            log.info("webhook.signed_canonically", shop=shop)
+        match verify(body, signature, secrets, self._may_encode):
+            case "canonical":
+                self._signing_canonically.add(shop)
+                log.info("webhook.signed_canonically", shop=shop)
+            case "unjudged" if shop in self._signing_canonically:
+                raise Transient("too many signatures to judge", retry_after=BUSY_RETRY_AFTER)
+            case "unjudged":
+                raise BadSignature("no configured secret made this signature")
         return await self._keep(shop, body)
 
     async def _keep(self, shop: str, body: bytes) -> str:

@@ -4,11 +4,12 @@ import errno
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from adapters.host.metrics import PrometheusMetrics
 from adapters.http.consent import ConsentPages
 from adapters.http.ops import OpsListener
-from adapters.http.public import PublicListener, Route
+from adapters.http.public import Allowance, PublicListener, Route
 from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
 from daemon.app.live_config import Current
@@ -57,7 +58,8 @@ async def open_public(
 
 
 def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Route, ...]:
-    pages = ConsentPages(authorization, callback_path=CALLBACK, secure=public_url.startswith("https://"))
+    path = urlsplit(public_url).path + CALLBACK  # as the browser knows it: a proxy may strip what goes before
+    pages = ConsentPages(authorization, callback_path=path, secure=public_url.startswith("https://"))
     return Route("GET", START, pages.start), Route("GET", CALLBACK, pages.callback)
 
 
@@ -130,4 +132,10 @@ def _receiver(current: Current, intake: Intake, box: SecretBox, clock: Clock) ->
             DeadLetter(shop=shop, digest=name, reason=reason, sealed=sealed, received_at=clock.now())
         )
 
-    return LoopWebhooks(secrets=current.webhook_secrets, intake=_taking(intake), dead_letters=bury, clock=clock)
+    return LoopWebhooks(
+        secrets=current.webhook_secrets,
+        intake=_taking(intake),
+        dead_letters=bury,
+        clock=clock,
+        may_encode=Allowance(clock, burst=5).spend,
+    )

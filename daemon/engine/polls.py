@@ -1,12 +1,12 @@
 """The safety net under the webhooks: what they did not bring is found by asking."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from daemon.domain.portal import PortalState, RequestIssued, ReturnChanged
 from daemon.engine.intake import Intake
-from daemon.errors import McfdError
+from daemon.errors import ListCut, McfdError
 from daemon.ports.host import Clock
 from daemon.ports.store import ReturnStore
 from daemon.ports.vendors import ReturnsPortal
@@ -64,8 +64,14 @@ class PortalPolls:
             mark = f"returns-poll/{shop}/{state}"
             last = await self._store.read(lambda uow, mark=mark: uow.mark(mark))  # type: ignore[misc]
             since = max(float(last) - OVERLAP, until - LONGEST_WINDOW) if last else until - 86400.0
-            ids = await portal.updated_returns(state, since, until)
-            for start in range(0, len(ids), BATCH):
-                batch = ids[start : start + BATCH]
-                await self._intake.hear(shop, [ReturnChanged(return_id=i, state=state) for i in batch])
+            try:
+                await self._changed(shop, state, await portal.updated_returns(state, since, until))
+            except ListCut as cut:  # what came is heard of, and the same window is asked for again
+                await self._changed(shop, state, cut.found)
+                raise
             await self._store.transact(lambda uow, mark=mark: uow.set_mark(mark, repr(until)))  # type: ignore[misc]
+
+    async def _changed(self, shop: str, state: PortalState, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            await self._intake.hear(shop, [ReturnChanged(return_id=i, state=state) for i in batch])

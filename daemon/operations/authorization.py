@@ -28,6 +28,7 @@ LIFE = 600.0
 """Seconds that an invitation waits for its browser, and a browser for the seller's consent."""
 
 MOST_INVITATIONS = 20
+MOST_BROWSERS = 100
 CALLBACK = "/oauth/amazon/callback"
 START = "/oauth/amazon/start"
 
@@ -58,6 +59,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
+    invitation: str = field(repr=False)
     cookie: str = field(repr=False)
     until: float
 
@@ -143,7 +145,7 @@ class Authorization:
         self._pending: dict[str, _Pending] = {}
 
     def invite(self) -> dict[str, object]:
-        """Make a link that one browser may open once. Raises OperatorError."""
+        """Make a link that is good until one browser has come back with the seller's consent. Raises OperatorError."""
         if self._application_id is None:
             todo = "set it (amzn1.sp.solution.…) and restart; a private application does not need this"
             raise OperatorError(f"amazon.application_id is not set: {todo}")
@@ -160,12 +162,17 @@ class Authorization:
         }
 
     def begin(self, token: str) -> Begun | None:
-        """Take an invitation; None when it is not, or no longer, good."""
+        """Send a browser to the consent page; None when the invitation is not, or no longer, good.
+
+        That does not use it up: a chat that shows a preview of the link opens it before its reader does.
+        """
         self._forget()
-        if self._application_id is None or self._invitations.pop(token, None) is None:
+        if self._application_id is None or token not in self._invitations:
             return None
+        while len(self._pending) >= MOST_BROWSERS:
+            del self._pending[next(iter(self._pending))]
         state, cookie = self._new_token(), self._new_token()
-        self._pending[state] = _Pending(cookie, self._clock.monotonic() + LIFE)
+        self._pending[state] = _Pending(token, cookie, self._clock.monotonic() + LIFE)
         return Begun(self._consent_url(self._application_id, state), cookie)
 
     async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> Ending:
@@ -177,6 +184,8 @@ class Authorization:
             or not hmac.compare_digest(pending.cookie.encode(), cookie.encode("utf-8", "replace"))
             or not code
         ):
+            return Ending.STALE
+        if self._invitations.pop(pending.invitation, None) is None:  # another browser was faster
             return Ending.STALE
         try:
             token = await self._trader.trade_code(code, self._redirect_uri)

@@ -1,5 +1,6 @@
 """Which of Loop's webhooks reach us: looked at, and put right without ever making a second one."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -57,6 +58,7 @@ class Subscriptions(Generic[S]):
         self._portals = portals
         self._public_url = public_url
         self._triggers = triggers
+        self._one_at_a_time = asyncio.Lock()
 
     def url(self, shop: str) -> str:
         """Where Loop is to deliver what concerns a shop."""
@@ -78,9 +80,10 @@ class Subscriptions(Generic[S]):
     async def sync(self, shop: str | None = None) -> dict[str, object]:
         """Create what is missing and activate what is inactive; what was done for each trigger."""
         done = []
-        for name in self._shops(shop):
-            found = await self._portals[name].webhooks()
-            done += [await self._put_right(name, pair, found) for pair in self._triggers]
+        async with self._one_at_a_time:  # two that look at once would both create what is missing
+            for name in self._shops(shop):
+                found = await self._portals[name].webhooks()
+                done += [await self._put_right(name, pair, found) for pair in self._triggers]
         return {"webhooks": done}
 
     async def _put_right(self, shop: str, pair: tuple[str, str], found: Sequence[S]) -> dict[str, object]:

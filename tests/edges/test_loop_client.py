@@ -12,7 +12,7 @@ from adapters.loop_returns.wire.setup import Destination, Subscription
 from adapters.vendor_calls.transport import Call, Transport, open_session
 from daemon.domain.portal import Grade, PortalState, RequestStatus
 from daemon.domain.returns import Label, Transit
-from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
+from daemon.errors import ContractBroken, CredentialsRefused, ListCut, RateLimited, Refused, Unavailable
 from daemon.ports.vendors import IssuedRequest, Lane, ReturnsPortal
 
 KEY = "key-that-nobody-may-see"
@@ -398,10 +398,12 @@ async def test_updated_returns_are_paged_by_their_cursor(bench):
 
 
 async def test_a_cursor_that_comes_again_ends_the_list(bench):
-    """Neither the same cursor nor an older one is followed twice."""
+    """Neither the same cursor nor an older one is followed twice, and nobody takes what came for the whole list."""
     for cursor in ("a", "b", "a"):
         bench.loop.say(_page([1], cursor))
-    assert await bench.portal.updated_returns(PortalState.OPEN, 0.0, 60.0) == ["1"]
+    with pytest.raises(ListCut, match="begins again") as cut:
+        await bench.portal.updated_returns(PortalState.OPEN, 0.0, 60.0)
+    assert cut.value.found == ["1"]
     assert bench.loop.answers == []
 
 
@@ -416,7 +418,9 @@ async def test_a_list_has_an_end(bench, monkeypatch, listing):
     if listing == "issued_requests":
         assert len(await bench.portal.issued_requests()) == 750
     else:
-        assert len(await bench.portal.updated_returns(PortalState.OPEN, 0.0, 1.0)) == 750
+        with pytest.raises(ListCut, match="more than 3 pages") as cut:
+            await bench.portal.updated_returns(PortalState.OPEN, 0.0, 1.0)
+        assert len(cut.value.found) == 750
     assert bench.loop.answers == []
 
 

@@ -48,7 +48,11 @@ class Besieged(Front):
         self.taken: list[WebhookDelivery] = []
         self.buried: list[bytes] = []
         judge = LoopWebhooks(
-            secrets=lambda _shop: [SECRET], intake=self._take, dead_letters=self._bury, clock=SystemClock()
+            secrets=lambda _shop: [SECRET],
+            intake=self._take,
+            dead_letters=self._bury,
+            clock=SystemClock(),
+            may_encode=lambda: True,
         )
         self.receiver.receive = judge.receive
         self.labels.pdfs[TOKEN] = b"%PDF-1.7 a label"

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import resource
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from adapters.host.clock import SystemClock
-from adapters.http.public import MissBudget, PublicListener, Route
+from adapters.http.public import Allowance, PublicListener, Route
 from daemon.errors import BadSignature, StoreUnavailable, Unavailable
 
 TOKEN = "A-z_0123456789012345678901234567890123456789"[:43]
@@ -345,7 +346,6 @@ async def test_an_unknown_shop_is_404_and_no_metric_label(session: aiohttp.Clien
         ("POST", f"/labels/{TOKEN}.pdf", 405),
         ("DELETE", "/robots.txt", 405),
         ("POST", "/webhooks/loop/", 404),
-        ("POST", "/webhooks/loop/acme/", 404),
         ("POST", "/webhooks/loop/acme/more", 404),
         ("POST", "/", 404),
         ("GET", "/", 404),
@@ -523,11 +523,21 @@ async def test_a_label_after_its_retention_says_whom_to_ask(session: aiohttp.Cli
         assert one.label_outcomes == ["gone"]
 
 
+async def test_a_slash_at_the_end_is_the_same_webhook(session: aiohttp.ClientSession):
+    """Webhooks made by hand may end in a slash; Loop never repeats what it got a 404 for."""
+    async with front() as one:
+        async with session.post(
+            one.url("/webhooks/loop/acme/"), data=b"{}", headers={"X-Loop-Signature": "s"}
+        ) as answer:
+            assert answer.status == 200
+        assert one.webhooks == [("acme", "verified")]
+
+
 async def test_guessing_is_limited_and_shoppers_are_not(session: aiohttp.ClientSession):
     """After the budget of misses guesses get 429, an existing label is served all the while, and time refills it."""
     clock = FrozenClock()
     other = "B" * 43
-    async with front(misses=MissBudget(clock, rate=0.5, burst=3)) as one:
+    async with front(misses=Allowance(clock, rate=0.5, burst=3)) as one:
         one.labels.pdfs[TOKEN] = b"%PDF-1.7"
 
         async def status(token: str) -> int:
@@ -540,6 +550,35 @@ async def test_guessing_is_limited_and_shoppers_are_not(session: aiohttp.ClientS
         clock.seconds = 2.0
         assert [await status(other) for _ in range(2)] == [404, 429]
         assert one.label_outcomes == ["missing"] * 3 + ["limited"] * 2 + ["served", "missing", "limited"]
+
+
+async def test_a_reader_who_takes_nothing_is_cut_off(session: aiohttp.ClientSession):
+    """A label that nobody reads is not kept in memory for them, and others are served meanwhile."""
+    async with front(label_patience=0.2) as one:
+        one.labels.pdfs[TOKEN] = bytes(8 * 1024 * 1024)
+        reader, writer = await one.connect(b"")
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader._transport.pause_reading()  # type: ignore[attr-defined] # whoever reads nothing
+        writer.write(b"GET /labels/%b.pdf HTTP/1.1\r\nHost: a\r\n\r\n" % TOKEN.encode())
+        while not one.label_outcomes:
+            await pause(0.01)
+        assert one.label_outcomes == ["unread"]
+        writer.close()
+        async with session.get(one.url(f"/labels/{TOKEN}.pdf")) as answer:
+            assert len(await answer.read()) == 8 * 1024 * 1024
+
+
+async def test_only_so_many_bytes_are_on_their_way():
+    """When readers hold as much memory as may be, the next one is asked to come again."""
+    async with front() as one:
+        one.labels.pdfs[TOKEN] = bytes(33 * 1024 * 1024)
+        request = b"GET /labels/%b.pdf HTTP/1.1\r\nHost: a\r\n\r\n" % TOKEN.encode()
+        readers = [await one.connect(request) for _ in range(2)]
+        while one.labels.asked < 2:
+            await pause(0.01)
+        assert b" 429 " in await one.raw(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        for _, writer in readers:
+            writer.close()
 
 
 async def test_guessing_does_not_occupy_the_store(session: aiohttp.ClientSession):

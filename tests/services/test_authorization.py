@@ -106,12 +106,22 @@ async def test_the_whole_way(context, store):
     assert b"SELLER" not in store.path.read_bytes() + store.path.with_name("mcfd.db-wal").read_bytes()
 
 
-async def test_an_invitation_is_good_once_and_for_a_while(context):
-    """A second browser, a guess and a latecomer get nothing."""
+async def test_a_preview_of_the_link_does_not_use_it_up(context):
+    """A chat opens the link before its reader does; whose consent comes first counts, and then the link is used up."""
+    token = context.invited()
+    begun = [context.authorization.begin(token) for _ in range(3)]
+    states = [parse_qs(urlsplit(one.consent_url).query)["state"][0] for one in begun]
+    assert await context.finish(begun[1], states[1]) is Ending.DONE
+    assert await context.finish(begun[2], states[2]) is Ending.STALE
+    assert context.authorization.begin(token) is None
+    assert len(context.trader.traded) == 1
+
+
+async def test_an_invitation_is_good_for_a_while(context):
+    """A guess and a latecomer get nothing."""
     token = context.invited()
     assert context.authorization.begin("a guess") is None
     assert context.authorization.begin(token) is not None
-    assert context.authorization.begin(token) is None
     late = context.invited()
     context.clock.advance(LIFE)
     assert context.authorization.begin(late) is None

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import State
-from daemon.errors import Unavailable
+from daemon.errors import ListCut, Unavailable
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line
 from tests.support.fakes import LoopReturn
@@ -74,6 +74,20 @@ class TestReturns:
         asked = [call.arguments[0] for call in stage.portal.made("updated_returns")]
         assert {PortalState.CLOSED, PortalState.CANCELLED, PortalState.REVIEW, PortalState.OPEN} <= set(asked)
         assert len(asked) == len(set(asked))
+
+    async def test_a_list_that_was_cut_is_asked_for_again(self, stage):
+        """What came of it is heard of, and the window does not move on past what did not."""
+        await stage.sent()
+        await stage.polls.returns()
+        before = await stage.store.read(lambda uow: uow.mark("returns-poll/acme/closed"))
+        stage.portal.fail("updated_returns", ListCut("the list begins again", ["77"]))
+        await stage.pass_time(HOUR)
+        with pytest.raises(ListCut):
+            await stage.polls.returns()
+        assert (await stage.ret()).needs_read
+        assert await stage.store.read(lambda uow: uow.mark("returns-poll/acme/closed")) == before
+        await stage.polls.returns()
+        assert await stage.store.read(lambda uow: uow.mark("returns-poll/acme/closed")) != before
 
     async def test_windows_overlap_and_are_remembered(self, stage):
         """Each window begins before the last one ended, and a restart goes on where the last process was."""

@@ -63,7 +63,19 @@ def daemon() -> Daemon:
 @pytest.fixture
 def webhooks(daemon: Daemon) -> LoopWebhooks:
     """A receiver for two shops, one of them without a secret."""
-    return LoopWebhooks(secrets=SECRETS.get, intake=daemon.take, dead_letters=daemon.bury, clock=StandingClock())
+    return receiver(daemon)
+
+
+def receiver(daemon: Daemon, encodings: int = 99) -> LoopWebhooks:
+    """A receiver that encodes so many bodies anew."""
+    left = iter(range(encodings))
+    return LoopWebhooks(
+        secrets=SECRETS.get,
+        intake=daemon.take,
+        dead_letters=daemon.bury,
+        clock=StandingClock(),
+        may_encode=lambda: next(left, None) is not None,
+    )
 
 
 def _sign(body: bytes, secret: bytes) -> str:
@@ -93,6 +105,30 @@ async def test_a_reencoded_delivery_is_handed_on(webhooks, daemon):
     canonical = json.dumps(ISSUED, separators=(",", ":")).replace("/", "\\/").encode()
     assert await webhooks.receive("acme", _sign(canonical, b"old"), body) == "verified"
     assert daemon.taken[0][:2] == ("acme", DELIVERY)
+
+
+async def test_strangers_cannot_make_us_encode_for_ever(daemon):
+    """When too much was encoded anew, a delivery that is signed as it came is taken all the same, others are not.
+
+    A shop that signs the canonical form is asked to come again: Loop repeats after a 503 and never after a 401.
+    """
+    webhooks = receiver(daemon, encodings=2)
+    pretty = json.dumps(ISSUED, indent=2).encode()
+    canonical = json.dumps(ISSUED, separators=(",", ":")).replace("/", "\\/").encode()
+    assert await webhooks.receive("acme", _sign(canonical, b"new"), pretty) == "verified"
+    for _ in range(3):
+        with pytest.raises((BadSignature, Transient)):
+            await webhooks.receive("acme", _sign(b"forged", b"forged"), pretty)
+    with pytest.raises(Transient):
+        await webhooks.receive("acme", _sign(canonical, b"new"), pretty)
+    assert await webhooks.receive("acme", _sign(pretty, b"new"), pretty) == "duplicate"
+
+
+async def test_a_shop_that_never_signed_so_is_told_no(daemon):
+    """Where no delivery was ever signed in the canonical form, a flood of forged ones gets its 401."""
+    webhooks = receiver(daemon, encodings=0)
+    with pytest.raises(BadSignature):
+        await webhooks.receive("acme", _sign(b"forged", b"forged"), json.dumps(ISSUED).encode())
 
 
 async def test_what_nobody_asked_for_is_handed_on_too(webhooks, daemon):

@@ -90,10 +90,21 @@ def test_an_altered_body_is_refused():
 
 
 def test_what_is_too_long_is_not_parsed():
-    """The second try ends at a quarter of a megabyte."""
+    """The second try ends at sixteen kilobytes, more than any delivery has."""
     body = b'["' + b"a" * CANONICAL_LIMIT + b'" ]'
     with pytest.raises(BadSignature):
         verify(body, sign(body.replace(b" ", b""), b"key"), [b"key"])
+
+
+@pytest.mark.parametrize("signature", [None, "", "AAAA", "A" * 44, "=" * 44])
+def test_what_is_no_signature_costs_nothing(signature):
+    """Nobody asks whether a body may be encoded anew for what cannot be a signature."""
+
+    def never() -> bool:
+        raise AssertionError("asked")
+
+    with pytest.raises(BadSignature):
+        verify(BODY, signature, [b"key"], never)
 
 
 HOSTILE = {

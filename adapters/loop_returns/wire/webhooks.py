@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from daemon.domain.portal import (
 from daemon.errors import BadSignature
 
 WORD_LIMIT = 64
-CANONICAL_LIMIT = 256 * 1024  # bytes; whoever cannot sign must not make us parse more
+_SIGNATURE = re.compile(rb"[A-Za-z0-9+/]{43}=")  # of SHA-256, in base64
+CANONICAL_LIMIT = 16 * 1024  # bytes, more than any delivery; whoever cannot sign must not make us parse more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +49,22 @@ class WebhookDelivery:
         return self.return_id
 
 
-def verify(body: bytes, signature: str | None, secrets: Sequence[bytes]) -> Literal["raw", "canonical"]:
-    """Say in which form the body was signed: as it came, or re-encoded the way PHP encodes. Raises BadSignature."""
+def verify(
+    body: bytes, signature: str | None, secrets: Sequence[bytes], may_encode: Callable[[], bool] = lambda: True
+) -> Literal["raw", "canonical", "unjudged"]:
+    """Say in which form the body was signed: as it came, or re-encoded the way PHP encodes. Raises BadSignature.
+
+    To encode costs a hundred times as much as to hash, so `may_encode` is asked before; `unjudged` where it says no.
+    """
     claimed = (signature or "").encode("utf-8", "replace")
     if _signed(body, claimed, secrets):
         return "raw"
-    canonical = _canonical(body) if claimed else None
-    if canonical is not None and _signed(canonical, claimed, secrets):
-        return "canonical"
+    if len(body) <= CANONICAL_LIMIT and _SIGNATURE.fullmatch(claimed):
+        if not may_encode():
+            return "unjudged"
+        canonical = _canonical(body)
+        if canonical is not None and _signed(canonical, claimed, secrets):
+            return "canonical"
     raise BadSignature("no configured secret made this signature")
 
 
@@ -90,8 +100,6 @@ def _canonical(body: bytes) -> bytes | None:
 
     Loop's topic pages tell to do so before hashing (docs.loopreturns.com/webhook-reference/topics); its samples do not.
     """
-    if len(body) > CANONICAL_LIMIT:
-        return None
     with suppress(ValueError, RecursionError):
         return json.dumps(json.loads(body.decode("utf-8-sig")), separators=(",", ":")).replace("/", "\\/").encode()
     return None
