@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SUPPLY := $(VENV)/supply/bin
 TOOLS  := $(VENV)/supply/.ready
 
-.PHONY: demo test lint unit campaign bench bench-full lock audit clean
+.PHONY: demo test lint unit system-test campaign bench bench-full lock audit clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: lint unit       ## all that CI runs
+test: lint unit system-test  ## all that CI runs
 
 lint: $(READY)        ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -30,6 +30,9 @@ unit: $(READY)        ## every test, then the domain's branch coverage
 	$(BIN)/pytest -n auto
 	$(BIN)/coverage run -m pytest tests/unit/domain -p no:randomly
 	$(BIN)/coverage report
+
+system-test: $(READY) ## the unit in booted Debians; skipped, with the reason, where none can be booted
+	$(BIN)/pytest tests/system -n 2 --dist loadgroup -p no:randomly -rs
 
 SEED    ?= $(shell date +%s)
 RETURNS ?= 40

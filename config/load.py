@@ -31,7 +31,7 @@ def load(config_path: Path, secrets_dir: Path | None) -> Loaded:
     """
     document = read_document(config_path)
     settings, problems = validate(document)
-    directory = SecretDirectory(secrets_dir or credentials_directory() or config_path.parent / "secrets")
+    directory = _secrets(secrets_dir, config_path.parent / "secrets")
     secrets = directory.read(_shops(settings, document))
     problems += directory.problems
     if settings and secrets:
@@ -39,6 +39,11 @@ def load(config_path: Path, secrets_dir: Path | None) -> Loaded:
     if settings is None or secrets is None or problems:
         raise ConfigError(problems)
     return Loaded(settings, secrets, (*warnings_about(settings, secrets, document), *directory.warnings))
+
+
+def _secrets(said: Path | None, beside: Path) -> SecretDirectory:
+    given = credentials_directory() if said is None else None
+    return SecretDirectory(given, copy_of=beside) if given else SecretDirectory(said or beside)
 
 
 def validate(document: Document) -> tuple[Settings | None, list[str]]:

@@ -68,12 +68,17 @@ class Secrets(BaseModel):
 
 
 class SecretDirectory:
-    """Reads a directory of secret files; `problems` and `warnings` collect what is wrong with it."""
+    """Reads a directory of secret files; `problems` and `warnings` collect what is wrong with it.
 
-    def __init__(self, directory: Path) -> None:
+    `copy_of` is where the operator keeps them when the directory is a copy that systemd made at the start.
+    """
+
+    def __init__(self, directory: Path, copy_of: Path | None = None) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self._directory = directory
+        self._place = copy_of or directory
+        self._afterwards = ", then `systemctl restart mcfd`" if copy_of else ""
         self._files: dict[str, list[Path]] = {}
 
     def read(self, shops: Sequence[str]) -> Secrets | None:
@@ -149,9 +154,9 @@ class SecretDirectory:
     def _note_absent(self, name: str, *, needed: bool) -> None:
         advice = _ABSENT.get(name.partition(".")[0])
         if needed:
-            self._wrong(name, f"is not in {self._directory}; {advice}")
+            self._wrong(name, f"is not in {self._place}; {advice}{self._afterwards}")
         elif advice:
-            self.warnings.append(f"secret {name}: is not in {self._directory}; {advice}")
+            self.warnings.append(f"secret {name}: is not in {self._place}; {advice}{self._afterwards}")
 
     def _text(self, name: str, path: Path) -> str | None:
         try:

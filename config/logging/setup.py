@@ -18,6 +18,10 @@ Level = Literal["debug", "info", "warning", "error"]
 _Logger: Any = type("_Logger", (structlog.make_filtering_bound_logger(logging.NOTSET),), {})
 
 
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""In the words of syslog: sd-daemon(3)."""
+
+
 class _Output:
     """Writes lines to the stream of the day. A log that cannot be written must not stop a return."""
 
@@ -65,6 +69,22 @@ class _ForeignHandler(logging.Handler):
 def running_under_systemd() -> bool:
     """Whether systemd started this process."""
     return bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("INVOCATION_ID"))
+
+
+def graded(text: str, level: str, stream: TextIO | None = None) -> str:
+    """The text with its priority in front of each line, where the stream is the journal, which takes it off again."""
+    if not _is_journal(stream or sys.stderr):
+        return text
+    return "\n".join(f"<{_PRIORITIES.get(level, 6)}>{line}" for line in text.splitlines())
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """systemd names the stream that it made; whoever sent the output elsewhere has another (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # a stream that is closed, or of no file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def configure(
@@ -122,8 +142,16 @@ def _ending(redactor: Redactor, *, as_json: bool, colors: bool) -> list[Processo
         structlog.processors.format_exc_info,
         redactor,
         _in_order,
-        renderer,
+        _grading(renderer),
     ]
+
+
+def _grading(renderer: Processor) -> Processor:
+    def render(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
+        level = str(event_dict.get("level"))
+        return graded(str(renderer(logger, method, event_dict)), level, _output.stream)
+
+    return render
 
 
 def _add_module(logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:

@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 
 from config.load import Loaded, load
-from config.logging.setup import configure, running_under_systemd
+from config.logging.setup import configure, graded, running_under_systemd
 from daemon.cli import daemon_client as commands
 from daemon.errors import AlreadyRunning, ConfigError, McfdError
 
@@ -39,18 +39,18 @@ def plainly(verb: Callable[P, None]) -> Callable[P, None]:
             verb(*args, **kwargs)
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(problem, err=True)
+                click.echo(graded(problem, "error"), err=True)
             sys.exit(EX_CONFIG)
         except AlreadyRunning as error:
-            click.echo(str(error), err=True)
+            click.echo(graded(str(error), "error"), err=True)
             sys.exit(EX_TEMPFAIL)
         except BrokenPipeError:
             raise  # `mcfd export | head`: click ends quietly
         except McfdError as error:
-            click.echo(f"mcfd: {error}", err=True)
+            click.echo(graded(f"mcfd: {error}", "error"), err=True)
             sys.exit(EX_FAILED)
         except OSError as error:
-            click.echo(f"mcfd: {_words(error)}", err=True)
+            click.echo(graded(f"mcfd: {_words(error)}", "error"), err=True)
             sys.exit(EX_FAILED)
 
     return run

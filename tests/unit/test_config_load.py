@@ -578,6 +578,22 @@ def test_secrets_directory_of_systemd(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load(path, None).secrets.ops_token.get_secret_value() == "canary-ops-token-0123456789"
 
 
+def test_what_systemd_did_not_hand_over_is_told_with_the_place_where_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd's copy of the secrets is of the start: the file goes beside the configuration, and mcfd is restarted."""
+    path = tmp_path / "config.yaml"
+    path.write_text(LEAST)
+    copy = write_secrets(tmp_path / "run")
+    (copy / "amazon_client_secret").unlink()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(copy))
+    with pytest.raises(ConfigError) as caught:
+        load(path, None)
+    place = tmp_path / "secrets"
+    advice = "write the LWA client secret of the application into it, then `systemctl restart mcfd`"
+    assert caught.value.problems == (f"secret amazon_client_secret: is not in {place}; {advice}",)
+
+
 def test_argument_goes_before_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secrets directory that is named counts, wherever systemd points."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "gone"))

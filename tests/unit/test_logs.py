@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import timeit
 import warnings
 from collections.abc import Iterator
@@ -132,6 +133,32 @@ def test_knows_systemd(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert logs.running_under_systemd() is answer
+
+
+def test_the_journal_is_told_how_grave_each_line_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line of the journal's own stream begins with its priority, of mcfd, of libraries, and of a traceback."""
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        configure(stream, "json", level="debug")
+        for importance in ("debug", "info", "warning", "error", "critical"):
+            getattr(log, importance)("step.taken")
+            getattr(logging.getLogger("some.library"), importance)("something")
+        stream.seek(0)
+        assert [line[:4] for line in stream] == [f"<{n}>{{" for n in (7, 7, 6, 6, 4, 4, 3, 3, 2, 2)]
+        configure(stream, "console")
+        log.error("step.crashed", exc_info=ValueError("of\nseveral lines"))
+        assert {line[:3] for line in (tmp_path / "journal").read_text().splitlines()[10:]} == {"<3>"}
+
+
+def test_another_stream_than_the_journals_gets_no_priorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the unit sends standard error to a file, the lines are as ever."""
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    with (tmp_path / "log").open("w+") as stream:
+        configure(stream, "json")
+        log.warning("step.taken")
+        stream.seek(0)
+        assert stream.read().startswith("{")
 
 
 @pytest.mark.parametrize(("level", "written"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])

@@ -221,14 +221,14 @@ def unit_values(key: str) -> list[str]:
     return [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
 
 
-def test_the_unit_runs_checks_and_reloads_the_daemon_as_documented():
-    """Start and reload check first; a wrong configuration or a second daemon is not restarted."""
-    check = "/opt/mcfd/bin/mcfd check --config /etc/mcfd/config.yaml"
+def test_the_unit_runs_and_reloads_the_daemon_as_documented():
+    """A reload checks first, as root; only a wrong configuration is not started again, everything else for ever."""
     assert unit_values("Type") == ["notify"]
-    assert unit_values("ExecStartPre") == ["-" + check]
     assert unit_values("ExecStart") == ["/opt/mcfd/bin/mcfd run --config /etc/mcfd/config.yaml"]
+    check = "+/opt/mcfd/bin/mcfd check --config /etc/mcfd/config.yaml --secrets /etc/mcfd/secrets"
     assert unit_values("ExecReload") == [check, "/bin/kill -HUP $MAINPID"]
-    assert unit_values("RestartPreventExitStatus") == ["75 78"]
+    assert (unit_values("Restart"), unit_values("RestartPreventExitStatus")) == (["always"], ["78"])
+    assert (unit_values("StartLimitIntervalSec"), unit_values("RestartSec")) == (["0"], ["5"])
     assert unit_values("LoadCredential") == ["mcfd:/etc/mcfd/secrets"]
     assert unit_values("WatchdogSec") == ["30"]
     assert int(unit_values("TimeoutStopSec")[0]) > 20
