@@ -4,9 +4,12 @@ import os
 import sqlite3
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from adapters.sqlite.schema import damage
 from daemon.errors import StoreUnavailable
 
 STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine; a look needs the interpreter, which the loop is using
@@ -27,7 +30,7 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> None:
         _vacuum_into(source, draft, stop)
         os.fsync(handle)
         draft.replace(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(f"backup to {target}: {error}") from error
     finally:
@@ -36,20 +39,46 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> None:
 
 
 def _spare(source: Path, target: Path) -> None:
-    if target.exists() and target.samefile(source):
+    """Refuse the database's own files, by their names, without opening any.
+
+    Closing a file drops every lock of the process on it (https://sqlite.org/howtocorrupt.html, 2.2). And an empty log,
+    replaced by a copy, would take away what the daemon goes on writing into it.
+    """
+    own = (source.with_name(source.name + ending) for ending in ("", "-wal", "-shm", "-journal"))
+    if any(target.exists() and file.exists() and target.samefile(file) for file in own):
         raise StoreUnavailable(f"backup to {target}: that is the running database")
+    if target.name.startswith(source.name) and target.parent.exists() and target.parent.samefile(source.parent):
+        raise StoreUnavailable(
+            f"backup to {target}: names that begin with {source.name} are the running database's here"
+        )
+
+
+def examine_database(path: Path, stop: threading.Event) -> str:
+    """The first thing that is wrong with the running database; empty when it is sound. Raises StoreUnavailable."""
+    try:
+        with _reading(path, stop) as connection:
+            return damage(connection)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
 
 
 def _vacuum_into(source: Path, draft: Path, stop: threading.Event) -> None:
-    connection = sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, isolation_level=None)
+    with _reading(source, stop) as connection:
+        connection.execute("VACUUM INTO ?", (str(draft),))
+
+
+@contextmanager
+def _reading(path: Path, stop: threading.Event) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
     try:
         connection.set_progress_handler(stop.is_set, STEPS_BETWEEN_LOOKS)
-        connection.execute("VACUUM INTO ?", (str(draft),))
+        yield connection
     finally:
         connection.close()
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Bring the names of a directory to the disk."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

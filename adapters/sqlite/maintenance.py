@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.sqlite.rows import Row
-from adapters.sqlite.schema import APPLICATION_ID, CHECKED_WHOLE
+from adapters.sqlite.schema import APPLICATION_ID
 from daemon.domain.returns import State
 from daemon.ports.store import SEALED, CaseRow, DeadLetterRow, ReasonSeen, SealedKind, SealedValue, StoreSize
 
@@ -225,15 +225,12 @@ def give_back(connection: sqlite3.Connection) -> bool:
 
 
 def sizes(path: Path, connection: sqlite3.Connection) -> StoreSize:
-    """Measure the database and look at its header, and at all of it while it is small."""
+    """Measure the database and look at its header."""
     page, pages, unused, owner = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_size", "page_count", "freelist_count", "application_id")
     )
     finding = "" if owner == APPLICATION_ID else "its header is not mcfd's"
-    if not finding and page * pages <= CHECKED_WHOLE:
-        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        finding = "" if said == "ok" else str(said)
     log = path.with_name(path.name + "-wal")
     return StoreSize(
         size=page * pages,

@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+import structlog
+
 from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.writer import unavailable
 from daemon.errors import ConfigError, StoreUnavailable
@@ -17,9 +19,11 @@ APPLICATION_ID = 0x6D636664  # "mcfd"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 INCREMENTAL = 2
 PIECE = 1024 * 1024  # bytes
-CHECKED_WHOLE = 16 * 1024 * 1024  # bytes; a larger file would delay the start
+CHECKED_WHOLE = 64 * 1024 * 1024  # bytes: a quarter of a second; a larger file would delay the start
 
-RESTORE = "restore a backup, or move the file away to start empty"
+RESTORE = "restore a backup with `mcfd restore`, or move the file away to start empty"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ def check_place(path: Path, latest: int) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         _check_file(path, latest)
+        if path.stat().st_size == 0:  # a crash at the very first start leaves it so; anything else has lost its content
+            log.warning("store.empty", path=str(path), text="it begins anew; if it held returns, restore a backup")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be created: {error.strerror}"]) from error
 
@@ -122,7 +128,7 @@ def _check_file(path: Path, latest: int) -> None:
         raise ConfigError([f"{path}: cannot be written: give the file to the user that runs mcfd, mode 0600"])
     header = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
     try:
-        _check_marks(path, header, latest)
+        check_marks(path, header, latest)
     except sqlite3.Error as error:
         # Without the log any other finding may be wrong: a checkpoint that a crash interrupted looks like damage. And a
         # creation that a crash interrupted looks like anything, until the journal beside it has undone it.
@@ -133,7 +139,8 @@ def _check_file(path: Path, latest: int) -> None:
         header.close()
 
 
-def _check_marks(path: Path, connection: sqlite3.Connection, latest: int) -> None:
+def check_marks(path: Path, connection: sqlite3.Connection, latest: int) -> None:
+    """Raise ConfigError for the database of another program, or of a later mcfd."""
     owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
     if owner not in {0, APPLICATION_ID} or (owner == 0 and version):
         raise ConfigError([f"{path}: belongs to another program: give store.path a file of mcfd's own"])
@@ -143,14 +150,20 @@ def _check_marks(path: Path, connection: sqlite3.Connection, latest: int) -> Non
 
 
 def _check_content(path: Path, connection: sqlite3.Connection, latest: int) -> None:
-    _check_marks(path, connection, latest)
+    check_marks(path, connection, latest)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and _pragma(connection, "application_id") == 0:
         raise ConfigError([f"{path}: belongs to another program: give store.path a file of mcfd's own"])
-    if path.stat().st_size <= CHECKED_WHOLE:
-        finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if finding != "ok":
-            raise ConfigError([f"{path}: is damaged ({' '.join(finding.split())}): {RESTORE}"])
+    if path.stat().st_size > CHECKED_WHOLE:
+        log.info("store.not_checked", bytes=path.stat().st_size, text="`mcfd doctor` reads all of it")
+    elif finding := damage(connection):
+        raise ConfigError([f"{path}: is damaged ({finding}): {RESTORE}"])
+
+
+def damage(connection: sqlite3.Connection) -> str:
+    """The first thing that is wrong with the database, its indexes included; empty when it is sound."""
+    finding = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    return "" if finding == "ok" else " ".join(str(finding).split())
 
 
 def _configure(path: Path, connection: sqlite3.Connection) -> None:

@@ -4,15 +4,17 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import aiosqlite
 
-from adapters.sqlite.backup import copy_database
+from adapters.sqlite.backup import copy_database, examine_database
 from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.maintenance import SqliteUpkeep, give_back, sizes
+from adapters.sqlite.restore import finish_restore
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
 from adapters.sqlite.unit_of_work import SqliteUnitOfWork
 from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer
@@ -70,8 +72,9 @@ class SqliteStore:
         return before - self.path.stat().st_size
 
     async def sizes(self) -> StoreSize:
-        """How large the database is, and whether it is sound. Raises StoreUnavailable."""
-        return await self._writer.read(partial(sizes, self.path))
+        """How large the database is, and whether all of it is sound; nobody is held up. Raises StoreUnavailable."""
+        size = await self._writer.read(partial(sizes, self.path))
+        return replace(size, finding=size.finding or await self._beside(partial(examine_database, self.path)))
 
     async def alive(self) -> None:
         """Return once the writer has come round; raises StoreUnavailable when it cannot."""
@@ -103,9 +106,13 @@ class SqliteStore:
 
     async def backup(self, target: Path) -> None:
         """Write a copy beside the running store, which is not held up. Raises StoreUnavailable."""
+        await self._beside(partial(copy_database, self.path, target))
+
+    async def _beside(self, work: Callable[[threading.Event], T]) -> T:
+        """Work on a connection of its own that only reads; one who stops waiting gives it up."""
         stop = threading.Event()
         try:
-            await asyncio.to_thread(copy_database, self.path, target, stop)
+            return await asyncio.to_thread(work, stop)
         finally:
             stop.set()
 
@@ -126,6 +133,7 @@ async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migrat
     `inline` does without a thread: every unit runs at once on the caller's loop, the same way at every repetition.
     """
     steps = migrations() if steps is None else steps
+    finish_restore(path)
     check_place(path, len(steps))
     engine = await _connect(path, inline=inline)
     try:

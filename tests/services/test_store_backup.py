@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -60,11 +61,26 @@ async def test_a_backup_that_cannot_be_written_is_said_so(store, tmp_path):
     """A missing directory, and the running database itself, are refused; nothing is left behind."""
     with pytest.raises(StoreUnavailable, match="No such file"):
         await store.backup(tmp_path / "missing" / "backup.db")
-    with pytest.raises(StoreUnavailable, match="running database"):
-        await store.backup(store.path)
 
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
     assert await get(store) is not None
+
+
+@pytest.mark.parametrize("name", ["mcfd.db", "mcfd.db-wal", "mcfd.db-shm", "mcfd.db-journal", "mcfd.db.bak", "link"])
+async def test_a_backup_never_touches_the_database_itself(store, tmp_path, name):
+    """A slip of the tab key names a file of the running database: it is refused unopened, so no lock of it is lost."""
+    (tmp_path / "state" / "link").symlink_to(store.path)
+    target = tmp_path / "state" / name
+    with pytest.raises(StoreUnavailable, match="database"):
+        await store.backup(target)
+
+    # Somebody else looks, and would empty and remove the log if he took himself for the only one.
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute("SELECT count(*) FROM returns").fetchone()
+    assert store.path.with_name("mcfd.db-wal").exists()
+    await add(store, make_return("later"))
+    with closing(sqlite3.connect(store.path)) as other:
+        assert other.execute("SELECT count(*) FROM returns").fetchone() == (2,)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
 from adapters.sqlite.store import keeps_commits, open_store
@@ -120,7 +121,10 @@ async def test_a_database_opens_again(written):
 async def test_an_unfinished_creation_is_taken_up(path):
     """A file that a crash left empty, or without any table, becomes a database."""
     path.touch()
-    await open_and_close(path)
+    with capture_logs() as lines:
+        await open_and_close(path)
+        await open_and_close(path)
+    assert [line["event"] for line in lines] == ["store.empty"]  # it may have been a database: not without a word
     path.unlink()
     change(path, "PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA journal_mode = WAL")
     async with await open_store(path) as store:
