@@ -175,7 +175,7 @@ async def test_the_page_is_served_and_uses_what_exists():
         assert set(re.findall(r'name="(\w+)"', fault)) <= set(Fault.__dataclass_fields__)
         assert set(re.findall(r"<option>(\w+)", fault)) == {*VENDORS, *get_args(FaultKind)}
         assert not any(getattr(out.sandbox.options, name) in page for name in SECRETS)
-        assert len(page.splitlines()) <= 200
+        assert len(page.splitlines()) <= 240
 
 
 @pytest.mark.parametrize(
