@@ -108,6 +108,7 @@ def test_every_metric_is_told_and_exists():
     """The README's table of metrics is what a scrape shows."""
     metrics = PrometheusMetrics("1")
     metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
+    metrics.watch("mcfd_clock_ahead_seconds", "help", "vendor", lambda: {"x": 1.0})
     names = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in metrics.registry.collect()

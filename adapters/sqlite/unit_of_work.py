@@ -134,6 +134,11 @@ class SqliteUnitOfWork:
         parameters = [value for state in states for value in (state, now)]
         return self._rows(merged("due_at <= ?", len(states)), *parameters, limit)
 
+    def due_after(self, states: Sequence[State], after: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of what is due later than that, soonest first."""
+        parameters = [value for state in states for value in (state, after)]
+        return self._rows(merged("due_at > ?", len(states)), *parameters, limit)
+
     def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
         """(due at, shop, return id) of what is due in a queue, up to `limit` of each shop, longest due first."""
         found: list[tuple[float, str, str]] = []

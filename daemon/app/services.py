@@ -11,6 +11,7 @@ from daemon.app.resources import Resources
 from daemon.domain.queues import Queue
 from daemon.domain.returns import State
 from daemon.engine.announcements import EVERY, Announcements
+from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.polls import PortalPolls
@@ -31,6 +32,7 @@ WALKERS = (
 """Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
 DAILY = 86400.0
+CLOCK_ROUND = 10.0
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
@@ -67,13 +69,22 @@ class Services:
             self._walker(resources, name, queue, workflow, places=places, patience=patience)
             for name, queue, places, patience in WALKERS
         )
-        polls = PortalPolls(resources.vendors.portals, intake, resources.store, resources.clock)
+        polls = PortalPolls(resources.vendors.portals, intake, resources.store, resources.clock_check)
+        keeper = ClockKeeper(
+            resources.clock_check,
+            resources.store,
+            resources.clock,
+            timings(settings),
+            metrics=resources.metrics,
+            wake=self.wake,
+        )
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
         services["store"] = resources.store.watch
         for name, seconds, work in (
             ("label_request_poll", settings.timings.label_request_poll, polls.label_requests),
             ("return_poll", settings.timings.return_poll, polls.returns),
             ("retention", DAILY, retention.nightly),
+            ("clock", CLOCK_ROUND, keeper.round),
         ):
             services[name] = self._periodic(resources, name, seconds, work)
         return services

@@ -177,7 +177,15 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
 }
 
 STATELESS: frozenset[type[ev.Event]] = frozenset(
-    {ev.CallBegun, ev.CallHadNoEffect, ev.NotesWritten, ev.LinesGraded, ev.TransitReported, ev.ReturnRead}
+    {
+        ev.CallBegun,
+        ev.CallHadNoEffect,
+        ev.ClockPutRight,
+        ev.NotesWritten,
+        ev.LinesGraded,
+        ev.TransitReported,
+        ev.ReturnRead,
+    }
     | {ev.UnitsTransferred, OperatorActed}
     | pe.POSTAGE_EVENTS
 )
@@ -189,6 +197,7 @@ AMAZON_ANSWERS: frozenset[type[ev.Event]] = frozenset({ev.UnitsAuthorized, ev.Un
 UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
     {
         ev.CallBegun,
+        ev.ClockPutRight,
         ev.LabelRequestedAgain,
         ev.LabelRequestCancelled,
         ev.ProcessingFailed,
@@ -248,6 +257,7 @@ EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
     ev.CallBegun: outcome.call_begun,
     ev.CallHadNoEffect: outcome.call_had_no_effect,
     OperatorActed: outcome.operator_acted,
+    ev.ClockPutRight: outcome.clock_put_right,
     ev.NotesWritten: outcome.notes_written,
     ev.LinesGraded: outcome.lines_graded,
     ev.TransitReported: outcome.transit_reported,

@@ -67,6 +67,9 @@ def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Retur
     """The return with its clocks set: deadlines when it enters a state, and the instant to wake for it."""
     if old is None or old.state is not new.state or len(new.requests) > len(old.requests):
         new = _enter(new, now, timings)
+    patience = _patience(new.state, timings)
+    if new.deadline_at is not None and patience is not None:  # never later than if it began now
+        new = replace(new, deadline_at=min(new.deadline_at, now + patience))
     watch = _watch(new.state, timings)
     if new.portal_due_at is None and watch is not None:
         new = replace(new, portal_due_at=now + watch)
@@ -77,17 +80,29 @@ def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Retur
 
 def _enter(ret: Return, now: float, timings: Timings) -> Return:
     """The clocks of a state start when it is entered."""
-    deadline = {
+    patience = _patience(ret.state, timings)
+    return replace(
+        ret, deadline_at=None if patience is None else now + patience, portal_due_at=None, amazon_due_at=None
+    )
+
+
+def _patience(state: State, timings: Timings) -> float | None:
+    """For how long a state is waited in before something is given up."""
+    return {
         State.RECEIVED: timings.unmatched_deadline,
         State.AWAITING_LABEL: timings.label_deadline,
         State.LABEL_READY: timings.label_deadline,
         State.REFUSED: timings.label_deadline,
         State.PROCESSING: PROCESSING_PATIENCE,
         **dict.fromkeys(_WATCHED_LATE, timings.late_watch),
-    }.get(ret.state)
-    return replace(
-        ret, deadline_at=None if deadline is None else now + deadline, portal_due_at=None, amazon_due_at=None
-    )
+    }.get(state)
+
+
+def longest_wait(timings: Timings) -> float:
+    """No return waits longer to be woken, whatever it waits for."""
+    looks = max(timings.inspection_idle, timings.inspection_moving, timings.inspection_arrived)
+    held = 24 * timings.unmatched_deadline
+    return DAY + max(8 * looks, held, timings.late_look, timings.review_watch, timings.label_poll_late)
 
 
 def _watch(state: State, timings: Timings) -> float | None:

@@ -4,7 +4,24 @@ A machine boots with a wrong clock, a virtual machine wakes up days later, someb
 then by "so long ago" cannot be taken back, so it is not decided.
 """
 
-from daemon.ports.host import Clock
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from daemon.domain.events.returns import ClockPutRight
+from daemon.domain.lifecycle import apply
+from daemon.domain.returns import Return, State
+from daemon.domain.schedule import Timings, longest_wait, plan
+from daemon.domain.transitions.labels import LABEL_STATES
+from daemon.ports.host import Clock, Metrics
+from daemon.ports.store import ReturnStore, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 1000
+PORTAL = "loop"
+"""Whose clock counts for what is asked of the portal."""
 
 TOLERANCE = 300.0
 """Seconds by which our clock and a vendor's may differ."""
@@ -45,3 +62,68 @@ class ClockCheck:
     def trusted(self) -> bool:
         """Whether the machine's clock may decide."""
         return not self.problem()
+
+
+class ClockKeeper:
+    """Tells people of a clock that is wrong, and puts right what was noted under one when it is right again."""
+
+    def __init__(
+        self,
+        check: ClockCheck,
+        store: ReturnStore,
+        clock: Clock,
+        timings: Timings,
+        *,
+        metrics: Metrics,
+        wake: Callable[[], None],
+    ) -> None:
+        self._check = check
+        self._store = store
+        self._clock = clock
+        self._timings = timings
+        self._metrics = metrics
+        self._wake = wake
+        self._told = ""
+        self._highest = self._offset
+
+    @property
+    def _offset(self) -> float:
+        return self._clock.now() - self._clock.monotonic()
+
+    async def round(self) -> None:
+        """Warn, once for each trouble; once the vendors confirm our clock, bring back what lies far in the future."""
+        problem = self._check.problem()
+        if problem and not self._told:
+            log.warning("clock.wrong", problem=problem)
+            self._metrics.trouble("clock")
+        elif self._told and not problem:
+            log.info("clock.right")
+        self._told = problem
+        self._highest = max(self._highest, self._offset)
+        if problem or not self._check.ahead():
+            return
+        set_back, self._highest = self._highest - self._offset > TOLERANCE, self._offset
+        found = await self._store.transact(self._put_right)
+        if set_back:
+            found += await self._store.transact(lambda uow: _hasten(uow, self._clock.now()))
+        if found:
+            log.warning("clock.put_right", returns=len(found))
+            self._wake()
+
+    def _put_right(self, uow: UnitOfWork) -> list[Return]:
+        now = self._clock.now()
+        far = uow.due_after(tuple(State), now + longest_wait(self._timings), AT_ONCE)
+        stored = [uow.get(shop, return_id) for _, shop, return_id in far]
+        event = ClockPutRight(at=now)
+        return [
+            uow.save(plan(ret, apply(ret, event), now, self._timings), event, ret.state)
+            for ret in stored
+            if ret is not None
+        ]
+
+
+def _hasten(uow: UnitOfWork, now: float) -> list[Return]:
+    """Label requests that were heard while our clock was ahead are due later than they should: all are tried now."""
+    later = uow.due_after(tuple(LABEL_STATES), now, AT_ONCE)
+    stored = [uow.get(shop, return_id) for _, shop, return_id in later]
+    return [uow.defer(replace(ret, due_at=now)) for ret in stored if ret is not None]

@@ -138,6 +138,9 @@ class UnitOfWork(Protocol):
     def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
         """(due at, shop, return id) of the returns to wake for, longest due first."""
 
+    def due_after(self, states: Sequence[State], after: float, limit: int) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of the returns that are to be woken only later than that, soonest first."""
+
     def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
         """(due at, shop, return id) of what is due in a queue, up to `limit` of each shop, longest due first."""
 

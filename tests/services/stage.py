@@ -20,7 +20,7 @@ from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
-from daemon.engine.clock_check import ClockCheck
+from daemon.engine.clock_check import ClockCheck, ClockKeeper
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
@@ -116,7 +116,10 @@ class Stage:
         self.workflow = Workflow(self.contexts, recorder, attempts=self.choices.attempts, jitter=lambda: 1.0)
         self.intake = Intake(self.store, self.clock, timings, self.metrics, self._wake)
         self.operator = Operator(self.store, self.clock, timings, self.contexts, self._wake)
-        self.polls = PortalPolls(self.portals, self.intake, self.store, self.clock)
+        self.clock_keeper = ClockKeeper(
+            self.clock_check, self.store, self.clock, timings, metrics=self.metrics, wake=self._wake
+        )
+        self.polls = PortalPolls(self.portals, self.intake, self.store, self.clock_check)
 
     async def stop(self) -> None:
         """Close the database; nothing of the process is left."""

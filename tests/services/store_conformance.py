@@ -361,6 +361,23 @@ class ManyReturns:
         assert await store.read(due(9, State.IN_REVIEW)) == ["elsewhere"]
         assert await store.read(due(9)) == []
 
+    async def test_what_is_due_later_comes_soonest_first(self, store: ReturnStore):
+        """Later than an instant, of the asked states, up to the limit; what is never due is not due later."""
+        for ret in (
+            make_return("at", due_at=30.0),
+            make_return("later", due_at=50.0, state=State.LABEL_READY),
+            make_return("soon", due_at=30.5),
+            make_return("elsewhere", due_at=60.0, state=State.IN_REVIEW),
+            make_return("never", due_at=None),
+        ):
+            await store.transact(lambda uow, ret=ret: uow.add(ret))
+
+        def later(limit: int) -> Callable[[UnitOfWork], list[str]]:
+            return lambda uow: [return_id for _, _, return_id in uow.due_after(WAITING, 30.0, limit)]
+
+        assert await store.read(later(9)) == ["soon", "later"]
+        assert await store.read(later(1)) == ["soon"]
+
     async def test_due_names_the_shop(self, store: ReturnStore):
         """What is due is named by its time, shop and return id; equals come in the order of these."""
         await add(store, make_return(), make_return("r0"), make_return(shop="b"), make_return(shop="a"))

@@ -5,7 +5,7 @@ import pytest
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import State
 from tests.services.parcels import PAGE, TWO, actions, ask_again, notes, tell_state
-from tests.services.stage import DAY, ORDER
+from tests.services.stage import DAY, HOUR, ORDER
 
 
 class TestAmazon:
@@ -41,6 +41,42 @@ class TestAmazon:
 
 
 class TestOurClock:
+    async def test_a_clock_that_jumps_ahead_flags_nothing(self, open_with):
+        """The machine's clock is eight days ahead for a minute, and Amazon is read then: nothing is missing by it."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent(*TWO)
+        await stage.inspect(line="1")
+        await stage.pass_time(DAY)
+        stage.clock_check.heard("amazon", stage.clock.now())
+        stage.clock.jump(8 * DAY)
+        await stage.work()
+        assert (await stage.ret()).state is State.AWAITING_INSPECTION
+        stage.clock.jump(-8 * DAY)
+        await stage.clock_keeper.round()
+        await stage.inspect(line="2")
+        await stage.pass_time(DAY)
+
+        assert actions(stage) == {"process": 1}
+
+    async def test_a_machine_that_starts_with_a_wrong_clock(self, open_with):
+        """The process has never known another hour; the vendors' answers tell it, and nothing is missing by ours."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent(*TWO)
+        await stage.inspect(line="1")
+        await stage.pass_time(DAY)
+        right = stage.clock.now()
+        stage.clock.jump(8 * DAY)
+        await stage.restart()
+        stage.clock_check.heard("amazon", right)
+        await stage.pass_time(HOUR)
+        assert (await stage.ret()).state is State.AWAITING_INSPECTION
+        stage.clock.jump(-8 * DAY)
+        await stage.clock_keeper.round()
+        await stage.pass_time(7 * DAY)
+
+        assert (await stage.ret()).state is State.IN_REVIEW
+        assert len(notes(stage, "Missing")) == 1
+
     async def test_what_came_counts_under_a_wrong_clock(self, open_with):
         """Findings need no clock: a clean return is paid for."""
         stage = await open_with(policy=PAGE)

@@ -22,6 +22,7 @@ def started() -> PrometheusMetrics:
     """The metrics of a daemon that has just started, before anything happened."""
     metrics = PrometheusMetrics("1")
     metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
+    metrics.watch("mcfd_clock_ahead_seconds", "help", "vendor", lambda: {"x": 1.0})
     metrics.began(100.0, ["acme"], {("gone", "awaiting_inspection"): 3})
     metrics.connection("amazon", lambda: False)
     metrics.service("reconciler", lambda: True)

@@ -270,6 +270,11 @@ class CallHadNoEffect(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockPutRight(Event):
+    """The machine's clock was ahead when the return was last touched: what lies in the future is of now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotesWritten(Event):
     """Notes are in the portal's timeline."""
 

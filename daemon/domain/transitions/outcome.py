@@ -170,6 +170,32 @@ def call_had_no_effect(event: ev.CallHadNoEffect, ret: Return) -> Return:
     return release(had_no_effect(ret, event.call), live)
 
 
+def clock_put_right(event: ev.ClockPutRight, ret: Return) -> Return:
+    """Amazon and the portal are read in their time from now on, and no clock starts in the future."""
+
+    def past(at: float | None) -> float | None:
+        return None if at is None else min(at, event.at)
+
+    postage = tuple(
+        replace(
+            p,
+            scanned_at=past(p.scanned_at),
+            delivered_at=past(p.delivered_at),
+            lost_at=past(p.lost_at),
+            tracked_at=past(p.tracked_at),
+        )
+        for p in ret.postage
+    )
+    return replace(
+        ret,
+        amazon_due_at=None,
+        portal_due_at=None,
+        passed_over_until=past(ret.passed_over_until),
+        labelled_at=past(ret.labelled_at),
+        postage=postage,
+    )
+
+
 def operator_acted(_: OperatorActed, ret: Return) -> Return:
     return ret
 

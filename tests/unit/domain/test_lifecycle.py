@@ -96,6 +96,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.UnitsInspected(at=LATER, units=(found(a_unit()),)),
         ev.UnitsMissing(at=LATER, units=(found(a_unit(), "missing"),)),
         ev.NothingCame(at=LATER),
+        ev.ClockPutRight(at=LATER),
         ev.LinesEdited(at=LATER, units=(replace(authorized(a_unit()), standing=UnitState.REMOVED),)),
         ev.LateFinding(at=LATER, units=(found(a_unit()),)),
         ev.VerdictReached(at=LATER, units=(), settlement=Settlement.FLAG, summary="Discrepancy."),

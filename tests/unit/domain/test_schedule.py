@@ -8,7 +8,7 @@ from daemon.domain.acts import Act, Duty
 from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
-from daemon.domain.returns import Note, Return, State, Transit
+from daemon.domain.returns import Note, Postage, Return, State, Transit
 from daemon.domain.schedule import (
     ATTEMPT_FIRST,
     HOUR,
@@ -20,6 +20,7 @@ from daemon.domain.schedule import (
     attempt_delay,
     forgive_failure,
     forgive_lateness,
+    longest_wait,
     look_delay,
     owes_look,
     past_deadline,
@@ -290,3 +291,40 @@ def test_time_down_does_not_count(ret, late, forgiven):
 def test_a_deadline_is_past_when_its_instant_has_come(deadline_at, expected):
     """Without a deadline there is nothing to miss."""
     assert past_deadline(a_return(deadline_at=deadline_at, authorizations=(an_authorization(),)), NOW) is expected
+
+
+@pytest.mark.parametrize("days", [7.0, 30.0])
+def test_nothing_is_waited_for_longer_than_the_longest_wait(days):
+    """Whatever an operator has configured, no planned instant lies beyond it."""
+    timings = replace(T, late_look=days * DAY)
+    for state in State:
+        planned = plan(None, replace(an_awaited_return(), state=state), NOW, timings)
+        assert max(
+            planned.due_at or 0.0, planned.amazon_due_at or 0.0, planned.portal_due_at or 0.0
+        ) < NOW + longest_wait(timings)
+
+
+def test_a_deadline_of_a_clock_that_was_ahead_is_of_now():
+    """A return that was heard under it waits as long as if it had been heard now."""
+    ret = plan(None, a_return(), NOW + 365 * DAY, T)
+    right = plan(ret, apply(ret, ev.ClockPutRight(at=NOW)), NOW, T)
+    assert right.deadline_at == NOW + T.unmatched_deadline
+
+
+def test_what_lies_in_the_future_is_of_now():
+    """The label, the carrier's readings and the clocks of a return that was touched under a clock that was ahead."""
+    later = NOW + 365 * DAY
+    parcel = Postage(authorization_id="A1", scanned_at=later, delivered_at=NOW - DAY, lost_at=later, tracked_at=later)
+    ret = an_awaited_return(
+        labelled_at=later, amazon_due_at=later, portal_due_at=later, passed_over_until=later, postage=(parcel,)
+    )
+    right = apply(ret, ev.ClockPutRight(at=NOW))
+    assert right == replace(
+        ret,
+        changed_at=NOW,
+        labelled_at=NOW,
+        amazon_due_at=None,
+        portal_due_at=None,
+        passed_over_until=NOW,
+        postage=(replace(parcel, scanned_at=NOW, lost_at=NOW, tracked_at=NOW),),
+    )

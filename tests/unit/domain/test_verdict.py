@@ -271,3 +271,9 @@ def test_the_record_beside_a_processed_return_names_amazons_ids():
         "amazon_rma": "RMA-A1, RMA-A2",
         "amazon_condition": "SOCK: sellable",
     }
+
+
+def test_details_without_a_line_change_no_unit():
+    """A return that is over may show no line: what came is still said of it."""
+    details = replace(a_portal_return(state=PortalState.CANCELLED), lines=())
+    assert conclude(an_awaited_return(BAD), details, SHOP, NOW).units == (BAD,)
