@@ -59,14 +59,18 @@ class Address:
     @property
     def url(self) -> str:
         """Where a program on this machine finds it: a wildcard binds there, too."""
-        unspecified = _is_ip(self.host) and ipaddress.ip_address(self.host).is_unspecified
-        host = ("::1" if ":" in self.host else "127.0.0.1") if unspecified else self.host
+        host = ("::1" if ":" in self.host else "127.0.0.1") if self.is_wildcard else self.host
         return f"http://{Address(host, self.port)}"
 
     @property
     def is_local(self) -> bool:
         """Only this machine can reach it."""
         return self.host == "localhost" or (_is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback)
+
+    @property
+    def is_wildcard(self) -> bool:
+        """It stands for every address of this machine."""
+        return _is_ip(self.host) and ipaddress.ip_address(self.host).is_unspecified
 
     @classmethod
     def parse(cls, value: object) -> Self:

@@ -43,7 +43,10 @@ class Listen(Section):
 
     @model_validator(mode="after")
     def _two_addresses(self) -> "Listen":
-        if self.public == self.ops and self.public.port:
+        hosts = {self.public.host, self.ops.host}
+        if self.public.port == self.ops.port != 0 and (
+            len(hosts) == 1 or self.public.is_wildcard or self.ops.is_wildcard
+        ):
             raise Contradiction(("ops", "is the same address as public; give it a port of its own"))
         return self
 
@@ -128,6 +131,10 @@ class Timings(Section):
     def _in_order(self) -> "Timings":
         names = ("label_poll_first", "label_poll_max", "label_poll_late", "label_deadline")
         problems = []
+        for name, (least, most, why) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                limits = f"{format_duration(least)} to {format_duration(most)}"
+                problems.append((name, f"is out of bounds: {why}; write {limits}"))
         for shorter, longer in pairwise(names):
             low, high = getattr(self, shorter), getattr(self, longer)
             if low > high:
@@ -136,6 +143,15 @@ class Timings(Section):
         if problems:
             raise Contradiction(*problems)
         return self
+
+
+_BOUNDS = {
+    "label_request_poll": (SECOND, 7 * DAY, "each look is a call of Loop's 300 a minute"),
+    "return_poll": (SECOND, 7 * DAY, "each look is four calls of Loop's 300 a minute, and reaches back 30 days"),
+    "http_timeout": (SECOND, 10 * MINUTE, "no vendor answers faster, and none is waited for longer"),
+    "stop_grace": (SECOND / 2, 40 * SECOND, "mcfd.service kills after 45 s"),
+}
+"""What would be understood, and does harm: the least, the most, and why."""
 
 
 class Retention(Section):

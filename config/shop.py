@@ -60,7 +60,10 @@ def _parse_bundle(value: object) -> Mapping[str, int]:
             raise ValueError("holds a SKU that is not text; write it in quotes")
         if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity < 1:
             raise ValueError(f"{sku[:40]} has no whole quantity above 0; write {{{sku[:40]}: 1}}")
-    return {sku.strip(): quantity for sku, quantity in value.items()}
+    bundle = {sku.strip(): quantity for sku, quantity in value.items()}
+    if len(bundle) < len(value):
+        raise ValueError("names a SKU twice, with blanks around it; add up its quantities")
+    return bundle
 
 
 def _parse_price(value: object) -> Decimal:
@@ -73,6 +76,21 @@ def _parse_price(value: object) -> Decimal:
 def _over(defaults: Mapping[str, object]) -> BeforeValidator:
     """What is written replaces the default of that key; the other defaults stay."""
     return BeforeValidator(lambda value: {**defaults, **value} if isinstance(value, Mapping) else value)
+
+
+def _parse_sku_map(value: object) -> object:
+    """Trim the SKUs; two that are one then are a mistake."""
+    if not isinstance(value, Mapping):
+        return value
+    trimmed: dict[object, object] = {}
+    for sku, amazons in value.items():
+        name = sku.strip() if isinstance(sku, str) else sku
+        if name in trimmed:
+            raise ValueError(f"holds {str(name)[:40]} twice, with blanks around it; keep one of them")
+        if not name:
+            raise ValueError("holds a SKU that is blank; remove it")
+        trimmed[name] = amazons
+    return trimmed
 
 
 _Text = Annotated[str, printable(200)]
@@ -134,7 +152,7 @@ class Rule(Section):
     """An exception to `conditions`; the first rule that fits decides."""
 
     sku: _Text = "*"
-    """Pattern of Loop's SKU with * and ?. Default *: every SKU."""
+    """Pattern of Loop's SKU with * and ?, no other sign is special. Default *: every SKU."""
 
     reason: _Text = "*"
     """Pattern of Loop's return reason, without case. Default *: every reason."""
@@ -233,7 +251,7 @@ class Shop(Section):
     Not {order_number}: Shopify's running number is usually 1000 below the name, and so the name of an older order.
     """
 
-    sku_map: Mapping[str, _Bundle] = {}
+    sku_map: Annotated[Mapping[str, _Bundle], BeforeValidator(_parse_sku_map)] = {}
     """Loop SKU: Amazon SKU, or {SKU: quantity} for a bundle; read as {SKU: quantity}. Default empty: the same SKU."""
 
     order_id_prefix: Annotated[str, Field(max_length=40)] = ""

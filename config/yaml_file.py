@@ -1,5 +1,6 @@
 """Reads the configuration file: plain values, the line of each path, and what is wrong with it as YAML."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,23 @@ _JARGON = {  # what PyYAML says, and what it means; the first that is found in i
     "cannot start any token": "a character that cannot start a value; put the text in quotes",
 }
 _ELSE = "is not YAML here; look for an open bracket or quote, or a missing colon"
+
+
+class _Loader(yaml.SafeLoader):
+    """Numbers are written as people write them: 010 is no eight, and 1:30:45 is no number of seconds."""
+
+
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in {_INT, _FLOAT}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|nan)$", re.IGNORECASE),
+    list("-+0123456789."),
+)
 
 
 @dataclass
@@ -108,7 +126,7 @@ def parse_document(text: str) -> Document:
     """The same for a text that is at hand; never raises."""
     document = Document()
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             document.survey(node)

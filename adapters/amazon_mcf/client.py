@@ -64,8 +64,8 @@ class McfNetwork:
         return await self._api.call(request, Lane.SHOPPER, wire.decode_created)
 
     def _probe(self) -> Request:
-        """The orders since now: next to nothing to list, and no id that could be odd."""
-        return _listing(self._clock.now(), "")
+        """The orders of the last minute: next to nothing to list, no id that could be odd, no hour in the future."""
+        return _listing(self._clock.now() - 60.0, "")
 
 
 def _listing(since: float, next_token: str) -> Request:

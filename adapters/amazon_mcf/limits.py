@@ -42,6 +42,7 @@ class AmazonLimits:
         self.clock = clock
         published = dict.fromkeys(self.FULFILLMENT, (2.0, 30.0)) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
         self._limits = published | dict(limits)
+        self._configured = {operation: limit[0] for operation, limit in limits.items()}
         # Made now, not at the first call: they fill while nobody needs them.
         self._buckets = {
             operation: TokenBucket(clock, *self._within(*limit), jitter=jitter)
@@ -53,9 +54,13 @@ class AmazonLimits:
         await self._buckets[operation].acquire(lane)
 
     def observe(self, operation: str, headers: Mapping[str, str]) -> None:
-        """Take over the rate that Amazon says it applies, lower or higher; what cannot be one is ignored."""
+        """Take over the rate that Amazon says it applies; what cannot be one is ignored.
+
+        A rate that an operator wrote down is never exceeded: another program of the same application may need the rest.
+        """
         rate = _positive(headers.get("x-amzn-RateLimit-Limit"))
         if rate is not None:
+            rate = min(rate, self._configured.get(operation, rate))
             self._buckets[operation].set_rate(*self._within(rate, self._limits[operation][1]))
 
     def throttled(self, operation: str, retry_after: float | None) -> None:

@@ -84,12 +84,13 @@ def _add_label(writer: PdfWriter, label: bytes) -> None:
 
 def _label_pages(label: bytes) -> Iterator[PageObject]:
     reader = PdfReader(BytesIO(_framed(label) if label.startswith(PNG) else label))
-    if reader.is_encrypted:
-        raise ContractBroken("a label is an encrypted PDF")
+    if reader.is_encrypted and not reader.decrypt(""):  # most that are encrypted may be read by anybody
+        raise ContractBroken("a label is a PDF that asks for a password")
     if not 1 <= len(reader.pages) <= MAX_LABEL_PAGES:
         raise ContractBroken(f"a label has {len(reader.pages)} pages")
     for page in reader.pages:
-        if page.get_contents() is None:
+        contents = page.get_contents()
+        if contents is None or not (contents.get_data().strip() or page.annotations):
             raise ContractBroken("a page of a label is empty")
         yield _harmless(page)
 

@@ -219,9 +219,14 @@ def _letter(row: tuple[int, str, str, float]) -> DeadLetterRow:
 
 
 def give_back(connection: sqlite3.Connection) -> bool:
-    """Return some unused pages to the disk; False when none is left. Not within a transaction."""
+    """Return some unused pages to the disk; False when none is left. Not within a transaction.
+
+    A file that somebody rebuilt with another auto_vacuum keeps its pages, however often it is asked.
+    """
+    before = connection.execute("PRAGMA freelist_count").fetchone()[0]
     connection.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
-    return bool(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    left = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return bool(0 < left < before)
 
 
 def sizes(path: Path, connection: sqlite3.Connection) -> StoreSize:

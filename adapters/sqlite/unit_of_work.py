@@ -214,9 +214,13 @@ class SqliteUnitOfWork:
         rows = self._rows("SELECT sealed FROM documents WHERE name = ?", name)
         return rows[0][0] if rows else None
 
-    def drop_documents(self, now: float) -> int:
-        """Empty the documents whose retention is over."""
-        return self._change("UPDATE documents SET sealed = x'' WHERE sealed <> x'' AND expires_at <= ?", now)
+    def drop_documents(self, now: float, limit: int) -> int:
+        """Empty documents whose retention is over."""
+        sql = (
+            "UPDATE documents SET sealed = x'' WHERE name IN "
+            "(SELECT name FROM documents WHERE sealed <> x'' AND expires_at <= ? LIMIT ?)"
+        )
+        return self._change(sql, now, limit)
 
     def orders_named(self, account: str, name: str) -> Sequence[OrderHead]:
         """Orders of an account of which one of the two ids begins with `name`, in alphabetical order."""

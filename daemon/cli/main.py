@@ -34,6 +34,7 @@ from daemon.cli.options import (
     run_loop,
     settings,
     show,
+    speak,
 )
 from daemon.cli.sandbox import sandbox
 from daemon.cli.upkeep import VERBS
@@ -49,6 +50,7 @@ def main() -> None:
     Exit codes: 0 done, 1 failed, 2 wrong usage, 75 another daemon holds the state directory, 78 wrong configuration.
     """
     keep_streams()
+    speak()
 
 
 for _verb in (*VERBS, sandbox):

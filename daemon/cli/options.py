@@ -1,6 +1,7 @@
 """What the verbs of the `mcfd` command share: their options, their exit codes, how they print and fail."""
 
 import asyncio
+import io
 import json
 import os
 import sys
@@ -97,6 +98,13 @@ def keep_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
             setattr(sys, name, os.fdopen(number, mode))
+
+
+def speak(encoding: str | None = None) -> None:
+    """Never fail for what a terminal cannot show; `encoding` is for what a program reads."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=encoding, errors="strict" if encoding else "replace")
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -13,8 +14,23 @@ import click
 from config.environment import user
 from daemon.cli import daemon_client as commands
 from daemon.cli import output as tables
-from daemon.cli.options import EX_FAILED, answer, as_json, example, plainly, quietly, run_loop, settings, show, working
+from daemon.cli.options import (
+    EX_FAILED,
+    answer,
+    as_json,
+    example,
+    plainly,
+    quietly,
+    run_loop,
+    settings,
+    show,
+    speak,
+    working,
+)
 from daemon.operations.exports import COLUMNS, REPORTS
+
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+@-]|[\t\r])")
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 WHERE_IT_IS_SHOWN = (
     "Loop shows the secret of its webhooks in its admin only, under Developer tools. Write it into the secret file "
@@ -110,7 +126,7 @@ def replay(deliveries: tuple[str, ...], config: Path, secrets: Path | None, as_j
         sys.exit(EX_FAILED)
 
 
-@click.command(epilog=example("mcfd backup /var/backups/mcfd.db"))
+@click.command(epilog=example("mcfd backup /var/lib/mcfd/backup.db"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @settings
 @as_json
@@ -160,7 +176,8 @@ def export(
 
 
 def _csv_writer() -> Callable[[Iterable[dict[str, Any]]], None]:
-    """Rows go out as they come. A text that a spreadsheet would take for a formula is quoted."""
+    """Rows go out as they come, in UTF-8. What a spreadsheet would take for a formula is quoted."""
+    speak("utf-8")
     writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
     writer.writeheader()
 
@@ -171,7 +188,10 @@ def _csv_writer() -> Callable[[Iterable[dict[str, Any]]], None]:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """Spreadsheets of half of Europe divide at semicolons, too; an amount below zero is no formula."""
+    if not isinstance(value, str) or _AMOUNT.fullmatch(value):
+        return value
+    return _FORMULA.sub("'", value)
 
 
 @click.command(epilog=example("mcfd purge", "mcfd purge --rekey"))

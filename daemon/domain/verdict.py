@@ -1,9 +1,10 @@
 """Findings become a verdict: which units are discrepant, how lines are graded, what the portal is asked to do."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from daemon.domain.allocation import not_returnable
 from daemon.domain.events.returns import VerdictReached
@@ -27,7 +28,7 @@ class Treatment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """An exception to the table of conditions; patterns are shell globs, `max_value_cents` bounds the line's price."""
+    """An exception to the table of conditions; patterns have * and ?, `max_value_cents` bounds the line's price."""
 
     then: Treatment
     sku: str = "*"
@@ -82,14 +83,25 @@ def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:
     return special.get(condition) or policy.conditions.get(condition, Treatment.FLAG)
 
 
+def _fits(text: str, pattern: str) -> bool:
+    """Whether a whole text fits a pattern, in which only * and ? are special: SKUs hold brackets."""
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    special = {"*": ".*", "?": "."}
+    return re.compile("".join(special.get(sign) or re.escape(sign) for sign in pattern), re.DOTALL)
+
+
 def _applies(rule: Rule, unit: ReturnUnit, condition: str) -> bool:
     price, most = unit.line_price_cents, rule.max_value_cents
     cheap = most is None or (price is not None and price <= most)  # a price that is not told is not a low one
     return (
         cheap
-        and any(fnmatchcase(sku, rule.sku) for sku in (unit.sku, unit.portal_sku))
-        and any(fnmatchcase(fold(text), fold(rule.reason)) for text in (unit.reason, unit.parent_reason))
-        and fnmatchcase(condition, rule.condition)
+        and any(_fits(sku, rule.sku) for sku in (unit.sku, unit.portal_sku))
+        and any(_fits(fold(text), fold(rule.reason)) for text in (unit.reason, unit.parent_reason))
+        and _fits(condition, rule.condition)
     )
 
 

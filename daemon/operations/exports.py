@@ -129,4 +129,4 @@ def _found(unit: ReturnUnit) -> Row:
 
 
 def _money(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02}"
+    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"

@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 100
 """Rows that are forgotten in one transaction: webhooks wait for no more than that."""
 
+LABELS_AT_ONCE = 10
+"""A label may have a megabyte, and what is emptied is written to the log as a whole."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Periods:
@@ -48,7 +51,7 @@ class Retention:
         now, periods = self._clock.now(), self._periods
         ended, received = now - periods.closed_returns, now - periods.deliveries
         gone = {
-            "labels": await self._store.transact(lambda uow: uow.drop_documents(now)),
+            "labels": await self._labels(now),
             "dead_letters": await self._store.upkeep(lambda keep: keep.drop_letters(now - periods.dead_letters)),
             "deliveries": await self._in_parts(lambda keep: keep.drop_deliveries(received, AT_ONCE)),
             "returns": await self._in_parts(partial(_drop_ended, before=ended, forgotten=self._forgotten)),
@@ -58,6 +61,12 @@ class Retention:
         if any(gone.values()):
             log.info("store.purged", **gone)
         return gone
+
+    async def _labels(self, now: float) -> int:
+        total = 0
+        while gone := await self._store.transact(lambda uow: uow.drop_documents(now, LABELS_AT_ONCE)):
+            total += gone
+        return total
 
     async def nightly(self) -> None:
         """One round of the service."""

@@ -177,8 +177,8 @@ class UnitOfWork(Protocol):
     def document(self, name: str) -> bytes | None:
         """An encrypted document; empty when its retention is over, None when there never was one."""
 
-    def drop_documents(self, now: float) -> int:
-        """Forget the contents of documents whose retention is over; how many there were."""
+    def drop_documents(self, now: float, limit: int) -> int:
+        """Forget the contents of documents whose retention is over; how many, at most `limit`."""
 
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""

@@ -182,14 +182,14 @@ async def test_second_401_blames_the_credentials():
         assert len(n.server.asked) == 3
 
 
-async def test_the_probe_lists_the_orders_of_its_own_moment():
+async def test_the_probe_lists_the_orders_of_the_minute_before():
     """However long the daemon runs, the probe asks for next to nothing."""
     async with network((403, DENIED), (403, DENIED), (200, sample("orders_last_page.json"))) as n:
         n.limits.clock.advance(90 * 86400)
         with pytest.raises(Refused):
             await n.client.order("A", Lane.SHOPPER)
         asked_since = parse_qs(urlsplit(n.server.asked[2].target).query)["queryStartDate"][0]
-        assert datetime.fromisoformat(asked_since).timestamp() == int(n.limits.clock.now())
+        assert datetime.fromisoformat(asked_since).timestamp() == int(n.limits.clock.now()) - 60
 
 
 async def test_what_was_put_right_is_tried_at_once():

@@ -525,7 +525,7 @@ class AroundReturns:
             await store.transact(lambda uow, args=(name, sealed, expires_at): uow.keep_document(*args))
         before = await store.read(lambda uow: [uow.document(name) for name in "abc"])
 
-        dropped = [await store.transact(lambda uow: uow.drop_documents(10.0)) for _ in range(2)]
+        dropped = [await store.transact(lambda uow: uow.drop_documents(10.0, 9)) for _ in range(2)]
 
         assert before == [b"\x00new", b"later", None]
         assert dropped == [1, 0]

@@ -98,7 +98,7 @@ class TestOnePurchase:
         source.scan(Transit.IN_TRANSIT)
         await cancel_return(stage)
         await stage.pass_time(31 * DAY)
-        await stage.store.transact(lambda uow: uow.drop_documents(stage.clock.now()))
+        await stage.store.transact(lambda uow: uow.drop_documents(stage.clock.now(), 9))
         await again(stage)
         await stage.reach(State.AWAITING_INSPECTION, return_id="78")
         assert source.bought() == ["77-A1", "78-A1"]

@@ -94,7 +94,7 @@ async def test_after_its_retention_the_label_is_gone(stage, host):
     stage.clock.advance(20 * DAY)
     young = host.reveal(await publish(stage, host, PDF + b"young"))
     stage.clock.advance(10 * DAY)
-    dropped = await stage.store.transact(lambda uow: uow.drop_documents(stage.clock.now()))
+    dropped = await stage.store.transact(lambda uow: uow.drop_documents(stage.clock.now(), 9))
     assert dropped == 1
     async with listening(host) as ask:
         status, headers, body = await ask(f"/labels/{token_of(old)}.pdf")
@@ -108,7 +108,7 @@ async def test_the_content_is_really_forgotten(stage, host):
     """Case 2: after the sweep not even the ciphertext is in the store."""
     await publish(stage, host)
     stage.clock.advance(31 * DAY)
-    await stage.store.transact(lambda uow: uow.drop_documents(stage.clock.now()))
+    await stage.store.transact(lambda uow: uow.drop_documents(stage.clock.now(), 9))
     count = await stage.sqlite._writer.read(
         lambda connection: connection.execute("SELECT total(length(sealed)) FROM documents").fetchone()
     )

@@ -1,6 +1,9 @@
 """What has had its time goes, with everything that is filed under its name, and really leaves the disk."""
 
+import asyncio
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,3 +184,34 @@ async def test_counting_what_is_held_reads_what_has_just_arrived(store):
     sql = f"EXPLAIN QUERY PLAN SELECT shop, count(*) {upkeep._HELD}"
     rows = await store._writer.read(lambda connection: connection.execute(sql).fetchall())
     assert [row[3] for row in rows] == ["SEARCH returns USING INDEX returns_due (state=?)"]
+
+
+async def test_a_file_that_keeps_its_pages_is_left_alone(tmp_path):
+    """A database that somebody rebuilt gives nothing back, however often it is asked: the night must end all the same."""
+    path = tmp_path / "mcfd.db"
+    async with await open_store(path) as opened:
+        await opened.transact(lambda uow: uow.keep_document("label", bytes(500_000), 1.0))
+    with closing(sqlite3.connect(path)) as rebuilt:
+        rebuilt.execute("PRAGMA auto_vacuum = NONE")
+        rebuilt.execute("VACUUM")
+    async with await open_store(path) as opened:
+        assert await opened.transact(lambda uow: uow.drop_documents(2.0, 9)) == 1
+        async with asyncio.timeout(10):
+            assert await opened.shrink() <= 0
+
+
+async def test_labels_are_emptied_a_few_at_a_time(store, clock):
+    """Webhooks wait for no more than some labels, however many have had their time."""
+    for number in range(25):
+        await store.transact(lambda uow, name=f"label/{number}": uow.keep_document(name, b"sealed", clock.now()))
+    units: list[int] = []
+    transact = store.transact
+
+    async def counted(work):
+        done = await transact(work)
+        units.append(done)
+        return done
+
+    store.transact = counted
+    assert (await Retention(store, clock, PERIODS).purge())["labels"] == 25
+    assert [unit for unit in units if isinstance(unit, int)][:4] == [10, 10, 5, 0]

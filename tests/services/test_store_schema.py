@@ -335,7 +335,7 @@ async def test_no_statement_scans_a_table(path):
         uow.keep_dead_letter(letter)
         uow.index_orders("main", [OrderHead(order_id="o", displayable_order_id="d")])
         uow.keep_document("n", b"x", 1.0)
-        uow.drop_documents(2.0)
+        uow.drop_documents(2.0, 9)
         uow.set_mark("m", "1")
 
     def ask(uow):

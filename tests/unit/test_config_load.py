@@ -105,7 +105,7 @@ def test_wrong_public_url(tmp_path: Path, line: str, message: str) -> None:
 SECTIONS = [
     ("timings: {label_deadline: 24}", 'timings.label_deadline: "24" has no unit; write 24h, 30m, 10s'),
     ('timings: {label_deadline: "24"}', 'timings.label_deadline: "24" has no unit; write 24h, 30m, 10s'),
-    ("timings: {label_deadline: 1:30}", 'timings.label_deadline: "90" has no unit; write 24h, 30m, 10s'),
+    ("timings: {label_deadline: 1:30}", 'timings.label_deadline: "1:30" is not a duration; write 24h, 30m, 10s'),
     (
         "timings: {label_deadline: 0s}",
         'timings.label_deadline: "0s" is out of range; write more than 0s and at most 3650d',
@@ -134,6 +134,7 @@ SECTIONS = [
     ("attempts: 0", "attempts: is too small; write 1 or more"),
     ("attempts: 2.5", "attempts: is not a whole number; write one like 8"),
     ("attempts: true", "attempts: is not a whole number; write one like 8"),
+    ("attempts: 010", "attempts: is not a whole number; write one like 8"),
     ('attempts: "8"', "attempts: is not a whole number; write one like 8"),
     ("listen: {public: 8080}", f"listen.public: {LISTEN}"),
     ("listen: {public: ':8080'}", f"listen.public: {LISTEN}"),
@@ -149,6 +150,30 @@ SECTIONS = [
     (
         "listen: {public: '1.2.3.400:80'}",
         f"listen.public: {LISTEN}",
+    ),
+    ("listen: {public: '0.0.0.0:9108'}", "listen.ops: is the same address as public; give it a port of its own"),
+    ("listen: {public: '[::]:9108'}", "listen.ops: is the same address as public; give it a port of its own"),
+    (
+        "timings: {label_request_poll: 1ms}",
+        "timings.label_request_poll: is out of bounds: each look is a call of Loop's 300 a minute; write 1s to 7d",
+    ),
+    (
+        "timings: {return_poll: 200d}",
+        (
+            "timings.return_poll: is out of bounds: each look is four calls of Loop's 300 a minute, and reaches back 30 "
+            "days; write 1s to 7d"
+        ),
+    ),
+    (
+        "timings: {http_timeout: 1ms}",
+        (
+            "timings.http_timeout: is out of bounds: no vendor answers faster, and none is waited for longer; write 1s to "
+            "10m"
+        ),
+    ),
+    (
+        "timings: {stop_grace: 1h}",
+        "timings.stop_grace: is out of bounds: mcfd.service kills after 45 s; write 500ms to 40s",
     ),
     ("listen: {public: '127.0.0.1:9108'}", "listen.ops: is the same address as public; give it a port of its own"),
     ("store: {path: mcfd.db}", "store.path: is not an absolute path of a file; write one like /var/lib/mcfd/mcfd.db"),
@@ -309,6 +334,15 @@ SHOP = [
     (f"order_id_prefix: {'p' * 41}", "order_id_prefix: is too long; write at most 40 characters"),
     ("order_id_prefix: 5", "order_id_prefix: is not text; put it in quotes"),
     ("sku_map: []", "sku_map: does not hold keys; write lines like key: value below it"),
+    ("sku_map: {AMZ: X, 'AMZ ': Y}", "sku_map: holds AMZ twice, with blanks around it; keep one of them"),
+    ("sku_map: {' ': X}", "sku_map: holds a SKU that is blank; remove it"),
+    (
+        "sku_map: {A: {AMZ: 1, 'AMZ ': 2}}",
+        "sku_map.A: names a SKU twice, with blanks around it; add up its quantities",
+    ),
+    ("destinations: [0123]", "destinations[0]: is not an id of Loop's; write its digits, like 58120031"),
+    ("destinations: [1:30:45]", "destinations[0]: is not an id of Loop's; write its digits, like 58120031"),
+    ("destinations: [0x7B]", "destinations[0]: is not an id of Loop's; write its digits, like 58120031"),
     ("sku_map: {A: 5}", "sku_map.A: is not an Amazon SKU; write one in quotes, or {SKU: quantity} for a bundle"),
     ("sku_map: {A: {}}", "sku_map.A: is not an Amazon SKU; write one in quotes, or {SKU: quantity} for a bundle"),
     ("sku_map: {A: {B: 0}}", "sku_map.A: B has no whole quantity above 0; write {B: 1}"),

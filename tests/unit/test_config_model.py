@@ -144,8 +144,8 @@ def test_ids_of_loop_are_text() -> None:
 
 
 def test_sku_map_has_one_shape() -> None:
-    """A plain SKU is a bundle of one."""
-    found = shop(sku_map={"A": " B ", "SET": {"C": 1, "D": 2}}).sku_map
+    """A plain SKU is a bundle of one, and blanks around a SKU are none of it."""
+    found = shop(sku_map={" A ": " B ", "SET": {"C": 1, "D": 2}}).sku_map
     assert found == {"A": {"B": 1}, "SET": {"C": 1, "D": 2}}
 
 

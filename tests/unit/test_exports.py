@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from daemon.cli.upkeep import _harmless
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, Void
-from daemon.operations.exports import COLUMNS, REPORTS, rows_of
+from daemon.operations.exports import COLUMNS, REPORTS, _money, rows_of
 
 
 def unit(line: str, authorization: str = "A1", **changes) -> ReturnUnit:
@@ -71,4 +73,19 @@ def test_a_spreadsheet_is_given_no_formula():
     """A text that a spreadsheet would calculate is quoted; all else goes out as it is."""
     assert _harmless("=1+1") == "'=1+1"
     assert _harmless("@SUM") == "'@SUM"
+    assert _harmless("-SALE") == "'-SALE"
     assert [_harmless(value) for value in ("#1001", "", None, 7, "18.00")] == ["#1001", "", None, 7, "18.00"]
+
+
+def test_nor_is_a_spreadsheet_that_divides_at_semicolons():
+    """In half of Europe a semicolon ends a cell, and the next one begins behind it."""
+    assert _harmless("red;=1+1; @SUM;blue") == "red;'=1+1;' @SUM;blue"
+
+
+@pytest.mark.parametrize(
+    ("cents", "money"), [(-150, "-1.50"), (-1, "-0.01"), (0, "0.00"), (5, "0.05"), (1234, "12.34")]
+)
+def test_amounts_below_zero_are_amounts(cents, money):
+    """What Loop took off is told as it is, and a spreadsheet can add it up."""
+    assert _money(cents) == money
+    assert _harmless(money) == money

@@ -18,6 +18,7 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import (
     ArrayObject,
     ByteStringObject,
+    DecodedStreamObject,
     DictionaryObject,
     NameObject,
     NumberObject,
@@ -439,6 +440,23 @@ def around_in_circles(writer: PdfWriter) -> None:
     pages[NameObject("/Private")] = ByteStringObject(b"Rowan Pike")
 
 
+def blank(writer: PdfWriter) -> None:
+    """Let the page show nothing, with a content stream all the same."""
+    stream = DecodedStreamObject()
+    stream.set_data(b" \n")
+    writer.pages[0][NameObject("/Contents")] = writer._add_object(stream)
+
+
+def test_a_pdf_that_anybody_may_read_is_a_label():
+    """Some carriers encrypt with an empty password, to forbid changes: shoppers print that without noticing."""
+    whole = printed(parcel(label_pdf=label("Carrier")))
+    locked = printed(parcel(label_pdf=edited(lambda writer: writer.encrypt("", "owner"))))
+    assert [page.extract_text() for page in PdfReader(BytesIO(locked)).pages] == [
+        page.extract_text() for page in PdfReader(BytesIO(whole)).pages
+    ]
+    assert not PdfReader(BytesIO(locked)).is_encrypted
+
+
 BROKEN = {
     "nothing": lambda: b"",
     "a web page": lambda: b"<html>Rowan Pike</html>",
@@ -447,10 +465,10 @@ BROKEN = {
     "half a PDF": lambda: (whole := label("Rowan Pike"))[: len(whole) // 2],
     "all but the end": lambda: label("Rowan Pike")[:-40],
     "encrypted": lambda: edited(lambda writer: writer.encrypt("secret")),
-    "encrypted without a password": lambda: edited(lambda writer: writer.encrypt("", "owner")),
     "no page": lambda: edited(lambda writer: writer.remove_page(0)),
     "too many pages": lambda: label(*["Rowan Pike"] * (MAX_LABEL_PAGES + 1)),
     "a page without content": lambda: edited(lambda writer: writer.add_blank_page(288, 432)),
+    "a page of blanks": lambda: edited(blank),
     "pages that contain themselves": lambda: edited(around_in_circles),
     "too many bytes": lambda: label("Rowan Pike") + b"\n" * MAX_LABEL_BYTES,
     "half an image": lambda: (image := png((406, 609)))[: len(image) // 2],

@@ -508,6 +508,25 @@ def test_the_rate_follows_the_header_down_and_up():
     run_virtual(main)
 
 
+def test_a_rate_that_an_operator_wrote_down_is_not_raised():
+    """Whoever leaves room for another program of the same application keeps it, whatever Amazon would allow."""
+
+    async def main(clock):
+        limits = AmazonLimits(clock, {"getFulfillmentOrder": (0.5, 10.0)})
+        await sleep(clock, 100)
+        limits.observe("getFulfillmentOrder", headers(X_Amzn_RateLimit_Limit="2.0"))
+        began = clock.monotonic()
+        for _ in range(50):
+            await limits.acquire("getFulfillmentOrder", SHOPPER)
+        assert clock.monotonic() - began > 40 / 0.5 * 0.95
+        limits.observe("getFulfillmentOrder", headers(X_Amzn_RateLimit_Limit="0.1"))  # lower is heeded
+        began = clock.monotonic()
+        await limits.acquire("getFulfillmentOrder", SHOPPER)
+        assert clock.monotonic() - began > 5
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("value", ["", "0", "-2", "nan", "inf", "1e9", "0.0000001", "two", "2/s"])
 def test_a_rate_that_cannot_be_one_is_ignored(value):
     """Nonsense in the header changes nothing."""

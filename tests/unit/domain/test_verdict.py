@@ -97,6 +97,24 @@ def test_a_rule_applies_when_all_of_it_fits(rule, applies):
     assert treat(DEFECTIVE, policy) is (T.PROCESS if applies else T.FLAG)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "sku", "fits"),
+    [
+        ("TEE[RED]", "TEE[RED]", True),
+        ("TEE[RED]", "TEER", False),
+        ("TEE[!X]*", "TEE[!X]-M", True),
+        ("T.E", "TEE", False),
+        ("T?E*", "TEE-M", True),
+        ("TEE", "TEE-M", False),
+        ("*", "", True),
+    ],
+)
+def test_only_two_signs_of_a_pattern_are_special(pattern, sku, fits):
+    """SKUs hold brackets, dots and plus signs, which stand for themselves."""
+    unit = replace(DEFECTIVE, sku=sku, portal_sku=sku)
+    assert treat(unit, VerdictPolicy(rules=[Rule(then=T.IGNORE, sku=pattern)])) is (T.IGNORE if fits else T.FLAG)
+
+
 def test_a_rule_judges_what_the_line_cost():
     """Each part of a bundle counts with the price of the whole; a price that the portal does not tell is not low."""
     cheap = VerdictPolicy(rules=[Rule(then=T.PROCESS, max_value_cents=2000)])
