@@ -12,7 +12,15 @@ from adapters.amazon_mcf.wire import shipping as wire
 from adapters.amazon_mcf.wire.shipment import DocumentChoice, Rate, choose_document
 from adapters.amazon_mcf.wire.tracking import GET_TRACKING, decode_tracking, tracking_path
 from adapters.vendor_calls.transport import Transport
-from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
+from daemon.domain.postage import (
+    BoughtPostage,
+    NotOffered,
+    OfferExpired,
+    PostageOffer,
+    PostageOrder,
+    Tracking,
+    VoidAnswer,
+)
 from daemon.ports.vendors import Lane
 
 
@@ -39,6 +47,16 @@ class ReturnServicePostage:
         self._label_format = label_format
         probe = self._request(wire.LIST_INPUTS, "GET", wire.INPUTS_PATH)
         self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, probe=lambda: probe)
+
+    @property
+    def mode(self) -> str:
+        """Amazon sells nothing but labels that are paid for."""
+        return ""
+
+    @property
+    def purchase_reader(self) -> None:
+        """A purchase of unknown end is settled by sending it again."""
+        return
 
     @property
     def refused(self) -> str:
@@ -69,10 +87,11 @@ class ReturnServicePostage:
         path = wire.documents_path(shipment_id, reference, label_format)
         return await self._api.call(self._request(wire.GET_DOCUMENTS, "GET", path), Lane.SHOPPER, wire.decode_documents)
 
-    async def void(self, shipment_id: str) -> None:
+    async def void(self, shipment_id: str) -> VoidAnswer:
         """Give an unused label back; one that was voided before is done."""
         request = self._request(wire.CANCEL, "PUT", wire.cancel_path(shipment_id))
         await self._api.call(request, Lane.BACKGROUND, wire.decode_cancelled)
+        return VoidAnswer.DONE
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """Where the parcel is; nothing at all while the carrier has not heard of it."""

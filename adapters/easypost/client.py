@@ -7,6 +7,7 @@ read off the shipment, and it is bought again by the same id or not at all.
 
 import json
 from collections.abc import Callable, Collection
+from typing import Self
 
 from adapters.easypost.connection import FUNDS, EasyPostConnection, Operation
 from adapters.easypost.wire import files, shipments, trackers
@@ -52,8 +53,6 @@ class EasyPostLabels:
     `files` fetches labels from the internet, `local_files` from an API on this machine, where there is one.
     """
 
-    reads_purchases = True
-
     def __init__(
         self,
         connection: EasyPostConnection,
@@ -77,6 +76,11 @@ class EasyPostLabels:
     def mode(self) -> str:
         """Whether the key buys labels that carriers take, by the way that EasyPost spells its keys."""
         return shipments.TEST if self._api_key().startswith(TEST_KEY) else shipments.PRODUCTION
+
+    @property
+    def purchase_reader(self) -> Self:
+        """What became of a purchase is read off its shipment."""
+        return self
 
     @property
     def refused(self) -> str:
@@ -161,10 +165,13 @@ class EasyPostLabels:
         after = shipments.decode_shipment(shipments.REFUND, reply.status, reply.body)
         return _void_answer(after.refund_status) or VoidAnswer.PENDING
 
-    async def voided(self, shipment_id: str) -> VoidAnswer | None:
-        """How far the refund of a label has come; None when none was asked for, or nothing was bought."""
-        shipment = await self._read(shipment_id, LOOK)
-        return _void_answer(shipment.refund_status) if shipment.sold else None
+    async def sold(self, handle: str) -> bool:
+        """Whether a shipment shows a label by now."""
+        return (await self._read(handle, LOOK)).sold is not None
+
+    async def voided(self, handle: str) -> VoidAnswer | None:
+        """How far the refund of a label has come; None when none was asked for."""
+        return _void_answer((await self._read(handle, LOOK)).refund_status)
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """Where the parcel is. `carrier_id` is the tracker's id: tracking numbers are used again."""

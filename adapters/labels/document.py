@@ -50,6 +50,17 @@ class PdfPrinter:
             return _joined(parcels, order_name)
 
 
+def text_of(label: bytes) -> str:
+    """The text of a label, "" for a picture and for what no reader understands: then nothing is known of it."""
+    if label.startswith(PNG) or len(label) > MAX_LABEL_BYTES:
+        return ""
+    try:
+        reader = PdfReader(BytesIO(label))
+        return "\n".join(page.extract_text() for page in reader.pages[:MAX_LABEL_PAGES])
+    except Exception:  # noqa: BLE001 - a damaged file makes a parser raise anything
+        return ""
+
+
 def _joined(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     writer = PdfWriter()
     writer.pdf_header = "%PDF-1.7"

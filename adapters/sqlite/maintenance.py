@@ -145,6 +145,7 @@ class SqliteUpkeep:
     def drop_return(self, shop: str, return_id: str) -> None:
         """Forget a return; its parts and its history go with it."""
         self._change("DELETE FROM returns WHERE return_id = ? AND shop = ?", return_id, shop)
+        self._change("DELETE FROM purchases WHERE shop = ? AND return_id = ?", shop, return_id)
 
     def drop_mark(self, name: str) -> None:
         """Forget a remembered value."""

@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import cache
 
 from adapters.sqlite.history import describe
-from adapters.sqlite.rows import PARTS, RETURN, Row
+from adapters.sqlite.rows import PARTS, RETURN, Row, Shape
 from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue, queue_of
-from daemon.domain.returns import Return, ReturnUnit, State
+from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
 from daemon.errors import StaleReturn
-from daemon.ports.store import DeadLetter, Delivery, EventRow
+from daemon.ports.store import DeadLetter, Delivery, EventRow, Purchase
 from daemon.ports.vendors import OrderHead
 
 _UNITS = next(table.shape for table in PARTS if table.attribute == "units")
@@ -67,6 +67,8 @@ _INDEX = (
     "INSERT INTO order_index VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at "
     "WHERE changed_at < excluded.changed_at"
 )
+_PURCHASE = Shape(Purchase)
+_PURCHASES = f"SELECT {', '.join(_PURCHASE.columns)} FROM purchases"  # noqa: S608 - our names
 _changing = RETURN.picking(_CHANGING)
 _clocks = RETURN.picking(_CLOCKS)
 
@@ -231,6 +233,43 @@ class SqliteUnitOfWork:
         """Remember orders; of one that is known already, only the date of its last change."""
         rows = [(account, head.displayable_order_id, head.order_id, head.changed_at) for head in heads]
         self._connection.executemany(_INDEX, rows)
+
+    # ---- parcels that are bought by a handle
+
+    def keep_purchase(self, purchase: Purchase) -> None:
+        """Write down a parcel before it is bought, in place of what was known of it."""
+        self._change(
+            f"INSERT OR REPLACE INTO purchases ({', '.join(_PURCHASE.columns)}) "  # noqa: S608 - our names
+            f"VALUES ({', '.join('?' * len(_PURCHASE.columns))})",
+            *_PURCHASE.to_row(purchase),
+        )
+
+    def purchase(self, source: LabelSourceName, handle: str) -> Purchase | None:
+        """A parcel that was written down."""
+        rows = self._rows(f"{_PURCHASES} WHERE source = ? AND handle = ?", source, handle)
+        return _PURCHASE.from_row(rows[0]) if rows else None
+
+    def purchases_due(self, now: float, limit: int) -> Sequence[Purchase]:
+        """Parcels to look at, longest due first."""
+        rows = self._rows(f"{_PURCHASES} WHERE look_at <= ? ORDER BY look_at, handle LIMIT ?", now, limit)
+        return [_PURCHASE.from_row(row) for row in rows]
+
+    def look_at_purchase(self, source: LabelSourceName, handle: str, look_at: float | None) -> None:
+        """Say when to look at a parcel again."""
+        self._change("UPDATE purchases SET look_at = ? WHERE source = ? AND handle = ?", look_at, source, handle)
+
+    def spent_since(self, account: str, source: LabelSourceName, since: float, *, but: str = "") -> int:
+        """What parcels cost that were offered since, in cents."""
+        sql = (
+            "SELECT coalesce(sum(charge_cents), 0) FROM purchases "
+            "WHERE account = ? AND source = ? AND offered_at >= ? AND handle <> ?"
+        )
+        spent: int = self._rows(sql, account, source, since, but)[0][0]
+        return spent
+
+    def unspend(self, source: LabelSourceName, handle: str) -> None:
+        """A parcel was refused: it cost nothing."""
+        self._change("UPDATE purchases SET charge_cents = 0 WHERE source = ? AND handle = ?", source, handle)
 
     def mark(self, name: str) -> str | None:
         """A remembered value."""

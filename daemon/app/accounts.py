@@ -215,6 +215,7 @@ def contexts(
         hosting=hosting,
         box=box,
         print_labels=print_labels,
+        read_text=read_text,
         keep_for=settings.retention.labels,
         default_size=ParcelSize(**settings.amazon.shipping.default_parcel.model_dump()),
     )
@@ -251,6 +252,17 @@ def _account(vendors: Vendors, store: ReturnStore, clock: Clock, *, shadow: bool
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     """Printing is arithmetic for tens of milliseconds, the first time for more: it is done beside the event loop."""
     return await asyncio.to_thread(_print, parcels, order_name)
+
+
+async def read_text(label: bytes) -> str:
+    """Reading a file that somebody else made may take as long."""
+    return await asyncio.to_thread(_read, label)
+
+
+def _read(label: bytes) -> str:
+    from adapters.labels.document import text_of  # noqa: PLC0415 - as above
+
+    return text_of(label)
 
 
 def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:

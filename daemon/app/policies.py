@@ -34,7 +34,9 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
         report_transit=shop.report_transit,
         verdict=_verdict(shop),
         label_source=LabelSourceName(settings.amazon.label_source_in_use(secrets)),
-        page_instead=settings.amazon.on_service_not_offered == "rma_page",
+        page_instead=frozenset(
+            {LabelSourceName.AMAZON_SHIPPING} if settings.amazon.on_service_not_offered == "rma_page" else ()
+        ),
         rma_carrier=settings.amazon.rma_page.carrier,
         rma_rate_cents=settings.amazon.rma_page.rate_cents,
     )

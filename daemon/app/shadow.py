@@ -10,10 +10,26 @@ import structlog
 
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
-from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
+from daemon.domain.postage import (
+    BoughtPostage,
+    NotOffered,
+    OfferExpired,
+    PostageOffer,
+    PostageOrder,
+    Tracking,
+    VoidAnswer,
+)
 from daemon.domain.returns import Label, ReturnUnit, Transit
 from daemon.errors import Transient
-from daemon.ports.vendors import FulfillmentNetwork, IssuedRequest, LabelSource, Lane, OrderPage, ReturnsPortal
+from daemon.ports.vendors import (
+    FulfillmentNetwork,
+    IssuedRequest,
+    LabelSource,
+    Lane,
+    OrderPage,
+    PurchaseReader,
+    ReturnsPortal,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +154,16 @@ class ShadowPostage(_Shadow):
         super().__init__()
         self._source = source
 
+    @property
+    def mode(self) -> str:
+        """As the source's."""
+        return self._source.mode
+
+    @property
+    def purchase_reader(self) -> PurchaseReader | None:
+        """As the source's."""
+        return self._source.purchase_reader
+
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
         """Ask for the rate."""
         return await self._source.offer(order)
@@ -150,7 +176,7 @@ class ShadowPostage(_Shadow):
         """Read it."""
         return await self._source.document(shipment_id, reference, label_format)
 
-    async def void(self, shipment_id: str) -> None:
+    async def void(self, shipment_id: str) -> VoidAnswer:
         """Put off."""
         raise self._withhold("give a label back", shipment_id)
 

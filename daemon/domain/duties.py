@@ -64,7 +64,7 @@ def _postage(ret: Return, request: LabelRequest) -> Duty | None:
             return Duty(Act.QUOTE_POSTAGE, authorization_id)
         if not postage.shipment_id:
             return _purchase(postage)
-        if not postage.printable:
+        if not postage.printable or postage.doubtful:
             return Duty(Act.FETCH_LABEL, authorization_id)
     return None
 

@@ -203,6 +203,7 @@ UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
         ev.ProcessingFailed,
         ev.NotesWritten,
         ev.ReturnRead,
+        pe.LabelUnused,
         OperatorActed,
     }
 )
@@ -265,6 +266,8 @@ EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
     ev.UnitsTransferred: outcome.units_transferred,
     pe.PostageOffered: postage.postage_changed,
     pe.OfferLapsed: postage.postage_changed,
+    pe.NothingBought: postage.nothing_bought,
+    pe.LabelUnused: postage.label_unused,
     pe.PostageBought: postage.postage_changed,
     pe.LabelFetched: postage.postage_changed,
     pe.PostageVoided: postage.postage_voided,

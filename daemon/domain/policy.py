@@ -24,7 +24,8 @@ class ShopPolicy:
     report_transit: str = "all"
     verdict: VerdictPolicy = field(default_factory=VerdictPolicy)
     label_source: LabelSourceName = LabelSourceName.RMA_PAGE
-    page_instead: bool = False
+    page_instead: frozenset[LabelSourceName] = frozenset()
+    max_spend_per_day_cents: int | None = None
     rma_carrier: str = "Amazon"
     rma_rate_cents: int = 0
 

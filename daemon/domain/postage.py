@@ -1,5 +1,6 @@
 """Labels bought for parcels: what is asked for, what was bought, and how the parcel travels."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,13 +19,15 @@ from daemon.domain.returns import (
     UnitState,
     Void,
 )
+from daemon.domain.slips import SlipParcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostageOrder:
     """What a label is asked for: from the shopper to the fulfillment center. Sizes in inches, weight in grams.
 
-    `handle` is what the source called the parcel when it was asked before, where it sells one label for each.
+    `key` names this purchase and no other. `handle` is what the source called the parcel when it was asked before,
+    where it sells one label for each.
     """
 
     reference: str
@@ -34,6 +37,7 @@ class PostageOrder:
     size: ParcelSize
     value_cents: int
     skus: tuple[str, ...]
+    key: str = ""
     handle: str = ""
 
 
@@ -151,6 +155,14 @@ def put_postage(ret: Return, postage: Postage) -> Return:
     return replace(ret, postage=tuple(others.values()))
 
 
+def as_decided(ret: Return, postage: Postage) -> Postage:
+    """The postage as an answer tells it, but for what was decided about giving it back while the call was under way."""
+    stored = postage_of(ret, postage.authorization_id)
+    if stored is None or stored.number != postage.number:
+        return postage
+    return replace(postage, void=stored.void)
+
+
 def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
     """The postage after a look at the carrier: forward only, but for a lost parcel that turns up again."""
     transit = postage.transit
@@ -184,7 +196,13 @@ def reference_of(ret: Return, authorization_id: str) -> str:
 
 
 def postage_order(
-    ret: Return, authorization: ReturnAuthorization, request: PortalLabelRequest, default: ParcelSize
+    ret: Return,
+    authorization: ReturnAuthorization,
+    request: PortalLabelRequest,
+    default: ParcelSize,
+    *,
+    key: str = "",
+    handle: str = "",
 ) -> PostageOrder | None:
     """What to ask a label for; None while an address is missing. The weight is shared by units."""
     if request.origin is None or authorization.ship_to is None:
@@ -206,6 +224,20 @@ def postage_order(
         size=size,
         value_cents=sum(u.price_cents for u in units),
         skus=tuple(u.sku for u in units),
+        key=key,
+        handle=handle,
+    )
+
+
+def slip_of(ret: Return, authorization: ReturnAuthorization, label: bytes | None) -> SlipParcel:
+    """What is printed for one parcel: its label, if one was bought, and its slip."""
+    units = Counter(unit.sku for unit in parcel_units(ret, authorization.authorization_id))
+    return SlipParcel(
+        rma_id=authorization.rma_id,
+        page_url=authorization.page_url,
+        ship_to=authorization.ship_to,
+        units=tuple(units.items()),
+        label_pdf=label,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from daemon.domain.acts import Duty
+from daemon.domain.direction import Direction
 from daemon.domain.orders import ReturnAuthorization
 
 MAIN_ACCOUNT = "main"
@@ -34,6 +35,7 @@ class LabelSourceName(StrEnum):
 
     RMA_PAGE = "rma_page"
     AMAZON_SHIPPING = "amazon_shipping"
+    EASYPOST = "easypost"
 
     @property
     def buys_postage(self) -> bool:
@@ -172,7 +174,9 @@ class Void(StrEnum):
 class Postage:
     """The bought label of one authorization. `number` counts purchases and rises only after a confirmed void.
 
-    `sealed_offer` is the purchase request, encrypted: it is saved before it is sent and repeated as it is.
+    `sealed_offer` is the purchase request, encrypted: it is saved before it is sent and repeated as it is. `handle` is
+    what the source calls the parcel before it is sold, `service` whose service it is, `mode` whether it is real money.
+    `carrier_id` is what the source follows the parcel by, `direction` where its label was seen to lead.
     """
 
     authorization_id: str
@@ -191,11 +195,22 @@ class Postage:
     lost_at: float | None = None
     tracked_at: float | None = None
     void: Void = Void.NO
+    source: LabelSourceName = LabelSourceName.AMAZON_SHIPPING
+    handle: str = ""
+    service: str = ""
+    mode: str = ""
+    direction: Direction = Direction.UNSEEN
+    bought_at: float | None = None
 
     @property
     def bought(self) -> bool:
         """A label exists and was not given back."""
         return bool(self.shipment_id) and self.void is not Void.DONE
+
+    @property
+    def doubtful(self) -> bool:
+        """The label waits for a person to look where it leads."""
+        return self.direction in {Direction.UNREADABLE, Direction.WRONG}
 
     @property
     def travelling(self) -> bool:

@@ -86,9 +86,10 @@ def stuck_words(problem: str, *, label_out: bool) -> str:
     return f"{what}: {problem}. Somebody has to look at it."
 
 
-def voided_words(postage: Postage) -> str:
+def voided_words(postage: Postage, *, pending: bool = False) -> str:
     """The note about a label that was given back."""
-    return f"Label voided: {postage.carrier}, tracking {postage.tracking_id}. It was never scanned."
+    end = "The carrier refunds it within weeks." if pending else "It was never scanned."
+    return f"Label voided: {postage.carrier}, tracking {postage.tracking_id}. {end}"
 
 
 def kept_words(postage: Postage, why: str) -> str:

@@ -228,7 +228,7 @@ class Workflow:
             "step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1), attempts=attempts
         )
         retry_at = context.clock.now() + delay
-        if owed.act is Act.DELIVER_LABEL and owed in ret.pending_calls:
+        if owed.act in {Act.DELIVER_LABEL, Act.BUY_POSTAGE} and owed in ret.pending_calls:
             ret = replace(ret, verifications=0)  # it may have been posted once more just now
         waiting = ret if singled_out else forgive_failure(ret, retry_at)
         return await self._recorder.defer(

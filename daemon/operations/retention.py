@@ -8,6 +8,7 @@ import structlog
 
 from daemon.domain.returns import State
 from daemon.engine.handlers.authorization import link_mark
+from daemon.engine.handlers.postage import proof_mark
 from daemon.ports.host import Clock
 from daemon.ports.store import MaintainedStore, Maintenance
 
@@ -85,6 +86,7 @@ def _drop_ended(keep: Maintenance, before: float, forgotten: Forgotten) -> int:
     for shop, return_id, state in ended:
         keep.drop_documents_named(f"label/{shop}/{return_id}/")
         keep.drop_mark(link_mark(shop, return_id))
+        keep.drop_mark(proof_mark(shop, return_id))
         keep.drop_return(shop, return_id)
         forgotten(shop, state)
     return len(ended)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue
-from daemon.domain.returns import Return, ReturnUnit, State
+from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
 from daemon.ports.vendors import OrderHead
 
 T = TypeVar("T")
@@ -104,6 +104,22 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """A parcel that may have been bought by its handle. `look_at`: when to see what became of it; None: never again."""
+
+    account: str
+    source: LabelSourceName
+    handle: str
+    shop: str
+    return_id: str
+    authorization_id: str
+    mode: str
+    charge_cents: int
+    offered_at: float
+    look_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
     """One row of a return's history."""
 
@@ -179,6 +195,24 @@ class UnitOfWork(Protocol):
 
     def drop_documents(self, now: float, limit: int) -> int:
         """Forget the contents of documents whose retention is over; how many, at most `limit`."""
+
+    def keep_purchase(self, purchase: Purchase) -> None:
+        """Write down a parcel before it is bought, in place of what was known of it."""
+
+    def purchase(self, source: LabelSourceName, handle: str) -> Purchase | None:
+        """A parcel that was written down."""
+
+    def purchases_due(self, now: float, limit: int) -> Sequence[Purchase]:
+        """Parcels to look at, longest due first."""
+
+    def look_at_purchase(self, source: LabelSourceName, handle: str, look_at: float | None) -> None:
+        """Say when to look at a parcel again."""
+
+    def spent_since(self, account: str, source: LabelSourceName, since: float, *, but: str = "") -> int:
+        """What parcels cost that were offered since, in cents; that of one handle is left out."""
+
+    def unspend(self, source: LabelSourceName, handle: str) -> None:
+        """A parcel was refused: it cost nothing. It is still looked at."""
 
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""

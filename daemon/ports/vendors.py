@@ -8,7 +8,16 @@ from typing import Protocol
 
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
-from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
+from daemon.domain.postage import (
+    BoughtPostage,
+    NotBought,
+    NotOffered,
+    OfferExpired,
+    PostageOffer,
+    PostageOrder,
+    Tracking,
+    VoidAnswer,
+)
 from daemon.domain.returns import Label, ReturnUnit, Transit
 
 ON_BEHALF_OF: ContextVar[str] = ContextVar("on_behalf_of", default="")
@@ -113,8 +122,30 @@ class FulfillmentNetwork(Protocol):
         """Ask Amazon to take the units back, each under its `return_item_id`. Not idempotent."""
 
 
+class PurchaseReader(Protocol):
+    """A label source that shows what became of a purchase, because it knows each parcel by a handle of its own."""
+
+    async def look(self, body: bytes) -> BoughtPostage | NotBought:
+        """Read what became of a saved purchase whose answer was lost; what it shows may lag behind."""
+
+    async def sold(self, handle: str) -> bool:
+        """Whether a parcel was bought, as far as the source shows by now."""
+
+    async def voided(self, handle: str) -> VoidAnswer | None:
+        """How far giving a label back has come; None while nobody asked for it."""
+
+
 class LabelSource(Protocol):
     """Where labels are bought. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
+
+    @property
+    def mode(self) -> str:
+        """What the credentials buy now, where a source tells real money from play money; a parcel of another mode is
+        not this source's."""
+
+    @property
+    def purchase_reader(self) -> PurchaseReader | None:
+        """How an unclear purchase is settled: by reading it here, or by sending it again where this is None."""
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
         """Ask for the rate of the configured service."""
@@ -125,7 +156,7 @@ class LabelSource(Protocol):
     async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
         """Read what was bought again: the label to print and its tracking id, as far as they are there by now."""
 
-    async def void(self, shipment_id: str) -> None:
+    async def void(self, shipment_id: str) -> VoidAnswer:
         """Give a label back; one that was given back already is no error."""
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.host.vault import Vault
+from adapters.labels.document import text_of
 from adapters.loop_returns.limits import LoopLimits
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore, open_store
@@ -97,7 +98,7 @@ class Stage:
             label_sources={LabelSourceName.AMAZON_SHIPPING: self.postage},
         )
         self.clock_check = ClockCheck(self.clock)
-        labels = LabelPress(hosting=self.hosting, box=self.box, print_labels=_print)
+        labels = LabelPress(hosting=self.hosting, box=self.box, read_text=_read, print_labels=_print)
         self.contexts = {
             shop: ShopContext(
                 account=account,
@@ -269,6 +270,11 @@ def make_template(path: Path) -> Path:
 async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     """All labels one after the other, which is what printing comes to."""
     return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
+
+
+async def _read(label: bytes) -> str:
+    """As the daemon does, without a thread."""
+    return text_of(label)
 
 
 async def open_relaxed(path: Path) -> SqliteStore:

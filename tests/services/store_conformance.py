@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.queues import Queue
@@ -28,7 +29,7 @@ from daemon.domain.returns import (
     Void,
 )
 from daemon.errors import StaleReturn
-from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
+from daemon.ports.store import DeadLetter, Delivery, Purchase, ReturnStore, UnitOfWork
 from daemon.ports.vendors import OrderHead
 
 WAITING = (State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY)
@@ -43,6 +44,22 @@ def make_unit(line_id: str = "l1", **changes: Any) -> ReturnUnit:
     """A planned unit that is assigned to an order."""
     unit = ReturnUnit(line_id=line_id, portal_sku="CAP-P", sku="CAP", order_id="o1", return_item_id=f"item-{line_id}")
     return replace(unit, **changes)
+
+
+def make_purchase(handle: str = "shp_1", **changes: object) -> Purchase:
+    """A parcel that may have been bought by its handle."""
+    facts: dict[str, Any] = {
+        "account": "main",
+        "source": LabelSourceName.EASYPOST,
+        "shop": "acme",
+        "return_id": "r1",
+        "authorization_id": "a2",
+        "mode": "production",
+        "charge_cents": 607,
+        "offered_at": 1000.0,
+        "look_at": 2000.0,
+    }
+    return Purchase(handle=handle, **{**facts, **changes})
 
 
 def make_full_return(return_id: str = "r1") -> Return:
@@ -126,6 +143,12 @@ def make_full_return(return_id: str = "r1") -> Return:
                 lost_at=9.0,
                 tracked_at=10.0,
                 void=Void.KEPT,
+                source=LabelSourceName.EASYPOST,
+                handle="shp_1",
+                service="ca_1/USPS/GroundAdvantage",
+                mode="production",
+                direction=Direction.ACCEPTED,
+                bought_at=6.5,
             ),
             Postage(authorization_id="a1"),
         ),
@@ -556,6 +579,47 @@ class AroundReturns:
 
         assert [h.order_id for h in await store.read(lambda uow: uow.orders_named("main", "#1001"))] == ["o1"]
         assert [h.order_id for h in await store.read(lambda uow: uow.orders_named("other", "#1001"))] == ["o2"]
+
+    async def test_parcels_are_looked_at_when_they_are_due(self, store: ReturnStore):
+        """A parcel that may have been bought is found when it is due, longest due first, until nobody looks again."""
+        easypost = LabelSourceName.EASYPOST
+        rows = [
+            make_purchase("shp_2", look_at=3.0),
+            make_purchase("shp_1", look_at=2.0),
+            make_purchase("shp_3", look_at=9.0),
+        ]
+
+        def write(uow: UnitOfWork) -> None:
+            for row in rows:
+                uow.keep_purchase(row)
+            uow.keep_purchase(replace(rows[0], charge_cents=622))
+
+        await store.transact(write)
+        due = await store.read(lambda uow: uow.purchases_due(3.0, 10))
+        assert [row.handle for row in due] == ["shp_1", "shp_2"]
+        assert due[1] == replace(rows[0], charge_cents=622)
+        assert len(await store.read(lambda uow: uow.purchases_due(3.0, 1))) == 1
+        await store.transact(lambda uow: uow.look_at_purchase(easypost, "shp_1", None))
+        assert [row.handle for row in await store.read(lambda uow: uow.purchases_due(99.0, 10))] == ["shp_2", "shp_3"]
+        assert await store.read(lambda uow: uow.purchase(easypost, "shp_1")) == replace(rows[1], look_at=None)
+        assert await store.read(lambda uow: uow.purchase(easypost, "nobody's")) is None
+
+    async def test_a_days_spending_is_counted(self, store: ReturnStore):
+        """Of one account and source, since an hour, without one handle, and without what was refused."""
+        easypost = LabelSourceName.EASYPOST
+
+        def write(uow: UnitOfWork) -> None:
+            for number, at in enumerate((10.0, 20.0, 30.0)):
+                uow.keep_purchase(make_purchase(f"shp_{number}", offered_at=at, charge_cents=100 + number))
+            uow.keep_purchase(make_purchase("theirs", account="other", offered_at=20.0, charge_cents=1000))
+            uow.unspend(easypost, "shp_2")
+
+        await store.transact(write)
+        spent = [
+            await store.read(lambda uow, since=since, but=but: uow.spent_since("main", easypost, since, but=but))
+            for since, but in ((0.0, ""), (20.0, ""), (0.0, "shp_1"), (99.0, ""))
+        ]
+        assert spent == [201, 101, 100, 0]
 
     async def test_marks_are_replaced(self, store: ReturnStore):
         """A mark is None until it is set, and then the last value."""

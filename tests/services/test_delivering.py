@@ -275,7 +275,7 @@ class TestBoughtLabels:
 
     async def test_a_service_that_is_not_offered_may_be_replaced_by_the_page(self, open_with):
         """With `on_service_not_offered: rma_page` the shopper gets Amazon's page instead."""
-        stage = await open_with(policy=replace(BOUGHT, page_instead=True))
+        stage = await open_with(policy=replace(BOUGHT, page_instead=frozenset({LabelSourceName.AMAZON_SHIPPING})))
         stage.postage.services = ()
         await stage.sent()
 

@@ -140,7 +140,9 @@ class TestNotOffered:
 
     async def test_the_page_may_take_its_place(self, open_with):
         """Case 1: with `rma_page` the label is Amazon's page, and its RMA the tracking number."""
-        stage, source = await buying(open_with, policy=replace(BOUGHT, page_instead=True))
+        stage, source = await buying(
+            open_with, policy=replace(BOUGHT, page_instead=frozenset({LabelSourceName.AMAZON_SHIPPING}))
+        )
         source.services = ("GROUND",)
         await asked(stage)
         ret = await stage.reach(State.AWAITING_INSPECTION)
@@ -153,7 +155,9 @@ class TestNotOffered:
 
     async def test_a_label_bought_before_the_page_took_over_is_given_back(self, open_with):
         """Case 1: when only the second parcel finds no service, the first one's label is not used and is voided."""
-        stage, source = await buying(open_with, policy=replace(BOUGHT, page_instead=True))
+        stage, source = await buying(
+            open_with, policy=replace(BOUGHT, page_instead=frozenset({LabelSourceName.AMAZON_SHIPPING}))
+        )
         stage.network.center_of = {"SOCK": "LEX1", "CAP": "RNO1"}
 
         async def withdraw():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.unit_of_work import SqliteUnitOfWork
 from daemon.domain.acts import Act, Duty
+from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import (
@@ -44,7 +45,7 @@ BY_TYPE = {
     float | None: st.none() | INSTANTS,
     **{
         kind: st.sampled_from(kind)
-        for kind in (State, RequestState, LabelSourceName, Settlement, UnitState, Transit, Void)
+        for kind in (State, RequestState, LabelSourceName, Settlement, UnitState, Transit, Void, Direction)
     },
     tuple[Duty, ...]: st.lists(st.builds(Duty, st.sampled_from(Act), TEXTS), max_size=3).map(tuple),
     State | None: st.none() | st.sampled_from(State),

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
 from adapters.sqlite.store import keeps_commits, open_store
+from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
 from daemon.domain.queues import Queue
 from daemon.domain.returns import LabelSourceName, RequestState, Settlement, State, Transit, UnitState, Void
@@ -281,6 +282,8 @@ def test_migrations_are_numbered_without_gaps():
         ("return_units", "standing", UnitState),
         ("postage", "transit", Transit),
         ("postage", "void", Void),
+        ("postage", "source", LabelSourceName),
+        ("postage", "direction", Direction),
     ],
 )
 async def test_the_schema_knows_every_word_of_the_domain(written, table, column, words):
@@ -289,7 +292,7 @@ async def test_the_schema_knows_every_word_of_the_domain(written, table, column,
     (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
     connection.close()
 
-    allowed = re.search(rf"\b{column} TEXT\b.*? CHECK \((.*?)\),\n", sql, re.DOTALL)
+    allowed = re.search(rf"\b{column} TEXT\b.*? CHECK \((.*?)\),\s", sql, re.DOTALL)
 
     assert allowed
     assert set(re.findall(r"'(\w+)'", allowed[1])) == {word.value for word in words}

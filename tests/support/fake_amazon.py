@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, InvalidItem, ReturnAuthorization, ReturnItem
-from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
+from daemon.domain.postage import (
+    BoughtPostage,
+    NotOffered,
+    OfferExpired,
+    PostageOffer,
+    PostageOrder,
+    Tracking,
+    VoidAnswer,
+)
 from daemon.domain.returns import ReturnUnit, Transit
 from daemon.errors import Refused
 from daemon.ports.host import Clock
@@ -192,6 +200,8 @@ class FakePostage(Vendor):
     """
 
     OFFER_LIVES = 600.0
+    mode = ""
+    purchase_reader = None
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -235,9 +245,10 @@ class FakePostage(Vendor):
         async with self._call("document", shipment_id, reference, label_format):
             return self._bought(self._find(shipment_id))
 
-    async def void(self, shipment_id: str) -> None:
+    async def void(self, shipment_id: str) -> VoidAnswer:
         async with self._call("void", shipment_id):
             self._find(shipment_id).void = True
+            return VoidAnswer.DONE
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         async with self._call("track", tracking_id, carrier_id):

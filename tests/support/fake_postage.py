@@ -4,7 +4,15 @@ import json
 from dataclasses import dataclass, field, replace
 
 from adapters.sandbox.label_files import pdf
-from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
+from daemon.domain.postage import (
+    BoughtPostage,
+    NotOffered,
+    OfferExpired,
+    PostageOffer,
+    PostageOrder,
+    Tracking,
+    VoidAnswer,
+)
 from daemon.domain.returns import Transit
 from daemon.errors import Refused
 from daemon.ports.host import Clock
@@ -49,6 +57,9 @@ class FakeLabelSource(Vendor):
         self.orders: list[PostageOrder] = []
         self.shipments: dict[str, Shipment] = {}
         self._bodies: dict[str, bytes] = {}
+
+    mode = ""
+    purchase_reader = None
 
     # ---- what carriers do, and what was sold
 
@@ -116,12 +127,13 @@ class FakeLabelSource(Vendor):
                 shipment_id=shipment_id, tracking_id=self._number(shipment), document=self._document(shipment)
             )
 
-    async def void(self, shipment_id: str) -> None:
+    async def void(self, shipment_id: str) -> VoidAnswer:
         async with self._call("void", shipment_id):
             shipment = self._find(shipment_id)
             if shipment.tracking.scanned_at is not None:
                 raise Refused("InvalidRequest", "The shipment was picked up.")
             shipment.void = True
+            return VoidAnswer.DONE
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         async with self._call("track", tracking_id, carrier_id):

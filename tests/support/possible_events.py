@@ -203,6 +203,7 @@ def _quote_postage(ret: Return, authorization_id: str, at: float) -> Iterator[ev
 def _buy_postage(ret: Return, authorization_id: str, at: float) -> Iterator[ev.Event]:
     postage = replace(_postage(ret, authorization_id), sealed_offer=b"")
     yield pe.OfferLapsed(at=at, postage=postage)
+    yield pe.NothingBought(at=at, postage=_postage(ret, authorization_id))
     for printable in (True, False):
         bought = replace(postage, shipment_id="S", tracking_id=f"1Z-{authorization_id}", printable=printable)
         yield pe.PostageBought(at=at, postage=bought)

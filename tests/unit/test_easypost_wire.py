@@ -33,7 +33,8 @@ def sample(name: str) -> bytes:
 def order(**changes) -> PostageOrder:
     size = ParcelSize(length_in=12.0, width_in=9.41, height_in=4.0, weight_g=411.0)
     facts = {
-        "reference": "r" * 64,
+        "reference": "77-A1",
+        "key": "r" * 64,
         "ship_from": SHOPPER,
         "ship_to": CENTER,
         "rma_id": "RMA-1",

@@ -83,7 +83,7 @@ def encode_shipment(order: PostageOrder, asking: Asking) -> bytes:
         "from_address": _address(order.ship_to, "Amazon Returns", asking.center_phone),
         "parcel": _parcel(order),
         "is_return": True,
-        "reference": order.reference,
+        "reference": order.key,
         "options": {"label_format": "PDF", "label_size": "4x6", "print_custom_1": f"RMA {order.rma_id}"[:CUSTOM_LIMIT]},
     }
     if asking.carrier_accounts:

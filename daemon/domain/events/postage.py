@@ -27,6 +27,11 @@ class OfferLapsed(PostageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NothingBought(PostageEvent):
+    """A purchase of unknown end has not taken place: it may be made again, by the same handle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostageBought(PostageEvent):
     """The label was bought; `postage.printable` says whether it can be printed already."""
 
@@ -38,12 +43,19 @@ class LabelFetched(PostageEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostageVoided(PostageEvent):
-    """Amazon took the unused label back."""
+    """The unused label was taken back; `pending`: the carrier was asked, and pays later."""
+
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelUnused(PostageEvent):
+    """Nobody has used the label, and nobody will: it is to be given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostageKept(PostageEvent):
-    """The label could not be given back: it was used, or Amazon refused."""
+    """The label could not be given back: it was used, or the source refused."""
 
     why: str
 
@@ -67,6 +79,8 @@ POSTAGE_EVENTS: frozenset[type[Event]] = frozenset(
     {
         PostageOffered,
         OfferLapsed,
+        NothingBought,
+        LabelUnused,
         PostageBought,
         LabelFetched,
         PostageVoided,

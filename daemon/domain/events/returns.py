@@ -231,11 +231,15 @@ class ClosedInPortal(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaveUp(Event):
-    """We cannot go on alone; `hold` leaves the label request open. `no_effect`: the call that had none, for sure."""
+    """We cannot go on alone; `hold` leaves the label request open. `no_effect`: the call that had none, for sure.
+
+    `postage` is the parcel's label as it has become, where that is what stands in the way.
+    """
 
     problem: str
     hold: bool = False
     no_effect: Duty | None = None
+    postage: Postage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

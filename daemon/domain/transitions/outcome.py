@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from daemon.domain.acts import Act
+from daemon.domain.direction import Direction
 from daemon.domain.duties import delivery_unclear, had_no_effect
 from daemon.domain.events import returns as ev
 from daemon.domain.events.operator import OperatorActed
-from daemon.domain.postage import give_back, told_parcel
+from daemon.domain.postage import as_decided, give_back, put_postage, told_parcel
 from daemon.domain.returns import (
     LabelRequest,
     RequestState,
@@ -137,12 +139,20 @@ def closed_in_portal(event: ev.ClosedInPortal, ret: Return) -> Return:
 
 def gave_up(event: ev.GaveUp, ret: Return) -> Return:
     changed = replace(ret, state=State.STUCK, resume_state=ret.state, problem=event.problem, held=event.hold)
+    if event.postage is not None:
+        changed = put_postage(changed, as_decided(ret, event.postage))
     return with_note(changed, f"stuck:{event.problem}", stuck_words(event.problem, label_out=ret.label_out))
 
 
 def retried(_: ev.Retried, ret: Return) -> Return:
-    """Back to where it came from; a request that was answered with an error, or not at all, is read and asked anew."""
-    changed = replace(ret, problem="", held=False, processing_failed=False, asked_for=Settlement.NOTHING)
+    """Back to where it came from; a request that was answered with an error, or not at all, is read and asked anew.
+
+    Whoever retries has looked at the labels of which it was not known where they lead.
+    """
+    accepted = tuple(replace(p, direction=Direction.ACCEPTED) if p.doubtful else p for p in ret.postage)
+    changed = replace(
+        ret, problem="", held=False, processing_failed=False, asked_for=Settlement.NOTHING, postage=accepted
+    )
     if ret.state is State.CLOSED and all(r.asked is not RequestState.REFUSED for r in ret.requests):
         return ret
     if ret.state is State.IN_REVIEW:
@@ -161,7 +171,10 @@ def retried(_: ev.Retried, ret: Return) -> Return:
 
 
 def call_begun(event: ev.CallBegun, ret: Return) -> Return:
-    return replace(ret, pending_calls=tuple(dict.fromkeys((*ret.pending_calls, event.call))))
+    """What became of an earlier purchase has been settled when the next one begins."""
+    looks = 0 if event.call.act is Act.BUY_POSTAGE else ret.verifications
+    calls = tuple(dict.fromkeys((*ret.pending_calls, event.call)))
+    return replace(ret, pending_calls=calls, verifications=looks)
 
 
 def call_had_no_effect(event: ev.CallHadNoEffect, ret: Return) -> Return:

@@ -2,32 +2,40 @@
 
 from dataclasses import replace
 
+from daemon.domain.acts import Act, Duty
+from daemon.domain.duties import had_no_effect
 from daemon.domain.events import postage as pe
-from daemon.domain.postage import give_back, postage_of, put_postage, told_parcel
-from daemon.domain.returns import Postage, Return, change_request
+from daemon.domain.postage import as_decided, give_back, postage_of, put_postage, told_parcel
+from daemon.domain.returns import Return, Void, change_request
 from daemon.domain.transitions.labels import with_note
 from daemon.domain.wording import kept_words, parcel_words, voided_words
 
 
-def _still(ret: Return, postage: Postage) -> Postage:
-    """The postage as an answer tells it, but for what was decided about giving it back while the call was under way."""
-    stored = postage_of(ret, postage.authorization_id)
-    if stored is None or stored.number != postage.number:
-        return postage
-    return replace(postage, void=stored.void)
-
-
 def postage_changed(event: pe.PostageEvent, ret: Return) -> Return:
-    return put_postage(ret, _still(ret, event.postage))
+    return put_postage(ret, as_decided(ret, event.postage))
+
+
+def nothing_bought(event: pe.NothingBought, ret: Return) -> Return:
+    """The next purchase is a new call, whose answer is waited for anew."""
+    settled = had_no_effect(ret, Duty(Act.BUY_POSTAGE, event.postage.authorization_id))
+    return put_postage(replace(settled, verifications=0), as_decided(ret, event.postage))
+
+
+def label_unused(event: pe.LabelUnused, ret: Return) -> Return:
+    """To be given back, unless something has become of it meanwhile."""
+    stored = postage_of(ret, event.postage.authorization_id)
+    if stored is None or stored.shipment_id != event.postage.shipment_id or stored.void is not Void.NO:
+        return ret
+    return put_postage(ret, replace(stored, void=Void.WANTED))
 
 
 def postage_voided(event: pe.PostageVoided, ret: Return) -> Return:
-    changed = put_postage(ret, event.postage)
-    return with_note(changed, f"voided:{event.postage.tracking_id}", voided_words(event.postage))
+    changed = replace(put_postage(ret, event.postage), verifications=0)
+    return with_note(changed, f"voided:{event.postage.tracking_id}", voided_words(event.postage, pending=event.pending))
 
 
 def postage_kept(event: pe.PostageKept, ret: Return) -> Return:
-    changed = put_postage(ret, event.postage)
+    changed = replace(put_postage(ret, event.postage), verifications=0)
     return with_note(changed, f"kept:{event.postage.tracking_id}", kept_words(event.postage, event.why))
 
 
@@ -37,7 +45,7 @@ def parcels_tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
     for postage in event.postage:
         if postage_of(ret, postage.authorization_id) is None:  # taken over by another return while it was asked about
             continue
-        changed = put_postage(changed, _still(ret, postage))
+        changed = put_postage(changed, as_decided(ret, postage))
         if postage.delivered_at is not None:
             changed = with_note(changed, f"parcel:{postage.tracking_id}", parcel_words(postage))
     for request in ret.requests:

@@ -51,6 +51,7 @@ class LabelPress:
     hosting: LabelHosting
     box: SecretBox
     print_labels: Callable[[Sequence[SlipParcel], str], Awaitable[bytes]]
+    read_text: Callable[[bytes], Awaitable[str]]
     keep_for: float = 30 * DAY
     default_size: ParcelSize = field(default_factory=ParcelSize)
 

@@ -1,18 +1,18 @@
 """Authorized units become a label in the shopper's hands, or an error with a reason."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from daemon.domain.direction import Direction
 from daemon.domain.duties import delivery_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
-from daemon.domain.postage import parcel_units, postage_of
+from daemon.domain.postage import postage_of, slip_of
 from daemon.domain.returns import Label, Return, UnitState
 from daemon.domain.slips import SlipParcel
 from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
-from daemon.engine.handlers.postage import DOCUMENT, document_name, overtaken
+from daemon.engine.handlers.postage import DOCUMENT, document_name, lane_mark, overtaken
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
@@ -35,9 +35,15 @@ async def issue_label(step: Step, context: ShopContext) -> Outcome:
     slips = [await _slip(ret, authorization, context, bought=bought) for authorization in parcels]
     url, store_document = context.labels.hosting.publish(await context.labels.print_labels(slips, ret.order_name))
     label = replace(_label_of(ret, parcels, context, bought=bought), url=url)
+    ours = {parcel.authorization_id for parcel in parcels}
+    accepted = {
+        p.service for p in ret.postage if p.authorization_id in ours and p.direction is Direction.ACCEPTED and p.service
+    }
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         store_document(uow)
+        for lane in accepted:  # the next label of that service need not be looked at by a person
+            uow.set_mark(lane_mark(lane), Direction.ACCEPTED.value)
         return ev.LabelIssued(at=now, request_id=step.duty.subject, label=label)
 
     return decide
@@ -52,14 +58,7 @@ def _parcels(ret: Return, request_id: str) -> list[ReturnAuthorization]:
 
 async def _slip(ret: Return, authorization: ReturnAuthorization, context: ShopContext, *, bought: bool) -> SlipParcel:
     document = await _document(ret, authorization, context) if bought else None
-    units = Counter(unit.sku for unit in parcel_units(ret, authorization.authorization_id))
-    return SlipParcel(
-        rma_id=authorization.rma_id,
-        page_url=authorization.page_url,
-        ship_to=authorization.ship_to,
-        units=tuple(units.items()),
-        label_pdf=document,
-    )
+    return slip_of(ret, authorization, document)
 
 
 async def _document(ret: Return, authorization: ReturnAuthorization, context: ShopContext) -> bytes:

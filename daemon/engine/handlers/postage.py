@@ -5,20 +5,25 @@ from contextlib import suppress
 from dataclasses import replace
 
 from daemon.domain.acts import Duty
+from daemon.domain.direction import Direction, direction_of
+from daemon.domain.duties import purchase_unclear
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import (
+    BoughtPostage,
     NotOffered,
     OfferExpired,
     PostageOffer,
     PostageOrder,
+    VoidAnswer,
     dead_labels,
     postage_of,
     postage_order,
     purchase_key,
     reference_of,
+    slip_of,
     tracked,
 )
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
@@ -26,12 +31,18 @@ from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused
-from daemon.ports.store import UnitOfWork
-from daemon.ports.vendors import LabelSource, Lane
+from daemon.ports.store import Purchase, UnitOfWork
+from daemon.ports.vendors import LabelSource, Lane, PurchaseReader
 
 OFFER = "postage offer"
 DOCUMENT = "label document"
+DAY = 86400.0
 FRESH = 60.0  # seconds
+RATED_AGAIN = 300.0  # seconds, while carriers have trouble that passes
+LOOKED_AT_AFTER = (2.0, 5.0, 15.0, 60.0, 98.0)
+"""Seconds between the looks at a purchase of unknown end; after three minutes it has not taken place."""
+REFUND_ASKED_AGAIN = 600.0  # seconds
+REFUND_TRIES = 6
 
 
 def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
@@ -55,25 +66,27 @@ async def quote_postage(step: Step, context: ShopContext) -> Outcome:
         return over
     if wanted and postage_of(ret, step.duty.subject) is not None and past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="no label could be bought in time")
-    order = postage_order(ret, authorization, current, context.labels.default_size)
+    blank = _blank(ret, step.duty.subject, request.source)
+    key = _key(ret, blank)
+    order = postage_order(ret, authorization, current, context.labels.default_size, key=key, handle=blank.handle)
     if not wanted:
         return await _quote_to_settle(ret, step.duty, context, order)
     if order is None:
         return ev.GaveUp(at=now, problem="an address for the label is missing")
-    offer = await _source(context).offer(order)
+    offer = await _source(context, blank).offer(order)
     if isinstance(offer, NotOffered):
-        return _not_offered(request, offer, context, now)
-    return pe.PostageOffered(at=now, postage=_offered(ret, step.duty.subject, offer, context))
+        return _not_offered(ret, request, offer, context, now)
+    return _taken(ret, _offered(blank, offer, context), context, now)
 
 
 async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order: PostageOrder | None) -> Outcome:
     """A purchase of unknown end is to be settled and given back, and its offer was kept too long: ask for a new one."""
     try:
-        offer = None if order is None else await _source(context).offer(order)
+        offer = None if order is None else await _source(context, _postage(ret, duty.subject)).offer(order)
     except Refused:
         offer = None
     if isinstance(offer, PostageOffer):
-        return pe.PostageOffered(at=context.clock.now(), postage=_offered(ret, duty.subject, offer, context))
+        return pe.PostageOffered(at=context.clock.now(), postage=_offered(_postage(ret, duty.subject), offer, context))
     return _unsettled(_postage(ret, duty.subject), context)
 
 
@@ -82,57 +95,157 @@ def _unsettled(postage: Postage, context: ShopContext) -> Outcome:
     return pe.PostageKept(at=context.clock.now(), postage=kept, why="its purchase could not be settled")
 
 
-def _offered(ret: Return, authorization_id: str, offer: PostageOffer, context: ShopContext) -> Postage:
-    old = postage_of(ret, authorization_id) or Postage(authorization_id=authorization_id)
-    given_back = old.void is Void.DONE
+def _blank(ret: Return, authorization_id: str, source: LabelSourceName) -> Postage:
+    """The purchase that is to be made: the one begun already, or the next one after a label that was given back.
+
+    What was begun with one source is finished with it.
+    """
+    old = postage_of(ret, authorization_id)
+    if old is None or old.void is Void.DONE:
+        number = 1 if old is None else old.number + 1
+        return Postage(authorization_id=authorization_id, number=number, source=source)
+    begun = bool(old.handle) or purchase_unclear(ret, old)
+    return old if begun else replace(old, source=source)
+
+
+def _key(ret: Return, postage: Postage) -> str:
+    """What names one purchase to its source; says nothing of the return to whoever reads it there."""
+    return hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
+
+
+def _offered(blank: Postage, offer: PostageOffer, context: ShopContext) -> Postage:
     return Postage(
-        authorization_id=authorization_id,
-        number=old.number + 1 if given_back else old.number,
+        authorization_id=blank.authorization_id,
+        number=blank.number,
         sealed_offer=context.labels.box.seal(offer.body, OFFER),
         carrier_id=offer.carrier_id,
         carrier=offer.carrier,
         charge_cents=offer.charge_cents,
         label_format=offer.label_format,
-        void=Void.NO if given_back else old.void,
+        void=blank.void,
+        source=blank.source,
+        handle=offer.handle,
+        service=offer.service,
+        mode=offer.mode,
     )
 
 
-def _not_offered(request: LabelRequest, offer: NotOffered, context: ShopContext, now: float) -> Outcome:
+def _taken(ret: Return, postage: Postage, context: ShopContext, now: float) -> Outcome:
+    """The offer to be bought. What is bought by a handle is written down first: only such parcels are ever given back.
+
+    The day's spending is counted in the transaction that adds to it.
+    """
+    if not postage.handle:
+        return pe.PostageOffered(at=now, postage=postage)
+    row = Purchase(
+        account=ret.account,
+        source=postage.source,
+        handle=postage.handle,
+        shop=ret.shop,
+        return_id=ret.return_id,
+        authorization_id=postage.authorization_id,
+        mode=postage.mode,
+        charge_cents=postage.charge_cents,
+        offered_at=now,
+        look_at=now + DAY,
+    )
+    most = context.policy.max_spend_per_day_cents
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        spent = uow.spent_since(ret.account, postage.source, now - now % DAY, but=postage.handle)
+        if most is not None and spent + postage.charge_cents > most:
+            problem = f"the day's spending on labels would exceed max_spend_per_day_cents ({most}); {spent} are spent"
+            return ev.GaveUp(at=now, problem=problem, hold=True)
+        uow.keep_purchase(row)
+        return pe.PostageOffered(at=now, postage=postage)
+
+    return decide
+
+
+def _not_offered(ret: Return, request: LabelRequest, offer: NotOffered, context: ShopContext, now: float) -> Outcome:
+    if offer.passing and not past_deadline(ret, now):
+        return NotYet(delay=RATED_AGAIN)
     context.metrics.trouble("service_not_offered")
-    if context.policy.page_instead:
+    if not offer.held and request.source in context.policy.page_instead:
         return pe.LabelSourceChanged(at=now, request_id=request.request_id, source=LabelSourceName.RMA_PAGE)
-    offered = ", ".join(offer.offered) or "nothing"
-    return ev.GaveUp(at=now, problem=f"Amazon does not offer the return service; it offers {offered}", hold=True)
+    listed = ", ".join(offer.offered) or "nothing"
+    problem = offer.why or f"Amazon does not offer the return service; it offers {listed}"
+    return ev.GaveUp(at=now, problem=problem, hold=True)
 
 
 async def buy_postage(step: Step, context: ShopContext) -> Outcome:
-    """Send the saved purchase. Its key is derived, so that an unclear one is settled by sending it again."""
+    """Send the saved purchase.
+
+    An unclear one is settled by sending it again, for its key is derived; or, where the source has no use for keys, by
+    reading what became of it.
+    """
     ret = step.ret
     postage = _postage(ret, step.duty.subject)
-    key = hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
     try:
-        bought = await _source(context).buy(context.labels.box.unseal(postage.sealed_offer, OFFER), key)
+        source = _source(context, postage)
+        body = context.labels.box.unseal(postage.sealed_offer, OFFER)
+        if step.resumed and source.purchase_reader is not None:
+            return await _settle(step, postage, source.purchase_reader, body, context)
+        bought = await source.buy(body, _key(ret, postage))
     except Refused as error:
         if postage.void is Void.WANTED:
             return _unsettled(postage, context)
         if step.resumed:
             raise
         context.metrics.trouble("purchase_refused")
-        return ev.GaveUp(at=context.clock.now(), problem=await problem_of(ret, error, context), no_effect=step.duty)
+        problem = await problem_of(ret, error, context)
+        return _purchase_refused(step.duty, postage, problem, context)
     now = context.clock.now()
     if isinstance(bought, OfferExpired):
         await _check_age(ret, context)
         return pe.OfferLapsed(
             at=now, postage=replace(postage, sealed_offer=b""), no_effect=None if step.resumed else step.duty
         )
+    return _bought(ret, postage, bought, context)
+
+
+def _bought(ret: Return, postage: Postage, bought: BoughtPostage, context: ShopContext) -> Outcome:
+    now = context.clock.now()
     postage = replace(
         postage,
         shipment_id=bought.shipment_id,
         tracking_id=bought.tracking_id,
+        carrier_id=bought.carrier_id or postage.carrier_id,
+        charge_cents=postage.charge_cents if bought.charge_cents is None else bought.charge_cents,
         sealed_offer=b"",
         printable=bought.document is not None and bool(bought.tracking_id),
+        bought_at=now,
     )
     return _kept(ret, pe.PostageBought(at=now, postage=postage), bought.document, context)
+
+
+async def _settle(
+    step: Step, postage: Postage, purchases: PurchaseReader, body: bytes, context: ShopContext
+) -> Outcome:
+    """Read what became of a purchase whose answer was lost. Readings may lag behind what was sold."""
+    found = await purchases.look(body)
+    if isinstance(found, BoughtPostage):
+        return _bought(step.ret, postage, found, context)
+    looks = step.ret.verifications
+    if looks < len(LOOKED_AT_AFTER):
+        return NotYet(delay=LOOKED_AT_AFTER[looks], verifications=looks + 1)
+    if postage.void is Void.WANTED:
+        return _unsettled(postage, context)
+    return pe.NothingBought(at=context.clock.now(), postage=postage)
+
+
+def _purchase_refused(duty: Duty, postage: Postage, problem: str, context: ShopContext) -> Outcome:
+    """A parcel that was refused is not tried again as it is: what is wrong with it cannot be changed any more."""
+    now, handle = context.clock.now(), postage.handle
+    if not handle:
+        return ev.GaveUp(at=now, problem=problem, no_effect=duty)
+    spoilt = replace(postage, sealed_offer=b"", handle="")
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        uow.unspend(postage.source, handle)
+        return ev.GaveUp(at=now, problem=problem, no_effect=duty, postage=spoilt)
+
+    return decide
 
 
 async def _check_age(ret: Return, context: ShopContext) -> None:
@@ -147,18 +260,68 @@ async def fetch_label(step: Step, context: ShopContext) -> Outcome:
     """Get what the purchase did not bring at once: the document, and the tracking id if there is one by now."""
     ret = step.ret
     now = context.clock.now()
-    postage, document = await _read_again(ret, _postage(ret, step.duty.subject), context)
-    if document is None:
+    postage, bought = await _read_again(ret, _postage(ret, step.duty.subject), context)
+    if bought.document is None:
         if past_deadline(ret, now):
-            return ev.GaveUp(at=now, problem="Amazon has not made the label's document in time")
+            return ev.GaveUp(at=now, problem="the label's document was not made in time")
         return NotYet(delay=poll_delay(waited(ret, now, context.timings), context.timings))
-    return _kept(ret, pe.LabelFetched(at=now, postage=replace(postage, printable=True)), document, context)
+    postage = replace(postage, printable=True)
+    if postage.service:
+        return await _looked_at(ret, postage, bought.document, bought.sender_code, context)
+    return _kept(ret, pe.LabelFetched(at=now, postage=postage), bought.document, context)
 
 
-async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tuple[Postage, bytes | None]:
+async def _looked_at(ret: Return, postage: Postage, document: bytes, sender_code: str, context: ShopContext) -> Outcome:
+    """A label must lead to the fulfillment center. Where that cannot be read, a person looks at the first of its kind.
+
+    Whoever decides is shown the label as the shopper would get it.
+    """
+    authorization = _authorization(ret, postage.authorization_id)
+    center = authorization.ship_to.postal_code if authorization.ship_to else ""
+    seen = direction_of(await context.labels.read_text(document), center, sender_code)
+    page = await context.labels.print_labels([slip_of(ret, authorization, document)], ret.order_name)
+    link, store_page = context.labels.hosting.publish(page)
+    sealed = context.labels.box.seal(document, DOCUMENT)
+    now = context.clock.now()
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        uow.keep_document(document_name(ret, postage), sealed, now + context.labels.keep_for)
+        known = uow.mark(lane_mark(postage.service)) is not None
+        if seen is Direction.SHOWN and not known:
+            uow.set_mark(lane_mark(postage.service), seen.value)
+        if seen is Direction.SHOWN or (seen is Direction.UNREADABLE and known):
+            return pe.LabelFetched(at=now, postage=replace(postage, direction=Direction.SHOWN))
+        uow.set_mark(proof_mark(ret.shop, ret.return_id), link)
+        store_page(uow)
+        return ev.GaveUp(at=now, problem=_doubt(seen, center), hold=True, postage=replace(postage, direction=seen))
+
+    return decide
+
+
+def _doubt(seen: Direction, center: str) -> str:
+    what = f"does not lead to {center or 'the fulfillment center'}" if seen is Direction.WRONG else "cannot be read"
+    return f"the label {what}: look at it (mcfd show has its link), and send it with mcfd retry if it is right"
+
+
+def lane_mark(service: str) -> str:
+    """Where it is remembered that labels of a carrier account and service lead to the fulfillment center."""
+    return f"label-lane/{service}"
+
+
+def proof_mark(shop: str, return_id: str) -> str:
+    """Where the link to a label is kept that a person has to look at."""
+    return f"label-proof/{shop}/{return_id}"
+
+
+async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tuple[Postage, BoughtPostage]:
     reference = reference_of(ret, postage.authorization_id)
-    bought = await _source(context).document(postage.shipment_id, reference, postage.label_format)
-    return replace(postage, tracking_id=postage.tracking_id or bought.tracking_id), bought.document
+    bought = await _source(context, postage).document(postage.shipment_id, reference, postage.label_format)
+    known = replace(
+        postage,
+        tracking_id=postage.tracking_id or bought.tracking_id,
+        carrier_id=postage.carrier_id or bought.carrier_id,
+    )
+    return known, bought
 
 
 def document_name(ret: Return, postage: Postage) -> str:
@@ -189,25 +352,37 @@ async def void_postage(step: Step, context: ShopContext) -> Outcome:
         if seen.scanned_at is not None or seen.delivered_at is not None or seen.lost_at is not None:
             kept = replace(seen, void=Void.KEPT)
             return pe.PostageKept(at=context.clock.now(), postage=kept, why="the parcel is on its way")
-        await _source(context).void(postage.shipment_id)
+        await _withdraw(step.ret, postage, context)
+        answer = await _source(context, postage).void(postage.shipment_id)
     except Refused as error:
         kept = replace(postage, void=Void.KEPT)
         why = await problem_of(step.ret, error, context)
         return pe.PostageKept(at=context.clock.now(), postage=kept, why=why)
-    return _withdrawn(
-        pe.PostageVoided(at=context.clock.now(), postage=replace(postage, void=Void.DONE, printable=False)), context
-    )
+    return _given_back(step.ret, postage, answer, context.clock.now())
 
 
-def _withdrawn(event: pe.PostageVoided, context: ShopContext) -> Decision:
-    """Nobody is to print a label that was given back: its document goes in the transaction that says so."""
+def _given_back(ret: Return, postage: Postage, answer: VoidAnswer, now: float) -> Outcome:
+    match answer:
+        case VoidAnswer.NEEDLESS:
+            why = "nothing is charged for a label that is not used"
+        case VoidAnswer.REJECTED if ret.verifications < REFUND_TRIES:  # soon after a purchase that may be a mistake
+            return NotYet(delay=REFUND_ASKED_AGAIN, verifications=ret.verifications + 1)
+        case VoidAnswer.REJECTED:
+            why = "the carrier rejected the refund"
+        case _:
+            done = replace(postage, void=Void.DONE, printable=False)
+            return pe.PostageVoided(at=now, postage=done, pending=answer is VoidAnswer.PENDING)
+    return pe.PostageKept(at=now, postage=replace(postage, void=Void.KEPT), why=why)
 
-    def decide(uow: UnitOfWork, ret: Return) -> ev.Event:
-        for label in dead_labels(ret, event.postage):
+
+async def _withdraw(ret: Return, postage: Postage, context: ShopContext) -> None:
+    """Nobody is to print a label that is given back: its document goes first."""
+
+    def work(uow: UnitOfWork) -> None:
+        for label in dead_labels(ret, postage):
             context.labels.hosting.withdraw(uow, label.url)
-        return event
 
-    return decide
+    await context.store.transact(work)
 
 
 async def track_parcels(step: Step, context: ShopContext) -> Outcome:
@@ -226,21 +401,24 @@ async def track_parcels(step: Step, context: ShopContext) -> Outcome:
 async def _tracked(ret: Return, postage: Postage, context: ShopContext) -> Postage:
     """The reading counts from when it was asked for. A parcel without a tracking id may have one by now."""
     asked_at = context.clock.now()
+    source = _source(context, postage)
     if not postage.tracking_id:
         with suppress(Refused):
             postage, _ = await _read_again(ret, postage, context)
     if not postage.tracking_id:
         return replace(postage, tracked_at=asked_at)
-    reading = await _source(context).track(postage.tracking_id, postage.carrier_id)
+    reading = await source.track(postage.tracking_id, postage.carrier_id)
     if not reading.known:
         context.metrics.trouble("unknown_tracking_status")
     return tracked(postage, reading, asked_at)
 
 
-def _source(context: ShopContext) -> LabelSource:
-    source = context.account.label_sources.get(LabelSourceName.AMAZON_SHIPPING)
+def _source(context: ShopContext, postage: Postage) -> LabelSource:
+    source = context.account.label_sources.get(postage.source)
     if source is None:
-        raise Refused("NO_LABEL_SOURCE", "label_source is rma_page now; a label was begun under amazon_shipping")
+        raise Refused("NO_LABEL_SOURCE", f"a label was begun with {postage.source}, which is not configured any more")
+    if postage.mode and source.mode != postage.mode:
+        raise Refused("ANOTHER_KEY", f"the label was bought with a {postage.mode} key, and the key is another now")
     return source
 
 

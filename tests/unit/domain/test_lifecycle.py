@@ -124,6 +124,8 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         OperatorActed(at=LATER, by="operator", how="linked it to #1001"),
         pe.PostageOffered(at=LATER, postage=POSTAGE),
         pe.OfferLapsed(at=LATER, postage=POSTAGE),
+        pe.NothingBought(at=LATER, postage=POSTAGE),
+        pe.LabelUnused(at=LATER, postage=POSTAGE),
         pe.PostageBought(at=LATER, postage=POSTAGE),
         pe.LabelFetched(at=LATER, postage=POSTAGE),
         pe.PostageVoided(at=LATER, postage=POSTAGE),

@@ -14,6 +14,7 @@ from daemon.domain.postage import (
     purchase_key,
     put_postage,
     reference_of,
+    slip_of,
     take_back,
     told_parcel,
     tracked,
@@ -269,3 +270,17 @@ def test_when_the_last_label_was_given_back_no_label_is_left():
         postage=(BOUGHT, replace(SECOND, void=Void.DONE)),
     )
     assert dead_labels(ret, BOUGHT) == (SHIPPED["label"],)
+
+
+def test_a_slip_names_the_units_of_its_parcel():
+    """Units of other parcels are on other slips."""
+    slip = slip_of(a_return(units=UNITS), an_authorization("A1"), b"%PDF-")
+    assert (slip.rma_id, slip.label_pdf) == (an_authorization("A1").rma_id, b"%PDF-")
+    assert sum(count for _, count in slip.units) == sum(u.authorization_id == "A1" for u in UNITS)
+
+
+def test_an_order_is_named_by_its_purchase():
+    """What the parcel was called before, and what names this purchase, go with the order."""
+    ret, authorization = a_return(units=UNITS), an_authorization("A1")
+    order = postage_order(ret, authorization, a_portal_request(), DEFAULT, key="k", handle="shp_1")
+    assert (order.key, order.handle) == ("k", "shp_1")

@@ -6,6 +6,7 @@ import pytest
 
 from daemon.domain.acts import Act, Duty
 from daemon.domain.allocation import transferable
+from daemon.domain.direction import Direction
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
@@ -598,6 +599,55 @@ def test_a_label_given_back_or_kept_is_told():
     )
     assert notes(voided) == {"voided:1Z": "Label voided: UPS, tracking 1Z. It was never scanned."}
     assert notes(kept) == {"kept:1Z": "Label not voided: UPS, tracking 1Z: it was used."}
+
+
+def test_a_refund_that_takes_its_time_is_told_so():
+    """A carrier that was asked pays later."""
+    event = pe.PostageVoided(at=AT, postage=replace(BOUGHT, void=Void.DONE), pending=True)
+    told = notes(apply(a_return(postage=(BOUGHT,)), event))
+    assert told == {"voided:1Z": "Label voided: UPS, tracking 1Z. The carrier refunds it within weeks."}
+
+
+def test_a_purchase_that_did_not_take_place_may_be_made_again():
+    """The next one is a new call, and what becomes of it is waited for anew."""
+    asked = Postage(authorization_id="A1", handle="shp_1", sealed_offer=b"x")
+    buying, other = Duty(Act.BUY_POSTAGE, "A1"), Duty(Act.BUY_POSTAGE, "A2")
+    beside = Postage(authorization_id="A2", sealed_offer=b"y")
+    ret = a_return(postage=(asked, beside), pending_calls=(buying, other), verifications=5)
+    changed = apply(ret, pe.NothingBought(at=AT, postage=asked))
+    assert (changed.pending_calls, changed.verifications, changed.postage) == ((other,), 0, (asked, beside))
+
+
+def test_looks_at_a_purchase_are_counted_from_its_beginning():
+    """Looks at something else before do not shorten the wait for this one."""
+    ret = a_return(verifications=3)
+    assert apply(ret, ev.CallBegun(at=AT, call=Duty(Act.BUY_POSTAGE, "A1"))).verifications == 0
+    assert apply(ret, ev.CallBegun(at=AT, call=Duty(Act.SETTLE))).verifications == 3
+
+
+@pytest.mark.parametrize(
+    ("stored", "void"),
+    [
+        (BOUGHT, Void.WANTED),
+        (replace(BOUGHT, void=Void.KEPT), Void.KEPT),
+        (replace(BOUGHT, shipment_id="S9"), Void.NO),
+    ],
+)
+def test_an_unused_label_is_to_be_given_back(stored, void):
+    """Unless something has become of it meanwhile, or another was bought in its place."""
+    ret = an_awaited_return(postage=(stored,))
+    assert apply(ret, pe.LabelUnused(at=AT, postage=BOUGHT)).postage[0].void is void
+    assert apply(an_awaited_return(), pe.LabelUnused(at=AT, postage=BOUGHT)).postage == ()
+
+
+def test_a_label_in_doubt_waits_for_whoever_retries():
+    """What stands in the way is kept with the return; retrying says that the label was looked at."""
+    doubtful = replace(BOUGHT, printable=True, direction=Direction.UNREADABLE)
+    request = a_request(source=LabelSourceName.EASYPOST)
+    ret = a_return(state=State.AWAITING_LABEL, requests=(request,), units=(authorized(a_unit()),), postage=(BOUGHT,))
+    stuck = apply(ret, ev.GaveUp(at=AT, problem="look at it", hold=True, postage=doubtful))
+    assert (stuck.state, stuck.held, stuck.postage) == (State.STUCK, True, (doubtful,))
+    assert apply(stuck, ev.Retried(at=AT, by="ann")).postage[0].direction is Direction.ACCEPTED
 
 
 def test_tracking_tells_the_portal_of_its_one_parcel_and_notes_every_arrival():
