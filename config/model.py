@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,7 +34,7 @@ def _path(value: object) -> object:
 
 
 class Listen(Section):
-    """The two listeners, host:port. Port 0 lets the system choose."""
+    """The listeners, host:port. Port 0 lets the system choose."""
 
     public: ListenAddress = Address("0.0.0.0", 8080)  # noqa: S104 -- this one is meant to be reached
     """Webhooks, hosted labels, OAuth callback. Default all interfaces: TLS is in front of it, maybe on another host."""
@@ -41,13 +42,16 @@ class Listen(Section):
     ops: ListenAddress = Address("127.0.0.1", 9108)
     """Metrics, health and the operator API. Default this machine only: it can change returns."""
 
+    metrics: ListenAddress | None = None
+    """Metrics and health alone, for a Prometheus on another host. Default none: listen.ops has them for this one."""
+
     @model_validator(mode="after")
-    def _two_addresses(self) -> "Listen":
-        hosts = {self.public.host, self.ops.host}
-        if self.public.port == self.ops.port != 0 and (
-            len(hosts) == 1 or self.public.is_wildcard or self.ops.is_wildcard
-        ):
-            raise Contradiction(("ops", "is the same address as public; give it a port of its own"))
+    def _addresses_of_their_own(self) -> "Listen":
+        doors = {"public": self.public, "ops": self.ops} | ({"metrics": self.metrics} if self.metrics else {})
+        for (first, one), (second, other) in combinations(doors.items(), 2):
+            same = one.host == other.host or one.is_wildcard or other.is_wildcard
+            if same and one.port == other.port != 0:
+                raise Contradiction((second, f"is the same address as {first}; give it a port of its own"))
         return self
 
 

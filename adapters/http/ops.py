@@ -20,29 +20,27 @@ Probe = Callable[[], Awaitable[Mapping[str, str]]]
 MAX_BODY = 64 * 1024
 
 
-class OpsListener:
-    """Serves operators on this machine. `verbs` are called with the JSON object that was posted."""
+class WatchListener:
+    """Serves whoever watches: metrics and probes, and nothing that changes anything."""
 
-    def __init__(
-        self, *, render: Callable[[], bytes], health: Probe, ready: Probe, verbs: Mapping[str, Verb], token: str
-    ) -> None:
+    def __init__(self, *, render: Callable[[], bytes], health: Probe, ready: Probe) -> None:
         self._render = render
         self._health = health
         self._ready = ready
-        self._verbs = verbs
-        self._token = token.encode()
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Bind; raises OSError when the port is taken."""
         app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_post("/api/{verb}", self._call)
+        self._add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
+
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/metrics", self._metrics)
+        router.add_get("/healthz", self._healthz)
+        router.add_get("/readyz", self._readyz)
 
     @property
     def port(self) -> int:
@@ -68,6 +66,21 @@ class OpsListener:
         problems = await probe()
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         return web.json_response({"ok": not problems, "problems": dict(problems)}, status=status)
+
+
+class OpsListener(WatchListener):
+    """Serves operators on this machine besides. `verbs` are called with the JSON object that was posted."""
+
+    def __init__(
+        self, *, render: Callable[[], bytes], health: Probe, ready: Probe, verbs: Mapping[str, Verb], token: str
+    ) -> None:
+        super().__init__(render=render, health=health, ready=ready)
+        self._verbs = verbs
+        self._token = token.encode()
+
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        super()._add_routes(router)
+        router.add_post("/api/{verb}", self._call)
 
     async def _call(self, request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")

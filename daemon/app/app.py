@@ -18,7 +18,7 @@ from config.load import Loaded
 from config.logging.setup import configure, running_under_systemd
 from daemon import __version__
 from daemon.app.accounts import AMAZON_CONNECTIONS, contexts, tell_of_call
-from daemon.app.listeners import offering, open_ops, open_public
+from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
 from daemon.app.receivers import receivers
@@ -71,6 +71,7 @@ class App:
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
+        self.metrics_port = 0
 
     async def run(self, stop: asyncio.Event, opened: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, CannotListen."""
@@ -90,7 +91,8 @@ class App:
             await self._listen(stack, resources, intake=intake, hosting=hosting, services=services)
             self._notifier.ready()
             self._notifier.status(sentence(resources))
-            log.info("daemon.ready", public_port=self.public_port, ops_port=self.ops_port)
+            ports = {"public_port": self.public_port, "ops_port": self.ops_port, "metrics_port": self.metrics_port}
+            log.info("daemon.ready", **{name: port for name, port in ports.items() if port})
             if opened is not None:
                 await opened()
             await supervise(services, stop, clock=self._clock, grace=settings.timings.stop_grace)
@@ -187,6 +189,10 @@ class App:
         ready = partial(self._ready, resources)
         ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
         stack.push_async_callback(closing, "ops listener", ops.stop)
+        watched = await open_metrics(self._current, self._metrics, health=self._health, ready=ready)
+        if watched is not None:
+            stack.push_async_callback(closing, "metrics listener", watched.stop)
+            self.metrics_port = watched.port
         public = await open_public(
             self._current,
             intake,

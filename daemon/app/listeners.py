@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from adapters.host.metrics import PrometheusMetrics
 from adapters.http.consent import ConsentPages
-from adapters.http.ops import OpsListener
+from adapters.http.ops import OpsListener, WatchListener
 from adapters.http.public import Allowance, PublicListener, Route
 from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
@@ -71,6 +71,19 @@ async def open_ops(
     listener = OpsListener(render=metrics.render, health=health, ready=ready, verbs=verbs, token=token)
     address = current.settings.listen.ops
     with telling(f"listen.ops {address}", "change the key"):
+        await listener.start(address.host, address.port)
+    return listener
+
+
+async def open_metrics(
+    current: Current, metrics: PrometheusMetrics, *, health: Probe, ready: Probe
+) -> WatchListener | None:
+    """The listener for a Prometheus on another host, where one is wanted. Raises CannotListen."""
+    address = current.settings.listen.metrics
+    if address is None:
+        return None
+    listener = WatchListener(render=metrics.render, health=health, ready=ready)
+    with telling(f"listen.metrics {address}", "change the key"):
         await listener.start(address.host, address.port)
     return listener
 

@@ -95,7 +95,9 @@ def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
     listen = loaded.settings.listen
     apart = {
         "store": loaded.settings.store.model_copy(update={"path": shadow}),
-        "listen": listen.model_copy(update={"public": Address("127.0.0.1", 0), "ops": Address("127.0.0.1", 0)}),
+        "listen": listen.model_copy(
+            update={"public": Address("127.0.0.1", 0), "ops": Address("127.0.0.1", 0), "metrics": None}
+        ),
     }
     try:
         yield replace(loaded, settings=loaded.settings.model_copy(update=apart))

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.e2e.daemon_process import ROOT
+from tests.e2e.test_readme import block, chapter
 from tests.e2e.world import SHOP, SOCK, World, until, world
 
 pytestmark = [
@@ -64,8 +65,9 @@ async def prometheus(folder: Path, w: World) -> AsyncIterator[Prometheus]:
         port = free.getsockname()[1]
     own = folder / "prometheus.yaml"
     often = {"scrape_interval": "300ms", "scrape_timeout": "300ms", "evaluation_interval": "300ms"}
-    scraped = {"job_name": "mcfd", "static_configs": [{"targets": [f"127.0.0.1:{w.daemon.ops_port}"]}]}
-    own.write_text(yaml.safe_dump({"global": often, "rule_files": [str(ALERTS)], "scrape_configs": [scraped]}))
+    shutil.copy(ALERTS, folder / "mcfd-alerts.yaml")
+    printed = block(chapter("Look after it"), "yaml").replace("127.0.0.1:9108", f"127.0.0.1:{w.daemon.ops_port}")
+    own.write_text(yaml.safe_dump(yaml.safe_load(printed) | {"global": often}))
     process = await asyncio.create_subprocess_exec(
         "prometheus",
         f"--config.file={own}",
@@ -115,3 +117,19 @@ async def test_prometheus_understands_the_daemon(tmp_path):
             w.daemon.write_files()
             w.daemon.signal(signal.SIGHUP)
             await until("the refused reload is alarming", lambda: peer.query('ALERTS{alertname="McfdReloadFailed"}'))
+
+
+async def test_another_host_may_scrape_and_do_nothing_else(tmp_path):
+    """`listen.metrics` shows metrics and health, and no verb, whatever token is shown."""
+    async with world(tmp_path) as w:
+        await w.daemon.sigterm()
+        w.daemon.config["listen"]["metrics"] = "127.0.0.1:0"
+        await w.restart()
+        ready = next(event for event in reversed(w.daemon.events) if event["event"] == "daemon.ready")
+        url, token = f"http://127.0.0.1:{ready['metrics_port']}", w.daemon.secrets["ops_token"]
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+            for path in ("/metrics", "/healthz", "/readyz"):
+                async with session.get(url + path) as reply:
+                    assert reply.status == 200, path
+            async with session.post(f"{url}/api/status", json={}) as reply:
+                assert reply.status == 404

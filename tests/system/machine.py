@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".system"
@@ -131,11 +133,15 @@ def booted(release: str) -> Iterator[Machine]:
     check_tools()
     root = debian(release)
     address = f"mcfd-system-{os.getpid()}-{release}"
-    with _cgroup(address) as cgroup, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+    with (
+        _cgroup(address) as cgroup,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
+        TemporaryFile("w+") as console,
+    ):
         told.bind(f"\0{address}")
-        process = _nspawn(release, root, address, cgroup)
+        process = _nspawn(release, root, address, cgroup, console)
         try:
-            leader = _ready(told, process)
+            leader = _ready(told, process, console)
             try:
                 yield Machine(release, leader)
             finally:
@@ -165,7 +171,7 @@ def _cgroup(name: str) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _nspawn(release: str, root: Path, address: str, cgroup: Path) -> "subprocess.Popen[str]":
+def _nspawn(release: str, root: Path, address: str, cgroup: Path, console: IO[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [
             *("sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(cgroup)),
@@ -176,13 +182,12 @@ def _nspawn(release: str, root: Path, address: str, cgroup: Path) -> "subprocess
             *(f"--bind-ro={ROOT}:/usr/src/mcfd", f"--bind-ro={wheels(release)}:/usr/src/wheels"),
         ],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=console,  # a pipe that nobody reads would stop systemd once it is full
         stderr=subprocess.STDOUT,
-        text=True,
     )
 
 
-def _ready(told: socket.socket, process: "subprocess.Popen[str]") -> int:
+def _ready(told: socket.socket, process: "subprocess.Popen[bytes]", console: IO[str]) -> int:
     """The first process of the machine, once that says that it has booted."""
     leader, deadline = 0, time.monotonic() + BOOT_SECONDS
     told.settimeout(0.5)
@@ -194,13 +199,14 @@ def _ready(told: socket.socket, process: "subprocess.Popen[str]") -> int:
                 if (key, value) == ("READY", "1") and leader:
                     return leader
     process.terminate()
-    raise KernelRefuses(f"systemd-nspawn did not boot: {_end(process)[-600:]}")
+    _end(process)
+    console.seek(0)
+    raise KernelRefuses(f"systemd-nspawn did not boot: {console.read()[-600:]}")
 
 
-def _end(process: "subprocess.Popen[str]") -> str:
-    """Wait for its end; what it said."""
+def _end(process: "subprocess.Popen[bytes]") -> None:
     try:
-        return process.communicate(timeout=20)[0]
+        process.wait(timeout=20)
     except subprocess.TimeoutExpired:
         process.kill()
-        return process.communicate()[0]
+        process.wait()

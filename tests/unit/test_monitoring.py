@@ -68,6 +68,18 @@ def test_every_panel_asks_for_a_metric_that_exists():
             assert asked(target["expr"]) <= exposed(), panel["title"]
 
 
+def test_every_panel_says_what_it_shows_and_when_it_is_bad():
+    """Each has a description and a unit; what is one number has colours, and what is yes or no has words."""
+    for panel in json.loads((ROOT / "config" / "grafana-dashboard.json").read_text())["panels"]:
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["description"], panel["title"]
+        assert defaults["unit"], panel["title"]
+        if panel["type"] == "stat":
+            assert defaults["thresholds"]["steps"], panel["title"]
+        if asked(panel["targets"][0]["expr"]) & {"mcfd_config_last_reload_successful", "mcfd_connection_parked"}:
+            assert {"0", "1"} == set(defaults["mappings"][0]["options"]), panel["title"]
+
+
 def test_what_an_alert_counts_is_there_from_the_start():
     """A counter that begins at 1 does not rise for Prometheus: the first bug would go unnoticed."""
     registry = started().registry
