@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -19,7 +19,7 @@ PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 """By release of Debian: 12 and 13."""
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,openssl,ca-certificates,procps,curl,sqlite3"
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "setpriv")
-BOOT_SECONDS, PATIENCE = 90.0, 90
+BOOT_SECONDS, PATIENCE = 180.0, 180
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_for_a_minute_costs_a_minute(mcfd):
     mcfd.do(f'systemd-run --quiet --unit=squatter python3 -c "{squatter}"')
     mcfd.until("ss -tln 2>/dev/null | grep -q :8080 || systemctl is-active squatter")
     mcfd.run("systemctl start mcfd", timeout=90)
-    mcfd.until("! systemctl is-active --quiet squatter", 90)
+    mcfd.until("! systemctl is-active --quiet squatter")
     mcfd.until(READY)
     assert "the port is taken" in mcfd.journal("-o", "cat")
 
