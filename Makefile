@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SUPPLY := $(VENV)/supply/bin
 TOOLS  := $(VENV)/supply/.ready
 
-.PHONY: demo test lint unit system-test campaign bench bench-full lock audit clean
+.PHONY: demo test packages check lint unit system-test campaign bench bench-full lock audit clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,7 +17,13 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: lint unit system-test  ## all that CI runs
+test: packages lint unit system-test  ## all that CI runs
+
+packages:             ## Debian's packages for the tests with real servers, where there are root and apt
+	.ci/packages
+
+check: lint           ## what to run before each commit: lint, unit and services
+	$(BIN)/pytest tests/unit tests/services -n auto
 
 lint: $(READY)        ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -27,7 +33,7 @@ lint: $(READY)        ## style, types, import contracts
 
 unit: $(READY)        ## every test, then the domain's branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --durations=10
 	$(BIN)/coverage run -m pytest tests/unit/domain -p no:randomly
 	$(BIN)/coverage report
 
