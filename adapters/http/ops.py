@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from adapters.http.proof import LONGEST_NONCE, PATH, proof
 from daemon.errors import McfdError
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,12 @@ class OpsListener(WatchListener):
 
     def _add_routes(self, router: web.UrlDispatcher) -> None:
         super()._add_routes(router)
+        router.add_post(PATH, self._prove)
         router.add_post("/api/{verb}", self._call)
+
+    async def _prove(self, request: web.Request) -> web.Response:
+        nonce = request.query.get("nonce", "")[:LONGEST_NONCE]
+        return web.json_response({"proof": proof(self._token, self.port, nonce)})
 
     async def _call(self, request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -89,12 +95,9 @@ class OpsListener(WatchListener):
         verb = self._verbs.get(request.match_info["verb"])
         if verb is None:
             return _error(HTTPStatus.NOT_FOUND, "no such verb")
-        try:
-            arguments = json.loads(await request.read() or b"{}")
-        except ValueError:
-            return _error(HTTPStatus.BAD_REQUEST, "the body is not JSON")
-        if not isinstance(arguments, dict):
-            return _error(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+        arguments = await _arguments(request)
+        if isinstance(arguments, web.Response):
+            return arguments
         return await _perform(request.match_info["verb"], verb, arguments)
 
 
@@ -110,6 +113,38 @@ async def _perform(name: str, verb: Verb, arguments: Mapping[str, object]) -> we
     except Exception:
         log.exception("verb.failed", verb=name)
         return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "the daemon failed; its log says why")
+
+
+async def _arguments(request: web.Request) -> dict[str, object] | web.Response:
+    """What was posted, or the answer to what cannot be asked."""
+    try:
+        arguments = json.loads(await request.read() or b"{}", parse_int=_number)
+    except web.HTTPRequestEntityTooLarge:
+        most = f"the body is larger than {MAX_BODY // 1024} KiB; ask for fewer at once"
+        return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, most)
+    except (ValueError, RecursionError):
+        return _error(HTTPStatus.BAD_REQUEST, "the body is not JSON")
+    if not isinstance(arguments, dict):
+        return _error(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+    if not _storable(arguments):
+        return _error(HTTPStatus.BAD_REQUEST, "an argument holds a number, or a character, that does not exist")
+    return arguments
+
+
+def _number(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 2**63:
+        raise ValueError("no number that can be stored")
+    return number
+
+
+def _storable(arguments: Mapping[str, object]) -> bool:
+    """Whether the store can take it: half a surrogate pair has no place in UTF-8, and 1e999 none among numbers."""
+    try:
+        json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # UnicodeEncodeError is one
+        return False
+    return True
 
 
 def _error(status: HTTPStatus, text: str) -> web.Response:

@@ -32,7 +32,7 @@ from daemon.engine.intake import Intake, verified_mark
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
-from daemon.errors import McfdError
+from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.authorization import Authorization
 from daemon.operations.rekeying import prove_keys
 from daemon.operations.returns import Operator
@@ -249,8 +249,13 @@ class App:
         redactor.register(change.secrets.values())
         for shop, context in self._contexts.items():
             context.policy = shop_policy(shop, change.settings, change.secrets)
-        await resources.ages.look(self._current.client_secrets)
-        await self._try_again(resources)
+        resources.vendors.unpark()
+        try:
+            await resources.ages.look(self._current.client_secrets)
+            await try_again_now(resources.store, self._clock)
+        except StoreUnavailable as error:  # what is in effect is in effect: returns are tried when their time comes
+            log.warning("config.store_unavailable", error=str(error))
+        self._services.wake()
 
     async def _try_again(self, resources: Resources) -> None:
         """What a vendor refused may go now."""

@@ -22,7 +22,7 @@ from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import open_store
 from daemon.cli.main import main
 from tests.e2e.daemon_process import ROOT, DaemonProcess, Said
-from tests.e2e.world import SHOP, vendors
+from tests.e2e.world import SHOP, SOCK, until, vendors
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -377,6 +377,21 @@ async def test_a_wrong_token_and_a_dead_daemon(tmp_path):
         await w.daemon.sigkill()
         assert (await w.daemon.cli("status")).status == 0
         assert (await w.daemon.cli("retry", "7")).status == 1
+
+
+async def test_a_terminal_that_knows_few_letters(tmp_path):
+    """What a terminal cannot show is a question mark; what a program reads is UTF-8 all the same."""
+    async with vendors(tmp_path) as w:
+        await w.daemon.start()
+        name = "#1001-\u9580"
+        return_id = w.submit(name, SOCK)
+        await until("it is known", lambda: w.daemon.heard("return.heard"))
+        w.daemon.environment["PYTHONIOENCODING"] = "latin-1"
+        shown = await w.daemon.cli("show", str(return_id))
+        assert (shown.status, "Traceback" in shown.stderr) == (0, False)
+        exported = await w.daemon.cli("export", "--csv")
+        assert (exported.status, "Traceback" in exported.stderr) == (0, False)
+        assert name in exported.stdout
 
 
 async def test_something_else_at_the_ops_port(daemon):

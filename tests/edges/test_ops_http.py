@@ -2,10 +2,11 @@
 
 import aiohttp
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from adapters.http.ops import OpsListener
-from adapters.http.ops_client import DaemonSaid, ask
+from adapters.http.ops_client import DaemonSaid, TokenRefused, ask
 from daemon.errors import McfdError
 
 TOKEN = "an-ops-token-of-the-tests"
@@ -79,3 +80,83 @@ async def test_metrics_are_served_as_prometheus_wants_them():
     async with Door() as door, aiohttp.ClientSession() as session, session.get(f"{door.url}/metrics") as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         assert await answer.read() == b"# EOF\n"
+
+
+async def post(door: Door, body: bytes) -> tuple[int, dict[str, str]]:
+    """Post to the verb with the right token."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{door.url}/api/go", data=body) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 60_000, 400),
+        (b'{"after": 1e999}', 400),
+        (b'{"after": ' + b"9" * 30 + b"}", 400),
+        (b'{"return": "\\udcff"}', 400),
+        (b"[]", 400),
+        (b'{"orders": ["' + b"x" * 70_000 + b'"]}', 413),
+        (b'{"return": "\\ud83d\\ude00"}', 200),
+        (b"", 200),
+    ],
+)
+async def test_what_cannot_be_asked_is_told_in_words(body, status):
+    """However odd the body, the answer is JSON with a sentence, and nobody has to read a traceback."""
+    async with Door() as door:
+        with capture_logs() as logged:
+            assert (await post(door, body))[0] == status
+        assert logged == []
+
+
+async def test_the_token_is_not_given_to_a_stranger():
+    """Any user of the machine can listen at the port while mcfd is down: whoever asks wants a proof first."""
+    heard: list[str] = []
+
+    async def squat(request: web.Request) -> web.Response:
+        heard.append(str(request.headers) + str(request.rel_url))
+        return web.json_response({"proof": "0" * 64, "gone": True})
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", squat)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        with pytest.raises(TokenRefused, match="was not sent"):
+            await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "go", {}, timeout=5.0)
+    finally:
+        await runner.cleanup()
+    assert heard
+    assert not [one for one in heard if TOKEN in one or "Bearer" in one]
+
+
+async def test_a_stranger_cannot_have_the_daemon_answer_for_it():
+    """A proof is for the port that gives it: one that is fetched from the daemon next door is none."""
+    async with Door() as door:
+
+        async def relay(request: web.Request) -> web.Response:
+            async with aiohttp.ClientSession() as session, session.post(f"{door.url}{request.rel_url}") as answer:
+                return web.Response(body=await answer.read(), content_type="application/json")
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", relay)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            with pytest.raises(TokenRefused):
+                await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "go", {}, timeout=5.0)
+        finally:
+            await runner.cleanup()
+
+
+async def test_another_token_is_told_so():
+    """Who names the secrets of another daemon hears it before anything is sent."""
+    async with Door() as door:
+        with pytest.raises(TokenRefused, match="ops token is missing or wrong"):
+            await ask(door.url, "another-token-of-the-tests", "go", {}, timeout=5.0)

@@ -1,6 +1,7 @@
 """Which changes of the configuration are taken over at once, and which wait for a restart."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,9 +10,10 @@ from adapters.host.systemd import Notifier
 from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
+from daemon.app.app import App
 from daemon.app.live_config import Current
 from daemon.app.reloading import Change, Reloader, change
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, StoreUnavailable
 from tests.support.virtual_time import FakeClock
 
 FILE = {
@@ -129,3 +131,20 @@ async def test_a_failed_reload_changes_nothing_and_ends_nothing(failure):
     stop.set()
     await running
     assert successful() == 1
+
+
+async def test_a_reload_is_done_though_the_store_cannot_be_written():
+    """Settings, secrets and policies are in effect, and what was parked may go: that is no failed reload."""
+
+    class Full:
+        async def look(self, _secrets: object) -> None:
+            raise StoreUnavailable("the disk is full")
+
+    unparked: list[bool] = []
+    vendors = SimpleNamespace(unpark=lambda: unparked.append(True))
+    clock = FakeClock()
+    app = App(loaded(), clock=clock, notifier=Notifier(None, clock), watchdog=None)
+    new = found(amazon_client_secrets=("second", "first"))
+    await app._take_over(SimpleNamespace(vendors=vendors, ages=Full()), new)
+    assert unparked == [True]
+    assert app._current.client_secrets == ["second", "first"]
