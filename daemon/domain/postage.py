@@ -16,7 +16,6 @@ from daemon.domain.returns import (
     Return,
     ReturnUnit,
     Transit,
-    UnitState,
     Void,
 )
 from daemon.domain.slips import SlipParcel
@@ -181,8 +180,9 @@ def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
 
 
 def parcel_units(ret: Return, authorization_id: str) -> tuple[ReturnUnit, ...]:
-    """The units that travel in one parcel."""
-    return tuple(u for u in ret.units if u.authorization_id == authorization_id and u.standing is UnitState.AUTHORIZED)
+    """The units that travel in one parcel; of a second parcel under one authorization those that have not come."""
+    units = tuple(u for u in ret.authorized() if u.authorization_id == authorization_id)
+    return tuple(u for u in units if u.processed_at is None) or units
 
 
 def purchase_key(ret: Return, postage_number: int, authorization_id: str) -> str:
@@ -268,3 +268,15 @@ def take_back(ret: Return, request_id: str) -> Return:
         replace(p, void=Void.NO) if p.void is Void.WANTED and p.authorization_id in needed else p for p in ret.postage
     )
     return replace(ret, postage=postage)
+
+
+def renew_used(ret: Return, request_id: str) -> Return:
+    """A label whose parcel has arrived, or is lost, serves nobody again: what still has to come gets a new one."""
+    wanted = {u.authorization_id for u in ret.units_of(request_id) if u.processed_at is None}
+    opened = {u.authorization_id for u in ret.units if u.processed_at is not None}
+
+    def used(postage: Postage) -> bool:
+        over = postage.delivered_at is not None or postage.lost_at is not None or postage.authorization_id in opened
+        return over and postage.bought and postage.authorization_id in wanted
+
+    return replace(ret, postage=tuple(p.renewed if used(p) else p for p in ret.postage))

@@ -213,6 +213,11 @@ class Postage:
         return self.direction in {Direction.UNREADABLE, Direction.WRONG}
 
     @property
+    def renewed(self) -> "Postage":
+        """The parcel's next label, of which nothing is bought yet: this one cannot be sent again."""
+        return Postage(authorization_id=self.authorization_id, number=self.number + 1)
+
+    @property
     def travelling(self) -> bool:
         """Worth asking the carrier about, also before its tracking id is known."""
         return self.bought and self.delivered_at is None

@@ -234,14 +234,19 @@ class TestDocuments:
         assert len(late) == pytest.approx(24, abs=2)
 
     async def test_a_document_that_never_comes_needs_a_person(self, open_with):
-        """Case 1: after `label_deadline` the return is stuck, and Loop is told; the label stays bought once."""
+        """Case 1: after `label_deadline` the return is stuck, Loop is told, and what was bought is given back."""
         stage, source = await buying(open_with, timings=Timings(label_deadline=2 * HOUR, label_poll_first=30.0))
         source.documents_after = 90 * DAY
         await asked(stage)
         await stage.reach(State.STUCK)
         await stage.work()
         assert "document" in errors(stage)[0]
-        assert len(source.live()) == 1
+        assert (len(source.bought()), source.live()) == (1, [])
+
+        source.documents_after = 0.0
+        await stage.operator.retry("77", "ops")
+        await stage.reach(State.AWAITING_INSPECTION)
+        assert source.live() == ["SH2"]
 
 
 class TestUnclear:

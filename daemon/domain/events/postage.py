@@ -42,6 +42,11 @@ class LabelFetched(PostageEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PostageSpent(PostageEvent):
+    """The bought label can be printed no more; `postage` is the next one, of which nothing is bought yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostageVoided(PostageEvent):
     """The unused label was taken back; `pending`: the carrier was asked, and pays later."""
 
@@ -83,6 +88,7 @@ POSTAGE_EVENTS: frozenset[type[Event]] = frozenset(
         LabelUnused,
         PostageBought,
         LabelFetched,
+        PostageSpent,
         PostageVoided,
         PostageKept,
         ParcelsTracked,

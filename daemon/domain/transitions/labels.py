@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from daemon.domain.duties import create_unclear
 from daemon.domain.events import returns as ev
-from daemon.domain.postage import give_back, put_postage, take_back
+from daemon.domain.postage import give_back, put_postage, renew_used, take_back
 from daemon.domain.returns import (
     LabelRequest,
     Note,
@@ -135,7 +135,7 @@ def request_read(event: ev.RequestRead, ret: Return) -> Return:
         submitted_at=event.submitted_at,
         has_exchange=event.has_exchange,
     )
-    return advance(take_back(changed, known.request_id))
+    return advance(renew_used(take_back(changed, known.request_id), known.request_id))
 
 
 def not_ours(event: ev.NotOurs, ret: Return) -> Return:
@@ -210,5 +210,7 @@ def label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
 
 
 def refusal_reported(event: ev.RefusalReported, ret: Return) -> Return:
+    """What was bought for a label that cannot be delivered is given back."""
     changed = change_request(ret, event.request_id, asked=RequestState.REFUSED)
+    changed = give_back(changed, frozenset({event.request_id}))
     return changed if ret.state is State.STUCK else advance(changed)

@@ -129,7 +129,8 @@ def ended(_: ev.Event, ret: Return) -> Return:
     return replace(release(ret, frozenset()), state=State.CLOSED, needs_read=False, problem="", held=False)
 
 
-def closed_in_portal(event: ev.ClosedInPortal, ret: Return) -> Return:
+def closed_in_portal(event: ev.ClosedInPortal | ev.Resolved, ret: Return) -> Return:
+    """Somebody has ended it: what was bought and never delivered is given back."""
     undelivered = frozenset(r.request_id for r in ret.requests if r.asked is not RequestState.DELIVERED)
     return ended(event, give_back(ret, undelivered))
 

@@ -10,9 +10,8 @@ from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import postage_of, slip_of
 from daemon.domain.returns import Label, Return, UnitState
-from daemon.domain.slips import SlipParcel
 from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
-from daemon.engine.handlers.postage import DOCUMENT, document_name, lane_mark, overtaken
+from daemon.engine.handlers.postage import DOCUMENT, document_name, lane_mark, overtaken, renew_label
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
@@ -32,7 +31,12 @@ async def issue_label(step: Step, context: ShopContext) -> Outcome:
     bought = request.source.buys_postage
     if len(parcels) == 1 and not bought:
         return ev.LabelIssued(at=now, request_id=step.duty.subject, label=context.policy.page_label(parcels[0]))
-    slips = [await _slip(ret, authorization, context, bought=bought) for authorization in parcels]
+    slips = []
+    for authorization in parcels:
+        document = await _document(ret, authorization, context) if bought else None
+        if bought and document is None:
+            return await renew_label(ret, authorization.authorization_id, context)
+        slips.append(slip_of(ret, authorization, document))
     url, store_document = context.labels.hosting.publish(await context.labels.print_labels(slips, ret.order_name))
     label = replace(_label_of(ret, parcels, context, bought=bought), url=url)
     ours = {parcel.authorization_id for parcel in parcels}
@@ -56,18 +60,12 @@ def _parcels(ret: Return, request_id: str) -> list[ReturnAuthorization]:
     return [known[authorization_id] for authorization_id in dict.fromkeys(u.authorization_id for u in units)]
 
 
-async def _slip(ret: Return, authorization: ReturnAuthorization, context: ShopContext, *, bought: bool) -> SlipParcel:
-    document = await _document(ret, authorization, context) if bought else None
-    return slip_of(ret, authorization, document)
-
-
-async def _document(ret: Return, authorization: ReturnAuthorization, context: ShopContext) -> bytes:
+async def _document(ret: Return, authorization: ReturnAuthorization, context: ShopContext) -> bytes | None:
+    """The bought label; None when it is no longer kept."""
     postage = postage_of(ret, authorization.authorization_id)
     name = document_name(ret, postage) if postage else ""
     sealed = await context.store.read(lambda uow: uow.document(name))
-    if not sealed:
-        raise Refused("LABEL_GONE", "the bought label's document is no longer kept")
-    return context.labels.box.unseal(sealed, DOCUMENT)
+    return context.labels.box.unseal(sealed, DOCUMENT) if sealed else None
 
 
 def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: ShopContext, *, bought: bool) -> Label:

@@ -324,6 +324,23 @@ async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tu
     return known, bought
 
 
+async def renew_label(ret: Return, authorization_id: str, context: ShopContext) -> Outcome:
+    """A label that is asked for again, and whose document is no longer kept, is fetched once more.
+
+    Where the vendor has none either, it is given back, as far as that goes, and another one is bought.
+    """
+    postage = _postage(ret, authorization_id)
+    now = context.clock.now()
+    with suppress(Refused):
+        postage, bought = await _read_again(ret, postage, context)
+        if bought.document is not None:
+            return _kept(ret, pe.LabelFetched(at=now, postage=postage), bought.document, context)
+    if postage.scanned_at is None:
+        with suppress(Refused):
+            await _source(context, postage).void(postage.shipment_id)
+    return pe.PostageSpent(at=now, postage=postage.renewed)
+
+
 def document_name(ret: Return, postage: Postage) -> str:
     """Under which name a bought label's document is kept."""
     return f"label/{ret.shop}/{ret.return_id}/{postage.authorization_id}/{postage.number}"

@@ -128,6 +128,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         pe.LabelUnused(at=LATER, postage=POSTAGE),
         pe.PostageBought(at=LATER, postage=POSTAGE),
         pe.LabelFetched(at=LATER, postage=POSTAGE),
+        pe.PostageSpent(at=LATER, postage=Postage(authorization_id="A1", number=2)),
         pe.PostageVoided(at=LATER, postage=POSTAGE),
         pe.PostageKept(at=LATER, postage=POSTAGE, why="it was scanned"),
         pe.ParcelsTracked(at=LATER, postage=(POSTAGE,)),

@@ -14,6 +14,7 @@ from daemon.domain.postage import (
     purchase_key,
     put_postage,
     reference_of,
+    renew_used,
     slip_of,
     take_back,
     told_parcel,
@@ -32,6 +33,7 @@ from tests.support.builders import (
     an_authorization,
     authorized,
     delivered,
+    found,
     refused,
 )
 
@@ -284,3 +286,24 @@ def test_an_order_is_named_by_its_purchase():
     ret, authorization = a_return(units=UNITS), an_authorization("A1")
     order = postage_order(ret, authorization, a_portal_request(), DEFAULT, key="k", handle="shp_1")
     assert (order.key, order.handle) == ("k", "shp_1")
+
+
+USED = replace(BOUGHT, delivered_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "units", "number"),
+    [
+        (BOUGHT, (authorized(a_unit()),), 1),
+        (USED, (authorized(a_unit()),), 2),
+        (replace(BOUGHT, lost_at=NOW), (authorized(a_unit()),), 2),
+        (BOUGHT, (authorized(a_unit()), found(a_unit("2", request_id="q0"))), 2),
+        (USED, (found(a_unit()),), 1),
+        (USED, (authorized(a_unit(request_id="q0")),), 1),
+        (replace(USED, void=Void.DONE), (authorized(a_unit()),), 1),
+    ],
+)
+def test_a_label_that_was_used_is_renewed_for_what_still_has_to_come(before, units, number):
+    """Delivered, lost, or its parcel opened: the request that asks for what was left behind gets another one."""
+    (after,) = renew_used(a_return(units=units, postage=(before,)), "q1").postage
+    assert after == (before if number == 1 else Postage(authorization_id="A1", number=2))
