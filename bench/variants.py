@@ -16,6 +16,7 @@ from adapters.loop_returns.limits import LoopLimits
 from adapters.sqlite.store import SqliteStore
 from adapters.sqlite.writer import Writer
 from daemon.cli import main as cli
+from daemon.cli import serving
 from daemon.domain.returns import Return
 from daemon.ports.host import Clock
 from daemon.ports.store import Delivery, UnitOfWork
@@ -82,7 +83,7 @@ def profiled() -> None:
     folder = Path(sys.argv[sys.argv.index("--config") + 1]).parent
     profile = cProfile.Profile(time.thread_time, builtins=False)
     profile.enable()
-    real_serve = cli.commands.serve
+    real_serve = serving.serve
 
     async def serve(*args: Any, **kwargs: Any) -> None:
         try:
@@ -92,7 +93,7 @@ def profiled() -> None:
             profile.dump_stats(folder / "profile")
             os.sync()
 
-    cli.commands.serve = serve
+    serving.serve = serve
 
 
 VARIANTS: Mapping[str, Callable[[], None]] = {

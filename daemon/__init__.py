@@ -1,8 +1,15 @@
 """What a return is, what may happen to it, and who makes it happen."""
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("mcfd")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for; that takes as long as the rest of a short command."""
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - see above
+
+    try:
+        return version("mcfd")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"

@@ -6,6 +6,7 @@ McfdError
 ├─ CredentialsRefused   the operator  the vendor does not accept who we are · SecretExpired
 ├─ ContractBroken       a programmer  the vendor sent what we cannot read
 ├─ StoreUnavailable     the operator  the database cannot be written or read just now
+├─ OperatorError        the operator  what was asked cannot be done
 ├─ IllegalTransition · StaleReturn    a programmer · nobody, read again
 ├─ WebhookRejected      the sender    BadSignature · TooLarge · Encoded
 ├─ ServiceEnded         systemd       exit 1, restarted
@@ -82,6 +83,10 @@ class ListCut(ContractBroken):
 
 class StoreUnavailable(McfdError):
     """The database is full, locked or unwritable; nothing of the unit of work was kept."""
+
+
+class OperatorError(McfdError):
+    """What a person asked cannot be done; the text says why and what to do."""
 
 
 class IllegalTransition(McfdError):

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
 """All that is told: the README, and the pages of docs/ that it leads to."""
 LONGEST = 40
-DECLARATIONS = {"metrics.py:__init__", "verbs.py:housekeeping"}
+DECLARATIONS = {"metrics.py:__init__"}
 """Functions that list things, one after the other, and decide nothing."""
 NONE = "\N{EN DASH}"
 

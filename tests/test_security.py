@@ -101,7 +101,7 @@ def modules_with(pattern: str) -> set[str]:
 
 def test_there_is_one_way_out():
     """Only the transport calls vendors; the others reach the daemon itself, systemd's socket, and our own public URL."""
-    calls = r"\b(ClientSession|open_connection|create_connection|create_datagram_endpoint|urlopen|socket\.socket)\("
+    calls = r"\b(ClientSession|open_connection|create_connection|create_datagram_endpoint|urlopen|HTTPS?Connection|socket\.socket)\("
     ways = {
         f"adapters/{name}.py"
         for name in ("vendor_calls/transport", "http/ops_client", "host/systemd", "host/certificate")
@@ -166,7 +166,7 @@ async def operators_door() -> AsyncIterator[tuple[str, list[object]]]:
     async def well() -> dict[str, str]:
         return {}
 
-    door = OpsListener(render=lambda: b"", health=well, ready=well, verbs={"touch": touch}, token=TOKEN)
+    door = OpsListener(render=lambda: b"", health=well, ready=well, verbs={"touch": touch}, describe=dict, token=TOKEN)
     await door.start("127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{door.port}/api/touch", calls
@@ -220,7 +220,9 @@ async def test_the_command_line_follows_no_redirect():
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
             with pytest.raises(DaemonSaid):
-                await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "touch", {}, timeout=10.0)
+                await asyncio.to_thread(
+                    ask, f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "touch", {}, timeout=10.0
+                )
         finally:
             await runner.cleanup()
         assert calls == []

@@ -70,19 +70,34 @@ class WatchListener:
 
 
 class OpsListener(WatchListener):
-    """Serves operators on this machine besides. `verbs` are called with the JSON object that was posted."""
+    """Serves operators on this machine besides. `verbs` are called with the JSON object that was posted.
+
+    `describe` gives the OpenAPI description of it all.
+    """
 
     def __init__(
-        self, *, render: Callable[[], bytes], health: Probe, ready: Probe, verbs: Mapping[str, Verb], token: str
+        self,
+        *,
+        render: Callable[[], bytes],
+        health: Probe,
+        ready: Probe,
+        verbs: Mapping[str, Verb],
+        describe: Callable[[], Mapping[str, object]],
+        token: str,
     ) -> None:
         super().__init__(render=render, health=health, ready=ready)
         self._verbs = verbs
+        self._describe = describe
         self._token = token.encode()
 
     def _add_routes(self, router: web.UrlDispatcher) -> None:
         super()._add_routes(router)
+        router.add_get("/openapi.json", self._openapi)
         router.add_post(PATH, self._prove)
         router.add_post("/api/{verb}", self._call)
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return web.json_response(self._describe())
 
     async def _prove(self, request: web.Request) -> web.Response:
         nonce = request.query.get("nonce", "")[:LONGEST_NONCE]

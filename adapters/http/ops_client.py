@@ -1,12 +1,12 @@
-"""How the command line talks to the running daemon."""
+"""How the command line talks to the running daemon: one call after the other, without an event loop."""
 
 import hmac
+import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from adapters.http.proof import PATH, proof
 from daemon.errors import McfdError
@@ -15,6 +15,11 @@ OTHER_KEY = (
     "the ops token is missing or wrong, so it was not sent: name the daemon's --secrets; after a change of ops_token "
     "restart mcfd; where mcfd is down, see who else listens there (ss -ltnp)"
 )
+CONNECTS_WITHIN = 2.0
+"""Seconds."""
+
+MOST = 64 * 1024 * 1024
+"""Bytes of an answer."""
 
 
 class NotRunning(McfdError):
@@ -29,48 +34,60 @@ class TokenRefused(DaemonSaid):
     """The daemon takes another ops token than ours."""
 
 
-async def ask(base_url: str, token: str, verb: str, arguments: Mapping[str, object], *, timeout: float) -> object:
+def ask(base_url: str, token: str, verb: str, arguments: Mapping[str, object], *, timeout: float) -> object:
     """Call one verb; `timeout` is in seconds. Raises NotRunning or DaemonSaid.
 
     The token goes out only over a connection whose other end has proved that it knows it.
     """
-    patience = aiohttp.ClientTimeout(total=timeout, connect=2.0)
+    place = urlsplit(base_url)
+    connection = HTTPConnection(place.hostname or "", place.port or 80, timeout=CONNECTS_WITHIN)
+    connection.auto_open = 0  # what is not proved is another connection
     try:
-        async with (
-            aiohttp.TCPConnector(limit=1) as connector,
-            aiohttp.ClientSession(timeout=patience, trust_env=False, connector=connector) as session,
-            _proved(session, base_url, token),
-            session.post(
-                f"{base_url}/api/{verb}", json=dict(arguments), headers={"Authorization": f"Bearer {token}"}
-            ) as reply,
-        ):
-            answer = await reply.json(content_type=None)
-            if reply.status != 200:
-                raise _declined(base_url, reply.status, answer)
-            return answer
-    except aiohttp.ClientConnectorError as error:
-        todo = "start it (systemctl start mcfd), or name the --config of the one that runs"
-        raise NotRunning(f"no daemon answers at {base_url}: {todo}") from error
+        _connect(connection, base_url)
+        connection.sock.settimeout(timeout)
+        _prove(connection, base_url, token)
+        body = json.dumps(dict(arguments)).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        status, answer = _post(connection, f"/api/{verb}", body, headers)
     except TimeoutError as error:
         raise DaemonSaid(f"the daemon at {base_url} did not answer within {timeout:.0f} s") from error
-    except (aiohttp.ClientError, ValueError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         raise DaemonSaid(f"the daemon at {base_url} does not answer as mcfd does ({type(error).__name__})") from error
+    finally:
+        connection.close()
+    if status != 200:
+        raise _declined(base_url, status, answer)
+    return answer
 
 
-@asynccontextmanager
-async def _proved(session: aiohttp.ClientSession, base_url: str, token: str) -> AsyncIterator[None]:
+def _connect(connection: HTTPConnection, base_url: str) -> None:
+    try:
+        connection.connect()
+    except TimeoutError:
+        raise
+    except OSError as error:
+        todo = "start it (systemctl start mcfd), or name the --config of the one that runs"
+        raise NotRunning(f"no daemon answers at {base_url}: {todo}") from error
+
+
+def _prove(connection: HTTPConnection, base_url: str, token: str) -> None:
     """Raise TokenRefused unless the other end proves that it knows the token."""
     nonce = secrets.token_urlsafe(32)
-    async with session.post(f"{base_url}{PATH}", params={"nonce": nonce}) as reply:
-        try:
-            answer = await reply.json(content_type=None)
-        except ValueError:
-            answer = None
-    given = answer.get("proof") if reply.status == 200 and isinstance(answer, dict) else None
-    expected = proof(token.encode(), urlsplit(base_url).port or 80, nonce)
+    try:
+        status, answer = _post(connection, f"{PATH}?nonce={nonce}", b"", {})
+    except ValueError:
+        status, answer = 0, None
+    given = answer.get("proof") if status == 200 and isinstance(answer, dict) else None
+    expected = proof(token.encode(), connection.port, nonce)
     if not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
         raise TokenRefused(f"{base_url}: {OTHER_KEY}")
-    yield
+
+
+def _post(connection: HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, object]:
+    """Send one request, by no proxy, and follow nobody elsewhere."""
+    connection.request("POST", path, body, dict(headers))
+    reply = connection.getresponse()
+    return reply.status, json.loads(reply.read(MOST))
 
 
 def _declined(base_url: str, status: int, answer: object) -> DaemonSaid:
@@ -83,16 +100,13 @@ def _declined(base_url: str, status: int, answer: object) -> DaemonSaid:
     return DaemonSaid(f"{base_url}: {said or f'answered {status}'}")
 
 
-async def answers(base_url: str) -> bool:
+def answers(base_url: str) -> bool:
     """Whether anything listens there, be it ever so slow."""
-    patience = aiohttp.ClientTimeout(total=2.0)
+    place = urlsplit(base_url)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=patience, trust_env=False) as session,
-            session.get(f"{base_url}/healthz"),
-        ):
-            return True
-    except aiohttp.ClientConnectorError:
-        return False
-    except (aiohttp.ClientError, TimeoutError):
+        socket.create_connection((place.hostname or "", place.port or 80), timeout=CONNECTS_WITHIN).close()
+    except TimeoutError:
         return True
+    except OSError:
+        return False
+    return True

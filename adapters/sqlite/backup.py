@@ -9,19 +9,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from adapters.sqlite.schema import damage
-from daemon.errors import StoreUnavailable
+from adapters.sqlite.schema import APPLICATION_ID, damage
+from daemon.errors import OperatorError, StoreUnavailable
+
+DATABASE = b"SQLite format 3\0"
+OWNER = slice(68, 72)
+"""Where a database's header says whose it is: https://www.sqlite.org/fileformat2.html#the_database_header"""
 
 STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine; a look needs the interpreter, which the loop is using
 
 
-def copy_database(source: Path, target: Path, stop: threading.Event) -> None:
-    """Write a consistent copy, mode 0600, in place of `target`. Raises StoreUnavailable; `stop` gives it up.
+def copy_database(source: Path, target: Path, stop: threading.Event) -> int:
+    """Write a consistent copy, mode 0600, in place of an older one; its size. `stop` gives it up.
+
+    Raises StoreUnavailable, or OperatorError for a target that is something else.
 
     The connection reads only, so it never writes or checkpoints beside the writer, and the writer does not wait.
     """
     try:
         _spare(source, target)
+        _spare_others(target)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise StoreUnavailable(f"backup to {target}: {error.strerror}") from error
@@ -31,6 +38,7 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> None:
         os.fsync(handle)
         draft.replace(target)
         sync_directory(target.parent)
+        return target.stat().st_size
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(f"backup to {target}: {error}") from error
     finally:
@@ -51,6 +59,28 @@ def _spare(source: Path, target: Path) -> None:
         raise StoreUnavailable(
             f"backup to {target}: names that begin with {source.name} are the running database's here"
         )
+
+
+def _spare_others(target: Path) -> None:
+    """Replace only an older backup: whoever may ask for backups must not destroy anything by it."""
+    if not target.is_absolute():
+        raise OperatorError(f"{target} is not an absolute path")
+    if target.is_dir():
+        raise OperatorError(f"{target} is a directory; name a file in it")
+    if target.exists() and not _is_replaceable(target):
+        raise OperatorError(f"{target} is there already and is not a backup of mcfd; name another file")
+
+
+def _is_replaceable(target: Path) -> bool:
+    """A plain file; a rename onto a device would put a file in its place."""
+    if not target.is_file():
+        return False
+    try:
+        with target.open("rb") as file:
+            header = file.read(OWNER.stop)
+    except OSError:
+        return False
+    return not header or (header.startswith(DATABASE) and header[OWNER] == APPLICATION_ID.to_bytes(4))
 
 
 def examine_database(path: Path, stop: threading.Event) -> str:

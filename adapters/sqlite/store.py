@@ -104,9 +104,9 @@ class SqliteStore:
         if self._writer.trouble is not None and self._writer.broken.is_set():
             raise self._writer.trouble
 
-    async def backup(self, target: Path) -> None:
-        """Write a copy beside the running store, which is not held up. Raises StoreUnavailable."""
-        await self._beside(partial(copy_database, self.path, target))
+    async def backup(self, target: Path) -> int:
+        """Write a copy beside the running store, which is not held up. Raises OperatorError, StoreUnavailable."""
+        return await self._beside(partial(copy_database, self.path, target))
 
     async def _beside(self, work: Callable[[threading.Event], T]) -> T:
         """Work on a connection of its own that only reads; one who stops waiting gives it up."""

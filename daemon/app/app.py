@@ -25,7 +25,7 @@ from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import Resources, closing, open_house
 from daemon.app.services import STEPS_SHARE, Services, sentence
-from daemon.app.verbs import Online, count_held, housekeeping, retention
+from daemon.app.verbs import count_held, daemon_verbs, retention
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake, verified_mark
@@ -182,10 +182,14 @@ class App:
         services |= self._services.all(resources, self._contexts, intake, clearing)
         for name in self._beats.names:
             self._metrics.service(name, partial(self._beats.is_late, name))
-        online = Online(
-            offer=offering(self._current, intake), authorization=authorization, order_changed=intake.order_changed
+        verbs = daemon_verbs(
+            resources,
+            self._operator(resources),
+            clearing,
+            authorization,
+            offer=offering(self._current, intake),
+            order_changed=intake.order_changed,
         )
-        verbs = self._operator(resources).verbs() | housekeeping(resources, clearing, online)
         ready = partial(self._ready, resources)
         ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
         stack.push_async_callback(closing, "ops listener", ops.stop)

@@ -37,6 +37,7 @@ from daemon.operations.doctor.amazon import (
 )
 from daemon.operations.doctor.shop import ShopPatient, examine_shop
 from daemon.operations.rekeying import keys_fit
+from daemon.operations.verbs.connections import Examined
 from daemon.operations.webhooks import Subscriptions
 from daemon.ports.host import Clock
 
@@ -63,7 +64,7 @@ class Checkup:
         self._problem = problem
         self._skews: dict[str, float] = {}
 
-    async def run(self) -> dict[str, object]:
+    async def run(self) -> Examined:
         """Examine everything; see `doctor.examine`."""
         async with AsyncExitStack() as stack:
             vendors = await connect(

@@ -13,12 +13,12 @@ from adapters.http.public import Allowance, PublicListener, Route
 from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
 from daemon.app.live_config import Current
+from daemon.app.verbs import Answering, description
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
-from daemon.errors import McfdError
+from daemon.errors import McfdError, OperatorError
 from daemon.operations.authorization import CALLBACK, START, Authorization
 from daemon.operations.dead_letters import Offer, Taken, purpose
-from daemon.operations.parameters import OperatorError, Verb
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import DeadLetter, Delivery
 
@@ -64,11 +64,13 @@ def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Rout
 
 
 async def open_ops(
-    current: Current, verbs: Mapping[str, Verb], metrics: PrometheusMetrics, *, health: Probe, ready: Probe
+    current: Current, verbs: Mapping[str, Answering], metrics: PrometheusMetrics, *, health: Probe, ready: Probe
 ) -> OpsListener:
     """The listener for operators on this machine. Raises CannotListen."""
     token = current.secrets.ops_token.get_secret_value()
-    listener = OpsListener(render=metrics.render, health=health, ready=ready, verbs=verbs, token=token)
+    listener = OpsListener(
+        render=metrics.render, health=health, ready=ready, verbs=verbs, describe=description, token=token
+    )
     address = current.settings.listen.ops
     with telling(f"listen.ops {address}", "change the key"):
         await listener.start(address.host, address.port)

@@ -1,59 +1,79 @@
 """The part of the composition root that serves the command line while no daemon runs."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+
+import uvloop
 
 from adapters.host.clock import SystemClock
-from adapters.host.metrics import PrometheusMetrics
 from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import open_store
 from config.load import Loaded
 from daemon import __version__
-from daemon.app.doctor import Checkup
 from daemon.app.live_config import Current
 from daemon.app.policies import timings
-from daemon.app.resources import open_house
-from daemon.app.verbs import housekeeping, retention
 from daemon.errors import AlreadyRunning, ConfigError, McfdError, NoDatabase, StoreUnavailable
-from daemon.operations.parameters import Verb
+from daemon.operations.access import Examination, StoreAccess
 from daemon.operations.returns import Operator
-from daemon.ports.host import Clock
+from daemon.operations.verb import STORE, Verb
 
-READ = frozenset({"status", "show"})
-"""Verbs that need the store and nothing else."""
+Ask = Callable[[Mapping[str, object]], Any]
 
 
-@asynccontextmanager
-async def opened(loaded: Loaded, verb: str) -> AsyncIterator[Verb]:
+@contextmanager
+def opened(loaded: Loaded, verb: Verb[Any, Any, Any]) -> Iterator[Ask]:
     """Do what the daemon would do, under its lock. Raises ConfigError, AlreadyRunning, McfdError."""
-    current, clock = Current(loaded), SystemClock()
-    async with AsyncExitStack() as stack:
+    current, stack = Current(loaded), AsyncExitStack()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            verbs = await _verbs(stack, current, clock, verb)
-        except (AlreadyRunning, ConfigError, StoreUnavailable) as error:
-            if verb != "doctor":
-                raise
-            verbs = {verb: examining(current, clock, error)}
-        yield verbs[verb]
+            access = runner.run(_open(stack, current, verb))
+            yield lambda given: runner.run(verb.call(access, given))
+        finally:
+            runner.run(stack.aclose())
 
 
-def examining(current: Current, clock: Clock, problem: McfdError) -> Verb:
-    """The doctor without a store; `problem` says why."""
-    checkup = Checkup(current, clock, problem=problem)
-    return lambda _: checkup.run()
+def hindered(loaded: Loaded, verb: Verb[Any, Any, Any], problem: McfdError) -> object:
+    """What a verb answers that is good without everything; `problem` says what there is not."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(verb.call(_without(Current(loaded), problem), {}))
 
 
-async def _verbs(stack: AsyncExitStack, current: Current, clock: Clock, verb: str) -> Mapping[str, Verb]:
-    """Reads what the daemon keeps and makes nothing: root's files would be closed to the daemon's user."""
-    path = current.settings.store.path
+async def _open(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, Any]) -> object:
+    try:
+        return await _access(stack, current, verb)
+    except (AlreadyRunning, ConfigError, StoreUnavailable) as error:
+        if not verb.need.unhindered:
+            raise
+        return _without(current, error)
+
+
+async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, Any]) -> object:
+    """Open what the daemon keeps and make nothing: root's files would be closed to the daemon's user."""
+    path, clock = current.settings.store.path, SystemClock()
     _look_for(path)
-    if verb in READ:
+    if verb.need is STORE:
         stack.enter_context(StateLock(path.parent))
         store = await stack.enter_async_context(await open_store(path))
-        return Operator(store, clock, timings(current.settings), {}, shops=frozenset(current.settings.shops)).verbs()
+        shops = frozenset(current.settings.shops)
+        return StoreAccess(store=store, returns=Operator(store, clock, timings(current.settings), {}, shops=shops))
+    from adapters.host.metrics import PrometheusMetrics  # noqa: PLC0415 - who only reads the store need not wait
+    from daemon.app.doctor import Checkup  # noqa: PLC0415
+    from daemon.app.resources import open_house  # noqa: PLC0415
+    from daemon.app.verbs import retention, vendor_access  # noqa: PLC0415
+
     resources = await open_house(stack, current, clock, PrometheusMetrics(__version__), noting=False)
-    return housekeeping(resources, retention(resources), None)
+    if verb.need.unhindered:
+        return Examination(examine=Checkup(current, clock, resources=resources).run)
+    return vendor_access(resources, retention(resources))
+
+
+def _without(current: Current, problem: McfdError) -> Examination:
+    from daemon.app.doctor import Checkup  # noqa: PLC0415 - who only reads the store need not wait
+
+    return Examination(examine=Checkup(current, SystemClock(), problem=problem).run)
 
 
 def _look_for(path: Path) -> None:

@@ -1,24 +1,26 @@
-"""What the verbs of the `mcfd` command share: their options, their exit codes, how they print and fail."""
+"""What the verbs of the `mcfd` command share: their options, their exit codes, how they print and fail.
 
-import asyncio
+What takes long to load is loaded when it is used: systemd runs `mcfd check` before every start and reload, and a shell
+that completes a word must not wait.
+"""
+
+# ruff: noqa: PLC0415 - see above
+
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
-import uvloop
-from rich.console import Console
 
-from config.load import Loaded, load
-from config.logging.setup import configure, graded, running_under_systemd
-from daemon.cli import daemon_client as commands
 from daemon.errors import AlreadyRunning, ConfigError, McfdError
+
+if TYPE_CHECKING:
+    from config.load import Loaded
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,21 +42,27 @@ def plainly(verb: Callable[P, None]) -> Callable[P, None]:
             verb(*args, **kwargs)
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(graded(problem, "error"), err=True)
+                _complain(problem)
             sys.exit(EX_CONFIG)
         except AlreadyRunning as error:
-            click.echo(graded(str(error), "error"), err=True)
+            _complain(str(error))
             sys.exit(EX_TEMPFAIL)
         except BrokenPipeError:
             raise  # `mcfd export | head`: click ends quietly
         except McfdError as error:
-            click.echo(graded(f"mcfd: {error}", "error"), err=True)
+            _complain(f"mcfd: {error}")
             sys.exit(EX_FAILED)
         except OSError as error:
-            click.echo(graded(f"mcfd: {_words(error)}", "error"), err=True)
+            _complain(f"mcfd: {_words(error)}")
             sys.exit(EX_FAILED)
 
     return run
+
+
+def _complain(text: str) -> None:
+    from config.logging.setup import graded
+
+    click.echo(graded(text, "error"), err=True)
 
 
 def _words(error: OSError) -> str:
@@ -109,44 +117,30 @@ def speak(encoding: str | None = None) -> None:
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop of its own."""
+    import asyncio
+
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 
 
-def logged(loaded: Loaded) -> None:
+def logged(loaded: "Loaded") -> None:
     """Log as the configuration says; its secrets never."""
+    from config.logging.setup import configure, running_under_systemd
+
     log = loaded.settings.log
     redactor = configure(log.format, log.level, under_systemd=running_under_systemd())
     redactor.register(loaded.secrets.values())
 
 
-def quietly(config: Path, secrets: Path | None) -> Loaded:
-    """The configuration for a verb that prints answers: only errors are logged."""
-    loaded = load(config, secrets)
-    configure("console", "error").register(loaded.secrets.values())
-    return loaded
-
-
-def answer(loaded: Loaded, verb: str, arguments: dict[str, object], *, offline: bool = False, busy: str = "") -> Any:  # noqa: ANN401 - JSON
-    """What the daemon answers, or the store without one; `busy` is shown meanwhile to whoever sits at a terminal."""
-    with working(busy):
-        return run_loop(commands.ask(loaded, verb, arguments, offline=offline))
-
-
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show that something is being done."""
-    console = Console(stderr=True)
-    if text and console.is_terminal:
-        with console.status(text):
+    """Show whoever sits at a terminal that something is being done."""
+    if text and sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status(text):
             yield
     else:
         yield
-
-
-def show(answered: object, render: Callable[[Any], None], *, as_json: bool) -> None:
-    """Print an answer as JSON or for people."""
-    if as_json:
-        click.echo(json.dumps(answered, indent=2, ensure_ascii=False))
-    else:
-        render(answered)

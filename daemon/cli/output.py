@@ -1,12 +1,14 @@
 """What people see on a terminal."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as Grid
 
-Row = Mapping[str, object]
+from daemon.operations.verb import Bare, Facts, Findings, Row, Table, Timeline, Verb
+
 PIPED = 10_000
 """Columns when nobody looks at a terminal: a value that is folded cannot be searched for."""
 
@@ -20,7 +22,7 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
     if not rows:
         return
     columns = [column for column in columns if any(column in row for row in rows)]
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Grid(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -41,30 +43,60 @@ def _cell(value: object) -> str:
             return str(value)
 
 
-def status(answer: Mapping[str, object]) -> None:
-    """States with their counts, then the returns that need a person."""
-    counts = answer["returns"]
-    assert isinstance(counts, Mapping)  # noqa: S101 - the operator's own shape
-    _table("Returns", [{"state": state, "returns": count} for state, count in counts.items()], ["state", "returns"])
-    shops = _rows(answer, "shops")
-    if len(shops) > 1 or not all(row["configured"] for row in shops):
-        told = [{**row, "configured": "yes" if row["configured"] else "no: nobody follows them"} for row in shops]
-        _table("Shops", told, ["shop", "open", "configured"])
-    stuck = _rows(answer, "stuck")
-    _table("Stuck", stuck, ["return", "since", "problem"])
-    _table("Held, for lack of an order", _rows(answer, "held"), ["return", "since", "problem"])
-    if not stuck:
-        _console().print("No return is stuck.")
+def show(verb: Verb[Any, Any, Any], answer: Row) -> None:
+    """Print an answer as its verb says."""
+    for part in verb.shown:
+        match part:
+            case Facts():
+                _facts(part, answer)
+            case Table():
+                _listed(part, answer)
+            case Timeline():
+                _timeline(part, answer)
+            case Findings():
+                _findings(part, answer)
+            case Bare():
+                _bare(part, answer)
 
 
-def show(answer: Mapping[str, object]) -> None:
-    """One return: what it waits for, its parts, its history."""
-    plain({k: answer[k] for k in ("return", "state", "problem", "owes", "due", "deadline", "order")})
-    for part, columns in _PARTS.items():
-        _table(part.capitalize(), _rows(answer, part), columns)
+def _facts(part: Facts, answer: Row) -> None:
+    """Names and values, but for those that are empty."""
+    told = {part.renamed.get(name, name): answer[name] for name in part.names or answer}
+    console, width = _console(), max(map(len, told), default=0)
+    for name, value in told.items():
+        if text := _cell(value):
+            console.print(f"[bold]{name:>{width}}[/]  {escape(text)}")
+
+
+def _listed(part: Table, answer: Row) -> None:
+    if part.part not in answer:
+        return
+    rows = [_worded(part, row) for row in _rows(part, answer)]
+    if part.when(_rows(part, answer)):
+        _table(part.title.format(**answer), rows, part.columns)
+    if part.none and not rows:
+        _console().print(part.none)
+    if part.total:
+        _console().print(part.total.format(len(rows)))
+
+
+def _rows(part: Table, answer: Row) -> list[Row]:
+    """A mapping has a row for each key, a list of plain values one for each of them."""
+    content = answer[part.part]
+    if isinstance(content, Mapping):
+        return [dict(zip(part.columns, pair, strict=True)) for pair in content.items()]
+    return [one if isinstance(one, Mapping) else {part.columns[0]: one} for one in content]
+
+
+def _worded(part: Table, row: Row) -> Row:
+    said = {column: words[row[column]] for column, words in part.words.items() if row[column] in words}
+    return {**row, **said}
+
+
+def _timeline(part: Timeline, answer: Row) -> None:
     console = _console()
-    console.print("[bold]History, in UTC[/]")
-    for row in _rows(answer, "history"):
+    console.print(f"[bold]{part.title}[/]")
+    for row in answer[part.part]:
         console.print(escape(_told(row)), soft_wrap=True)
 
 
@@ -75,49 +107,13 @@ def _told(row: Row) -> str:
     return "  ".join(str(part) for part in (at, row["event"], moved, row["detail"]) if part not in {"", "{}"})
 
 
-_PARTS = {
-    "requests": ["request", "asked", "label_id", "carrier", "tracking", "transit"],
-    "units": ["line", "sku", "standing", "condition", "order", "return_item", "reason", "problem"],
-    "authorizations": ["authorization", "rma", "center"],
-    "notes": ["written", "text"],
-}
-
-
-def match(answer: Mapping[str, object]) -> None:
-    """Every id that was tried, and what came back."""
-    _table(f"Tried for {answer['return']}", _rows(answer, "tried"), ["order", "answer", "skus"])
-
-
-def looked(answer: Mapping[str, object]) -> None:
-    """How many returns each order is read for."""
-    _table("Read now", _rows(answer, "orders"), ["order", "returns"])
-
-
-def plain(answer: Mapping[str, object]) -> None:
-    """Names and values."""
-    console, width = _console(), max(map(len, answer), default=0)
-    for name, value in answer.items():
-        if text := _cell(value):
-            console.print(f"[bold]{name:>{width}}[/]  {escape(text)}")
-
-
-def purged(answer: Mapping[str, object]) -> None:
-    """What was forgotten, and how much room it left."""
-    plain({"bytes freed" if name == "bytes" else name: value for name, value in answer.items()})
-
-
-def places(title: str, rows: Mapping[str, str]) -> None:
-    """Where things are to be found."""
-    _table(title, [{"what": what, "where": where} for what, where in rows.items()], ["what", "where"])
-
-
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(answer: Mapping[str, object]) -> None:
+def _findings(part: Findings, answer: Row) -> None:
     """Line by line how it stands, and under each that is not well what to do."""
     console = _console()
-    for line in _rows(answer, "lines"):
+    for line in answer[part.part]:
         verdict = str(line["verdict"])
         head = f"[{_COLOURS[verdict]}]{verdict:<4}[/]  {line['area']}: {line['what']}"
         console.print(f"{head} - {escape(str(line['text']))}", soft_wrap=True)
@@ -125,52 +121,13 @@ def doctor(answer: Mapping[str, object]) -> None:
             console.print(f"      [italic]{escape(str(todo))}[/]", soft_wrap=True)
 
 
-def webhooks(answer: Mapping[str, object]) -> None:
-    """Each trigger, then what else is subscribed."""
-    _table("Webhooks", _rows(answer, "webhooks"), ["shop", "trigger", "state", "done", "url"])
-    _table("Other subscriptions, left alone", _rows(answer, "others"), ["shop", "trigger", "active", "url"])
+def _bare(part: Bare, answer: Row) -> None:
+    """The value alone on standard output."""
+    print(answer[part.name])  # noqa: T201 - rich would fold or colour it
+    if warning := answer[part.warning]:
+        Console(stderr=True).print(f"warning: {warning}", soft_wrap=True, highlight=False)
 
 
-def reasons(answer: Mapping[str, object]) -> None:
-    """Each reason with its code."""
-    rows = [{**row, "code": row["code"] or "the shop is not configured"} for row in _rows(answer, "reasons")]
-    _table("Reasons", rows, ["shop", "parent", "reason", "units", "code", "allowed"])
-    if not answer["reasons"]:
-        _console().print("No unit is stored yet.")
-    if "allowed" in answer:
-        _table(f"Amazon allows for {answer['sku']}", [{"code": code} for code in _list(answer["allowed"])], ["code"])
-
-
-def dead_letters(answer: Mapping[str, object]) -> None:
-    """Each letter's number and why it could not be read."""
-    _table("Dead letters", _rows(answer, "dead_letters"), ["delivery", "shop", "received", "reason"])
-    if not answer["dead_letters"]:
-        _console().print("There are no dead letters.")
-
-
-def replayed(answer: Mapping[str, object]) -> None:
-    """What became of each."""
-    _table("Replayed", _rows(answer, "replayed"), ["delivery", "outcome", "reason"])
-    if not answer["replayed"]:
-        _console().print("There are no dead letters.")
-
-
-def export(rows: Sequence[Row]) -> None:
-    """The columns that fit a terminal; --csv and --json have them all."""
-    _table("Units", rows, ["shop", "return", "order", "state", "sku", "price", "condition", "inspected", "settlement"])
-    _console().print(f"{len(rows)} units; --csv and --json show all columns.")
-
-
-def invitation(answer: Mapping[str, object]) -> None:
-    """The link alone on standard output, so that it can be piped into a browser."""
-    print(answer["url"])  # noqa: T201 - rich would fold or colour it
-    if answer["warning"]:
-        Console(stderr=True).print(f"warning: {answer['warning']}", soft_wrap=True, highlight=False)
-
-
-def _rows(answer: Mapping[str, object], name: str) -> Sequence[Row]:
-    return [row for row in _list(answer.get(name, ())) if isinstance(row, Mapping)]
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, Sequence) else ()
+def places(title: str, rows: Mapping[str, str]) -> None:
+    """Where things are to be found."""
+    _table(title, [{"what": what, "where": where} for what, where in rows.items()], ["what", "where"])

@@ -1,13 +1,11 @@
 """The `mcfd sandbox` verb: stand-ins of both vendors, with or without a story that they play by themselves."""
 
-import asyncio
-from contextlib import AsyncExitStack
+# ruff: noqa: PLC0415 - no other verb needs the stand-ins
+
 from typing import Any
 
 import click
 
-from config.logging.setup import configure
-from daemon.cli import output as tables
 from daemon.cli.options import example, plainly, run_loop
 from daemon.errors import ConfigError, McfdError
 
@@ -46,6 +44,8 @@ def sandbox(scenario: str | None, pace: float, port: int, **options: Any) -> Non
     The control port has a page to play with, an OpenAPI description and the control API. A scenario's step that cannot
     be done ends the sandbox with exit code 1; after the last one it goes on.
     """
+    from config.logging.setup import configure
+
     configure("console", "warning", under_systemd=False)
     names = ("control_port", "amazon_port", "loop_port", "easypost_port")
     ports = {name: port and port + n for n, name in enumerate(names)}
@@ -55,11 +55,14 @@ def sandbox(scenario: str | None, pace: float, port: int, **options: Any) -> Non
 
 async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> None:
     """Run the stand-ins until a signal stops them."""
-    from adapters.host.clock import SystemClock  # noqa: PLC0415 - no other verb needs the stand-ins
-    from adapters.sandbox import Sandbox, SandboxOptions  # noqa: PLC0415
-    from adapters.sandbox.control.scenario import Scenario, ScenarioError, find, play, read  # noqa: PLC0415
-    from daemon.app.listeners import telling  # noqa: PLC0415
-    from daemon.engine.supervisor import install_signals  # noqa: PLC0415
+    import asyncio
+    from contextlib import AsyncExitStack
+
+    from adapters.host.clock import SystemClock
+    from adapters.sandbox import Sandbox, SandboxOptions
+    from adapters.sandbox.control.scenario import Scenario, ScenarioError, find, play, read
+    from daemon.app.listeners import telling
+    from daemon.engine.supervisor import install_signals
 
     clock, stop = SystemClock(), asyncio.Event()
     try:
@@ -84,7 +87,9 @@ async def _serve(scenario: str | None, pace: float, given: dict[str, Any]) -> No
 
 
 def _tell_places(control: str, amazon: str, lwa: str, loop: str, easypost: str) -> None:
-    tables.places(
+    from daemon.cli import output
+
+    output.places(
         "The sandbox listens. Stop it with Ctrl-C.",
         {
             "page": control.removesuffix("control"),

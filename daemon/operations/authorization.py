@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from daemon.errors import CredentialsRefused, Refused, Transient
-from daemon.operations.parameters import OperatorError
+from daemon.errors import CredentialsRefused, OperatorError, Refused, Transient
+from daemon.operations.verbs.connections import Invitation
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import SEALED, ReturnStore, UnitOfWork
 
@@ -144,7 +144,7 @@ class Authorization:
         self._invitations: dict[str, float] = {}
         self._pending: dict[str, _Pending] = {}
 
-    def invite(self) -> dict[str, object]:
+    def invite(self) -> Invitation:
         """Make a link that is good until one browser has come back with the seller's consent. Raises OperatorError."""
         if self._application_id is None:
             todo = "set it (amzn1.sp.solution.…) and restart; a private application does not need this"
@@ -155,11 +155,11 @@ class Authorization:
         token = self._new_token()
         self._invitations[token] = self._clock.monotonic() + LIFE
         warning = "the secret file amazon_refresh_token wins: remove it and reload, or the new token stays unused"
-        return {
-            "url": f"{self._public_url}{START}?{urlencode({'t': token})}",
-            "expires_in": int(LIFE),
-            "warning": warning if self._tokens.from_file else "",
-        }
+        return Invitation(
+            url=f"{self._public_url}{START}?{urlencode({'t': token})}",
+            expires_in=int(LIFE),
+            warning=warning if self._tokens.from_file else "",
+        )
 
     def begin(self, token: str) -> Begun | None:
         """Send a browser to the consent page; None when the invitation is not, or no longer, good.

@@ -9,8 +9,9 @@ import structlog
 
 from daemon.domain.events.operator import OperatorActed
 from daemon.domain.lifecycle import apply
-from daemon.errors import McfdError, StoreUnavailable
-from daemon.operations.parameters import OperatorError, instant
+from daemon.errors import McfdError, OperatorError, StoreUnavailable
+from daemon.operations.verb import instant
+from daemon.operations.verbs.keeping import AllReplayed, DeadLetterShown, DeadLettersShown, Replayed
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import DeadLetterRow, MaintainedStore, UnitOfWork
 
@@ -49,14 +50,14 @@ class DeadLetters:
         self._box = box
         self._offer = offer
 
-    async def listing(self) -> dict[str, object]:
+    async def listing(self) -> DeadLettersShown:
         """Every dead letter, oldest first; never its content."""
         letters = await self._store.survey(lambda keep: keep.letters())
-        return {"dead_letters": [_row(letter) for letter in letters]}
+        return DeadLettersShown(dead_letters=[_row(letter) for letter in letters])
 
-    async def replay(self, names: list[str], by: str) -> dict[str, object]:
+    async def replay(self, names: list[str], by: str) -> AllReplayed:
         """Offer these letters, or `all`, to the intake again; what became of each."""
-        return {"replayed": [await self._replay(letter_id, by) for letter_id in await self._ids(names)]}
+        return AllReplayed(replayed=[await self._replay(letter_id, by) for letter_id in await self._ids(names)])
 
     async def _ids(self, names: list[str]) -> list[int]:
         if ALL in names:
@@ -65,10 +66,10 @@ class DeadLetters:
             raise OperatorError(f"{strange[0]} is no number of a dead letter; `mcfd dead-letters` lists them")
         return [int(name) for name in names]
 
-    async def _replay(self, letter_id: int, by: str) -> dict[str, object]:
+    async def _replay(self, letter_id: int, by: str) -> Replayed:
         found = await self._store.survey(lambda keep: keep.letter(letter_id))
         if found is None:
-            return {"delivery": letter_id, "outcome": "unknown", "reason": "there is no such dead letter"}
+            return Replayed(delivery=letter_id, outcome="unknown", reason="there is no such dead letter")
         if self._offer is None:
             raise OperatorError("a delivery is offered to the running daemon; start it first")
         letter, sealed = found
@@ -77,11 +78,11 @@ class DeadLetters:
         except StoreUnavailable:
             raise
         except McfdError as error:  # unreadable still, its shop is gone, no key fits: the others go on
-            return {"delivery": letter_id, "outcome": "kept", "reason": str(error)}
+            return Replayed(delivery=letter_id, outcome="kept", reason=str(error))
         await self._store.upkeep(lambda keep: keep.drop_letter(letter_id))
         await self._store.transact(partial(self._write_down, letter, taken.return_id, by))
         log.info("dead_letter.replayed", shop=letter.shop, delivery=letter_id, fresh=taken.fresh, by=by)
-        return {"delivery": letter_id, "outcome": "taken" if taken.fresh else "known already", "reason": ""}
+        return Replayed(delivery=letter_id, outcome="taken" if taken.fresh else "known already", reason="")
 
     def _write_down(self, letter: DeadLetterRow, return_id: str, by: str, uow: UnitOfWork) -> None:
         """In the history of the return that it is about, if that is known here."""
@@ -91,10 +92,7 @@ class DeadLetters:
             uow.save(apply(ret, acted), acted, ret.state)
 
 
-def _row(letter: DeadLetterRow) -> dict[str, object]:
-    return {
-        "delivery": letter.letter_id,
-        "shop": letter.shop,
-        "received": instant(letter.received_at),
-        "reason": letter.reason,
-    }
+def _row(letter: DeadLetterRow) -> DeadLetterShown:
+    return DeadLetterShown(
+        delivery=letter.letter_id, shop=letter.shop, received=instant(letter.received_at), reason=letter.reason
+    )

@@ -6,22 +6,17 @@
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from daemon.domain.returns import MISSING, Postage, Return, ReturnUnit, State, UnitState
-from daemon.operations.parameters import OperatorError, instant
+from daemon.operations.verb import instant
+from daemon.operations.verbs.keeping import UnitRow, UnitRows
 from daemon.ports.store import MaintainedStore
 
 SELLABLE = "Sellable"
 RETURNS_AT_ONCE = 100
 
 Row = dict[str, object]
-
-COLUMNS = (
-    *("shop", "return", "order", "state", "opened", "labelled", "closed", "settlement"),
-    *("line", "part", "portal_sku", "sku", "price", "parent_reason", "reason", "reason_code", "standing", "problem"),
-    *("fulfillment_order", "return_item", "authorization", "rma", "carrier", "tracking", "label_cost"),
-    *("condition", "inspected", "center"),
-)
 
 
 def _unsellable(_: Return, unit: ReturnUnit) -> bool:
@@ -48,22 +43,20 @@ class Exports:
     def __init__(self, store: MaintainedStore) -> None:
         self._store = store
 
-    async def page(self, report: str, since: float, after: int) -> dict[str, object]:
-        """Rows of returns heard of since (Unix seconds), behind the place `after`; `next` is None at the end."""
-        wanted = REPORTS.get(report)
-        if wanted is None:
-            raise OperatorError(f"there is no report {report}; there are {', '.join(REPORTS)}")
-        refs = await self._store.survey(lambda keep: keep.changed_since(since, after, RETURNS_AT_ONCE))
+    async def page(self, report: str, since: datetime | None, after: int) -> UnitRows:
+        """Rows of returns heard of since, behind the place `after`; `next` is None at the end."""
+        wanted, begin = REPORTS[report], since.timestamp() if since else 0.0
+        refs = await self._store.survey(lambda keep: keep.changed_since(begin, after, RETURNS_AT_ONCE))
         returns = await self._store.read(lambda uow: [uow.get(shop, return_id) for _, shop, return_id in refs])
         rows = [row for ret in returns if ret is not None for row in rows_of(ret, wanted)]
-        return {"rows": rows, "next": refs[-1][0] if len(refs) == RETURNS_AT_ONCE else None}
+        return UnitRows(rows=rows, next=refs[-1][0] if len(refs) == RETURNS_AT_ONCE else None)
 
 
-def rows_of(ret: Return, wanted: Callable[[Return, ReturnUnit], bool]) -> list[Row]:
+def rows_of(ret: Return, wanted: Callable[[Return, ReturnUnit], bool]) -> list[UnitRow]:
     """The wanted rows of one return; what a label cost stands on the first unit of its parcel alone."""
     paid: set[str] = set()
     return [
-        {**_of_return(ret), **_of_unit(unit), **_of_parcel(ret, unit, paid), **_found(unit)}
+        UnitRow.model_validate(_of_return(ret) | _of_unit(unit) | _of_parcel(ret, unit, paid) | _found(unit))
         for unit in ret.units
         if wanted(ret, unit)
     ]

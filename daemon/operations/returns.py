@@ -1,7 +1,7 @@
-"""What an operator may ask and do, as plain values: the daemon's listener and the command line share it."""
+"""What an operator may ask about returns, and do with them."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
@@ -16,8 +16,23 @@ from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.authorization import indexed_orders, link_mark, named_as_asked, named_orders
 from daemon.engine.handlers.context import ShopContext
-from daemon.errors import Refused
-from daemon.operations.parameters import OperatorError, Verb, instant, text, texts
+from daemon.errors import OperatorError, Refused
+from daemon.operations.verb import instant
+from daemon.operations.verbs.returns import (
+    AuthorizationShown,
+    Changed,
+    HistoryRow,
+    Linked,
+    Matched,
+    NoteShown,
+    RequestShown,
+    ReturnShown,
+    ShopCount,
+    Status,
+    Tried,
+    UnitShown,
+    Waiting,
+)
 from daemon.ports.host import Clock
 from daemon.ports.store import AT_REST, MaintainedStore, UnitOfWork
 from daemon.ports.vendors import Lane
@@ -49,23 +64,7 @@ class Operator:
         self._moved = moved
         self._shops = shops
 
-    def verbs(self) -> dict[str, Verb]:
-        """The verbs by name, taking the arguments as a JSON object carries them."""
-
-        def named(verb: Callable[[str], Awaitable[object]]) -> Verb:
-            return lambda given: verb(text(given, "return"))
-
-        return {
-            "status": lambda _: self.status(),
-            "show": named(self.show),
-            "match": named(self.match),
-            "cancel": lambda given: self.cancel(text(given, "return"), text(given, "by")),
-            "retry": lambda given: self.retry(text(given, "return"), text(given, "by")),
-            "resolve": lambda given: self.resolve(text(given, "return"), text(given, "by")),
-            "link": lambda given: self.link(text(given, "return"), texts(given, "orders"), text(given, "by")),
-        }
-
-    async def status(self) -> dict[str, object]:
+    async def status(self) -> Status:
         """How many returns are in which state, and those that a person should look at."""
         counts, due, stuck = await self._store.read(
             lambda uow: (uow.counts(), uow.next_due(tuple(State)), uow.listing((State.STUCK,), LISTED))
@@ -75,61 +74,63 @@ class Operator:
         for (shop, state), count in counts.items():
             by_state[state] += count
             by_shop[shop] += 0 if state in AT_REST else count
-        return {
-            "returns": {state.value: by_state[state] for state in State},
-            "shops": [
-                {"shop": shop, "open": count, "configured": shop in self._shops}
+        return Status(
+            returns={state.value: by_state[state] for state in State},
+            shops=[
+                ShopCount(shop=shop, open=count, configured=shop in self._shops)
                 for shop, count in sorted(by_shop.items())
             ],
-            "oldest_due": instant(due),
-            "stuck": [{"return": r.ref, "problem": r.problem, "since": instant(r.changed_at)} for r in stuck],
-            "held": [
-                {"return": f"{shop}/{return_id}", "problem": problem, "since": instant(at)}
+            oldest_due=instant(due),
+            stuck=[Waiting(return_=r.ref, problem=r.problem, since=instant(r.changed_at)) for r in stuck],
+            held=[
+                Waiting(return_=f"{shop}/{return_id}", problem=problem, since=instant(at))
                 for shop, return_id, problem, at in held
             ],
-        }
+        )
 
-    async def show(self, name: str) -> dict[str, object]:
+    async def show(self, name: str) -> ReturnShown:
         """Everything that is known of one return, with its history."""
         ret = await self._find(name)
         history = await self._store.read(lambda uow: uow.history(ret.shop, ret.return_id))
         owed = duty(ret, self._clock.now())
-        return {
-            "return": ret.ref,
-            "state": ret.state.value,
-            "problem": ret.problem,
-            "owes": owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
-            "due": instant(ret.due_at),
-            "deadline": instant(ret.deadline_at),
-            "order": ret.order_name,
-            "requests": [_request(r) for r in ret.requests],
-            "units": [_unit(u) for u in ret.units],
-            "authorizations": [
-                {"authorization": a.authorization_id, "rma": a.rma_id, "center": a.center} for a in ret.authorizations
+        return ReturnShown(
+            return_=ret.ref,
+            state=ret.state.value,
+            problem=ret.problem,
+            owes=owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
+            due=instant(ret.due_at),
+            deadline=instant(ret.deadline_at),
+            order=ret.order_name,
+            requests=[_request(r) for r in ret.requests],
+            units=[_unit(u) for u in ret.units],
+            authorizations=[
+                AuthorizationShown(authorization=a.authorization_id, rma=a.rma_id, center=a.center)
+                for a in ret.authorizations
             ],
-            "notes": [{"about": n.key, "text": n.text, "written": n.written} for n in ret.notes],
-            "history": [
-                {"at": instant(h.at), "event": h.event, "before": h.before, "after": h.after, "detail": h.detail}
+            notes=[NoteShown(about=n.key, text=n.text, written=n.written) for n in ret.notes],
+            history=[
+                HistoryRow(at=instant(h.at), event=h.event, before=h.before, after=h.after, detail=h.detail)
                 for h in history
             ],
-        }
+        )
 
-    async def retry(self, name: str, by: str) -> dict[str, object]:
+    async def retry(self, name: str, by: str) -> Changed:
         """Send a stuck return, or one in review whose flag was lifted, back to work."""
         return await self._tell(name, Retried(at=self._clock.now(), by=by))
 
-    async def resolve(self, name: str, by: str) -> dict[str, object]:
+    async def resolve(self, name: str, by: str) -> Changed:
         """Close a stuck return that a person has dealt with."""
         return await self._tell(name, Resolved(at=self._clock.now(), by=by))
 
-    async def cancel(self, name: str, by: str) -> dict[str, object]:
+    async def cancel(self, name: str, by: str) -> Changed:
         """Treat a return as cancelled in the portal."""
         now = self._clock.now()
         acted = OperatorActed(at=now, by=by, how="cancelled it")
-        answer = await self._tell(name, LabelRequestCancelled(at=now), acted)
-        return answer | {"note": "what was bought for it and is unused is given back; Loop itself is unchanged"}
+        changed = await self._tell(name, LabelRequestCancelled(at=now), acted)
+        note = "what was bought for it and is unused is given back; Loop itself is unchanged"
+        return changed.model_copy(update={"note": note})
 
-    async def link(self, name: str, orders: list[str], by: str) -> dict[str, object]:
+    async def link(self, name: str, orders: list[str], by: str) -> Linked:
         """Remember which fulfillment orders a return belongs to, and try it now."""
         ret, now = await self._find(name), self._clock.now()
         acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
@@ -144,9 +145,9 @@ class Operator:
         state = await self._store.transact(work)
         log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
-        return {"return": ret.ref, "orders": orders, "note": _when_it_counts(state)}
+        return Linked(return_=ret.ref, orders=orders, note=_when_it_counts(state))
 
-    async def match(self, name: str) -> dict[str, object]:
+    async def match(self, name: str) -> Matched:
         """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
         ret = await self._find(name)
         context = self._contexts.get(ret.shop)
@@ -158,23 +159,21 @@ class Operator:
         if not covers(held, ret.units):
             indexed = [order_id for order_id in await indexed_orders(ret, context) if order_id not in named]
             tried += [await self._try(context, ret, order_id, held) for order_id in indexed]
-        return {"return": ret.ref, "tried": tried}
+        return Matched(return_=ret.ref, tried=tried)
 
-    async def _try(
-        self, context: ShopContext, ret: Return, order_id: str, held: list[FulfillmentOrder]
-    ) -> dict[str, object]:
+    async def _try(self, context: ShopContext, ret: Return, order_id: str, held: list[FulfillmentOrder]) -> Tried:
         try:
             order = await context.account.network.order(order_id, Lane.BACKGROUND)
         except Refused as error:
-            return {"order": order_id, "answer": f"refused: {error}"}
+            return Tried(order=order_id, answer=f"refused: {error}")
         if order is None:
-            return {"order": order_id, "answer": "Amazon knows no such order"}
+            return Tried(order=order_id, answer="Amazon knows no such order")
         if not named_as_asked(order, order_id):
-            return {"order": order_id, "answer": f"Amazon answers with another order, {order.order_id}"}
+            return Tried(order=order_id, answer=f"Amazon answers with another order, {order.order_id}")
         held.append(order)
-        return {"order": order_id, "answer": _fits(order, ret), "skus": sorted({item.sku for item in order.items})}
+        return Tried(order=order_id, answer=_fits(order, ret), skus=sorted({item.sku for item in order.items}))
 
-    async def _tell(self, name: str, event: Event, acted: OperatorActed | None = None) -> dict[str, object]:
+    async def _tell(self, name: str, event: Event, acted: OperatorActed | None = None) -> Changed:
         ret = await self._find(name)
 
         def work(uow: UnitOfWork) -> tuple[State, Return]:
@@ -195,7 +194,7 @@ class Operator:
             self._moved(after.shop, before, after.state)
         log.info("operator.acted", event_kind=type(event).__name__, ref=after.ref, by=getattr(acted or event, "by", ""))
         self._wake()
-        return {"return": after.ref, "state": after.state.value}
+        return Changed(return_=after.ref, state=after.state.value)
 
     async def _find(self, name: str) -> Return:
         shop, _, return_id = name.rpartition("/")
@@ -242,28 +241,28 @@ def _written_down(uow: UnitOfWork, ret: Return, acted: OperatorActed) -> Return:
     return uow.save(apply(ret, acted), acted, ret.state)
 
 
-def _request(request: LabelRequest) -> dict[str, object]:
+def _request(request: LabelRequest) -> RequestShown:
     label = request.label
-    return {
-        "request": request.request_id,
-        "asked": request.asked.value,
-        "label_id": request.label_id,
-        "carrier": label.carrier if label else None,
-        "tracking": label.tracking_number if label else None,
-        "transit": request.transit.value,
-    }
+    return RequestShown(
+        request=request.request_id,
+        asked=request.asked.value,
+        label_id=request.label_id,
+        carrier=label.carrier if label else None,
+        tracking=label.tracking_number if label else None,
+        transit=request.transit.value,
+    )
 
 
-def _unit(unit: ReturnUnit) -> dict[str, object]:
-    return {
-        "line": unit.line_id,
-        "sku": unit.sku,
-        "standing": unit.standing.value,
-        "problem": unit.problem,
-        "order": unit.order_id,
-        "return_item": unit.return_item_id,
-        "reason": unit.reason_code,
-        "authorization": unit.authorization_id,
-        "condition": unit.finding.condition if unit.finding else None,
-        "inspected": instant(unit.processed_at),
-    }
+def _unit(unit: ReturnUnit) -> UnitShown:
+    return UnitShown(
+        line=unit.line_id,
+        sku=unit.sku,
+        standing=unit.standing.value,
+        problem=unit.problem,
+        order=unit.order_id,
+        return_item=unit.return_item_id,
+        reason=unit.reason_code,
+        authorization=unit.authorization_id,
+        condition=unit.finding.condition if unit.finding else None,
+        inspected=instant(unit.processed_at),
+    )

@@ -6,7 +6,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from daemon.operations.parameters import OperatorError
+from daemon.errors import OperatorError
+from daemon.operations.verbs.connections import OtherSubscription, Subscribed, WebhooksListed, WebhooksSynced
 
 log = structlog.get_logger(__name__)
 
@@ -64,45 +65,45 @@ class Subscriptions(Generic[S]):
         """Where Loop is to deliver what concerns a shop."""
         return f"{self._public_url}/webhooks/loop/{shop}"
 
-    async def listing(self, shop: str | None = None) -> dict[str, object]:
+    async def listing(self, shop: str | None = None) -> WebhooksListed:
         """For each shop and trigger whether it is subscribed, and which other subscriptions there are."""
         rows, others = [], []
         for name in self._shops(shop):
             found = await self._portals[name].webhooks()
             rows += [self._row(name, pair, found) for pair in self._triggers]
             others += [
-                {"shop": name, "trigger": one.trigger, "url": one.url, "active": one.active}
+                OtherSubscription(shop=name, trigger=one.trigger, url=one.url, active=one.active)
                 for one in found
                 if not self._is_ours(name, one)
             ]
-        return {"webhooks": rows, "others": others}
+        return WebhooksListed(webhooks=rows, others=others)
 
-    async def sync(self, shop: str | None = None) -> dict[str, object]:
+    async def sync(self, shop: str | None = None) -> WebhooksSynced:
         """Create what is missing and activate what is inactive; what was done for each trigger."""
         done = []
         async with self._one_at_a_time:  # two that look at once would both create what is missing
             for name in self._shops(shop):
                 found = await self._portals[name].webhooks()
                 done += [await self._put_right(name, pair, found) for pair in self._triggers]
-        return {"webhooks": done}
+        return WebhooksSynced(webhooks=done)
 
-    async def _put_right(self, shop: str, pair: tuple[str, str], found: Sequence[S]) -> dict[str, object]:
+    async def _put_right(self, shop: str, pair: tuple[str, str], found: Sequence[S]) -> Subscribed:
         row, portal = self._row(shop, pair, found), self._portals[shop]
-        if row["state"] == MISSING:
+        if row.state == MISSING:
             await portal.create_webhook(*pair, self.url(shop))
-            row |= {"state": ACTIVE, "done": "created"}
-        elif row["state"] == INACTIVE:
+            done = "created"
+        elif row.state == INACTIVE:
             await portal.activate_webhook(next(one for one in found if self._is(shop, pair, one)))
-            row |= {"state": ACTIVE, "done": "activated"}
+            done = "activated"
         else:
-            return row | {"done": "nothing to do"}
-        log.info("webhook.subscribed", shop=shop, trigger=pair[1], done=row["done"])
-        return row
+            return row.model_copy(update={"done": "nothing to do"})
+        log.info("webhook.subscribed", shop=shop, trigger=pair[1], done=done)
+        return row.model_copy(update={"state": ACTIVE, "done": done})
 
-    def _row(self, shop: str, pair: tuple[str, str], found: Sequence[Subscription]) -> dict[str, object]:
+    def _row(self, shop: str, pair: tuple[str, str], found: Sequence[Subscription]) -> Subscribed:
         ours = [one for one in found if self._is(shop, pair, one)]
         state = MISSING if not ours else ACTIVE if any(one.active for one in ours) else INACTIVE
-        return {"shop": shop, "trigger": pair[1], "state": state, "url": self.url(shop)}
+        return Subscribed(shop=shop, trigger=pair[1], state=state, url=self.url(shop))
 
     def _is(self, shop: str, pair: tuple[str, str], one: Subscription) -> bool:
         """Loop sends an empty body for a trigger under another topic, so the topic counts, too."""

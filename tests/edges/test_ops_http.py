@@ -1,5 +1,7 @@
 """The operators' door, asked by a real client: every answer is words in JSON."""
 
+import asyncio
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -22,7 +24,7 @@ class Door:
     def __init__(self) -> None:
         self.failure: Exception | None = None
         self._listener = OpsListener(
-            render=lambda: b"# EOF\n", health=well, ready=well, verbs={"go": self._go}, token=TOKEN
+            render=lambda: b"# EOF\n", health=well, ready=well, verbs={"go": self._go}, describe=dict, token=TOKEN
         )
 
     async def __aenter__(self) -> "Door":
@@ -37,7 +39,7 @@ class Door:
         return f"http://127.0.0.1:{self._listener.port}"
 
     async def ask(self) -> object:
-        return await ask(self.url, TOKEN, "go", {}, timeout=5.0)
+        return await asyncio.to_thread(ask, self.url, TOKEN, "go", {}, timeout=5.0)
 
     async def _go(self, _: object) -> object:
         if self.failure:
@@ -128,7 +130,7 @@ async def test_the_token_is_not_given_to_a_stranger():
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         with pytest.raises(TokenRefused, match="was not sent"):
-            await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "go", {}, timeout=5.0)
+            await asyncio.to_thread(ask, f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "go", {}, timeout=5.0)
     finally:
         await runner.cleanup()
     assert heard
@@ -150,7 +152,7 @@ async def test_a_stranger_cannot_have_the_daemon_answer_for_it():
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             with pytest.raises(TokenRefused):
-                await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "go", {}, timeout=5.0)
+                await asyncio.to_thread(ask, f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, "go", {}, timeout=5.0)
         finally:
             await runner.cleanup()
 
@@ -159,4 +161,4 @@ async def test_another_token_is_told_so():
     """Who names the secrets of another daemon hears it before anything is sent."""
     async with Door() as door:
         with pytest.raises(TokenRefused, match="ops token is missing or wrong"):
-            await ask(door.url, "another-token-of-the-tests", "go", {}, timeout=5.0)
+            await asyncio.to_thread(ask, door.url, "another-token-of-the-tests", "go", {}, timeout=5.0)

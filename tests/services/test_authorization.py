@@ -6,10 +6,9 @@ import pytest
 
 from adapters.host.vault import Vault
 from adapters.sqlite.store import open_store
-from daemon.errors import Refused, Unavailable
+from daemon.errors import OperatorError, Refused, Unavailable
 from daemon.operations.authorization import LIFE, MOST_INVITATIONS, Authorization, Begun, Ending, RefreshTokens
 from daemon.operations.credential_ages import Ages
-from daemon.operations.parameters import OperatorError
 from tests.support.virtual_time import FakeClock
 
 
@@ -56,7 +55,7 @@ class Setup:
 
     def invited(self) -> str:
         """The one-time token of a new invitation."""
-        return parse_qs(urlsplit(str(self.authorization.invite()["url"])).query)["t"][0]
+        return parse_qs(urlsplit(str(self.authorization.invite().url)).query)["t"][0]
 
     def pending_calls(self) -> tuple[Begun, str]:
         """An opened invitation and its state."""
@@ -177,7 +176,7 @@ async def test_without_an_application_id_there_is_no_link(store):
 async def test_the_secret_file_wins(store):
     """While the secret file is there it is in use, and the invitation warns of it."""
     context = Setup(store, from_file="Atzr|file")
-    assert "secret file" in str(context.authorization.invite()["warning"])
+    assert "secret file" in str(context.authorization.invite().warning)
     pending_calls, state = context.pending_calls()
     await context.finish(pending_calls, state)
     assert context.tokens.current() == "Atzr|file"

@@ -117,4 +117,4 @@ class TestLateArrival:
         await stage.work()
         unit = await stage.unit("2")
         assert (unit.finding, unit.processed_at) == (None, stage.clock.now())
-        assert (await stage.operator.show("77"))["units"][1]["condition"] is None
+        assert (await stage.operator.show("77")).units[1].condition is None

@@ -12,7 +12,7 @@ from tests.support.builders import a_line, a_portal_request, a_shipment, an_orde
 async def told(stage, return_id="77"):
     """What `mcfd match` says of each id, in the order of the tries."""
     answer = await stage.operator.match(return_id)
-    return {row["order"]: row["answer"] for row in answer["tried"]}
+    return {row.order: row.answer for row in answer.tried}
 
 
 class TestMatchExplains:

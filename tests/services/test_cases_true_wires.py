@@ -141,7 +141,7 @@ async def test_a_plus_is_not_taken_for_a_blank(open_with, other):
         stage = await open_with(policy=BY_NAME)
         connect(stage, w.network)
         assert await returned(stage, "a+b") is State.RECEIVED
-        answers = [row["answer"] for row in (await stage.operator.match("77"))["tried"]]
+        answers = [row.answer for row in (await stage.operator.match("77")).tried]
         assert answers == ["Amazon answers with another order, a b" if other else "Amazon knows no such order"]
         await stage.operator.link("77", ["a b"], "ann")
         await stage.pass_time(HOUR)

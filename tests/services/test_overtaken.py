@@ -6,8 +6,7 @@ import pytest
 
 from daemon.domain.portal import PortalState, ProcessingTrouble, ReturnChanged
 from daemon.domain.returns import RequestState, State, Transit, Void
-from daemon.errors import Unavailable
-from daemon.operations.parameters import OperatorError
+from daemon.errors import OperatorError, Unavailable
 from tests.services.parcels import (
     BOUGHT,
     PAGE,

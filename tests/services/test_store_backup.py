@@ -6,12 +6,13 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from adapters.sqlite import backup
 from adapters.sqlite.store import open_store
-from daemon.errors import StoreUnavailable
+from daemon.errors import OperatorError, StoreUnavailable
 from tests.services.store_conformance import add, get, make_full_return, make_return
 
 
@@ -27,16 +28,30 @@ async def store(tmp_path):
 async def test_a_backup_is_a_database(store, tmp_path):
     """A backup opens as a store with everything committed before it, is private, and replaces the one before."""
     target = tmp_path / "backup.db"
-    target.write_text("an older backup")
-
     await store.backup(target)
+    await add(store, make_return("second"))
+    assert await store.backup(target) == target.stat().st_size
     await add(store, make_return("later"))
 
     assert target.stat().st_mode & 0o777 == 0o600
     assert sorted(p.name for p in tmp_path.iterdir()) == ["backup.db", "state"]
     async with await open_store(target) as restored:
         assert await get(restored) == await get(store)
+        assert await get(restored, "second") == await get(store, "second")
         assert await get(restored, "later") is None
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "other.db", "/dev/null", "state", "relative.db"])
+async def test_a_backup_replaces_nothing_but_a_backup(store, tmp_path, name):
+    """A file of somebody else, another program's database, a device and a directory stay what they are."""
+    (tmp_path / "notes.txt").write_text("precious")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE kept (a)")
+    target = Path(name) if name == "relative.db" else tmp_path / name
+    before = target.read_bytes() if target.is_file() else None
+    with pytest.raises(OperatorError, match=r"name another file|not an absolute path|is a directory"):
+        await store.backup(target)
+    assert (target.read_bytes() if target.is_file() else None) == before
 
 
 async def test_the_store_goes_on_during_a_backup(store, tmp_path):
@@ -115,12 +130,13 @@ async def test_a_backup_given_up_leaves_nothing(store, tmp_path, monkeypatch):
     """A backup that is told to stop ends early and leaves the older backup as it was."""
     monkeypatch.setattr(backup, "STEPS_BETWEEN_LOOKS", 100)
     target = tmp_path / "backup.db"
-    target.write_text("an older backup")
+    await store.backup(target)
+    older = target.read_bytes()
     stop = threading.Event()
     stop.set()
 
     with pytest.raises(StoreUnavailable, match="backup to"):
         await asyncio.to_thread(backup.copy_database, store.path, target, stop)
 
-    assert target.read_text() == "an older backup"
+    assert target.read_bytes() == older
     assert sorted(p.name for p in tmp_path.iterdir()) == ["backup.db", "state"]

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.cli.upkeep import _harmless
+from daemon.cli.verbs import _harmless
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, Void
-from daemon.operations.exports import COLUMNS, REPORTS, _money, rows_of
+from daemon.operations.exports import REPORTS, _money, rows_of
+from daemon.operations.verbs.keeping import UnitRow
 
 
 def unit(line: str, authorization: str = "A1", **changes) -> ReturnUnit:
@@ -35,11 +36,11 @@ def ret(*units: ReturnUnit, **changes) -> Return:
 def test_a_parcels_label_is_paid_once():
     """What a label cost stands beside the first unit of its parcel, so that a column's sum is the money spent."""
     rows = rows_of(ret(unit("1"), unit("2"), unit("3", "A2")), REPORTS["units"])
-    assert [row["label_cost"] for row in rows] == ["7.99", None, "5.05"]
-    assert [row["tracking"] for row in rows] == ["1Z1", "1Z1", "1Z2"]
-    assert [row["rma"] for row in rows] == ["RMA-A1", "RMA-A1", "RMA-A2"]
-    assert {row["price"] for row in rows} == {"18.05"}
-    assert all(tuple(sorted(row)) == tuple(sorted(COLUMNS)) for row in rows)
+    assert [row.label_cost for row in rows] == ["7.99", None, "5.05"]
+    assert [row.tracking for row in rows] == ["1Z1", "1Z1", "1Z2"]
+    assert [row.rma for row in rows] == ["RMA-A1", "RMA-A1", "RMA-A2"]
+    assert {row.price for row in rows} == {"18.05"}
+    assert all(row.model_fields_set == UnitRow.model_fields.keys() for row in rows)
 
 
 def test_a_label_that_was_given_back_costs_nothing():
@@ -47,7 +48,7 @@ def test_a_label_that_was_given_back_costs_nothing():
     built = ret(unit("1"))
     voided = tuple(replace(p, void=Void.DONE) for p in built.postage)
     row = rows_of(replace(built, postage=voided), REPORTS["units"])[0]
-    assert (row["label_cost"], row["tracking"]) == (None, "")
+    assert (row.label_cost, row.tracking) == (None, "")
 
 
 def test_the_reports_pick_their_units():
@@ -61,7 +62,7 @@ def test_the_reports_pick_their_units():
     )
 
     def lines(report: str, state: State) -> list[object]:
-        return [row["line"] for row in rows_of(ret(*units, state=state), REPORTS[report])]
+        return [row.line for row in rows_of(ret(*units, state=state), REPORTS[report])]
 
     assert lines("unsellable", State.CLOSED) == ["broken"]
     assert lines("never-received", State.AWAITING_INSPECTION) == ["lost"]

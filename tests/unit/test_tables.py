@@ -1,17 +1,19 @@
 """What people see of an answer."""
 
-from daemon.cli import output as tables
+from daemon.cli import output
+from daemon.operations.verbs.keeping import PURGE
+from daemon.operations.verbs.returns import LINK, SHOW
 
 
-def shown(capsys, render, answer) -> str:
+def shown(capsys, verb, answer) -> str:
     """What it prints."""
-    render(answer)
+    output.show(verb, answer)
     return capsys.readouterr().out
 
 
 def test_values_are_written_as_people_write_them(capsys):
     """Lists have commas, yes and no are words, and what is empty is left out."""
-    said = shown(capsys, tables.plain, {"orders": ["#1", "#2"], "problem": "", "due": None, "written": True, "rows": 0})
+    said = shown(capsys, LINK, {"orders": ["#1", "#2"], "problem": "", "due": None, "written": True, "rows": 0})
     assert [line.split() for line in said.splitlines()] == [["orders", "#1,", "#2"], ["written", "yes"], ["rows", "0"]]
 
 
@@ -23,7 +25,8 @@ def test_the_history_is_lines(capsys):
     ]
     head = dict.fromkeys(("state", "problem", "owes", "due", "deadline", "order"), "")
     notes = [{"written": True, "text": "Label [delivered]"}]
-    said = shown(capsys, tables.show, {"return": "acme/1", **head, "notes": notes, "history": history})
+    parts = {"requests": [], "units": [], "authorizations": [], "notes": notes, "history": history}
+    said = shown(capsys, SHOW, {"return": "acme/1", **head, **parts})
     assert said.splitlines()[-2:] == [
         "2026-11-28 12:11:38  LabelIssued  a → b",
         '2026-11-28 12:11:39  NotesWritten  b  {"n": 1}',
@@ -33,4 +36,4 @@ def test_the_history_is_lines(capsys):
 
 def test_what_a_purge_gave_back_is_said(capsys):
     """Bytes are those that the disk has again."""
-    assert "bytes freed  0" in shown(capsys, tables.purged, {"returns": 2, "bytes": 0})
+    assert "bytes freed  0" in shown(capsys, PURGE, {"returns": 2, "bytes": 0})

@@ -3,13 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from daemon.domain.returns import State
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
-from daemon.operations.parameters import instant
+from daemon.operations.verb import instant
+from daemon.operations.verbs.connections import Examined, Found
 from daemon.ports.host import Clock
 from daemon.ports.store import AT_REST, MaintainedStore
 from daemon.ports.vendors import FulfillmentNetwork, Lane
@@ -243,16 +244,12 @@ def examine_clock(skews: Mapping[str, float]) -> Line:
     return warn("clock", "skew", text, todo) if abs(skew) > CLOCK_WARN else ok("clock", "skew", text)
 
 
-async def examine(checks: Sequence[Check], skews: Mapping[str, float]) -> dict[str, object]:
+async def examine(checks: Sequence[Check], skews: Mapping[str, float]) -> Examined:
     """Do all checks at once; the lines in order, and whether none of them failed."""
     found = await asyncio.gather(*(check() for check in checks))
     lines = [line for lines in found for line in lines] + [examine_clock(skews)]
-    return {"ok": all(line.verdict is not Verdict.FAIL for line in lines), "lines": [_told(line) for line in lines]}
-
-
-def _told(line: Line) -> dict[str, object]:
-    told: dict[str, object] = {"area": line.area, "what": line.what, "verdict": line.verdict.value, "text": line.text}
-    return told | {"todo": line.todo} if line.todo else told
+    told = [Found.model_validate({name: value for name, value in asdict(line).items() if value}) for line in lines]
+    return Examined(ok=all(line.verdict is not Verdict.FAIL for line in lines), lines=told)
 
 
 def since(at: float) -> str:

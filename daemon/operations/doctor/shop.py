@@ -8,6 +8,7 @@ from daemon.domain.portal import PortalState
 from daemon.engine.intake import verified_mark
 from daemon.errors import CredentialsRefused, McfdError, Refused
 from daemon.operations.doctor.amazon import DAY, Line, fail, ok, since, trouble, warn
+from daemon.operations.verbs.connections import Subscribed, WebhooksListed
 from daemon.operations.webhooks import ACTIVE
 from daemon.ports.host import Clock
 from daemon.ports.store import MaintainedStore
@@ -61,7 +62,7 @@ class Listing(Protocol):
     def url(self, shop: str) -> str:
         """Where they go."""
 
-    async def listing(self, shop: str | None = None) -> dict[str, object]:
+    async def listing(self, shop: str | None = None) -> WebhooksListed:
         """For each trigger whether it is subscribed."""
 
 
@@ -184,18 +185,16 @@ def _destination(shop: str, wanted: str, found: Destination | None) -> Line:
 
 
 async def _webhooks(patient: ShopPatient, subscriptions: Listing) -> Sequence[Line]:
-    rows: list[Mapping[str, object]] = []
+    rows: list[Subscribed] = []
 
     async def read() -> str:
-        listed = (await subscriptions.listing(patient.shop))["webhooks"]
-        assert isinstance(listed, list)  # noqa: S101 - the listing's own shape
-        rows.extend(listed)
+        rows.extend((await subscriptions.listing(patient.shop)).webhooks)
         return "webhook subscriptions can be read"
 
     line = await _scope(patient, DEVELOPER_TOOLS, read)
     if line.todo:
         return [line]
-    absent = [f"{row['trigger']} is {row['state']}" for row in rows if row["state"] != ACTIVE]
+    absent = [f"{row.trigger} is {row.state}" for row in rows if row.state != ACTIVE]
     if absent:
         todo = "run `mcfd webhooks sync`; until then labels wait for the poll"
         return [line, warn(patient.shop, "webhooks", "; ".join(absent), todo)]

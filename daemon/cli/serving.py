@@ -1,48 +1,35 @@
-"""What the command line asks of the composition root.
-
-Each verb loads what it needs when it is called: `check`, which systemd runs before every start and reload, and
-`status` must not wait for all of the daemon, nor the daemon for the sandbox.
-"""
-
-# ruff: noqa: PLC0415 - see above
+"""How `mcfd run` serves: the daemon until a signal stops it, or a shadow of it."""
 
 import asyncio
 import gc
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
+from adapters.host.clock import SystemClock
+from adapters.host.systemd import Notifier
+from adapters.sqlite.backup import copy_database
+from adapters.sqlite.lock import StateLock
 from config.environment import systemd
 from config.fields import Address
 from config.load import Loaded
+from daemon.app.app import App
+from daemon.engine.supervisor import install_signals
 from daemon.errors import AlreadyRunning, ConfigError
-from daemon.operations.parameters import Verb
 
 log = structlog.get_logger(__name__)
 
 SWITCH = 0.001
 """Seconds after which a thread that waits for the interpreter gets it."""
 
-SHORT, LONG = 60.0, 3600.0
-"""Seconds that the command waits for the daemon."""
-
-LONG_VERBS = frozenset({"backup", "purge", "replay", "doctor"})
-
 
 async def serve(loaded: Loaded, read_again: Callable[[], Loaded], *, shadow: bool = False) -> None:
     """Run the daemon until a signal stops it."""
-    from adapters.host.clock import SystemClock
-    from adapters.host.systemd import Notifier
-    from daemon.app.app import App
-    from daemon.engine.supervisor import install_signals
-
     surroundings = systemd()
     notifier = Notifier(surroundings.notify_socket, SystemClock())
     app = App(
@@ -81,7 +68,6 @@ def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
     The copy is read off the store as a backup is, so the daemon that uses it may run on. Raises StoreUnavailable,
     ConfigError, or AlreadyRunning when there is a shadow already.
     """
-    from adapters.sqlite.backup import copy_database
 
     path = loaded.settings.store.path
     shadow = path.parent / "shadow" / path.name
@@ -109,56 +95,8 @@ def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
 @contextmanager
 def _cleared(shadow: Path) -> Iterator[None]:
     """Hold the place of a shadow with nothing in it, as one that was killed may have left."""
-    from adapters.sqlite.lock import StateLock
 
     with StateLock(shadow.parent):
         for leftover in shadow.parent.glob(f"{shadow.name}*"):
             leftover.unlink()
         yield
-
-
-@asynccontextmanager
-async def asking(loaded: Loaded, verb: str, *, offline: bool) -> AsyncIterator[Verb]:
-    """One verb of the running daemon; when there is none and the verb can do without, under the state lock."""
-    from adapters.http import ops_client
-
-    url = loaded.settings.listen.ops.url
-    token = loaded.secrets.ops_token.get_secret_value()
-    if not offline or await ops_client.answers(url):
-        yield partial(ops_client.ask, url, token, verb, timeout=LONG if verb in LONG_VERBS else SHORT)
-        return
-    from daemon.app.offline import opened
-
-    async with opened(loaded, verb) as answer:
-        yield answer
-
-
-async def ask(loaded: Loaded, verb: str, arguments: Mapping[str, object], *, offline: bool = False) -> object:
-    """Ask once. Raises NotRunning, DaemonSaid, or what the verb raises offline."""
-    async with asking(loaded, verb, offline=offline) as answer:
-        return await answer(arguments)
-
-
-async def doctor(loaded: Loaded) -> object:
-    """The whole examination; a daemon that does not take our token is one more finding."""
-    from adapters.http.ops_client import TokenRefused
-
-    try:
-        return await ask(loaded, "doctor", {}, offline=True)
-    except TokenRefused as refusal:
-        from adapters.host.clock import SystemClock
-        from daemon.app.live_config import Current
-        from daemon.app.offline import examining
-
-        return await examining(Current(loaded), SystemClock(), refusal)({})
-
-
-async def export(loaded: Loaded, report: str, since: float, take: Callable[[list[Any]], None]) -> None:
-    """Hand over the rows of a report, page by page."""
-    async with asking(loaded, "export", offline=True) as answer:
-        after: object = 0
-        while after is not None:
-            page = await answer({"report": report, "since": since, "after": after})
-            assert isinstance(page, dict)  # noqa: S101 - the export's own shape
-            take(page["rows"])
-            after = page["next"]

@@ -1,0 +1,202 @@
+"""The table of verbs as commands: options and arguments, who is asked, what is printed, how it ends."""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from config.environment import user
+from daemon.cli.options import EX_FAILED, as_json, example, plainly, settings, speak, working
+from daemon.errors import McfdError
+from daemon.operations.verb import Page, Paged, Row, Signed, Verb
+from daemon.operations.verbs import GROUPS, VERBS
+
+AnyVerb = Verb[Any, Any, Any]
+Ask = Callable[[Mapping[str, object]], Any]
+Arguments = Mapping[str, Any]
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+OURS = Signed.model_fields.keys() | Paged.model_fields.keys()
+"""Arguments that the command line knows by itself."""
+
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+@-]|[\t\r])")
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+as_csv = click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
+
+
+def commands() -> Iterator[click.Command]:
+    """Each verb as a command; those of two words in groups."""
+    groups = {name: click.Group(name, help=text) for name, text in GROUPS.items()}
+    for verb in VERBS:
+        first, _, second = verb.name.partition(" ")
+        if second:
+            groups[first].add_command(_command(verb, second))
+        else:
+            yield _command(verb, first)
+    yield from groups.values()
+
+
+def _command(verb: AnyVerb, name: str) -> click.Command:
+    @plainly
+    def perform(*, config: Path, secrets: Path | None, **given: Any) -> None:  # noqa: ANN401 - as the verb says
+        _perform(verb, config, secrets, **given)
+
+    decorators = [_parameter(verb, name, field) for name, field in verb.arguments.model_fields.items()]
+    decorators += [as_csv] if _is_paged(verb) else []
+    decorated: Callable[..., None] = settings(as_json(perform))
+    for decorate in reversed([one for one in decorators if one]):
+        decorated = decorate(decorated)
+    text = f"{verb.help} --json prints one list of those that were changed." if verb.each else verb.help
+    return click.command(name, help=text, epilog=example(*verb.examples))(decorated)
+
+
+def _parameter(verb: AnyVerb, name: str, field: FieldInfo) -> Decorator | None:
+    """How the command line calls an argument: by its place when it must be given, else by an option."""
+    if name in OURS:
+        return None
+    outside = name.removesuffix("_")
+    kind = _kind(field)
+    if field.is_required():
+        many = get_origin(field.annotation) is list or name == verb.each
+        metavar = (field.title or outside).upper() + ("..." if many else "")
+        return click.argument(name, nargs=-1 if many else 1, required=True, metavar=metavar, type=kind)
+    if field.annotation is bool:
+        return click.option(f"--{outside}", name, is_flag=True, help=field.description)
+    shown = field.default is not None
+    return click.option(
+        f"--{outside}", name, type=kind, default=field.default, show_default=shown, help=field.description
+    )
+
+
+def _kind(field: FieldInfo) -> click.ParamType[Any] | None:
+    named = {field.annotation, *get_args(field.annotation)}
+    if get_origin(field.annotation) is Literal:
+        return click.Choice(list(get_args(field.annotation)))
+    if Path in named:
+        return click.Path(path_type=Path, dir_okay=False)
+    if datetime in named or any(datetime in get_args(one) for one in named):
+        return click.DateTime(["%Y-%m-%d"])
+    return None
+
+
+def _is_paged(verb: AnyVerb) -> bool:
+    return issubclass(verb.answer, Page)
+
+
+def _perform(
+    verb: AnyVerb, config: Path, secrets: Path | None, *, as_json: bool, as_csv: bool = False, **given: object
+) -> None:
+    from config.load import load  # noqa: PLC0415 - who asks for help or completes a word need not wait for these
+    from daemon.cli.asking import asking  # noqa: PLC0415
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other")
+    arguments: dict[str, object] = {
+        name.removesuffix("_"): _plain(value) for name, value in given.items() if value is not None
+    }
+    if issubclass(verb.arguments, Signed):
+        arguments["by"] = user()
+    do = _each if verb.each else _all_pages if _is_paged(verb) else _one
+    with asking(load(config, secrets), verb) as ask:
+        failed = do(verb, ask, arguments, _Style.JSON if as_json else _Style.CSV if as_csv else _Style.TABLE)
+    if verb.hint:
+        click.echo(verb.hint, err=True)
+    if failed:
+        sys.exit(EX_FAILED)
+
+
+class _Style(Enum):
+    TABLE = auto()
+    JSON = auto()
+    CSV = auto()
+
+
+def _one(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
+    """Ask once and print the answer; whether it means failure."""
+    with working(verb.busy):
+        answered = ask(arguments)
+    _print(verb, answered, answered, style)
+    return verb.failed(answered)
+
+
+def _each(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
+    """One after the other; whether one could not be changed, which does not stop the rest."""
+    name, changed = verb.each.removesuffix("_"), []
+    for one in arguments[name]:
+        try:
+            changed.append(ask({**arguments, name: one}))
+        except McfdError as error:
+            click.echo(f"mcfd: {error}", err=True)
+        else:
+            if style is _Style.TABLE:
+                _print(verb, changed[-1], None, style)
+    if style is _Style.JSON:
+        _print(verb, {}, changed, style)
+    return len(changed) < len(arguments[name])
+
+
+def _all_pages(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
+    """Ask page by page; CSV goes out as it comes."""
+    rows: list[Row] = []
+    take = _csv_writer(verb) if style is _Style.CSV else rows.extend
+    after: int | None = 0
+    with working(verb.busy):
+        while after is not None:
+            page = ask({**arguments, "after": after})
+            take(page["rows"])
+            after = page["next"]
+    if style is not _Style.CSV:
+        _print(verb, {"rows": rows}, rows, style)
+    return False
+
+
+def _print(verb: AnyVerb, for_people: Row, for_programs: object, style: _Style) -> None:
+    if style is _Style.JSON:
+        click.echo(json.dumps(for_programs, indent=2, ensure_ascii=False))
+        return
+    from daemon.cli import output  # noqa: PLC0415 - tables take long to load
+
+    output.show(verb, for_people)
+
+
+def _csv_writer(verb: AnyVerb) -> Callable[[Iterable[Row]], None]:
+    """Rows go out as they come, in UTF-8. What a spreadsheet would take for a formula is quoted."""
+    speak("utf-8")
+    (row,) = get_args(verb.answer.model_fields["rows"].annotation)
+    columns = [name.removesuffix("_") for name in row.model_fields]
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+
+    def write(rows: Iterable[Row]) -> None:
+        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+
+    return write
+
+
+def _harmless(value: object) -> object:
+    """Spreadsheets of half of Europe divide at semicolons, too; an amount below zero is no formula."""
+    if not isinstance(value, str) or _AMOUNT.fullmatch(value):
+        return value
+    return _FORMULA.sub("'", value)
+
+
+def _plain(value: object) -> object:
+    """A value as JSON carries it."""
+    match value:
+        case Path():
+            return str(value.absolute())
+        case datetime():
+            return value.replace(tzinfo=UTC).isoformat()
+        case tuple():
+            return list(value)
+        case _:
+            return value

@@ -1,0 +1,81 @@
+"""What verbs work with, by what there is: a store, connections to both vendors, a running daemon."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.operations.authorization import Authorization
+from daemon.operations.dead_letters import DeadLetters
+from daemon.operations.exports import Exports
+from daemon.operations.reasons import Reasons
+from daemon.operations.rekeying import Rekeying
+from daemon.operations.retention import Retention
+from daemon.operations.returns import Operator
+from daemon.operations.verbs.connections import Examined, Invitation
+from daemon.operations.verbs.keeping import BackedUp, Purged
+from daemon.operations.verbs.returns import OrderRead, OrdersRead
+from daemon.operations.webhooks import Subscriptions
+from daemon.ports.store import MaintainedStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """Whatever there is: the doctor says what is missing."""
+
+    examine: Callable[[], Awaitable[Examined]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAccess:
+    """The store and nothing else; changes of returns are the daemon's."""
+
+    store: MaintainedStore
+    returns: Operator
+
+    @property
+    def exports(self) -> Exports:
+        """Rows for finance."""
+        return Exports(self.store)
+
+    async def back_up(self, file: Path) -> BackedUp:
+        """Write a copy."""
+        return BackedUp(file=str(file), bytes=await self.store.backup(file))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorAccess:
+    """The store, the vault keys, and connections."""
+
+    store: MaintainedStore
+    letters: DeadLetters
+    clearing: Retention
+    rekeying: Rekeying
+    reasons: Reasons
+    webhooks: Subscriptions[Any]
+
+    async def purge(self, *, rekey: bool) -> Purged:
+        """Forget what has had its time; the bytes that sealing anew leaves unused go back to the disk as well."""
+        gone = await self.clearing.purge()
+        if not rekey:
+            return Purged(**gone)
+        anew = await self.rekeying.run()
+        return Purged(**gone | anew | {"bytes": gone["bytes"] + await self.store.shrink()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonAccess:
+    """What only a running daemon has."""
+
+    returns: Operator
+    letters: DeadLetters
+    authorization: Authorization
+    order_changed: Callable[[str], Awaitable[int]]
+
+    async def look(self, orders: list[str]) -> OrdersRead:
+        """Have orders read now."""
+        return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o)) for o in orders])
+
+    async def invite(self) -> Invitation:
+        """Make a link to Amazon's consent page."""
+        return self.authorization.invite()

@@ -1,0 +1,14 @@
+"""Every verb: the one table that the command line, the operator's HTTP API and its description read."""
+
+from typing import Any
+
+from daemon.operations.verb import Verb
+from daemon.operations.verbs import connections, keeping, returns
+
+VERBS: tuple[Verb[Any, Any, Any], ...] = (*returns.VERBS, *connections.VERBS, *keeping.VERBS)
+
+GROUPS = {
+    "webhooks": "Look at Loop's webhook subscriptions, and put them right.",
+    "authorize": "Let mcfd into a vendor's account.",
+}
+"""What is told of the first word of verbs that have two."""

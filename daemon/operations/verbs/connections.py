@@ -1,0 +1,208 @@
+"""The verbs about both vendors: whether they work with us, and how."""
+
+from typing import Any
+
+from pydantic import Field
+
+from daemon.operations.verb import (
+    DAEMON,
+    EXAMINATION,
+    LONG,
+    VENDORS,
+    Answer,
+    Arguments,
+    Bare,
+    Findings,
+    Table,
+    Text,
+    Verb,
+)
+from daemon.operations.verbs.returns import Nothing
+
+HINT = (
+    "Loop shows the secret of its webhooks in its admin only, under Developer tools. Write it into the secret file "
+    "loop_webhook_secrets.SHOP, then `systemctl restart mcfd`."
+)
+
+# ---- what they take
+
+
+class MaybeShop(Arguments):
+    """One shop, or all."""
+
+    shop: Text | None = Field(default=None, description="One shop only; without it all.")
+
+
+class MaybeSku(Arguments):
+    """A SKU to ask Amazon about, or none."""
+
+    sku: Text | None = Field(default=None, description="Ask Amazon which codes it allows for this SKU.")
+
+
+# ---- what they answer
+
+
+class Found(Answer):
+    """One thing that was looked at, and how it stands: ok, warn or fail."""
+
+    area: str
+    what: str
+    verdict: str
+    text: str
+    todo: str = Field(default="", description="What to do about it.")
+
+
+class Examined(Answer):
+    """All that was looked at; it is `ok` when nothing failed."""
+
+    ok: bool
+    lines: list[Found]
+
+
+class Subscribed(Answer):
+    """Whether one trigger of a shop reaches us."""
+
+    shop: str
+    trigger: str
+    state: str
+    url: str
+    done: str = Field(default="", description="What was done about it.")
+
+
+class OtherSubscription(Answer):
+    """A subscription that leads elsewhere."""
+
+    shop: str
+    trigger: str
+    url: str
+    active: bool
+
+
+class WebhooksListed(Answer):
+    """The subscriptions to what mcfd listens to, and all others."""
+
+    webhooks: list[Subscribed]
+    others: list[OtherSubscription]
+
+
+class WebhooksSynced(Answer):
+    """What was done about each subscription."""
+
+    webhooks: list[Subscribed]
+
+
+class ReasonShown(Answer):
+    """A reason that shoppers gave, for how many units, and its code at Amazon."""
+
+    shop: str
+    parent: str
+    reason: str
+    units: int
+    code: str | None
+    allowed: bool = Field(default=False, description="Whether Amazon allows the code for the SKU, when one was named.")
+
+
+class ReasonsShown(Answer):
+    """Every reason that shoppers gave, and what Amazon allows for a SKU, when one was named."""
+
+    reasons: list[ReasonShown]
+    sku: str = ""
+    allowed: list[str] = Field(default=[])
+
+
+class Invitation(Answer):
+    """A link that one browser may open once, within so many seconds."""
+
+    url: str
+    expires_in: int
+    warning: str
+
+
+# ---- the verbs
+
+DOCTOR = Verb(
+    name="doctor",
+    help="""Look at everything that mcfd depends on, change nothing, and say what works.
+
+    Asks both vendors, with and without the daemon running. Exits 0 only when nothing fails; warnings do not count.
+    """,
+    examples=("mcfd doctor", "mcfd doctor --json"),
+    need=EXAMINATION,
+    arguments=Nothing,
+    answer=Examined,
+    run=lambda at, _: at.examine(),
+    shown=(Findings("lines"),),
+    patience=LONG,
+    busy="asking both vendors …",
+    failed=lambda answer: not answer["ok"],
+)
+
+_SUBSCRIBED = Table("Webhooks", "webhooks", ("shop", "trigger", "state", "done", "url"))
+
+WEBHOOKS_LIST = Verb(
+    name="webhooks list",
+    help="Show which of the triggers that mcfd listens to are subscribed, and what else is.",
+    examples=("mcfd webhooks list --shop acme",),
+    need=VENDORS,
+    arguments=MaybeShop,
+    answer=WebhooksListed,
+    run=lambda at, given: at.webhooks.listing(given.shop),
+    shown=(
+        _SUBSCRIBED,
+        Table("Other subscriptions, left alone", "others", ("shop", "trigger", "active", "url")),
+    ),
+    busy="asking Loop …",
+)
+
+WEBHOOKS_SYNC = Verb(
+    name="webhooks sync",
+    help="""Create missing subscriptions and activate inactive ones; never makes a second one.
+
+    It lists first, so it can be repeated at any time. Subscriptions to other URLs are left alone.
+    """,
+    examples=("mcfd webhooks sync",),
+    need=VENDORS,
+    arguments=MaybeShop,
+    answer=WebhooksSynced,
+    run=lambda at, given: at.webhooks.sync(given.shop),
+    shown=(_SUBSCRIBED,),
+    busy="asking Loop …",
+    hint=HINT,
+)
+
+REASONS = Verb(
+    name="reasons",
+    help="Show the reasons that shoppers gave, and the code that each maps to.",
+    examples=("mcfd reasons", "mcfd reasons --sku SOCK-2P-M"),
+    need=VENDORS,
+    arguments=MaybeSku,
+    answer=ReasonsShown,
+    run=lambda at, given: at.reasons.seen(given.sku),
+    shown=(
+        Table(
+            "Reasons",
+            "reasons",
+            ("shop", "parent", "reason", "units", "code", "allowed"),
+            none="No unit is stored yet.",
+            words={"code": {None: "the shop is not configured"}},
+        ),
+        Table("Amazon allows for {sku}", "allowed", ("code",)),
+    ),
+)
+
+AUTHORIZE = Verb(
+    name="authorize amazon",
+    help="""Print a link that leads to Amazon's consent page; it is good once, for ten minutes.
+
+    Open it in a browser where you are signed in to Seller Central. The running daemon keeps the authorization,
+    encrypted. A private application does not need this: write its refresh token into the secret file.
+    """,
+    examples=("mcfd authorize amazon",),
+    need=DAEMON,
+    arguments=Nothing,
+    answer=Invitation,
+    run=lambda at, _: at.invite(),
+    shown=(Bare("url", warning="warning"),),
+)
+
+VERBS: tuple[Verb[Any, Any, Any], ...] = (DOCTOR, WEBHOOKS_LIST, WEBHOOKS_SYNC, REASONS, AUTHORIZE)

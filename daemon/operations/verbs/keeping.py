@@ -1,0 +1,235 @@
+"""The verbs about what is kept: dead letters, copies, reports, clearing up."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from daemon.operations.verb import (
+    DAEMON,
+    LONG,
+    STORE,
+    VENDORS,
+    Answer,
+    Arguments,
+    Day,
+    Facts,
+    Page,
+    Paged,
+    Signed,
+    Table,
+    Text,
+    Verb,
+)
+from daemon.operations.verbs.returns import Instant, Nothing
+
+# ---- what they take
+
+
+class Deliveries(Signed):
+    """Dead letters, and who offers them again."""
+
+    deliveries: list[Text] = Field(min_length=1, title="DELIVERY", description="Their numbers, or `all`.")
+
+
+class File(Arguments):
+    """A file on the daemon's machine."""
+
+    file: Path = Field(description="An absolute path.")
+
+
+class Report(Paged):
+    """Which report, from when on."""
+
+    report: Literal["units", "unsellable", "never-received"] = Field(
+        default="units", description="Every unit; units that Amazon keeps as unsellable stock; units that never came."
+    )
+    since: Day | None = Field(default=None, description="Returns that anything was heard of since that day (UTC).")
+
+
+class Clearing(Arguments):
+    """How thoroughly to clear up."""
+
+    rekey: bool = Field(default=False, description="Also seal everything anew under the newest key of vault_keys.")
+
+
+# ---- what they answer
+
+
+class DeadLetterShown(Answer):
+    """A delivery that could not be read."""
+
+    delivery: int
+    shop: str
+    received: Instant | None
+    reason: str
+
+
+class DeadLettersShown(Answer):
+    """Every delivery that could not be read, oldest first."""
+
+    dead_letters: list[DeadLetterShown]
+
+
+class Replayed(Answer):
+    """What became of a dead letter: taken, known already, kept or unknown."""
+
+    delivery: int
+    outcome: str
+    reason: str
+
+
+class AllReplayed(Answer):
+    """What became of each dead letter."""
+
+    replayed: list[Replayed]
+
+
+class BackedUp(Answer):
+    """The copy, and its size."""
+
+    file: str
+    bytes: int
+
+
+class UnitRow(Answer):
+    """A unit, with all that finance wants to know of its return, its parcel and its inspection."""
+
+    shop: str
+    return_: str
+    order: str
+    state: str
+    opened: Instant | None
+    labelled: Instant | None
+    closed: Instant | None
+    settlement: str
+    line: str
+    part: int
+    portal_sku: str
+    sku: str
+    price: str
+    parent_reason: str
+    reason: str
+    reason_code: str
+    standing: str
+    problem: str
+    fulfillment_order: str
+    return_item: str
+    authorization: str
+    rma: str
+    carrier: str
+    tracking: str
+    label_cost: str | None
+    condition: str | None
+    inspected: Instant | None
+    center: str | None
+
+
+class UnitRows(Page):
+    """Units of some returns."""
+
+    rows: list[UnitRow]
+
+
+class Purged(Answer):
+    """How much of each kind was forgotten, and how many bytes the disk has again."""
+
+    labels: int
+    dead_letters: int
+    deliveries: int
+    returns: int
+    bytes: int
+    resealed: int = Field(default=0, description="With `rekey`: values that were sealed anew.")
+    unreadable: int = Field(default=0, description="With `rekey`: values that no key opens.")
+
+
+# ---- the verbs
+
+DEAD_LETTERS = Verb(
+    name="dead-letters",
+    help="List deliveries that Loop signed and mcfd could not read.",
+    examples=("mcfd dead-letters",),
+    need=VENDORS,
+    arguments=Nothing,
+    answer=DeadLettersShown,
+    run=lambda at, _: at.letters.listing(),
+    shown=(
+        Table(
+            "Dead letters",
+            "dead_letters",
+            ("delivery", "shop", "received", "reason"),
+            none="There are no dead letters.",
+        ),
+    ),
+)
+
+REPLAY = Verb(
+    name="replay",
+    help="""Offer dead letters to the running daemon again, after a fix.
+
+    DELIVERY is a number that `mcfd dead-letters` shows, or `all`. Exits 1 when one still cannot be read; it is kept.
+    """,
+    examples=("mcfd replay 3 4", "mcfd replay all"),
+    need=DAEMON,
+    arguments=Deliveries,
+    answer=AllReplayed,
+    run=lambda at, given: at.letters.replay(given.deliveries, given.by),
+    shown=(Table("Replayed", "replayed", ("delivery", "outcome", "reason"), none="There are no dead letters."),),
+    patience=LONG,
+    busy="replaying …",
+    failed=lambda answer: any(row["outcome"] in {"kept", "unknown"} for row in answer["replayed"]),
+)
+
+BACKUP = Verb(
+    name="backup",
+    help="""Write a copy of the database to FILE while the daemon runs; it is whole or not there at all.
+
+    The running daemon writes it, as its own user. To restore, stop mcfd and put the copy in the database's place. The
+    vault keys are not in it, and without them labels and the authorization cannot be read.
+    """,
+    examples=("mcfd backup /var/lib/mcfd/backup.db",),
+    need=STORE,
+    arguments=File,
+    answer=BackedUp,
+    run=lambda at, given: at.back_up(given.file),
+    patience=LONG,
+    busy="writing the backup …",
+)
+
+EXPORT = Verb(
+    name="export",
+    help="Print returns unit by unit: conditions, dates, settlement, what labels cost.",
+    examples=("mcfd export --csv --since 2026-10-01 > units.csv", "mcfd export --report unsellable"),
+    need=STORE,
+    arguments=Report,
+    answer=UnitRows,
+    run=lambda at, given: at.exports.page(given.report, given.since, given.after),
+    shown=(
+        Table(
+            "Units",
+            "rows",
+            ("shop", "return", "order", "state", "sku", "price", "condition", "inspected", "settlement"),
+            total="{} units; --csv and --json show all columns.",
+        ),
+    ),
+    busy="reading …",
+)
+
+PURGE = Verb(
+    name="purge",
+    help="""Forget now what has had its time, as every night, and give the room back to the disk.
+
+    With --rekey older vault keys can be removed afterwards. Exits 1 when a value fits none of the keys.
+    """,
+    examples=("mcfd purge", "mcfd purge --rekey"),
+    need=VENDORS,
+    arguments=Clearing,
+    answer=Purged,
+    run=lambda at, given: at.purge(rekey=given.rekey),
+    shown=(Facts(renamed={"bytes": "bytes freed"}),),
+    patience=LONG,
+    busy="clearing …",
+    failed=lambda answer: bool(answer.get("unreadable")),
+)
+
+VERBS: tuple[Verb[Any, Any, Any], ...] = (DEAD_LETTERS, REPLAY, BACKUP, EXPORT, PURGE)

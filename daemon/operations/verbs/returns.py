@@ -1,0 +1,296 @@
+"""The verbs about returns."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from daemon.operations.verb import DAEMON, STORE, Answer, Arguments, Facts, Signed, Table, Text, Timeline, Verb
+
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+RETURN = "Loop's return id, or shop/id."
+
+# ---- what they take
+
+
+class Nothing(Arguments):
+    """No arguments."""
+
+
+class OneReturn(Arguments):
+    """The name of a return."""
+
+    return_: Text = Field(description=RETURN)
+
+
+class ChangeOne(Signed):
+    """The name of a return, and who changes it."""
+
+    return_: Text = Field(description=RETURN)
+
+
+class Link(ChangeOne):
+    """A return and its fulfillment orders."""
+
+    orders: list[Text] = Field(min_length=1, title="ORDER", description="Their ids at Amazon.")
+
+
+class Orders(Arguments):
+    """Fulfillment orders."""
+
+    orders: list[Text] = Field(min_length=1, title="ORDER", description="Their ids at Amazon.")
+
+
+# ---- what they answer
+
+
+class ShopCount(Answer):
+    """How many returns of a shop are not at rest, and whether anybody follows them."""
+
+    shop: str
+    open: int
+    configured: bool
+
+
+class Waiting(Answer):
+    """A return that a person should look at."""
+
+    return_: str
+    problem: str
+    since: Instant | None
+
+
+class Status(Answer):
+    """How many returns are in which state, and which of them need a person."""
+
+    returns: dict[str, int]
+    shops: list[ShopCount]
+    oldest_due: Instant | None
+    stuck: list[Waiting]
+    held: list[Waiting]
+
+
+class RequestShown(Answer):
+    """A label request of a return."""
+
+    request: str
+    asked: str
+    label_id: str | None
+    carrier: str | None
+    tracking: str | None
+    transit: str
+
+
+class UnitShown(Answer):
+    """A unit of a return."""
+
+    line: str
+    sku: str
+    standing: str
+    problem: str
+    order: str
+    return_item: str
+    reason: str
+    authorization: str
+    condition: str | None
+    inspected: Instant | None
+
+
+class AuthorizationShown(Answer):
+    """Amazon's authorization of a return."""
+
+    authorization: str
+    rma: str
+    center: str
+
+
+class NoteShown(Answer):
+    """What is, or is to be, noted at the return in Loop."""
+
+    about: str
+    text: str
+    written: bool
+
+
+class HistoryRow(Answer):
+    """What happened to a return, and how it changed its state. `detail` is JSON."""
+
+    at: Instant | None
+    event: str
+    before: str
+    after: str
+    detail: str
+
+
+class ReturnShown(Answer):
+    """All that is known of a return."""
+
+    return_: str
+    state: str
+    problem: str
+    owes: str
+    due: Instant | None
+    deadline: Instant | None
+    order: str
+    requests: list[RequestShown]
+    units: list[UnitShown]
+    authorizations: list[AuthorizationShown]
+    notes: list[NoteShown]
+    history: list[HistoryRow]
+
+
+class Tried(Answer):
+    """A fulfillment order id that was tried, and what Amazon says of it."""
+
+    order: str
+    answer: str
+    skus: list[str] = Field(default=[], description="What the order holds, if it is one.")
+
+
+class Matched(Answer):
+    """Every fulfillment order id that was tried for a return."""
+
+    return_: str
+    tried: list[Tried]
+
+
+class Changed(Answer):
+    """A return and its state now."""
+
+    return_: str
+    state: str
+    note: str = Field(default="", description="What it means.")
+
+
+class Linked(Answer):
+    """A return with its fulfillment orders, and what becomes of that."""
+
+    return_: str
+    orders: list[str]
+    note: str
+
+
+class OrderRead(Answer):
+    """An order, and how many returns wait for it."""
+
+    order: str
+    returns: int
+
+
+class OrdersRead(Answer):
+    """The orders that are read now."""
+
+    orders: list[OrderRead]
+
+
+# ---- the verbs
+
+STATUS = Verb(
+    name="status",
+    help="Show how many returns are in which state, and which ones need a person.",
+    examples=("mcfd status",),
+    need=STORE,
+    arguments=Nothing,
+    answer=Status,
+    run=lambda at, _: at.returns.status(),
+    shown=(
+        Table("Returns", "returns", ("state", "returns")),
+        Table(
+            "Shops",
+            "shops",
+            ("shop", "open", "configured"),
+            words={"configured": {False: "no: nobody follows them"}},
+            when=lambda rows: len(rows) > 1 or not all(row["configured"] for row in rows),
+        ),
+        Table("Stuck", "stuck", ("return", "since", "problem"), none="No return is stuck."),
+        Table("Held, for lack of an order", "held", ("return", "since", "problem")),
+    ),
+)
+
+SHOW = Verb(
+    name="show",
+    help="Show one return with its history. RETURN is Loop's return id, or shop/id.",
+    examples=("mcfd show 58120031", "mcfd show acme/58120031 --json"),
+    need=STORE,
+    arguments=OneReturn,
+    answer=ReturnShown,
+    run=lambda at, given: at.returns.show(given.return_),
+    shown=(
+        Facts(("return", "state", "problem", "owes", "due", "deadline", "order")),
+        Table("Requests", "requests", ("request", "asked", "label_id", "carrier", "tracking", "transit")),
+        Table("Units", "units", ("line", "sku", "standing", "condition", "order", "return_item", "reason", "problem")),
+        Table("Authorizations", "authorizations", ("authorization", "rma", "center")),
+        Table("Notes", "notes", ("written", "text")),
+        Timeline("History, in UTC", "history"),
+    ),
+)
+
+MATCH = Verb(
+    name="match",
+    help="Try every fulfillment order id for a return and tell what Amazon says of each.",
+    examples=("mcfd match 58120031",),
+    need=DAEMON,
+    arguments=OneReturn,
+    answer=Matched,
+    run=lambda at, given: at.returns.match(given.return_),
+    shown=(Table("Tried for {return}", "tried", ("order", "answer", "skus")),),
+)
+
+LINK = Verb(
+    name="link",
+    help="Say which fulfillment orders a return belongs to.",
+    examples=("mcfd link 58120031 '#1001' '#1001-B'",),
+    need=DAEMON,
+    arguments=Link,
+    answer=Linked,
+    run=lambda at, given: at.returns.link(given.return_, given.orders, given.by),
+)
+
+LOOK = Verb(
+    name="look",
+    help="""Read fulfillment orders at Amazon now, because something there has changed.
+
+    Says how many returns wait for each. Whatever hears Amazon's notifications can say so with it, or by a POST to
+    /api/look of the ops listener.
+    """,
+    examples=("mcfd look '#1001'",),
+    need=DAEMON,
+    arguments=Orders,
+    answer=OrdersRead,
+    run=lambda at, given: at.look(given.orders),
+    shown=(Table("Read now", "orders", ("order", "returns")),),
+)
+
+RETRY = Verb(
+    name="retry",
+    help="Send stuck returns back to work. RETURN is Loop's return id, or shop/id.",
+    examples=("mcfd retry 58120031 acme/58120032",),
+    need=DAEMON,
+    arguments=ChangeOne,
+    answer=Changed,
+    run=lambda at, given: at.returns.retry(given.return_, given.by),
+    each="return_",
+)
+
+RESOLVE = Verb(
+    name="resolve",
+    help="Close stuck returns that a person has dealt with. RETURN is Loop's return id, or shop/id.",
+    examples=("mcfd resolve 58120031 acme/58120032",),
+    need=DAEMON,
+    arguments=ChangeOne,
+    answer=Changed,
+    run=lambda at, given: at.returns.resolve(given.return_, given.by),
+    each="return_",
+)
+
+CANCEL = Verb(
+    name="cancel",
+    help="Treat returns as cancelled in Loop. RETURN is Loop's return id, or shop/id.",
+    examples=("mcfd cancel 58120031 acme/58120032",),
+    need=DAEMON,
+    arguments=ChangeOne,
+    answer=Changed,
+    run=lambda at, given: at.returns.cancel(given.return_, given.by),
+    each="return_",
+)
+
+VERBS = (STATUS, SHOW, MATCH, LINK, LOOK, RETRY, RESOLVE, CANCEL)
