@@ -102,13 +102,14 @@ class SqliteUnitOfWork:
         self._store_parts(rows[0][0], ret)
         return ret
 
-    def save(self, ret: Return, event: Event, before: State) -> Return:
-        """Store everything that changed, one version up, and the event's row. Raises StaleReturn."""
+    def save(self, ret: Return, event: Event | None, before: State) -> Return:
+        """Store everything that changed, one version up, and the event's row, if any. Raises StaleReturn."""
         return_ref = self._guarded(_SAVE, (*_changing(ret), queue_of(ret)), ret)
         self._store_parts(return_ref, ret)
         version = ret.version + 1
-        row = (return_ref, version, event.at, type(event).__name__, before, ret.state, describe(event))
-        self._connection.execute("INSERT INTO return_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        if event is not None:
+            row = (return_ref, version, event.at, type(event).__name__, before, ret.state, describe(event))
+            self._connection.execute("INSERT INTO return_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return replace(ret, version=version)
 
     def defer(self, ret: Return) -> Return:

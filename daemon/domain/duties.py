@@ -1,6 +1,6 @@
 """What is owed to a return: a pure function of the return and the hour. The same return always owes the same."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from daemon.domain.acts import Act, Duty
@@ -18,13 +18,16 @@ from daemon.domain.returns import (
 WORDS_WAIT = 300.0
 """Seconds for which what was found may wait to be told together with the verdict."""
 
+GOOD_FOR = 600.0
+"""Seconds for which a reading of a label request that still waits for its order is trusted."""
+
 
 def duty(ret: Return, now: float) -> Duty | None:
     """What is owed at that hour; None while the return only waits."""
     return _OWED[ret.state](ret, now)
 
 
-def _received(ret: Return, _: float) -> Duty | None:
+def _received(ret: Return, now: float) -> Duty | None:
     for request in ret.requests:
         if request.asked is RequestState.UNREAD:
             return Duty(Act.READ_REQUEST, request.request_id)
@@ -32,10 +35,20 @@ def _received(ret: Return, _: float) -> Duty | None:
         return Duty(Act.READ_RETURN)
     asking = {r.request_id for r in ret.open_requests()}
     planned = [u for u in ret.units if u.standing is UnitState.PLANNED and u.request_id in asking]
+    if not planned:
+        return None
     placed = next((u for u in planned if u.return_item_id), None)
-    if placed is not None:
-        return Duty(Act.AUTHORIZE_UNITS, placed.order_id)
-    return Duty(Act.MATCH_ORDER) if planned else None
+    owed = Duty(Act.AUTHORIZE_UNITS, placed.order_id) if placed is not None else Duty(Act.MATCH_ORDER)
+    return owed if owed in ret.pending_calls else _read_again(ret, planned, now) or owed
+
+
+def _read_again(ret: Return, planned: Sequence[ReturnUnit], now: float) -> Duty | None:
+    """Nothing is created at Amazon on the word of a reading of long ago: somebody else may have answered since."""
+    for request in ret.open_requests():
+        old = request.read_at is not None and now - request.read_at >= GOOD_FOR
+        if old and any(u.request_id == request.request_id for u in planned):
+            return Duty(Act.READ_REQUEST, request.request_id)
+    return None
 
 
 def _awaiting_label(ret: Return, _: float) -> Duty | None:

@@ -106,6 +106,7 @@ class LabelRequest:
 
     request_id: str
     asked: RequestState = RequestState.UNREAD
+    read_at: float | None = None
     source: LabelSourceName = LabelSourceName.RMA_PAGE
     label: Label | None = None
     label_id: str | None = None

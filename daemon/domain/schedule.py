@@ -159,6 +159,11 @@ def poll_delay(waited: float, timings: Timings) -> float:
     return min(timings.label_poll_max, max(timings.label_poll_first, waited * POLL_GROWTH))
 
 
+def held_delay(ret: Return, now: float, timings: Timings) -> float:
+    """How long until a held request is tried again: ever more rarely, at last once a day."""
+    return max(timings.unmatched_deadline, min(DAY, (now - ret.created_at) / 8))
+
+
 def waited(ret: Return, now: float, timings: Timings) -> float:
     """For how long a label has been waited for; time in which nobody could answer does not count."""
     return timings.label_deadline - ((ret.deadline_at or now) - now)

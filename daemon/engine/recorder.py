@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from daemon.domain.events.returns import Event
+from daemon.domain.events.postage import ParcelsTracked
+from daemon.domain.events.returns import Event, RequestStands, ReturnRead
 from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings, plan
@@ -92,7 +93,7 @@ class Recorder:
     def _save(self, uow: UnitOfWork, ret: Return, event: Event, *, looked: bool = False) -> _Saved:
         changed = apply(replace(ret, amazon_due_at=None) if looked else ret, event)
         after = plan(ret, changed, self.clock.now(), self._timings)
-        return _Saved(ret, uow.save(after, event, ret.state), event)
+        return _Saved(ret, uow.save(after, event if _is_news(event, ret, after) else None, ret.state), event)
 
     def _save_late(self, uow: UnitOfWork, stored: Return, event: Event, *, looked: bool = False) -> _Saved:
         """Save what happened to a return that somebody else has changed meanwhile."""
@@ -113,6 +114,30 @@ class Recorder:
     async def _dropped(self, ret: Return, dropped: _Dropped) -> Return:
         log.info("return.event_dropped", ref=ret.ref, event_kind=str(dropped))
         return await self.fresh(ret)
+
+
+def _is_news(event: Event, before: Return, after: Return) -> bool:
+    """A reading that changes nothing but clocks leaves no row: some are repeated for months."""
+    return not isinstance(event, _READINGS) or _substance(before) != _substance(after)
+
+
+def _substance(ret: Return) -> Return:
+    return replace(
+        ret,
+        version=0,
+        changed_at=0.0,
+        due_at=None,
+        amazon_due_at=None,
+        portal_due_at=None,
+        attempts=0,
+        transient_failures=0,
+        needs_read=False,
+        requests=tuple(replace(request, read_at=None) for request in ret.requests),
+        postage=tuple(replace(postage, tracked_at=None) for postage in ret.postage),
+    )
+
+
+_READINGS = (ReturnRead, RequestStands, ParcelsTracked)
 
 
 def _stored(uow: UnitOfWork, ret: Return) -> Return:

@@ -140,8 +140,8 @@ class UnitOfWork(Protocol):
     def add(self, ret: Return) -> Return:
         """Store a new return; it comes back with its version."""
 
-    def save(self, ret: Return, event: Event, before: State) -> Return:
-        """Store a change with its event row; raises StaleReturn when the stored version is another."""
+    def save(self, ret: Return, event: Event | None, before: State) -> Return:
+        """Store a change, with its event's row unless there is none; raises StaleReturn for another version."""
 
     def defer(self, ret: Return) -> Return:
         """Store clocks, counters, pending calls, `needs_read`, `held` and `problem` only; raises StaleReturn."""

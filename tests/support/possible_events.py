@@ -125,6 +125,10 @@ def _read_request(ret: Return, request_id: str, at: float) -> Iterator[ev.Event]
     yield ev.NotOurs(at=at, request_id=request_id, why="goes to another destination")
     yield ev.ClosedInPortal(at=at)
     yield from _unmatched(request_id, at)
+    known = ret.request(request_id)
+    if known is not None and known.asked is RequestState.OPEN:
+        yield ev.RequestStands(at=at, request_id=request_id)
+        return
     for lines, source in product((("1",), ("2",), ("1", "2")), LabelSourceName):
         yield ev.RequestRead(
             at=at,

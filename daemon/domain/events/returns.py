@@ -42,6 +42,13 @@ class RequestRead(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStands(Event):
+    """A label request that was read long ago was read again: it still asks for a label."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotOurs(Event):
     """The label request belongs to somebody else, or was answered by somebody else."""
 

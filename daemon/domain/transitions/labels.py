@@ -124,7 +124,7 @@ def request_read(event: ev.RequestRead, ret: Return) -> Return:
     known = ret.request(event.request.request_id)
     if known is None or known.asked is not RequestState.UNREAD:  # withdrawn while it was read
         return ret
-    requests = tuple(event.request if r is known else r for r in ret.requests)
+    requests = tuple(replace(event.request, read_at=event.at) if r is known else r for r in ret.requests)
     changed = replace(
         ret,
         requests=requests,
@@ -136,6 +136,10 @@ def request_read(event: ev.RequestRead, ret: Return) -> Return:
         has_exchange=event.has_exchange,
     )
     return advance(renew_used(take_back(changed, known.request_id), known.request_id))
+
+
+def request_stands(event: ev.RequestStands, ret: Return) -> Return:
+    return change_request(ret, event.request_id, read_at=event.at)
 
 
 def not_ours(event: ev.NotOurs, ret: Return) -> Return:

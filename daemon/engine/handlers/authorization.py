@@ -19,7 +19,7 @@ from daemon.domain.matching import (
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
-from daemon.domain.schedule import past_deadline, poll_delay, waited
+from daemon.domain.schedule import held_delay, past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
@@ -31,19 +31,29 @@ from daemon.ports.vendors import Lane
 READ_BACK_AFTER = (5.0, 60.0)
 """Seconds before each reading back of a create call that Amazon says was made before."""
 
+YOUNG = 10.0
+"""Seconds for which a shopper's wait for Amazon's authorization goes before those who wait longer already."""
+
 HOME = frozenset({"", "US"})
 
 
 async def read_request(step: Step, context: ShopContext) -> Outcome:
-    """Read the truth behind a label request and list the units that it covers."""
+    """Read the truth behind a label request and list the units that it covers.
+
+    One that was read before is only read for whether it still stands.
+    """
     ret = step.ret
     now = context.clock.now()
+    lane = Lane.BACKGROUND if ret.held else Lane.OPENING
     request, details = await asyncio.gather(
-        context.portal.label_request(step.duty.subject, Lane.OPENING),
-        context.portal.details(ret.return_id, Lane.OPENING),
+        context.portal.label_request(step.duty.subject, lane),
+        context.portal.details(ret.return_id, lane),
     )
     if over := _already_over(ret, request, details, now):
         return over
+    known = ret.request(step.duty.subject)
+    if known is not None and known.asked is RequestState.OPEN:
+        return ev.RequestStands(at=now, request_id=known.request_id)
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
     if request.origin_country not in HOME:
@@ -88,7 +98,7 @@ def _unmatched(ret: Return, request_id: str, why: str, asked_at: float, context:
     if context.policy.hold_unmatched and any(u.order_id and u.request_id not in {"", request_id} for u in ret.units):
         return ev.NotOurs(at=asked_at, request_id=request_id, why=why)
     if ret.held:
-        return NotYet(delay=context.timings.unmatched_deadline)
+        return NotYet(delay=held_delay(ret, asked_at, context.timings))
     return ev.Unmatched(at=asked_at, request_id=request_id, why=why, hold=context.policy.hold_unmatched)
 
 
@@ -136,11 +146,12 @@ async def _search(
     """Read candidates until they hold the units; the index of all orders is asked last."""
     orders: list[FulfillmentOrder] = []
     tried: list[str] = []
+    lane = Lane.BACKGROUND if ret.held else Lane.SHOPPER
     for order_id in await named_orders(ret, context):
-        if await _try(order_id, orders, tried, units, context):
+        if await _try(order_id, orders, tried, units, context, lane=lane):
             return orders, tried
     for order_id in await indexed_orders(ret, context):
-        if order_id not in tried and await _try(order_id, orders, tried, units, context):
+        if order_id not in tried and await _try(order_id, orders, tried, units, context, lane=lane):
             break
     return orders, tried
 
@@ -180,12 +191,18 @@ def link_mark(shop: str, return_id: str) -> str:
 
 
 async def _try(
-    order_id: str, orders: list[FulfillmentOrder], tried: list[str], units: tuple[ReturnUnit, ...], context: ShopContext
+    order_id: str,
+    orders: list[FulfillmentOrder],
+    tried: list[str],
+    units: tuple[ReturnUnit, ...],
+    context: ShopContext,
+    *,
+    lane: Lane,
 ) -> bool:
     """Read one candidate; True when the orders found so far cover all units. A refused id is an answer, too."""
     tried.append(order_id)
     try:
-        order = await context.account.network.order(order_id, Lane.SHOPPER)
+        order = await context.account.network.order(order_id, lane)
     except Refused:
         return False
     if order is None or not named_as_asked(order, order_id) or not useful(order, units):
@@ -288,7 +305,8 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     """See whether Amazon has made the authorization by now."""
     ret = step.ret
     now = context.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
-    found = authorization_found(ret, await read_orders(ret, context, Lane.SHOPPER), now)
+    lane = Lane.SHOPPER if waited(ret, now, context.timings) < YOUNG else Lane.OPENING
+    found = authorization_found(ret, await read_orders(ret, context, lane), now)
     if found is not None:
         return found
     if past_deadline(ret, now):

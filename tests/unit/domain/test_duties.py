@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.acts import Act, Duty
-from daemon.domain.duties import create_unclear, duty, gradable_lines, transit_owed
+from daemon.domain.duties import GOOD_FOR, create_unclear, duty, gradable_lines, transit_owed
 from daemon.domain.returns import LabelSourceName, Note, Postage, RequestState, Return, State, Transit, Void
 from tests.support.builders import (
     NOW,
@@ -212,3 +212,26 @@ def test_transit_is_told_forward_only(fields, expected):
 def test_a_create_call_is_unclear_for_its_planned_units(unit, pending_calls, expected):
     """Amazon may have a unit that it was asked for, until its answer is stored."""
     assert create_unclear(a_return(pending_calls=pending_calls), unit) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, Duty(Act.READ_REQUEST, "q1")),
+        ({"units": (assigned(a_unit()),)}, Duty(Act.READ_REQUEST, "q1")),
+        (
+            {"units": (assigned(a_unit()),), "pending_calls": (Duty(Act.AUTHORIZE_UNITS, "O1"),)},
+            Duty(Act.AUTHORIZE_UNITS, "O1"),
+        ),
+        ({"requests": (a_request(read_at=NOW - GOOD_FOR + 1),)}, Duty(Act.MATCH_ORDER)),
+        ({"requests": (a_request(),)}, Duty(Act.MATCH_ORDER)),
+        (
+            {"requests": (a_request("q2", read_at=0.0), a_request("q1", read_at=NOW))},
+            Duty(Act.MATCH_ORDER),
+        ),
+    ],
+)
+def test_a_reading_of_long_ago_is_made_again_before_anything_is_asked_of_amazon(fields, expected):
+    """But a call whose answer was lost is cleared up first, and a request without planned units is left alone."""
+    usual = {"requests": (a_request(read_at=NOW - GOOD_FOR),), "units": (a_unit(),)}
+    assert duty(a_return(**{**usual, **fields}), NOW) == expected

@@ -84,6 +84,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.LabelRequestedAgain(at=LATER, request=LabelRequest(request_id="q9")),
         ev.LabelRequestCancelled(at=LATER, request_id="q1"),
         ev.RequestRead(at=LATER, request=a_request("q1"), units=(a_unit(),)),
+        ev.RequestStands(at=LATER, request_id="q1"),
         ev.NotOurs(at=LATER, request_id="q1", why="goes to another destination"),
         ev.OrderMatched(at=LATER, units=(refused(a_unit()),)),
         ev.Unmatched(at=LATER, request_id="q1", why="no fulfillment order holds the units", hold=False),

@@ -21,6 +21,7 @@ from daemon.domain.schedule import (
     forgive_failure,
     forgive_lateness,
     longest_wait,
+    held_delay,
     look_delay,
     owes_look,
     past_deadline,
@@ -328,3 +329,7 @@ def test_what_lies_in_the_future_is_of_now():
         passed_over_until=NOW,
         postage=(replace(parcel, scanned_at=NOW, lost_at=NOW, tracked_at=NOW),),
     )
+@pytest.mark.parametrize(("held_for", "pause"), [(0.0, HOUR), (DAY, 3 * HOUR), (2 * DAY, 6 * HOUR), (90 * DAY, DAY)])
+def test_a_held_request_is_tried_ever_more_rarely(held_for, pause):
+    """At first as often as a request is given to be matched, at last once a day."""
+    assert held_delay(a_return(created_at=0.0), held_for, Timings()) == pause
