@@ -87,8 +87,15 @@ def _purchase(postage: Postage) -> Duty:
     return Duty(act, postage.authorization_id)
 
 
-def _void(ret: Return) -> Duty | None:
+def _passed_over(ret: Return, now: float) -> bool:
+    """What only informs, or gives a label back, was tried in vain and does not hold up the rest for now."""
+    return ret.passed_over_until is not None and now < ret.passed_over_until
+
+
+def _void(ret: Return, now: float) -> Duty | None:
     """A label nobody needs is given back; a purchase of unknown end is settled first."""
+    if _passed_over(ret, now):
+        return None
     for postage in ret.postage:
         if postage.void is Void.WANTED and postage.shipment_id:
             return Duty(Act.VOID_POSTAGE, postage.authorization_id)
@@ -107,23 +114,23 @@ def _label_ready(ret: Return, _: float) -> Duty | None:
 
 
 def _awaiting_inspection(ret: Return, now: float) -> Duty | None:
-    return _void(ret) or _tell(ret) or _hint(ret) or _look(ret, now)
+    return _void(ret, now) or _tell(ret, now) or _hint(ret) or _look(ret, now)
 
 
 def _inspected(ret: Return, now: float) -> Duty | None:
     """The words wait a while for those of the verdict: read and written in one go, that is fewer calls."""
-    owed = _tell(ret) if now - ret.changed_at >= WORDS_WAIT else _report(ret)
+    owed = _tell(ret, now) if now - ret.changed_at >= WORDS_WAIT else _report(ret, now)
     return owed or Duty(Act.CONCLUDE)
 
 
-def _settling(ret: Return, _: float) -> Duty | None:
-    return _notes(ret) or Duty(Act.SETTLE)
+def _settling(ret: Return, now: float) -> Duty | None:
+    return _notes(ret, now) or Duty(Act.SETTLE)
 
 
 def _watched(ret: Return, now: float) -> Duty | None:
     watch = ret.portal_due_at is not None and ret.portal_due_at <= now
     read = Duty(Act.READ_RETURN) if watch else None
-    return _void(ret) or _tell(ret) or read or _hint(ret) or _look(ret, now)
+    return _void(ret, now) or _tell(ret, now) or read or _hint(ret) or _look(ret, now)
 
 
 def _refused(ret: Return, _: float) -> Duty | None:
@@ -135,16 +142,18 @@ def _refused(ret: Return, _: float) -> Duty | None:
 def _stuck(ret: Return, now: float) -> Duty | None:
     if not ret.held and not ret.label_out and ret.open_requests():
         return Duty(Act.REPORT_REFUSAL, ret.open_requests()[0].request_id)
-    return _void(ret) or _tell(ret) or _hint(ret) or _look(ret, now)
+    return _void(ret, now) or _tell(ret, now) or _hint(ret) or _look(ret, now)
 
 
-def _tell(ret: Return) -> Duty | None:
+def _tell(ret: Return, now: float) -> Duty | None:
     """What the portal has not been told of the parcels and units: words first, then the rest."""
-    return _notes(ret) or _report(ret)
+    return _notes(ret, now) or _report(ret, now)
 
 
-def _report(ret: Return) -> Duty | None:
+def _report(ret: Return, now: float) -> Duty | None:
     """Grades and transit."""
+    if _passed_over(ret, now):
+        return None
     if gradable_lines(ret):
         return Duty(Act.GRADE_LINES)
     for request in ret.requests:
@@ -153,8 +162,8 @@ def _report(ret: Return) -> Duty | None:
     return None
 
 
-def _notes(ret: Return) -> Duty | None:
-    return Duty(Act.WRITE_NOTES) if ret.owed_notes() else None
+def _notes(ret: Return, now: float) -> Duty | None:
+    return Duty(Act.WRITE_NOTES) if ret.owed_notes() and not _passed_over(ret, now) else None
 
 
 def _hint(ret: Return) -> Duty | None:
@@ -162,11 +171,15 @@ def _hint(ret: Return) -> Duty | None:
 
 
 def _look(ret: Return, now: float) -> Duty | None:
-    """First the carrier, then the fulfillment center: a clock decides only on readings made after its deadline."""
+    """First the carrier, then the fulfillment center: a clock decides only on readings made after its deadline.
+
+    A carrier that gives no answer keeps nobody from what the fulfillment center has found.
+    """
     if ret.amazon_due_at is None or ret.amazon_due_at > now:
         return None
     due = ret.amazon_due_at
-    if any(p.travelling and (p.tracked_at is None or p.tracked_at < due) for p in ret.postage):
+    untracked = any(p.travelling and (p.tracked_at is None or p.tracked_at < due) for p in ret.postage)
+    if untracked and not _passed_over(ret, now):
         return Duty(Act.TRACK_PARCELS)
     return Duty(Act.LOOK_FOR_INSPECTION)
 

@@ -18,7 +18,8 @@ from daemon.domain.returns import RequestState, Return, ReturnUnit, State, Trans
 HOUR = 3600.0
 DAY = 86400.0
 RETRY_FIRST = 1.0
-RETRY_MOST = 60.0
+RETRY_MOST = 300.0
+WAITING_RETRIES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 ATTEMPT_FIRST = 2.0
 ATTEMPT_GROWTH = 8.0
 LATENESS_FORGIVEN = 60.0
@@ -120,7 +121,16 @@ def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float
     if owed is not None:
         fresh = owed.act is Act.LOOK_FOR_AUTHORIZATION and (old is None or old.state is not ret.state)
         return now + timings.label_poll_first if fresh else now
-    clocks = [at for at in (ret.amazon_due_at, ret.portal_due_at) if at is not None]
+    return wake_at(ret, now)
+
+
+def wake_at(ret: Return, now: float) -> float | None:
+    """Now while something is owed, else the next clock that runs; what was passed over has its turn again, too."""
+    if duty(ret, now) is not None:
+        return now
+    passed = ret.passed_over_until
+    again = passed if passed is not None and passed > now and duty(ret, passed) is not None else None
+    clocks = [at for at in (ret.amazon_due_at, ret.portal_due_at, again) if at is not None]
     return min(clocks) if clocks else None
 
 
@@ -169,8 +179,13 @@ def waited(ret: Return, now: float, timings: Timings) -> float:
     return timings.label_deadline - ((ret.deadline_at or now) - now)
 
 
+def waiting_delay(transient_failures: int, jitter: float) -> float:
+    """While a shopper waits: at once, then soon, and never more than half a minute later. Half of it is jitter."""
+    return WAITING_RETRIES[min(transient_failures, len(WAITING_RETRIES) - 1)] * (1.0 + jitter) / 2
+
+
 def retry_delay(transient_failures: int, jitter: float) -> float:
-    """Exponential back-off with full jitter (`jitter` in 0..1), capped: a vendor that comes back is found soon."""
+    """While nobody waits: exponential back-off with full jitter (`jitter` in 0..1), capped at minutes."""
     ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(transient_failures, 10))
     return max(RETRY_FIRST / 2, ceiling * jitter)
 

@@ -1,19 +1,33 @@
-"""How often a duty that fails is tried again, and what is let go when it was tried often enough.
+"""What to do about a step that failed: one pure function, `respond`. What it needs to know of others is VendorHealth.
 
-A vendor that answers nobody is away, and that costs a return nothing. A vendor that fails one return while it answers
-others is there: then each failure costs that return an attempt, and the pauses grow.
+A vendor that answers nobody is away, and that costs a return nothing but time, which is added to its deadline. A vendor
+that fails one return while it answers others is there: then each failure costs that return an attempt, and the pauses
+grow. A shopper who waits for a label is tried for again within seconds, and pays no attempt, for the first hour. What
+only informs does not hold up the rest for long: it is passed over, and tried again later.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 
 from daemon.domain.acts import Act, Duty
-from daemon.domain.duties import gradable_lines
+from daemon.domain.duties import duty, gradable_lines, had_no_effect
 from daemon.domain.events import returns as ev
-from daemon.domain.events.postage import ParcelsTracked, PostageKept
+from daemon.domain.events.postage import PostageKept
+from daemon.domain.lifecycle import allows
 from daemon.domain.postage import postage_of
-from daemon.domain.returns import Return, Settlement, Void
-from daemon.domain.schedule import HOUR
+from daemon.domain.returns import RequestState, Return, Settlement, State, Void
+from daemon.domain.schedule import (
+    HOUR,
+    attempt_delay,
+    forgive_failure,
+    forgive_lateness,
+    past_deadline,
+    retry_delay,
+    waiting_delay,
+    wake_at,
+)
+from daemon.domain.transitions.labels import LABEL_STATES
+from daemon.errors import CredentialsRefused, McfdError, Refused, Transient, Unavailable
 
 READING = frozenset(
     {
@@ -32,10 +46,26 @@ INFORMING = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES, Act.REPORT_TRANSIT, Act
 
 _GIVING_BACK = frozenset({Act.VOID_POSTAGE, Act.BUY_POSTAGE, Act.QUOTE_POSTAGE})
 
+_MADE_AGAIN = frozenset({Act.DELIVER_LABEL, Act.BUY_POSTAGE})
+"""Calls that are verified and then made again, while their end is unknown."""
+
 SHOPPER_WAITS = 600.0
 LONGEST_SINGLE_OUTAGE = 3 * HOUR
 NOBODY_WAITS = 8 * HOUR
 """The longest pause (s) between attempts: eight of them then take some forty minutes, a third of a day, or a day."""
+
+PATIENT_FOR = 125
+"""Failures in a row, half a minute apart, that take an hour."""
+
+PASSED_OVER_AFTER = 8
+PARKED_AFTER = 2
+PASSED_OVER_FOR = 900.0
+"""After how many failures in a row, or refusals of our credentials, what only informs lets the rest go first, and for
+how many seconds: a minute or two, or the five minutes for which a connection is parked, are worth waiting for.
+"""
+
+OVERTAKEN = "overtaken"
+"""The outcome of a step whose duty changed while it ran."""
 
 Call = tuple[str, Act, Settlement | None]
 
@@ -69,8 +99,182 @@ def _call(ret: Return, owed: Duty) -> Call:
     return ret.shop, owed.act, ret.settlement if owed.act is Act.SETTLE else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A step that failed. `ret` is the return as it is stored by now, `resumed` whether the call was unclear before.
+
+    `singled_out`: others were answered meanwhile. `jitter` is from 0 to 1.
+    """
+
+    ret: Return
+    duty: Duty
+    error: Exception
+    now: float
+    jitter: float
+    resumed: bool = False
+    singled_out: bool = False
+
+    @property
+    def harmless(self) -> bool:
+        """The call had no effect, for sure. Grading is two calls, of which the first may have had its effect."""
+        if self.duty.act is Act.GRADE_LINES or (isinstance(self.error, Unavailable) and self.error.unclear):
+            return False
+        return isinstance(self.error, Refused | CredentialsRefused | Transient)
+
+    @property
+    def problem(self) -> str:
+        """The error in words for the merchant; a bug's own words may quote what nobody should read."""
+        bug = f"an error in mcfd ({type(self.error).__name__})"
+        return str(self.error) if isinstance(self.error, McfdError) else bug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What is done about it: `event` happens to `ret`, or the clocks and counters of `ret` are saved.
+
+    `outcome` is how the step is counted, `trouble` a name for what somebody may want to hear of.
+    """
+
+    ret: Return
+    outcome: str
+    event: ev.Event | None = None
+    trouble: str = ""
+
+
+def respond(failure: Failure, *, attempts: int, rest: float) -> Response:
+    """Sort a failure by who must act next. If the duty changed while the call ran, its failure no longer matters.
+
+    `attempts` is how many a return has, `rest` for how many seconds one is left in peace that cannot even be given up.
+    """
+    if duty(failure.ret, failure.now) != failure.duty:
+        return _overtaken(failure)
+    ret = failure.ret
+    if failure.harmless and not failure.resumed:
+        ret = had_no_effect(ret, failure.duty)
+    failure = replace(failure, ret=forgive_lateness(ret, failure.now))
+    match failure.error:
+        case Transient() | CredentialsRefused() as error:
+            return _postponed(failure, error, attempts, rest)
+        case Refused():
+            return _refused(failure, attempts, rest)
+        case _:
+            return _stumbled(failure, attempts, rest)
+
+
+def _overtaken(failure: Failure) -> Response:
+    """Somebody else changed the return while the call was under way."""
+    undone = failure.harmless and not failure.resumed and failure.duty in failure.ret.pending_calls
+    event = ev.CallHadNoEffect(at=failure.now, call=failure.duty) if undone else None
+    return Response(ret=failure.ret, outcome=OVERTAKEN, event=event)
+
+
+def _postponed(failure: Failure, error: Transient | CredentialsRefused, attempts: int, rest: float) -> Response:
+    """A vendor that answers nobody costs no attempt and no waiting time; one that answers others costs both."""
+    ret, outcome = failure.ret, type(error).__name__
+    awaited = shopper_waits(ret)
+    singled_out = failure.singled_out and isinstance(error, Unavailable) and not awaited
+    used = ret.attempts + singled_out
+    if used >= attempts:
+        return _exhausted(failure, outcome, rest)
+    delay = error.retry_after or (waiting_delay if awaited else retry_delay)(ret.transient_failures, failure.jitter)
+    if used and not awaited:
+        delay = max(delay, attempt_delay(used - 1, LONGEST_SINGLE_OUTAGE, failure.jitter))
+    retry_at = failure.now + delay
+    if failure.duty.act in _MADE_AGAIN and failure.duty in ret.pending_calls:
+        ret = replace(ret, verifications=0)  # it may have been posted once more just now
+    waiting = replace(
+        ret if singled_out else forgive_failure(ret, retry_at),
+        due_at=retry_at,
+        transient_failures=ret.transient_failures + 1,
+        attempts=used,
+    )
+    patience = PASSED_OVER_AFTER if isinstance(error, Transient) else PARKED_AFTER
+    if _goes_last(failure) and waiting.transient_failures >= patience:
+        waiting = _passed_over(waiting, failure.now)
+    return Response(ret=waiting, outcome=outcome)
+
+
+def shopper_waits(ret: Return) -> bool:
+    """Somebody waits for a label at this moment, and has waited for no longer than an hour."""
+    return ret.state in LABEL_STATES and not ret.held and ret.transient_failures < PATIENT_FOR
+
+
+def _goes_last(failure: Failure) -> bool:
+    """The rest can go on without it: it informs, or gives a label back that nobody uses."""
+    giving_back = failure.duty.act in _GIVING_BACK and failure.ret.state not in LABEL_STATES
+    return failure.duty.act in INFORMING or giving_back
+
+
+def _passed_over(ret: Return, now: float) -> Return:
+    passed = replace(ret, passed_over_until=now + PASSED_OVER_FOR)
+    return replace(passed, due_at=wake_at(passed, now))
+
+
+def _refused(failure: Failure, attempts: int, rest: float) -> Response:
+    """The vendor said no. What only informs is let go, what is only read is read again; the rest needs a person."""
+    ret = failure.ret
+    if failure.duty.act in READING or _was_read(failure):
+        return _stumbled(failure, attempts, rest)
+    if failure.duty.act is Act.READ_REQUEST and not past_deadline(ret, failure.now):
+        # Webhooks and lists run ahead of the details.
+        retry_at = failure.now + waiting_delay(ret.transient_failures, failure.jitter)
+        ret = replace(ret, due_at=retry_at, transient_failures=ret.transient_failures + 1, attempts=0)
+        return Response(ret=ret, outcome="refused")
+    return _let_go(failure, "refused", rest)
+
+
+def _was_read(failure: Failure) -> bool:
+    """A label request that could be read once is refused the second time."""
+    request = failure.ret.request(failure.duty.subject)
+    reading = failure.duty.act is Act.READ_REQUEST
+    return reading and request is not None and request.asked is not RequestState.UNREAD
+
+
+def _stumbled(failure: Failure, attempts: int, rest: float) -> Response:
+    """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
+    ret, act, outcome = failure.ret, failure.duty.act, type(failure.error).__name__
+    if ret.attempts + 1 >= attempts:
+        return _exhausted(failure, outcome, rest)
+    nobody_waits = ret.held or (ret.label_out and act not in INFORMING)
+    delay = attempt_delay(ret.attempts, NOBODY_WAITS if nobody_waits else SHOPPER_WAITS, failure.jitter)
+    return Response(ret=replace(ret, due_at=failure.now + delay, attempts=ret.attempts + 1), outcome=outcome)
+
+
+def _exhausted(failure: Failure, outcome: str, rest: float) -> Response:
+    """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
+    if failure.duty.act is Act.REPORT_REFUSAL and failure.ret.state is not State.STUCK:
+        return _give_up(failure, outcome, rest)
+    return _let_go(failure, outcome, rest)
+
+
+def _let_go(failure: Failure, outcome: str, rest: float) -> Response:
+    trouble = f"{failure.duty.act}_refused"
+    if failure.duty.act is Act.TRACK_PARCELS:  # what the carrier would have said, no clock may take for silence
+        passed = _passed_over(replace(failure.ret, attempts=0, transient_failures=0), failure.now)
+        return Response(ret=passed, outcome=outcome, trouble=trouble)
+    instead = let_go(failure.ret, failure.duty, failure.now)
+    if instead is None:
+        return _give_up(failure, outcome, rest)
+    return _ended(failure, instead, outcome, rest, trouble)
+
+
+def _give_up(failure: Failure, outcome: str, rest: float) -> Response:
+    """A request that was held stays open in the portal: it may well be somebody else's."""
+    event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held)
+    return _ended(failure, event, outcome, rest)
+
+
+def _ended(failure: Failure, event: ev.Event, outcome: str, rest: float, trouble: str = "") -> Response:
+    if allows(failure.ret.state, type(event)):
+        answered = replace(failure.ret, attempts=0, transient_failures=0)
+        return Response(ret=answered, outcome=outcome, event=event, trouble=trouble)
+    # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
+    left = replace(failure.ret, due_at=failure.now + rest, amazon_due_at=None, attempts=0)
+    return Response(ret=left, outcome=outcome, trouble=trouble)
+
+
 def let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
-    """What giving up counts as when the duty only informs, or looks: done, and the return goes on without it."""
+    """What giving up counts as when the duty only informs: done, and the return goes on without it."""
     request = ret.request(owed.subject)
     match owed.act:
         case Act.WRITE_NOTES:
@@ -81,10 +285,6 @@ def let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
             return ev.RefusalReported(at=now, request_id=owed.subject)
         case Act.REPORT_TRANSIT if request is not None:
             return ev.TransitReported(at=now, request_id=owed.subject, transit=request.transit)
-        case Act.TRACK_PARCELS:
-            return ParcelsTracked(
-                at=now, postage=tuple(replace(p, tracked_at=now) for p in ret.postage if p.travelling)
-            )
         case _:
             return _kept(ret, owed, now)
 

@@ -11,30 +11,13 @@ from dataclasses import replace
 import structlog
 
 from daemon.domain.acts import Act, Duty
-from daemon.domain.duties import duty, had_no_effect
+from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import calls_missing, edits, inspect
-from daemon.domain.lifecycle import allows
 from daemon.domain.orders import FulfillmentOrder
-from daemon.domain.returns import Return, State
-from daemon.domain.schedule import (
-    Timings,
-    attempt_delay,
-    forgive_failure,
-    forgive_lateness,
-    past_deadline,
-    retry_delay,
-    undecided,
-)
-from daemon.engine.failures import (
-    INFORMING,
-    LONGEST_SINGLE_OUTAGE,
-    NOBODY_WAITS,
-    READING,
-    SHOPPER_WAITS,
-    VendorHealth,
-    let_go,
-)
+from daemon.domain.returns import Return
+from daemon.domain.schedule import Timings, forgive_failure, forgive_lateness, undecided
+from daemon.engine.failures import OVERTAKEN, Failure, Response, VendorHealth, respond
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Handler, NotYet, Outcome, ShopContext, Step
@@ -96,7 +79,7 @@ class Workflow:
         self._recorder = recorder
         self._attempts = attempts
         self._jitter = jitter
-        self._answers = VendorHealth()
+        self._health = VendorHealth()
 
     async def step(self, ret: Return) -> Return:
         """Perform what is owed now and return the return as it is stored afterwards. Raises only StoreUnavailable."""
@@ -116,24 +99,46 @@ class Workflow:
             return await self._failed(ret, owed, error, context)
 
     async def _failed(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
-        """Every way a step can fail, sorted by who must act next. What is owed no more has not failed."""
-        resumed = owed in ret.pending_calls
-        now = await self._recorder.fresh(ret)
-        if duty(now, context.clock.now()) != owed:  # somebody else changed the return while the call was under way
-            context.metrics.step(owed.act, "overtaken")
-            if resumed or not _without_effect(error, owed) or owed not in now.pending_calls:
-                return now
-            return await self._recorder.record(now, ev.CallHadNoEffect(at=context.clock.now(), call=owed))
-        if not resumed and _without_effect(error, owed):
-            now = had_no_effect(now, owed)
-        now = forgive_lateness(now, context.clock.now())
-        match error:
-            case Transient() | CredentialsRefused():
-                return await self._postpone(now, owed, error, context)
-            case Refused():
-                return await self._refused(now, owed, error, context)
-            case _:
-                return await self._stumble(now, owed, error, context)
+        """Ask what to do about it, and do that."""
+        missing = isinstance(error, Unavailable) and self._health.missing(ret, owed, context.clock.monotonic())
+        if isinstance(error, Refused):
+            self._health.given(ret, owed, context.clock.monotonic())
+        failure = Failure(
+            ret=await self._recorder.fresh(ret),
+            duty=owed,
+            error=error,
+            now=context.clock.now(),
+            jitter=self._jitter(),
+            resumed=owed in ret.pending_calls,
+            singled_out=missing,
+        )
+        response = respond(failure, attempts=self._attempts, rest=context.timings.late_look)
+        self._tell(failure, response, context)
+        if response.event is None:
+            return response.ret if response.ret is failure.ret else await self._recorder.defer(response.ret)
+        event = response.event
+        if isinstance(event, ev.GaveUp):
+            event = replace(event, problem=await problem_of(response.ret, error, context))
+        return await self._recorder.record(response.ret, event)
+
+    def _tell(self, failure: Failure, response: Response, context: ShopContext) -> None:
+        """Log and count a failure, once."""
+        context.metrics.step(failure.duty.act, response.outcome)
+        if response.trouble:
+            context.metrics.trouble(response.trouble)
+        if response.outcome == OVERTAKEN:
+            return
+        what = {"ref": failure.ret.ref, "act": failure.duty.act, "attempts": response.ret.attempts}
+        if not isinstance(failure.error, McfdError):
+            context.metrics.trouble("bug")
+            log.error("step.crashed", **what, exc_info=failure.error)
+        elif isinstance(failure.error, Transient | CredentialsRefused):
+            seconds = round((response.ret.due_at or failure.now) - failure.now, 1)
+            log.info("step.postponed", **what, error=str(failure.error), seconds=seconds)
+        elif isinstance(failure.error, Refused):
+            log.warning("step.refused", **what, code=failure.error.code)
+        else:
+            log.warning("step.failed", **what, error=str(failure.error))
 
     async def _perform(self, ret: Return, owed: Duty, context: ShopContext) -> Return:
         if owed.act is Act.LOOK_FOR_INSPECTION:
@@ -165,10 +170,15 @@ class Workflow:
         return await self._recorder.record(ret, outcome)
 
     def _heard(self, ret: Return, owed: Duty, outcome: Outcome, context: ShopContext) -> Return:
-        """Only failures in a row count. While an unclear call is waited for, it is not answered."""
+        """Only failures in a row count. While an unclear call is waited for, it is not answered.
+
+        Nor is what a request that still stands was read again for.
+        """
+        if isinstance(outcome, ev.RequestStands):
+            return ret
         if owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect):
             return replace(ret, transient_failures=0)
-        self._answers.given(ret, owed, context.clock.monotonic())
+        self._health.given(ret, owed, context.clock.monotonic())
         return _answered(ret)
 
     async def _look(self, ret: Return, context: ShopContext) -> Return:
@@ -178,7 +188,7 @@ class Workflow:
         """
         now = context.clock.now()
         orders = await read_orders(ret, context, Lane.BACKGROUND)
-        self._answers.given(ret, Duty(Act.LOOK_FOR_INSPECTION), context.clock.monotonic())
+        self._health.given(ret, Duty(Act.LOOK_FOR_INSPECTION), context.clock.monotonic())
         read = {order.order_id for order in orders}
         for sibling in await context.store.read(lambda uow: _siblings(uow, ret, read)):
             # Its carrier was not asked: where there is one to ask, the look of its own is still owed.
@@ -211,89 +221,6 @@ class Workflow:
         return await self._recorder.defer(
             replace(forgive_failure(ret, later), due_at=later, transient_failures=ret.transient_failures + 1)
         )
-
-    async def _postpone(
-        self, ret: Return, owed: Duty, error: Transient | CredentialsRefused, context: ShopContext
-    ) -> Return:
-        """A vendor that answers nobody costs no attempt and no waiting time; one that answers others costs both."""
-        context.metrics.step(owed.act, type(error).__name__)
-        singled_out = isinstance(error, Unavailable) and self._answers.missing(ret, owed, context.clock.monotonic())
-        attempts = ret.attempts + singled_out
-        if attempts >= self._attempts:
-            return await self._exhausted(ret, owed, error, context)
-        delay = error.retry_after or retry_delay(ret.transient_failures, self._jitter())
-        if attempts:
-            delay = max(delay, attempt_delay(attempts - 1, LONGEST_SINGLE_OUTAGE, self._jitter()))
-        log.info(
-            "step.postponed", ref=ret.ref, act=owed.act, error=str(error), seconds=round(delay, 1), attempts=attempts
-        )
-        retry_at = context.clock.now() + delay
-        if owed.act in {Act.DELIVER_LABEL, Act.BUY_POSTAGE} and owed in ret.pending_calls:
-            ret = replace(ret, verifications=0)  # it may have been posted once more just now
-        waiting = ret if singled_out else forgive_failure(ret, retry_at)
-        return await self._recorder.defer(
-            replace(waiting, due_at=retry_at, transient_failures=ret.transient_failures + 1, attempts=attempts)
-        )
-
-    async def _refused(self, ret: Return, owed: Duty, error: Refused, context: ShopContext) -> Return:
-        """The vendor said no. What only informs is let go, what is only read is read again; the rest needs a person."""
-        self._answers.given(ret, owed, context.clock.monotonic())
-        if owed.act in READING:
-            return await self._stumble(ret, owed, error, context)
-        context.metrics.step(owed.act, "refused")
-        log.warning("step.refused", ref=ret.ref, act=owed.act, code=error.code)
-        now = context.clock.now()
-        if owed.act is Act.READ_REQUEST and not past_deadline(ret, now):  # webhooks and lists run ahead of the details
-            retry_at = now + retry_delay(ret.transient_failures, self._jitter())
-            return await self._recorder.defer(
-                replace(ret, due_at=retry_at, transient_failures=ret.transient_failures + 1, attempts=0)
-            )
-        return await self._let_go(ret, owed, error, context)
-
-    async def _stumble(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
-        """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
-        context.metrics.step(owed.act, type(error).__name__)
-        if isinstance(error, McfdError):
-            log.warning("step.failed", ref=ret.ref, act=owed.act, error=str(error), attempt=ret.attempts + 1)
-        else:
-            context.metrics.trouble("bug")
-            log.error("step.crashed", ref=ret.ref, act=owed.act, attempt=ret.attempts + 1, exc_info=error)
-        if ret.attempts + 1 >= self._attempts:
-            return await self._exhausted(ret, owed, error, context)
-        most = NOBODY_WAITS if ret.label_out and owed.act not in INFORMING else SHOPPER_WAITS
-        retry_at = context.clock.now() + attempt_delay(ret.attempts, most, self._jitter())
-        return await self._recorder.defer(replace(ret, due_at=retry_at, attempts=ret.attempts + 1))
-
-    async def _exhausted(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
-        """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
-        if owed.act is Act.REPORT_REFUSAL and ret.state is not State.STUCK:
-            return await self._give_up(ret, error, context)
-        return await self._let_go(ret, owed, error, context)
-
-    async def _let_go(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
-        instead = let_go(ret, owed, context.clock.now())
-        if instead is None:
-            return await self._give_up(ret, error, context)
-        context.metrics.trouble(f"{owed.act}_refused")
-        return await self._end(ret, instead, context)
-
-    async def _give_up(self, ret: Return, error: Exception, context: ShopContext) -> Return:
-        problem = await problem_of(ret, error, context)
-        return await self._end(ret, ev.GaveUp(at=context.clock.now(), problem=problem), context)
-
-    async def _end(self, ret: Return, event: ev.Event, context: ShopContext) -> Return:
-        if allows(ret.state, type(event)):
-            return await self._recorder.record(_answered(ret), event)
-        # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
-        later = context.clock.now() + context.timings.late_look
-        return await self._recorder.defer(replace(ret, due_at=later, amazon_due_at=None, attempts=0))
-
-
-def _without_effect(error: Exception, owed: Duty) -> bool:
-    """The call had none for sure. Grading is two calls, of which the first may have had its effect."""
-    if owed.act is Act.GRADE_LINES or (isinstance(error, Unavailable) and error.unclear):
-        return False
-    return isinstance(error, Refused | CredentialsRefused | Transient)
 
 
 def _clocks(context: ShopContext) -> Timings:

@@ -143,14 +143,15 @@ class TestOneReturnOnly:
         assert ((await stage.ret()).state, await tries(stage)) == (State.RECEIVED, 0)
 
     async def test_its_deadline_does_not_move(self, stage, neighbours):
-        """What costs an attempt counts as waiting; the failure before, when nobody was answered, does not."""
+        """What costs an attempt counts as waiting; the first hour of failures, in which a shopper waits, does not."""
         failing_for(stage.network, "create_return", "-77-")
         stage.ship(SOCK=1)
         await stage.submit()
-        await stage.pass_time(MINUTE)
+        await stage.pass_time(HOUR + MINUTE)
         assert await tries(stage) == 0
         forgiven = (await stage.ret()).deadline_at - stage.clock.now()
         await neighbours.come(every=0.0)
+        await stage.pass_time(5 * MINUTE)
         before = await stage.ret()
         await stage.pass_time(10 * MINUTE)
 

@@ -34,8 +34,8 @@ class TestTime:
         stage.portal.outage = None
         await stage.reach(State.AWAITING_INSPECTION, within=600.0)
 
-    async def test_an_outage_is_probed_ever_more_rarely(self, stage):
-        """The pauses double up to a minute, so that a vendor that comes back is found soon and not pressed."""
+    async def test_while_a_shopper_waits_an_outage_is_probed_every_half_minute(self, stage):
+        """A lost connection is tried again within a second, and whoever comes back is found within half a minute."""
         await stage.submit()
         start = stage.clock.now()
         stage.portal.outage = Unavailable("down")
@@ -43,8 +43,21 @@ class TestTime:
 
         tries = sorted({call.at - start for call in stage.portal.calls})
         pauses = [b - a for a, b in pairwise(tries)]
-        assert pauses[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
-        assert set(pauses[6:]) == {60.0}
+        assert pauses[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0]
+        assert set(pauses[6:]) == {30.0}
+
+    async def test_while_nobody_waits_an_outage_is_probed_ever_more_rarely(self, stage):
+        """The pauses double up to five minutes."""
+        await stage.sent()
+        await stage.pass_time(HOUR)
+        stage.network.outage = Unavailable("down")
+        start, before = stage.clock.now(), len(stage.network.calls)
+        await stage.pass_time(DAY)
+
+        tries = sorted({call.at - start for call in stage.network.calls[before:]})
+        pauses = [b - a for a, b in pairwise(tries)]
+        assert pauses[:9] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]
+        assert set(pauses[9:]) == {300.0}
 
     async def test_a_vendor_that_says_when_is_taken_at_its_word(self, stage):
         """`retry_after` is the pause."""

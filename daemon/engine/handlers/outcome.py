@@ -19,7 +19,7 @@ async def conclude(step: Step, context: ShopContext) -> Outcome:
     """Read the return as it stands now and judge it."""
     details = await _read(step.ret, context)
     if details.state is PortalState.UNKNOWN:
-        return NotYet(delay=context.timings.outcome_watch)
+        raise _unknown(context)
     return verdict.conclude(step.ret, details, context.policy.verdict, context.clock.now())
 
 
@@ -45,6 +45,12 @@ async def settle(step: Step, context: ShopContext) -> Outcome:
     return await _pay_out(ret, details, context, step.resumed)
 
 
+def _unknown(context: ShopContext) -> ContractBroken:
+    """Nothing is paid or flagged on a guess; a person has to look if it stays so."""
+    context.metrics.trouble("unknown_portal_state")
+    return ContractBroken("details: Loop says a state of the return that mcfd does not know")
+
+
 def _settled_already(ret: Return, details: PortalReturn, context: ShopContext) -> Outcome | None:
     now = context.clock.now()
     if details.settled:
@@ -52,7 +58,7 @@ def _settled_already(ret: Return, details: PortalReturn, context: ShopContext) -
     if details.state is PortalState.REVIEW or ret.settlement is Settlement.NOTHING or ret.asked_for is Settlement.FLAG:
         return ev.ReviewFound(at=now)
     if details.state is PortalState.UNKNOWN:
-        return NotYet(delay=context.timings.outcome_watch)
+        raise _unknown(context)
     if ret.asked_for is not Settlement.NOTHING and not ret.processing_failed:
         return ev.ProcessingRequested(at=now)
     return None
@@ -141,6 +147,8 @@ async def read_return(step: Step, context: ShopContext) -> Outcome:
     """Read the truth behind a hint, or look after an outcome."""
     now = context.clock.now()
     details = await context.portal.details(step.ret.return_id, Lane.BACKGROUND)
+    if details.state is PortalState.UNKNOWN and step.ret.state is State.PROCESSING:
+        raise _unknown(context)
     event = _meaning(step.ret, details, now)
     if isinstance(event, ev.ReturnRead) and event.note:
         context.metrics.trouble("processed_before_inspection")

@@ -235,3 +235,28 @@ def test_a_reading_of_long_ago_is_made_again_before_anything_is_asked_of_amazon(
     """But a call whose answer was lost is cleared up first, and a request without planned units is left alone."""
     usual = {"requests": (a_request(read_at=NOW - GOOD_FOR),), "units": (a_unit(),)}
     assert duty(a_return(**{**usual, **fields}), NOW) == expected
+
+
+OWED_GRADE = (found(a_unit()),)
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "act"),
+    [
+        (S.SETTLING, {"notes": OWED_NOTE}, Act.SETTLE),
+        (S.INSPECTED, {"units": OWED_GRADE}, Act.CONCLUDE),
+        (S.IN_REVIEW, {"notes": OWED_NOTE, "portal_due_at": NOW}, Act.READ_RETURN),
+        (S.AWAITING_INSPECTION, {"notes": OWED_NOTE, "amazon_due_at": NOW}, Act.LOOK_FOR_INSPECTION),
+        (S.AWAITING_INSPECTION, {"postage": (TO_VOID,), "amazon_due_at": NOW}, Act.LOOK_FOR_INSPECTION),
+        (
+            S.AWAITING_INSPECTION,
+            {"postage": (replace(TO_VOID, void=Void.NO),), "amazon_due_at": NOW},
+            Act.LOOK_FOR_INSPECTION,
+        ),
+    ],
+)
+def test_what_only_informs_is_passed_over_for_a_while(state, fields, act):
+    """Until then the rest of what is owed goes first; afterwards it has its turn again."""
+    ret = an_awaited_return(**{"state": state, "passed_over_until": NOW + 1, **fields})
+    assert duty(ret, NOW) == Duty(act)
+    assert duty(replace(ret, passed_over_until=NOW), NOW) != Duty(act)

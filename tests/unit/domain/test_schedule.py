@@ -20,8 +20,8 @@ from daemon.domain.schedule import (
     attempt_delay,
     forgive_failure,
     forgive_lateness,
-    longest_wait,
     held_delay,
+    longest_wait,
     look_delay,
     owes_look,
     past_deadline,
@@ -29,6 +29,8 @@ from daemon.domain.schedule import (
     poll_delay,
     retry_delay,
     waited,
+    waiting_delay,
+    wake_at,
 )
 from tests.support.builders import (
     DAY,
@@ -234,7 +236,13 @@ def test_retries_back_off_within_bounds(transient_failures, jitter):
 
 def test_retries_grow():
     """The ceiling doubles until it is reached."""
-    assert [retry_delay(n, 1.0) for n in range(8)] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert [retry_delay(n, 1.0) for n in range(0, 12, 2)] == [1.0, 4.0, 16.0, 64.0, 256.0, 300.0]
+
+
+def test_a_shopper_who_waits_is_tried_for_within_half_a_minute():
+    """The first tries follow at once; half of each pause is jitter."""
+    assert [waiting_delay(n, 1.0) for n in range(9)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0]
+    assert waiting_delay(0, 0.0) == 0.25
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0))
@@ -329,7 +337,27 @@ def test_what_lies_in_the_future_is_of_now():
         passed_over_until=NOW,
         postage=(replace(parcel, scanned_at=NOW, lost_at=NOW, tracked_at=NOW),),
     )
+
+
 @pytest.mark.parametrize(("held_for", "pause"), [(0.0, HOUR), (DAY, 3 * HOUR), (2 * DAY, 6 * HOUR), (90 * DAY, DAY)])
 def test_a_held_request_is_tried_ever_more_rarely(held_for, pause):
     """At first as often as a request is given to be matched, at last once a day."""
     assert held_delay(a_return(created_at=0.0), held_for, Timings()) == pause
+
+
+NOTE = (Note(key="k", text="t"),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"notes": NOTE}, NOW),
+        ({"notes": NOTE, "passed_over_until": NOW + 9}, NOW + 9),
+        ({"notes": NOTE, "passed_over_until": NOW + 9, "portal_due_at": NOW + 5}, NOW + 5),
+        ({"passed_over_until": NOW + 9, "portal_due_at": NOW + 50}, NOW + 50),
+        ({"passed_over_until": NOW - 9, "portal_due_at": None}, None),
+    ],
+)
+def test_what_was_passed_over_wakes_its_return_again(fields, expected):
+    """Should nothing else be due before; and only if it is still owed."""
+    assert wake_at(a_return(**{"state": S.IN_REVIEW, "portal_due_at": None, **fields}), NOW) == expected
