@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from adapters.host.certificate import read_certificate
 from adapters.http.ops_client import TokenRefused
 from adapters.loop_returns.wire.webhooks import TRIGGERS
@@ -76,6 +74,7 @@ class Checkup:
                 sharing=self._resources.vendors if self._resources else None,
             )
             session = await stack.enter_async_context(open_session(USER_AGENT))
+            transport = Transport(session, vendor="public_url", timeout=10.0, on_call=lambda _call: None)
             subscriptions = Subscriptions(
                 vendors.portals, public_url=self._current.settings.public_url, triggers=TRIGGERS
             )
@@ -87,7 +86,7 @@ class Checkup:
                 self._daemon,
                 partial(examine_amazon, self._amazon(vendors), self._store, self._clock),
                 *shops,
-                partial(self._public, session),
+                partial(self._public, transport),
                 self._certificate,
                 self._stored,
             ]
@@ -165,10 +164,9 @@ class Checkup:
         todo = "put it back below the new one; if it is lost, `mcfd purge --rekey` tells how much is lost with it"
         return fail("store", "vault keys", "they lack the key that the store was sealed under", todo)
 
-    async def _public(self, session: aiohttp.ClientSession) -> Sequence[Line]:
+    async def _public(self, transport: Transport) -> Sequence[Line]:
         """From here to ourselves through the internet, the proxy and its TLS, as Loop and shoppers come."""
         url = self._current.settings.public_url
-        transport = Transport(session, vendor="public_url", timeout=10.0, on_call=lambda _call: None)
         try:
             reply = await transport.send("GET", f"{url}/robots.txt", operation="GET /robots.txt")
         except Unavailable as error:
