@@ -266,8 +266,8 @@ class Shop(Section):
     reasons: Reasons = Reasons()
     """Loop's reasons in Amazon's codes."""
 
-    report_transit: Literal["all", "delivered", "never"] = "all"
-    """Which carrier progress Loop hears of. Default all: without any, Loop expires a return after 28 days."""
+    report_transit: Literal["all", "delivered", "never"] = "delivered"
+    """Which carrier progress Loop hears of. Default delivered: a policy may pay out on in_transit."""
 
     grade_processor: Annotated[str, printable(100), AfterValidator(_email)] = "mcfd@example.com"
     """`return_processor` of grades, an e-mail address of at most 100 characters. Default: a harmless one."""

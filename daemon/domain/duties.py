@@ -33,6 +33,8 @@ def _received(ret: Return, now: float) -> Duty | None:
             return Duty(Act.READ_REQUEST, request.request_id)
     if ret.needs_read:
         return Duty(Act.READ_RETURN)
+    if ret.held and ret.owed_notes():
+        return Duty(Act.WRITE_NOTES)
     asking = {r.request_id for r in ret.open_requests()}
     planned = [u for u in ret.units if u.standing is UnitState.PLANNED and u.request_id in asking]
     if not planned:
@@ -140,7 +142,7 @@ def _refused(ret: Return, _: float) -> Duty | None:
 
 
 def _stuck(ret: Return, now: float) -> Duty | None:
-    if not ret.held and not ret.label_out and ret.open_requests():
+    if not ret.held and ret.open_requests():
         return Duty(Act.REPORT_REFUSAL, ret.open_requests()[0].request_id)
     return _void(ret, now) or _tell(ret, now) or _hint(ret) or _look(ret, now)
 

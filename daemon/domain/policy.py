@@ -21,7 +21,7 @@ class ShopPolicy:
     hold_unmatched: bool = True
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
     default_reason: str = "CR-UNWANTED_ITEM"
-    report_transit: str = "all"
+    report_transit: str = "delivered"
     verdict: VerdictPolicy = field(default_factory=VerdictPolicy)
     label_source: LabelSourceName = LabelSourceName.RMA_PAGE
     page_instead: frozenset[LabelSourceName] = frozenset()

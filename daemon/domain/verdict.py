@@ -147,9 +147,16 @@ def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: floa
             settlement,
             discrepant,
             portal_says=details.state.value,
+            waived=[u for u in units if _waived(u, policy)],
             came=any(u.finding is not None for u in units),
         ),
     )
+
+
+def _waived(unit: ReturnUnit, policy: VerdictPolicy) -> bool:
+    """The shop's rules let it pass, though it did not come back as good as new."""
+    sellable = unit.finding is not None and unit.finding.condition == SELLABLE
+    return unit.standing is not UnitState.REMOVED and not sellable and treat(unit, policy) is not Treatment.FLAG
 
 
 def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:

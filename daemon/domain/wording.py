@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.returns import MISSING, Finding, Label, Postage, ReturnUnit, Settlement, UnitState
+from daemon.domain.returns import MISSING, Finding, Label, Postage, ReturnUnit, Settlement, State, UnitState
 
 _CONDITIONS = {
     "Sellable": "sellable",
@@ -60,30 +60,62 @@ def discrepancy_words(unit: ReturnUnit) -> str:
 
 
 def verdict_words(
-    settlement: Settlement, discrepant: Sequence[ReturnUnit], *, portal_says: str, came: bool = True
+    settlement: Settlement,
+    discrepant: Sequence[ReturnUnit],
+    *,
+    portal_says: str,
+    waived: Sequence[ReturnUnit] = (),
+    came: bool = True,
 ) -> str:
-    """The note about the verdict and what is done about it."""
+    """The note about the verdict and what is done about it; `waived` is what the shop's rules let pass."""
     if settlement is Settlement.NOTHING and not came:
         found = "Nothing came back"
     elif discrepant:
-        found = "Discrepancy: " + "; ".join(dict.fromkeys(discrepancy_words(unit) for unit in discrepant))
+        found = f"Discrepancy: {_listed(discrepant)}"
+    elif waived:
+        found = f"Accepted by the shop's rules: {_listed(waived)}"
     else:
         found = "No discrepancy: all units arrived as they should"
+    portal_says = {"review": "in Needs Review"}.get(portal_says, portal_says)
     done = {
         Settlement.PROCESS: "Processing the return.",
         Settlement.FLAG: "Sent to Needs Review.",
         Settlement.REMOVE: "These items are removed, the rest is processed.",
         Settlement.NOTHING: f"Nothing was done: the return is {portal_says} in Loop.",
     }[settlement]
-    if len(found) > 180:  # the note's limit minus its marker and what is done
-        found = found[:179] + "…"
+    if len(found) > 170:  # the note's limit minus its marker and what is done
+        found = found[:169] + "…"
     return f"{found}. {done}"
 
 
-def stuck_words(problem: str, *, label_out: bool) -> str:
-    """The note about a return that cannot go on alone."""
-    what = "The inspection could not be followed" if label_out else "No label could be made"
-    return f"{what}: {problem}. Somebody has to look at it."
+def _listed(units: Iterable[ReturnUnit]) -> str:
+    return "; ".join(dict.fromkeys(discrepancy_words(unit) for unit in units))
+
+
+_COULD_NOT = {
+    State.AWAITING_INSPECTION: "The inspection could not be followed",
+    State.EXPIRED: "The inspection could not be followed",
+    State.INSPECTED: "The inspection could not be judged",
+    State.SETTLING: "The outcome could not be brought into Loop",
+    State.PROCESSING: "The outcome could not be followed",
+    State.IN_REVIEW: "The review could not be followed",
+}
+
+
+def stuck_words(problem: str, during: State) -> str:
+    """The note about a return that cannot go on alone; before the inspection it is its label that is lacking."""
+    return f"{_COULD_NOT.get(during, 'No label could be made')}: {problem}. Somebody has to look at it."
+
+
+def cancelled_words(by: str) -> str:
+    """The note about a cancel, and who says so: Loop, or a person with mcfd's own verb."""
+    who = "Cancelled in mcfd by a person, not in Loop" if by else "Cancelled in Loop"
+    return f"{who}. Amazon knows no cancel: a parcel that arrives all the same is noted here."
+
+
+def held_words(why: str) -> str:
+    """The note about a label request that waits for its order."""
+    return f"No label yet: {why}. It is looked for again by itself; whoever runs mcfd can name the order (mcfd link)."
 
 
 def voided_words(postage: Postage, *, pending: bool = False) -> str:

@@ -16,7 +16,7 @@ from daemon.domain.duties import duty
 from daemon.domain.returns import Return, State
 
 TRANSITS = ("pre_transit", "in_transit", "out_for_delivery", "delivered")
-NOT_PROCESSED, NOT_REMOVED, MISSING = "could not process", "did not remove", "issing"
+NOT_PROCESSED, NOT_REMOVED, MISSING = "could not be processed", "did not remove", "issing"
 
 
 @dataclass(frozen=True, kw_only=True)

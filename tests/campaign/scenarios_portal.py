@@ -16,7 +16,7 @@ async def fails(scene: Scene) -> Sequence[Ending]:
     if scene.loop(return_id).state == "closed":  # its answer and its webhook were lost: asked again, it went well
         return ended(return_id, "fails", items=1, settled=(2, 0, 0))
     await scene.settled(return_id, "process")
-    return ended(return_id, "fails", items=1, settled=(1, 1, 0), words=("could not process",))
+    return ended(return_id, "fails", items=1, settled=(1, 1, 0), words=("could not be processed",))
 
 
 async def bounces(scene: Scene) -> Sequence[Ending]:

@@ -13,7 +13,7 @@ from tests.support.builders import a_line, a_portal_request
 from tests.support.fake_postage import FakeLabelSource
 
 PAGE = ShopPolicy(order_id_templates=ORDER_TEMPLATES)
-BOUGHT = replace(PAGE, label_source=LabelSourceName.AMAZON_SHIPPING)
+BOUGHT = replace(PAGE, label_source=LabelSourceName.AMAZON_SHIPPING, report_transit="all")
 TWO = (a_line("1", "SOCK"), a_line("2", "CAP"))
 CENTERS = {"SOCK": "LEX1", "CAP": "RNO1"}
 

@@ -13,7 +13,9 @@ from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
 
 LOST = Unavailable("time-out")
-BOUGHT = ShopPolicy(order_id_templates=ORDER_TEMPLATES, label_source=LabelSourceName.AMAZON_SHIPPING)
+BOUGHT = ShopPolicy(
+    order_id_templates=ORDER_TEMPLATES, label_source=LabelSourceName.AMAZON_SHIPPING, report_transit="all"
+)
 
 
 async def ready(stage, *lines):

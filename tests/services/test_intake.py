@@ -309,7 +309,7 @@ class TestProcessingFailed:
         await stage.work()
 
         assert (await stage.ret()).state is State.IN_REVIEW
-        assert sum("could not process" in note for note in stage.portal.returns["77"].notes) == 1
+        assert sum("could not be processed" in note for note in stage.portal.returns["77"].notes) == 1
         assert stage.portal.returns["77"].flags == 1
 
     async def test_it_means_nothing_to_a_return_that_nobody_processes(self, stage):

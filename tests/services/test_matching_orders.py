@@ -191,15 +191,17 @@ class TestSeveralOrders:
 
 
 class TestNothingFound:
-    async def test_holding_posts_nothing_and_goes_on_looking(self, stage):
-        """The request may be another provider's: after the deadline the return is held, silent, and still tried."""
+    async def test_holding_posts_no_error_and_goes_on_looking(self, stage):
+        """The request may be another provider's: after the deadline the return is held, noted once, and still tried."""
         await stage.submit()
         await stage.pass_time(3 * HOUR)
 
         ret = await stage.ret()
         assert (ret.state, ret.held) == (State.RECEIVED, True)
         assert "5001" in ret.problem
-        assert {"report_refusal", "write_note"}.isdisjoint(call.operation for call in stage.portal.calls)
+        assert stage.portal.count("report_refusal") == 0
+        (note,) = stage.portal.returns["77"].notes
+        assert "No label yet: no fulfillment order holds the units" in note
 
         stage.ship(SOCK=1)
         await stage.reach(State.AWAITING_INSPECTION, within=2 * HOUR)

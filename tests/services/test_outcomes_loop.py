@@ -208,7 +208,8 @@ class TestSettledAlready:
         await stage.work()
         ret = stage.portal.returns["77"]
         assert (ret.grades["1"], ret.assessments["1"]) == (1, 1)
-        assert len(notes(stage, f"the return is {state} in Loop")) == 1
+        said = {PortalState.CLOSED: "closed", PortalState.REVIEW: "in Needs Review"}[state]
+        assert len(notes(stage, f"the return is {said} in Loop")) == 1
         assert actions(stage) == {}
 
     async def test_processed_before_the_inspection_is_warned_about(self, stage):
@@ -233,8 +234,8 @@ class TestProcessing:
         await stage.tell(ProcessingTrouble(return_id="77"))
         await stage.tell(ProcessingTrouble(return_id="77"))
         await stage.reach(State.IN_REVIEW)
-        assert notes(stage, "could not process") == [
-            "Loop could not process the return: Loop's history of the return says why. Sent to Needs Review."
+        assert notes(stage, "could not be processed") == [
+            "The return could not be processed: Loop's history of the return says why. Sent to Needs Review."
         ]
         assert actions(stage) == {"process": 1, "flag": 1}
 

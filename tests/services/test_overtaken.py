@@ -120,7 +120,7 @@ class TestOneOutcome:
         await stage.reach(State.IN_REVIEW)
 
         assert actions(stage) == {"remove": 1, "flag": 1}
-        assert notes(stage, "could not process")
+        assert notes(stage, "could not be processed")
 
     async def test_the_same_failure_of_a_second_try(self, stage):
         """Two failures in the same words are the same bytes: the state tells that the second is news."""

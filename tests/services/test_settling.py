@@ -158,7 +158,7 @@ class TestProcessingFails:
 
         assert (await stage.ret()).state is State.IN_REVIEW
         assert done_in_loop(stage) == ["process", "flag"]
-        assert len(notes(stage, "could not process")) == 1
+        assert len(notes(stage, "could not be processed")) == 1
 
     async def test_a_refused_process_is_noted_and_flagged(self, stage):
         """Loop says no at once: the same as a failure later."""

@@ -23,9 +23,13 @@ class LabelRequestedAgain(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequestCancelled(Event):
-    """The portal withdrew a label request; an empty id means the whole return was cancelled."""
+    """The portal withdrew a label request; an empty id means the whole return was cancelled.
+
+    `by` is the operator who cancelled it without the portal.
+    """
 
     request_id: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ from daemon.domain.returns import (
 )
 from daemon.domain.wording import (
     authorized_words,
+    cancelled_words,
     delivered_words,
+    held_words,
 )
 
 LABEL_STATES = frozenset({State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY, State.REFUSED})
@@ -80,12 +82,11 @@ def label_requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
 
 def label_request_cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
     requests = tuple(_withdrawn(r) if event.request_id in {"", r.request_id} else r for r in ret.requests)
-    words = "Cancelled in Loop. Amazon knows no cancel: a parcel that arrives all the same is noted here."
     live = frozenset(r.request_id for r in requests if r.asked in {RequestState.UNREAD, RequestState.OPEN})
     gone = frozenset(r.request_id for r in requests if event.request_id in {"", r.request_id})
     changed = give_back(release(replace(ret, requests=requests, needs_read=False, verifications=0), live), gone)
     if ret.authorized():
-        changed = with_note(changed, f"cancelled:{event.request_id}", words)
+        changed = with_note(changed, f"cancelled:{event.request_id}", cancelled_words(event.by))
     if ret.label_out and not event.request_id:
         changed = _set_free(changed)
         if ret.state is State.EXPIRED:
@@ -159,7 +160,7 @@ def order_matched(event: ev.OrderMatched, ret: Return) -> Return:
 
 def unmatched(event: ev.Unmatched, ret: Return) -> Return:
     if event.hold:
-        return replace(ret, problem=event.why, held=True)
+        return with_note(replace(ret, problem=event.why, held=True), "held", held_words(event.why))
     requests = tuple(
         replace(r, asked=RequestState.OPEN)
         if r.request_id == event.request_id and r.asked is RequestState.UNREAD

@@ -107,7 +107,7 @@ def review_found(_: ev.ReviewFound, ret: Return) -> Return:
 def processing_failed(event: ev.ProcessingFailed, ret: Return) -> Return:
     why = event.message or "Loop's history of the return says why"
     changed = replace(ret, state=State.SETTLING, processing_failed=True, needs_read=False)
-    return with_note(changed, "processing-failed", f"Loop could not process the return: {why}. Sent to Needs Review.")
+    return with_note(changed, "processing-failed", f"The return could not be processed: {why}. Sent to Needs Review.")
 
 
 def removal_refused(event: ev.RemovalRefused, ret: Return) -> Return:
@@ -142,7 +142,7 @@ def gave_up(event: ev.GaveUp, ret: Return) -> Return:
     changed = replace(ret, state=State.STUCK, resume_state=ret.state, problem=event.problem, held=event.hold)
     if event.postage is not None:
         changed = put_postage(changed, as_decided(ret, event.postage))
-    return with_note(changed, f"stuck:{event.problem}", stuck_words(event.problem, label_out=ret.label_out))
+    return with_note(changed, f"stuck:{event.problem}", stuck_words(event.problem, ret.state))
 
 
 def retried(_: ev.Retried, ret: Return) -> Return:

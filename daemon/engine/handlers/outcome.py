@@ -10,8 +10,9 @@ from daemon.domain.schedule import past_deadline
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import Treatment, processing_record, treat
 from daemon.engine.handlers.complaints import problem_of
-from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
+from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused, Unavailable
+from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
 
@@ -150,9 +151,26 @@ async def read_return(step: Step, context: ShopContext) -> Outcome:
     if details.state is PortalState.UNKNOWN and step.ret.state is State.PROCESSING:
         raise _unknown(context)
     event = _meaning(step.ret, details, now)
-    if isinstance(event, ev.ReturnRead) and event.note:
+    if isinstance(event, ev.ReturnRead) and event.note_key == PAID_EARLY:
         context.metrics.trouble("processed_before_inspection")
+        return _quieted(step.ret.shop, event)
     return event
+
+
+def quiet_mark(shop: str) -> str:
+    """Where it is remembered that a shop's portal pays before the inspection, so that no transit is told to it."""
+    return f"transit-quiet/{shop}"
+
+
+def _quieted(shop: str, event: ev.ReturnRead) -> Decision:
+    """Whatever made the portal pay, a label's progress may have: it is told none until a person has looked."""
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        if uow.mark(quiet_mark(shop)) is None:
+            uow.set_mark(quiet_mark(shop), repr(event.at))
+        return event
+
+    return decide
 
 
 def _meaning(ret: Return, details: PortalReturn, now: float) -> ev.Event:
@@ -178,16 +196,23 @@ def _ending(ret: Return, details: PortalReturn, now: float) -> ev.Event:
         return ev.ReturnRead(at=now)
     if details.state is PortalState.CANCELLED:
         return ev.LabelRequestCancelled(at=now)
-    return _settled_early(now) if ret.state is State.AWAITING_INSPECTION else ev.ClosedInPortal(at=now)
+    return _settled_early(details, now) if ret.state is State.AWAITING_INSPECTION else ev.ClosedInPortal(at=now)
 
 
+PAID_EARLY = "processed-early"
 _UNPROCESSED = frozenset({PortalState.OPEN, PortalState.EXPIRED})
 _UNENDED = LABEL_STATES | {State.AWAITING_INSPECTION, State.EXPIRED, State.STUCK}
 
 
-def _settled_early(now: float) -> ev.Event:
+def _settled_early(details: PortalReturn, now: float) -> ev.Event:
+    if not details.was_processed:
+        words = (
+            "Closed in Loop before Amazon inspected it. If nobody did that by hand, turn off automatic processing in "
+            "the return policy. The inspection is still noted here."
+        )
+        return ev.ReturnRead(at=now, note_key="closed-early", note=words)
     words = (
         "Processed before Amazon inspected it. To wait for the inspection, turn off automatic processing in the "
         "return policy. The inspection is still noted here."
     )
-    return ev.ReturnRead(at=now, note_key="processed-early", note=words)
+    return ev.ReturnRead(at=now, note_key=PAID_EARLY, note=words)

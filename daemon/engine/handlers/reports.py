@@ -11,6 +11,7 @@ from daemon.domain.portal import Grade, PortalLine
 from daemon.domain.returns import Return
 from daemon.domain.verdict import grades
 from daemon.engine.handlers.context import Outcome, ShopContext, Step
+from daemon.engine.handlers.outcome import quiet_mark
 from daemon.errors import Refused
 from daemon.ports.vendors import Lane
 
@@ -75,6 +76,7 @@ async def report_transit(step: Step, context: ShopContext) -> Outcome:
     """Tell a label's progress, if the shop wants it told; either way it is not owed again."""
     request = step.ret.request(step.duty.subject)
     assert request is not None  # noqa: S101 - the step.duty was read off this request
-    if request.label_id is not None and context.policy.reports(request.transit):
+    quiet = await context.store.read(lambda uow: uow.mark(quiet_mark(step.ret.shop)))
+    if request.label_id is not None and quiet is None and context.policy.reports(request.transit):
         await context.portal.report_transit(request.label_id, request.transit)
     return ev.TransitReported(at=context.clock.now(), request_id=step.duty.subject, transit=request.transit)

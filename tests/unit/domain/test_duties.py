@@ -107,11 +107,14 @@ def buying(*postage: Postage, **fields) -> Return:
         # REFUSED
         (labelling(refused(a_unit()), state=S.REFUSED), Act.REPORT_REFUSAL, "q1"),
         (labelling(state=S.REFUSED, request=a_request("q1", RequestState.REFUSED)), None, ""),
-        # STUCK: the error first, unless it is held or a label is out
+        # STUCK: the error first, unless it is held
         (a_return(state=S.STUCK, notes=OWED_NOTE), Act.REPORT_REFUSAL, "q1"),
         (a_return(state=S.STUCK, notes=OWED_NOTE, held=True), Act.WRITE_NOTES, ""),
         (a_return(state=S.STUCK, notes=OWED_NOTE, requests=(UNREAD,)), Act.WRITE_NOTES, ""),
-        (a_return(state=S.STUCK, notes=OWED_NOTE, requests=(delivered(), a_request("q2"))), Act.WRITE_NOTES, ""),
+        (a_return(state=S.STUCK, notes=OWED_NOTE, requests=(delivered(), a_request("q2"))), Act.REPORT_REFUSAL, "q2"),
+        # RECEIVED: a held request is told of before it is tried again
+        (a_return(held=True, notes=OWED_NOTE, units=(a_unit(),)), Act.WRITE_NOTES, ""),
+        (a_return(notes=OWED_NOTE, units=(a_unit(),)), Act.MATCH_ORDER, ""),
         (an_awaited_return(state=S.STUCK, postage=(TO_VOID,)), Act.VOID_POSTAGE, "A1"),
         (an_awaited_return(state=S.STUCK, needs_read=True), Act.READ_RETURN, ""),
         (an_awaited_return(state=S.STUCK, amazon_due_at=NOW), Act.LOOK_FOR_INSPECTION, ""),

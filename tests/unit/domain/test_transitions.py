@@ -479,7 +479,7 @@ def test_failed_processing_is_told_and_flags_next(message, why):
         an_awaited_return(state=State.PROCESSING, needs_read=True), ev.ProcessingFailed(at=AT, message=message)
     )
     assert (changed.processing_failed, changed.needs_read) == (True, False)
-    assert notes(changed)["processing-failed"] == f"Loop could not process the return: {why}. Sent to Needs Review."
+    assert notes(changed)["processing-failed"] == f"The return could not be processed: {why}. Sent to Needs Review."
 
 
 def test_a_refused_removal_flags():

@@ -6,13 +6,15 @@ from hypothesis import strategies as st
 
 from daemon.domain.naming import NOTE_LIMIT, note_text
 from daemon.domain.portal import PortalState
-from daemon.domain.returns import Finding, Note, Postage, Settlement
+from daemon.domain.returns import Finding, Note, Postage, Settlement, State
 from daemon.domain.wording import (
     authorized_words,
+    cancelled_words,
     condition_words,
     count_skus,
     delivered_words,
     discrepancy_words,
+    held_words,
     inspected_words,
     kept_words,
     parcel_words,
@@ -72,11 +74,11 @@ def test_units_are_counted_by_sku():
         (discrepancy_words(found(a_unit(), "Defective")), "SOCK defective"),
         (discrepancy_words(authorized(a_unit())), "SOCK not inspected"),
         (
-            stuck_words("Amazon is silent", label_out=False),
+            stuck_words("Amazon is silent", State.AWAITING_LABEL),
             "No label could be made: Amazon is silent. Somebody has to look at it.",
         ),
         (
-            stuck_words("Loop is silent", label_out=True),
+            stuck_words("Loop is silent", State.AWAITING_INSPECTION),
             "The inspection could not be followed: Loop is silent. Somebody has to look at it.",
         ),
         (voided_words(POSTAGE), "Label voided: UPS, tracking 1Z. It was never scanned."),
@@ -134,3 +136,51 @@ def test_a_long_verdict_still_says_what_is_done(skus):
         words = verdict_words(settlement, discrepant, portal_says=state.value)
         assert note_text(a_return(), Note(key="verdict", text=words)).endswith(words[-20:])
         assert len(note_text(a_return(), Note(key="verdict", text=words))) <= NOTE_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("during", "what"),
+    [
+        (State.RECEIVED, "No label could be made"),
+        (State.LABEL_READY, "No label could be made"),
+        (State.EXPIRED, "The inspection could not be followed"),
+        (State.INSPECTED, "The inspection could not be judged"),
+        (State.SETTLING, "The outcome could not be brought into Loop"),
+        (State.PROCESSING, "The outcome could not be followed"),
+        (State.IN_REVIEW, "The review could not be followed"),
+    ],
+)
+def test_a_stuck_return_says_what_it_was_about(during, what):
+    """A second label request may be stuck while the first label is out, and a flag may be refused."""
+    assert stuck_words("no", during) == f"{what}: no. Somebody has to look at it."
+
+
+@pytest.mark.parametrize(
+    ("by", "who"), [("", "Cancelled in Loop. "), ("ann", "Cancelled in mcfd by a person, not in Loop. ")]
+)
+def test_a_cancel_says_who_did_it(by, who):
+    """Whoever looks for it in Loop's history must not be misled; the name stays in mcfd's own history."""
+    assert cancelled_words(by).startswith(who)
+    assert "ann" not in cancelled_words(by)
+
+
+def test_what_the_rules_let_pass_is_said():
+    """A return that is paid for by a rule of the shop does not read as if all had come as it should."""
+    waived = [found(a_unit("1", "CAP"), "missing"), refused(a_unit("2", "HAT")), found(a_unit(), "Defective")]
+    assert verdict_words(Settlement.PROCESS, [], portal_says="open", waived=waived) == (
+        "Accepted by the shop's rules: CAP never arrived; HAT not returnable; SOCK defective. Processing the return."
+    )
+
+
+def test_a_review_is_called_what_loop_calls_it():
+    """`review` is Loop's word for machines."""
+    words = verdict_words(Settlement.NOTHING, [found(a_unit(), "Defective")], portal_says="review")
+    assert words == "Discrepancy: SOCK defective. Nothing was done: the return is in Needs Review in Loop."
+
+
+def test_a_held_request_says_why_and_what_happens_next():
+    """The shopper waits for a label, and whoever reads the timeline knows why."""
+    assert held_words("no order; tried 1001") == (
+        "No label yet: no order; tried 1001. It is looked for again by itself; whoever runs mcfd can name the order "
+        "(mcfd link)."
+    )
