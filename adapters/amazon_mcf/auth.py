@@ -77,6 +77,31 @@ class _GrantRefused(Exception):
         return f"Login with Amazon answered {self.code}: {REFUSALS[self.code]}"
 
 
+class GrantlessTokens:
+    """Implements Tokens for operations that belong to the application and to no seller."""
+
+    def __init__(self, tokens: "AccessTokens", scope: str, clock: Clock) -> None:
+        self._tokens = tokens
+        self._scope = scope
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._token = ""
+        self._renew_at = 0.0
+
+    async def token(self) -> str:
+        """Return a token that is good for the next call. Raises CredentialsRefused or Unavailable."""
+        async with self._lock:
+            if not self._token or self._clock.monotonic() >= self._renew_at:
+                self._token, life = await self._tokens.grantless(self._scope)
+                self._renew_at = self._clock.monotonic() + 0.8 * life
+            return self._token
+
+    def drop(self, token: str) -> None:
+        """Forget this token if it is still the current one."""
+        if self._token == token:
+            self._token = ""
+
+
 class AccessTokens:
     """The seller's access token, for every caller of the SP-API.
 
@@ -103,7 +128,7 @@ class AccessTokens:
         self._refresh_token = refresh_token
         self._on_state = on_state
         self._announced: TokenState | None = None
-        self._good_secret: str | None = None
+        self._good: tuple[tuple[str, ...], str] | None = None
         self._token: _AccessToken | None = None
         self._hold: _Hold | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -136,6 +161,21 @@ class AccessTokens:
         """Forget this token if it is still the current one: Amazon has just not accepted it."""
         if self._token and self._token.value == token:
             self._token = None
+
+    async def grantless(self, scope: str) -> tuple[str, int]:
+        """Ask for a token of one scope, which needs no seller; the token, and the seconds that it lives.
+
+        Raises CredentialsRefused or Unavailable.
+        """
+        form = {"grant_type": "client_credentials", "scope": scope}
+        try:
+            grant = await self._ask(form, tuple(self._client_secrets))
+        except _GrantRefused as refused:
+            raise CredentialsRefused(str(refused), retry_after=PROBE_EVERY) from None
+        value, life = grant.get("access_token"), _seconds(grant.get("expires_in"))
+        if not _is_token(value) or life is None:
+            raise Unavailable("Login with Amazon sent no readable access token")
+        return value, life
 
     async def trade_code(self, code: str, redirect_uri: str) -> str:
         """Trade the consent page's code for a refresh token: within five minutes, and only once.
@@ -203,15 +243,16 @@ class AccessTokens:
         return _Hold(credentials, until, str(failure), refused=False, backoff=backoff)
 
     async def _ask(self, form: Mapping[str, str], client_secrets: tuple[str, ...]) -> Mapping[str, object]:
-        """Ask for a grant with one client secret after the other, the one that worked last first."""
-        for secret in sorted(client_secrets, key=lambda secret: secret != self._good_secret):
+        """Ask for a grant with one client secret after the other, the one that worked last first if none is new."""
+        good = self._good[1] if self._good and self._good[0] == client_secrets else None
+        for secret in sorted(client_secrets, key=lambda secret: good is not None and secret != good):
             try:
                 grant = _read_grant(await self._post({**form, "client_id": self._client_id, "client_secret": secret}))
             except _GrantRefused as refused:
                 if refused.code != "invalid_client":
                     raise
             else:
-                self._good_secret = secret
+                self._good = client_secrets, secret
                 return grant
         raise _GrantRefused("invalid_client")
 

@@ -34,6 +34,14 @@ class AmazonLimits:
         "getTracking",
         "getCarrierAccountFormInputs",
     )
+    NOTIFICATIONS = (
+        "createDestination",
+        "getDestinations",
+        "createSubscription",
+        "getSubscriptions",
+        "getSubscription",
+    )
+    ROTATION = "rotateApplicationClientSecret"
 
     def __init__(
         self, clock: Clock, limits: Mapping[str, tuple[float, float]], *, jitter: Jitter = random.random
@@ -41,6 +49,7 @@ class AmazonLimits:
         """Take (rate per second, burst) of the operations for which it is not the published one."""
         self.clock = clock
         published = dict.fromkeys(self.FULFILLMENT, (2.0, 30.0)) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
+        published |= dict.fromkeys(self.NOTIFICATIONS, (1.0, 5.0)) | {self.ROTATION: (1 / 60, 1.0)}
         self._limits = published | dict(limits)
         self._configured = {operation: limit[0] for operation, limit in limits.items()}
         # Made now, not at the first call: they fill while nobody needs them.

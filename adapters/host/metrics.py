@@ -15,9 +15,11 @@ from prometheus_client.registry import Collector
 from daemon.domain.returns import State
 
 LABEL_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400)
+SEEN_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400)
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TROUBLES = (
     *("bug", "store", "clock", "poll_failed", "unsettled", "processed_before_inspection", "service_not_offered"),
+    *("queue_unreadable", "announcement_failed"),
     *("purchase_refused", "tracking_refused", "unknown_tracking_status", "label_id_lost", "unknown_portal_state"),
     *(f"{act}_refused" for act in ("write_notes", "grade_lines", "report_refusal", "report_transit", "track_parcels")),
 )
@@ -64,6 +66,31 @@ class PrometheusMetrics:
             "mcfd_label_seconds",
             "From hearing of a label request to the label in Loop.",
             buckets=LABEL_BUCKETS,
+            registry=registry,
+        )
+        self._seen = Histogram(
+            "mcfd_inspection_seen_seconds",
+            "From Amazon's processing of a unit to our reading of it.",
+            buckets=SEEN_BUCKETS,
+            registry=registry,
+        )
+        self._notifications = Counter(
+            "mcfd_notifications", "Messages of Amazon's by what became of them.", ["outcome"], registry=registry
+        )
+        self._notified = Gauge(
+            "mcfd_notification_last_timestamp_seconds",
+            "When a message of Amazon's was last heard; 0 when none was since the start.",
+            registry=registry,
+        )
+        self._queue_read = Gauge(
+            "mcfd_notification_queue_read_timestamp_seconds",
+            "When a queue was last read, or the start; only for the queues that are configured.",
+            ["queue"],
+            registry=registry,
+        )
+        self._secret_unfiled = Gauge(
+            "mcfd_client_secret_unfiled",
+            "1 while a client secret that Amazon sent is not in the secret file, so that the store has the only copy.",
             registry=registry,
         )
         self._calls = cache(
@@ -184,6 +211,23 @@ class PrometheusMetrics:
         """A label reached the portal."""
         self._label.observe(seconds)
 
+    def inspection_seen(self, seconds: float) -> None:
+        """A unit that Amazon has processed was read."""
+        self._seen.observe(seconds)
+
+    def notification(self, outcome: str, now: float) -> None:
+        """A message was heard."""
+        self._notifications.labels(outcome=outcome).inc()
+        self._notified.set(now)
+
+    def queue_read(self, queue: str, at: float) -> None:
+        """A queue was read."""
+        self._queue_read.labels(queue=queue).set(at)
+
+    def secret_unfiled(self, only_here: Callable[[], bool]) -> None:
+        """Expose whether the store has the only copy of a client secret."""
+        self._secret_unfiled.set_function(only_here)
+
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
         """A service went round."""
         self._lateness.labels(service=service).set(oldest_due_seconds)
@@ -241,6 +285,10 @@ class ShopMetrics:
     def label_delivered(self, seconds: float) -> None:
         """A label reached the portal."""
         self._all.label_delivered(seconds)
+
+    def inspection_seen(self, seconds: float) -> None:
+        """A unit that Amazon has processed was read."""
+        self._all.inspection_seen(seconds)
 
     def trouble(self, kind: str) -> None:
         """Something an operator should see."""

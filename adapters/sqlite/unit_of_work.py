@@ -21,6 +21,8 @@ _CLOCKS = (
     "due_at",
     "amazon_due_at",
     "portal_due_at",
+    "announced_at",
+    "looked_at",
     "deadline_at",
     "passed_over_until",
     "attempts",

@@ -9,9 +9,10 @@ from functools import partial
 
 import structlog
 
-from adapters.amazon_mcf.auth import AccessTokens, TokenState
+from adapters.amazon_mcf.auth import AccessTokens, GrantlessTokens, TokenState
 from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.limits import AmazonLimits
+from adapters.amazon_mcf.notifications import NOTIFICATIONS, ROTATION, AmazonNotifications
 from adapters.amazon_mcf.postage import ReturnServicePostage
 from adapters.host.metrics import PrometheusMetrics
 from adapters.loop_returns.client import LoopPortal
@@ -29,6 +30,7 @@ from daemon.engine.clock_check import ClockCheck
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.order_index import OrderIndex
+from daemon.engine.push import Push
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import ReturnStore
 from daemon.ports.vendors import FulfillmentNetwork, LabelSource
@@ -51,6 +53,7 @@ class Vendors:
     network: McfNetwork
     portals: Mapping[str, LoopPortal]
     postage: ReturnServicePostage | None
+    notifications: AmazonNotifications
     buckets: AmazonLimits
     loop_limits: Mapping[str, LoopLimits]
 
@@ -63,6 +66,7 @@ class Vendors:
     def unpark(self) -> None:
         """Try at once again what was refused: a person has just put something right."""
         self.network.unpark()
+        self.notifications.unpark()
         if self.postage is not None:
             self.postage.unpark()
         for portal in self.portals.values():
@@ -136,7 +140,13 @@ async def connect(
     }
     postage = _postage(transport(vendor="amazon"), tokens, buckets, current)
     return Vendors(
-        tokens=tokens, network=network, portals=portals, postage=postage, buckets=buckets, loop_limits=loop_limits
+        tokens=tokens,
+        network=network,
+        portals=portals,
+        postage=postage,
+        notifications=_notifications(transport(vendor="amazon"), tokens, buckets, current, clock),
+        buckets=buckets,
+        loop_limits=loop_limits,
     )
 
 
@@ -161,6 +171,19 @@ def _postage(
         business_id=amazon.shipping.business_id,
         service_id=service_id.get_secret_value(),
         label_format=amazon.shipping.label_format,
+    )
+
+
+def _notifications(
+    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, current: Current, clock: Clock
+) -> AmazonNotifications:
+    return AmazonNotifications(
+        transport,
+        tokens,
+        buckets,
+        endpoint=current.settings.amazon.sp_api_url,
+        grantless=GrantlessTokens(tokens, NOTIFICATIONS, clock),
+        rotation=GrantlessTokens(tokens, ROTATION, clock),
     )
 
 
@@ -206,11 +229,12 @@ def contexts(
     metrics: PrometheusMetrics,
     hosting: LabelHosting,
     box: SecretBox,
+    push: Push | None = None,
     shadow: bool = False,
 ) -> dict[str, ShopContext]:
     """A context per shop; what belongs to the seller's account is shared. A shadow's write nothing outward."""
     settings = current.settings
-    account = _account(vendors, store, clock, shadow=shadow)
+    account = _account(vendors, store, clock, push, shadow=shadow)
     labels = LabelPress(
         hosting=hosting,
         box=box,
@@ -235,7 +259,7 @@ def contexts(
     }
 
 
-def _account(vendors: Vendors, store: ReturnStore, clock: Clock, *, shadow: bool) -> Account:
+def _account(vendors: Vendors, store: ReturnStore, clock: Clock, push: Push | None, *, shadow: bool) -> Account:
     network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
     sources: dict[LabelSourceName, LabelSource] = {}
     if vendors.postage is not None:
@@ -246,6 +270,7 @@ def _account(vendors: Vendors, store: ReturnStore, clock: Clock, *, shadow: bool
         order_index=OrderIndex(network, store, clock, MAIN_ACCOUNT),
         reasons=ReasonCatalogue(network, clock),
         label_sources=sources,
+        push=push,
     )
 
 

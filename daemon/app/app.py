@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -20,16 +20,19 @@ from daemon import __version__
 from daemon.app.accounts import AMAZON_CONNECTIONS, contexts, tell_of_call
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
+from daemon.app.notifications import News, listen_for_news
+from daemon.app.notifications import services as news_services
 from daemon.app.policies import shop_policy, timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import Resources, closing, open_house
 from daemon.app.services import STEPS_SHARE, Services, sentence
-from daemon.app.verbs import count_held, daemon_verbs, retention
+from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake, verified_mark
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
@@ -83,12 +86,15 @@ class App:
             self._echo()
             await self._take_stock(resources)
             hosting = self._hosting(resources)
-            self._contexts = self._make_desks(resources, hosting)
+            news = await listen_for_news(resources, self._services.wake)
+            self._contexts = self._make_desks(resources, hosting, news.push)
             intake = Intake(resources.store, self._clock, timings(settings), self._metrics, self._services.wake)
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
             services |= self._services.telling(resources, announcements)
-            await self._listen(stack, resources, intake=intake, hosting=hosting, services=services)
+            if not self._shadow:  # what a shadow read, the daemon beside it would never hear
+                services |= await news_services(stack, resources, news, self._beats)
+            await self._listen(stack, resources, intake=intake, hosting=hosting, services=services, news=news)
             self._notifier.ready()
             self._notifier.status(sentence(resources))
             ports = {"public_port": self.public_port, "ops_port": self.ops_port, "metrics_port": self.metrics_port}
@@ -138,7 +144,7 @@ class App:
             new_token=partial(secrets.token_urlsafe, 32),
         )
 
-    def _make_desks(self, resources: Resources, hosting: LabelHosting) -> dict[str, ShopContext]:
+    def _make_desks(self, resources: Resources, hosting: LabelHosting, push: Push | None) -> dict[str, ShopContext]:
         return contexts(
             resources.vendors,
             self._current,
@@ -148,6 +154,7 @@ class App:
             metrics=self._metrics,
             hosting=hosting,
             box=resources.vault,
+            push=push,
             shadow=self._shadow,
         )
 
@@ -155,6 +162,8 @@ class App:
         async def authorized() -> None:
             await resources.ages.look(self._current.client_secrets)
             await self._try_again(resources)
+
+        resources.client_secrets.noted = authorized
 
         amazon = self._current.settings.amazon
         return Authorization(
@@ -176,6 +185,7 @@ class App:
         intake: Intake,
         hosting: LabelHosting,
         services: dict[str, Service],
+        news: News,
     ) -> None:
         """Both doors; the services get the one that closes first, and the clearing that operators can ask for."""
         authorization, clearing = self._authorization(resources), retention(resources, self._metrics.forgotten)
@@ -187,16 +197,10 @@ class App:
             self._operator(resources),
             clearing,
             authorization,
-            offer=offering(self._current, intake),
+            offer=offering(self._current, intake, news.heard),
             order_changed=intake.order_changed,
         )
-        ready = partial(self._ready, resources)
-        ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
-        stack.push_async_callback(closing, "ops listener", ops.stop)
-        watched = await open_metrics(self._current, self._metrics, health=self._health, ready=ready)
-        if watched is not None:
-            stack.push_async_callback(closing, "metrics listener", watched.stop)
-            self.metrics_port = watched.port
+        await self._open_to_operators(stack, resources, verbs)
         public = await open_public(
             self._current,
             intake,
@@ -206,8 +210,20 @@ class App:
             clock=self._clock,
             metrics=self._metrics,
         )
-        self.public_port, self.ops_port = public.port, ops.port
+        self.public_port = public.port
         services["public listener"] = partial(self._front_door, public)
+
+    async def _open_to_operators(
+        self, stack: AsyncExitStack, resources: Resources, verbs: Mapping[str, Answering]
+    ) -> None:
+        ready = partial(self._ready, resources)
+        ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
+        stack.push_async_callback(closing, "ops listener", ops.stop)
+        self.ops_port = ops.port
+        watched = await open_metrics(self._current, self._metrics, health=self._health, ready=ready)
+        if watched is not None:
+            stack.push_async_callback(closing, "metrics listener", watched.stop)
+            self.metrics_port = watched.port
 
     async def _announcements(self, stack: AsyncExitStack, resources: Resources) -> Announcements:
         told = await receivers(stack, self._current, partial(tell_of_call, self._metrics))
@@ -255,6 +271,7 @@ class App:
             context.policy = shop_policy(shop, change.settings, change.secrets)
         resources.vendors.unpark()
         try:
+            await resources.client_secrets.load()
             await resources.ages.look(self._current.client_secrets)
             await try_again_now(resources.store, self._clock)
         except StoreUnavailable as error:  # what is in effect is in effect: returns are tried when their time comes

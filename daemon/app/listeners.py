@@ -16,9 +16,11 @@ from daemon.app.live_config import Current
 from daemon.app.verbs import Answering, description
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.notifications import Notifications
 from daemon.errors import McfdError, OperatorError
 from daemon.operations.authorization import CALLBACK, START, Authorization
 from daemon.operations.dead_letters import Offer, Taken, purpose
+from daemon.operations.notifications import AMAZON_LETTERS
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import DeadLetter, Delivery
 
@@ -110,11 +112,14 @@ def telling(where: str, otherwise: str) -> Iterator[None]:
         raise CannotListen(f"{where}: {unknown if number < 0 else reason} {otherwise}") from error
 
 
-def offering(current: Current, intake: Intake) -> Offer:
-    """How a dead letter is offered to the intake again, as if Loop had just delivered it."""
+def offering(current: Current, intake: Intake, news: Notifications) -> Offer:
+    """How a dead letter is offered to the intake again, as if Loop or Amazon had just delivered it."""
     take = _taking(intake)
 
     async def offer(shop: str, body: bytes, received_at: float) -> Taken:
+        if shop == AMAZON_LETTERS:
+            await news.hear_again(body)
+            return Taken("", fresh=True)
         if shop not in current.settings.shops:
             raise OperatorError(f"the shop {shop} is not configured")
         delivery = decode_delivery(body)

@@ -1,5 +1,7 @@
 """The configuration in effect. What a reload can change is read from here each time that it is used."""
 
+from collections.abc import Sequence
+
 from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
@@ -12,12 +14,23 @@ class Current:
         self.settings = loaded.settings
         self.secrets = loaded.secrets
         self.warnings = loaded.warnings
-        self.client_secrets = _client_secrets(loaded.secrets)
+        self._kept_client_secrets: tuple[str, ...] = ()
+        self.client_secrets = self.filed_client_secrets()
 
     def take(self, settings: Settings, secrets: Secrets) -> None:
         """Put others in their place; the list of client secrets stays the same list."""
         self.settings, self.secrets = settings, secrets
-        self.client_secrets[:] = _client_secrets(secrets)
+        self.use_client_secrets(self._kept_client_secrets)
+
+    def filed_client_secrets(self) -> list[str]:
+        """Those of the secret file, newest first."""
+        return [secret.get_secret_value() for secret in self.secrets.amazon_client_secrets]
+
+    def use_client_secrets(self, kept: Sequence[str]) -> None:
+        """Try these before those of the secret file, except for what the file has as well."""
+        self._kept_client_secrets = tuple(kept)
+        filed = self.filed_client_secrets()
+        self.client_secrets[:] = [*(secret for secret in kept if secret not in filed), *filed]
 
     def loop_api_key(self, shop: str) -> str:
         """The API key of a shop."""
@@ -31,7 +44,3 @@ class Current:
         """What the secret file amazon_refresh_token holds."""
         token = self.secrets.amazon_refresh_token
         return token.get_secret_value() if token else None
-
-
-def _client_secrets(secrets: Secrets) -> list[str]:
-    return [secret.get_secret_value() for secret in secrets.amazon_client_secrets]

@@ -17,6 +17,7 @@ from daemon.app.live_config import Current
 from daemon.engine.clock_check import ClockCheck
 from daemon.errors import McfdError
 from daemon.operations.authorization import RefreshTokens
+from daemon.operations.client_secrets import ClientSecrets
 from daemon.operations.credential_ages import Ages
 from daemon.ports.host import Clock
 
@@ -36,6 +37,7 @@ class Resources:
     vendors: Vendors
     ages: Ages
     clock_check: ClockCheck
+    client_secrets: ClientSecrets
 
 
 async def open_house(
@@ -55,6 +57,8 @@ async def open_house(
         await tokens.load()
     except McfdError as error:  # a lost key must not keep the webhooks out
         log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
+    client_secrets = await _client_secrets(store, vault, current, noting=noting)
+    metrics.secret_unfiled(lambda: client_secrets.only_here)
     ages = Ages(store, clock, tokens)
     await ages.look(current.client_secrets, noting=noting)
     clock_check = ClockCheck(clock)
@@ -72,7 +76,19 @@ async def open_house(
         vendors=vendors,
         ages=ages,
         clock_check=clock_check,
+        client_secrets=client_secrets,
     )
+
+
+async def _client_secrets(store: SqliteStore, vault: Vault, current: Current, *, noting: bool) -> ClientSecrets:
+    made = ClientSecrets(
+        store, vault, from_file=current.filed_client_secrets, use=current.use_client_secrets, conceal=conceal
+    )
+    try:
+        await made.load(noting=noting)
+    except McfdError as error:  # those of the file are still there
+        log.error("amazon.client_secrets_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
+    return made
 
 
 async def closing(what: str, close: Callable[[], Awaitable[object]]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 from daemon.domain.acts import Act, Duty
 from daemon.domain.returns import (
@@ -180,6 +181,9 @@ def _look(ret: Return, now: float) -> Duty | None:
     if ret.amazon_due_at is None or ret.amazon_due_at > now:
         return None
     due = ret.amazon_due_at
+    read_at = -inf if ret.looked_at is None else ret.looked_at
+    if ret.announced_at is not None and read_at < ret.announced_at <= now:
+        return Duty(Act.LOOK_FOR_INSPECTION)  # what has arrived is not looked for on its way
     untracked = any(p.travelling and (p.tracked_at is None or p.tracked_at < due) for p in ret.postage)
     if untracked and not _passed_over(ret, now):
         return Duty(Act.TRACK_PARCELS)

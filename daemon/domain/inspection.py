@@ -17,8 +17,8 @@ from daemon.domain.events.returns import (
 from daemon.domain.orders import FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalReturn
 from daemon.domain.postage import postage_of
-from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState
-from daemon.domain.schedule import Timings
+from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, merge_units
+from daemon.domain.schedule import Timings, look_delay
 
 
 def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: float) -> UnitsAuthorized | None:
@@ -83,6 +83,47 @@ def edits(ret: Return, details: PortalReturn, at: float) -> LinesEdited | None:
         if u.standing is UnitState.REMOVED and u.line_id in there and u.authorization_id
     ]
     return LinesEdited(at=at, units=(*gone, *back)) if there and (gone or back) else None
+
+
+def newly_processed(ret: Return, event: Event) -> tuple[ReturnUnit, ...]:
+    """The units of which the reading says for the first time that they were processed."""
+    before = {u.key for u in ret.units if u.processed_at is not None}
+    return tuple(u for u in getattr(event, "units", ()) if u.processed_at is not None and u.key not in before)
+
+
+def told_all(ret: Return, event: Event) -> bool:
+    """The reading brought what was announced: something new, and nothing is awaited beside it."""
+    after = replace(ret, units=merge_units(ret.units, getattr(event, "units", ())))
+    return _tells(ret, event) and all(u.finding is not None for u in after.awaited())
+
+
+def _tells(ret: Return, event: Event) -> bool:
+    """Something in it is Amazon's word, and not only that time has run out."""
+    old = {u.key: u for u in ret.units}
+    units: Iterable[ReturnUnit] = getattr(event, "units", ())
+    return any(u.finding != old[u.key].finding and u.processed_at is not None for u in units)
+
+
+def may_be_spared(ret: Return, now: float, timings: Timings, spacing: float) -> bool:
+    """Amazon would have said so if there were news, so that this look can wait for the `spacing`-th of its kind.
+
+    Not when a clock has something to decide, for it decides on readings alone; not before the first reading; and not
+    while something that was announced, or a condition, has yet to show.
+    """
+    if spacing <= 1 or ret.state is not State.AWAITING_INSPECTION or ret.announced_at is not None:
+        return False
+    if ret.looked_at is None or ret.looked_at > now:  # the latter by another clock than today's
+        return False
+    if any(u.processed_at is not None and u.finding is None for u in ret.authorized()):
+        return False
+    usual = look_delay(ret, timings)
+    return now + usual / 2 < ret.looked_at + spacing * usual and not _time_is_up(ret, now, timings)
+
+
+def _time_is_up(ret: Return, now: float, timings: Timings) -> bool:
+    """A clock would decide if Amazon were read now."""
+    missing = any(_missing(u, ret.units, ret, now, timings) != u for u in ret.awaited())
+    return missing or _silent(ret, ret.authorized(), now, timings)
 
 
 def _read_units(ret: Return, orders: Iterable[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:

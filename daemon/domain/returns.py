@@ -238,7 +238,8 @@ class Return:
     """One shopper's return, followed to its end.
 
     `due_at` is when a service must wake for it, `amazon_due_at` when Amazon is to be read again, `portal_due_at` when
-    the portal is; `pending_calls` are the outward calls whose answers were never stored. `settlement` is the verdict's,
+    the portal is; `announced_at` is when Amazon last said that there is news which has yet to show, `looked_at` when it
+    was last read; `pending_calls` are the outward calls whose answers were never stored. `settlement` is the verdict's,
     `asked_for` what the portal was asked for, which only a person makes mcfd do again. `account` is the seller's at
     Amazon; `submitted_at` is when the shopper made the return, by the portal's clock.
     """
@@ -253,6 +254,8 @@ class Return:
     due_at: float | None = None
     amazon_due_at: float | None = None
     portal_due_at: float | None = None
+    announced_at: float | None = None
+    looked_at: float | None = None
     deadline_at: float | None = None
     passed_over_until: float | None = None
     attempts: int = 0

@@ -25,6 +25,8 @@ ATTEMPT_GROWTH = 8.0
 LATENESS_FORGIVEN = 60.0
 POLL_GROWTH = 1 / 30
 PROCESSING_PATIENCE = 3 * DAY
+REREADS = (5 * 60.0, 30 * 60.0, 2 * HOUR, 6 * HOUR)
+"""After Amazon's word that an order has news, it is read at once, and again so long after it until the news shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +77,20 @@ def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Retur
     if new.portal_due_at is None and watch is not None:
         new = replace(new, portal_due_at=now + watch)
     if new.amazon_due_at is None and new.state in _LOOKED_AFTER and owes_look(new, now, timings):
-        new = replace(new, amazon_due_at=now + look_delay(new, timings))
+        new = replace(new, amazon_due_at=_next_look(new, now, timings))
     return replace(new, due_at=_due(old, new, now, timings))
 
 
 def _enter(ret: Return, now: float, timings: Timings) -> Return:
     """The clocks of a state start when it is entered."""
     patience = _patience(ret.state, timings)
+    news = ret.announced_at is not None and now < ret.announced_at + REREADS[-1]
     return replace(
-        ret, deadline_at=None if patience is None else now + patience, portal_due_at=None, amazon_due_at=None
+        ret,
+        deadline_at=None if patience is None else now + patience,
+        portal_due_at=None,
+        amazon_due_at=None,
+        announced_at=ret.announced_at if news else None,
     )
 
 
@@ -160,6 +167,14 @@ def look_delay(ret: Return, timings: Timings) -> float:
     if processed or transit == Transit.DELIVERED.rank:
         return timings.inspection_arrived
     return timings.inspection_moving if transit >= Transit.IN_TRANSIT.rank else timings.inspection_idle
+
+
+def _next_look(ret: Return, now: float, timings: Timings) -> float:
+    """The usual spacing, and sooner after Amazon has said that there is news: its reads may lag behind its word."""
+    usual = now + look_delay(ret, timings)
+    if ret.announced_at is None:
+        return usual
+    return min([usual, *(at for wait in REREADS if (at := ret.announced_at + wait) > now)])
 
 
 def poll_delay(waited: float, timings: Timings) -> float:

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from daemon.domain.returns import LabelSourceName
 from daemon.engine.order_index import OrderIndex
+from daemon.engine.push import Push
 from daemon.errors import ContractBroken, Refused, Transient
 from daemon.ports.host import Clock
 from daemon.ports.vendors import FulfillmentNetwork, LabelSource
@@ -63,3 +64,5 @@ class Account:
     reasons: ReasonCatalogue
     order_locks: OrderLocks = field(default_factory=OrderLocks)
     label_sources: Mapping[LabelSourceName, LabelSource] = field(default_factory=dict)
+    push: Push | None = None
+    """None while no queue is configured."""

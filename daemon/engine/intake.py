@@ -104,7 +104,7 @@ class Intake:
                 ret for ret in found if ret is not None and ret.amazon_due_at is not None and ret.amazon_due_at > now
             ]
             for ret in waiting:
-                uow.defer(replace(ret, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
+                uow.defer(replace(ret, looked_at=None, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
             return len(waiting)
 
         concerned = await self._store.transact(work)

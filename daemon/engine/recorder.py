@@ -51,7 +51,10 @@ class Recorder:
             try:
                 return self._save(uow, ret, event, looked=looked)
             except StaleReturn:
-                return self._save_late(uow, _stored(uow, ret), event, looked=looked)
+                stored = _stored(uow, ret)
+                # A look that was brought forward while this one was made is still owed.
+                same = stored.amazon_due_at == ret.amazon_due_at
+                return self._save_late(uow, stored, event, looked=looked and same)
 
         try:
             return self._told(await self._store.transact(work))

@@ -13,7 +13,7 @@ import structlog
 from daemon.domain.acts import Act, Duty
 from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
-from daemon.domain.inspection import calls_missing, edits, inspect
+from daemon.domain.inspection import calls_missing, edits, inspect, may_be_spared, newly_processed, told_all
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings, forgive_failure, forgive_lateness, undecided
@@ -187,6 +187,10 @@ class Workflow:
         A clock decides only on a reading begun after its deadline, so the hour is that of the asking.
         """
         now = context.clock.now()
+        push = context.account.push
+        if push and may_be_spared(ret, now, _clocks(context), push.spacing):
+            context.metrics.step(Act.LOOK_FOR_INSPECTION, "spared")
+            return await self._recorder.rest(ret, looked=True)
         orders = await read_orders(ret, context, Lane.BACKGROUND)
         self._health.given(ret, Duty(Act.LOOK_FOR_INSPECTION), context.clock.monotonic())
         read = {order.order_id for order in orders}
@@ -196,8 +200,8 @@ class Workflow:
             theirs = self._contexts.get(sibling.shop)
             event = inspect(sibling, orders, now, _clocks(theirs)) if theirs else None
             if theirs is not None and not calls_missing(sibling, event):  # that takes a look of its own, too
-                await self._seen(sibling, event, theirs, looked=tracked)
-        ret = await self._edited(_answered(ret), orders, now, context)
+                await self._seen(replace(sibling, looked_at=now), event, theirs, looked=tracked)
+        ret = await self._edited(replace(_answered(ret), looked_at=now), orders, now, context)
         return await self._seen(ret, inspect(ret, orders, now, _clocks(context)), context, looked=True)
 
     async def _edited(
@@ -214,7 +218,18 @@ class Workflow:
         context.metrics.step(Act.LOOK_FOR_INSPECTION, "not_yet" if event is None else "done")
         if event is None:
             return await self._recorder.rest(ret, looked=looked)
-        return await self._recorder.record(ret, event, looked=looked)
+        settled = replace(ret, announced_at=None) if told_all(ret, event) else ret
+        saved = await self._recorder.record(settled, event, looked=looked)
+        await self._count_findings(ret, event, context)
+        return saved
+
+    async def _count_findings(self, ret: Return, event: ev.Event, context: ShopContext) -> None:
+        """How long they took from Amazon's hands to ours, and whether Amazon had announced them."""
+        found = newly_processed(ret, event)
+        for unit in found:
+            context.metrics.inspection_seen(max(0.0, context.clock.now() - (unit.processed_at or 0.0)))
+        if found and context.account.push is not None:
+            await context.account.push.found([ret.announced_at is not None] * len(found))
 
     async def _park(self, ret: Return) -> Return:
         later = max(ret.due_at or 0.0, self._recorder.clock.now()) + PARKED_FOR

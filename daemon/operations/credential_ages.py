@@ -14,10 +14,15 @@ from daemon.ports.host import Clock
 from daemon.ports.store import ReturnStore, UnitOfWork
 
 DAY = 86400.0
+SECRET_LIVES = 180.0
+"""Days."""
+
+ENDS_MARK = "amazon/client-secret-ends"
+"""What Amazon has said of the end of the client secret whose hash is beside it."""
 
 
 class Ages:
-    """Nobody tells when a secret was made, so it counts from the day on which its hash first appeared here."""
+    """Until Amazon tells when a secret ends, it counts from the day on which its hash first appeared here."""
 
     def __init__(self, store: ReturnStore, clock: Clock, tokens: RefreshTokens) -> None:
         self._store = store
@@ -30,6 +35,10 @@ class Ages:
         """Take note of what is in use now: the newest client secret first. Without `noting` only read."""
         token = self._tokens.current()
         self._secret_since = await self._first_seen("amazon_client_secret", client_secrets, noting=noting)
+        about_end = await self._store.read(lambda uow: uow.mark(ENDS_MARK))
+        told = json.loads(about_end or "{}")
+        if client_secrets and told.get("digest") == _digest(client_secrets[0]):
+            self._secret_since = told["at"] - SECRET_LIVES * DAY
         if token is None or self._tokens.from_file:
             tokens = [token] if token else []
             self._authorized_since = await self._first_seen("amazon_refresh_token", tokens, noting=noting)
@@ -50,7 +59,7 @@ class Ages:
 
     async def _first_seen(self, name: str, secrets: Sequence[str], *, noting: bool) -> float | None:
         now, mark = self._clock.now(), f"first-seen/{name}"
-        digests = [hashlib.sha256(secret.encode()).hexdigest() for secret in secrets]
+        digests = [_digest(secret) for secret in secrets]
 
         def read(uow: UnitOfWork) -> dict[str, float]:
             known = json.loads(uow.mark(mark) or "{}")
@@ -63,3 +72,7 @@ class Ages:
 
         seen = await (self._store.transact(note) if noting else self._store.read(read))
         return seen[digests[0]] if digests else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -38,6 +38,9 @@ class Metrics(Protocol):
     def moved(self, shop: str, before: State | None, after: State) -> None:
         """A return changed its state; None for a new one."""
 
+    def notification(self, outcome: str, now: float) -> None:
+        """A message of Amazon's was heard; `announced`, `unknown_order`, `foreign`, ..."""
+
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
         """A service went round; how long its longest due return has waited, 0 when none is due."""
 
@@ -53,6 +56,9 @@ class ShopMetrics(Protocol):
 
     def label_delivered(self, seconds: float) -> None:
         """From hearing of the label request to the label in the portal."""
+
+    def inspection_seen(self, seconds: float) -> None:
+        """From Amazon's processing of a unit to our reading of it."""
 
     def trouble(self, kind: str) -> None:
         """As in Metrics."""

@@ -61,3 +61,39 @@ class OtherNews:
 
 
 Notification = ReturnNews | NewClientSecret | SecretExpires | OtherNews
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A queue that Amazon was told of."""
+
+    destination_id: str
+    arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """The seller's news of fulfillment orders go to a destination; `filtered` when not all of them do."""
+
+    subscription_id: str
+    destination_id: str
+    filtered: bool
+
+
+class NotificationService(Protocol):
+    """Where subscriptions are kept. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
+
+    async def destinations(self) -> Sequence[Destination]:
+        """Every queue that the application has named."""
+
+    async def create_destination(self, name: str, arn: str) -> Destination:
+        """Name a queue. Not idempotent."""
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        """Every subscription of the seller to news of fulfillment orders."""
+
+    async def subscribe(self, destination_id: str, *, filtered: bool) -> Subscription:
+        """Subscribe a queue; when Amazon takes no filter, to everything. Not idempotent."""
+
+    async def rotate_client_secret(self) -> None:
+        """Ask for another client secret, which arrives in a queue. Not idempotent."""

@@ -1,5 +1,6 @@
 """A daemon in the hand of a test: real workflow code over a real database, both vendors in memory, time as told."""
 
+import hashlib
 import itertools
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.amazon_mcf.wire.notifications import decode_notification
 from adapters.host.vault import Vault
 from adapters.labels.document import text_of
 from adapters.loop_returns.limits import LoopLimits
@@ -17,7 +19,7 @@ from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore, open_store
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import Message, PortalLabelRequest, PortalLine, RequestIssued
-from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
+from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
@@ -25,12 +27,17 @@ from daemon.engine.clock_check import ClockCheck, ClockKeeper
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.notifications import Notifications, Origins
 from daemon.engine.order_index import OrderIndex
 from daemon.engine.polls import PortalPolls
+from daemon.engine.push import Push
 from daemon.engine.recorder import Recorder
 from daemon.engine.workflow import Workflow
+from daemon.operations.client_secrets import ClientSecrets
+from daemon.operations.dead_letters import purpose
+from daemon.operations.notifications import AMAZON_LETTERS
 from daemon.operations.returns import Operator
-from daemon.ports.store import Delivery
+from daemon.ports.store import DeadLetter, Delivery
 from tests.support.builders import a_line, a_shipment, an_order
 from tests.support.fakes import FakeNetwork, FakePortal, FakePostage, LoopReturn, RecordingMetrics, WatchedStore
 from tests.support.virtual_time import FakeClock
@@ -38,6 +45,7 @@ from tests.support.virtual_time import FakeClock
 HOUR = 3600.0
 DAY = 86400.0
 ORDER = "5001"  # what the portal calls the order of a LoopReturn, unless told otherwise
+CLIENT = "amzn1.application-oa2-client.test"
 ORDER_TEMPLATES = ("{provider_order_id}", "{order_name}", "{order_name_bare}")
 
 
@@ -65,6 +73,8 @@ class Stage:
         self.portal_limits: dict[str, LoopLimits] = {}
         self.box = Vault([bytes(32)])
         self.metrics = RecordingMetrics()
+        self.filed_secrets = ["filed"]
+        self.used_secrets: list[Sequence[str]] = []
         self.woken = 0
         self.on_wake: Callable[[], None] = lambda: None
         self._watch = watch
@@ -90,12 +100,14 @@ class Stage:
             retention=30 * DAY,
             new_token=lambda: f"token-{next(self._numbers)}",
         )
+        self.push = Push(MAIN_ACCOUNT, self.store, self.clock, slower=4.0)
         account = Account(
             name="main",
             network=self.network,
             order_index=OrderIndex(self.network, self.store, self.clock),
             reasons=ReasonCatalogue(self.network, self.clock),
             label_sources={LabelSourceName.AMAZON_SHIPPING: self.postage},
+            push=self.push,
         )
         self.clock_check = ClockCheck(self.clock)
         labels = LabelPress(hosting=self.hosting, box=self.box, read_text=_read, print_labels=_print)
@@ -115,12 +127,38 @@ class Stage:
         }
         recorder = Recorder(self.store, self.clock, timings, self.metrics)
         self.workflow = Workflow(self.contexts, recorder, attempts=self.choices.attempts, jitter=lambda: 1.0)
+        self.origins = Origins(MAIN_ACCOUNT)
+        self.secrets = ClientSecrets(
+            self.store,
+            self.box,
+            from_file=lambda: self.filed_secrets,
+            use=self.used_secrets.append,
+            conceal=lambda _: None,
+        )
+        self.news = Notifications(
+            self.store,
+            self.clock,
+            self.metrics,
+            decode=decode_notification,
+            bury=self._bury,
+            origins=self.origins,
+            client_id=CLIENT,
+            credentials=self.secrets,
+            wake=self._wake,
+        )
         self.intake = Intake(self.store, self.clock, timings, self.metrics, self._wake)
         self.operator = Operator(self.store, self.clock, timings, self.contexts, self._wake)
         self.clock_keeper = ClockKeeper(
             self.clock_check, self.store, self.clock, timings, metrics=self.metrics, wake=self._wake
         )
         self.polls = PortalPolls(self.portals, self.intake, self.store, self.clock_check)
+
+    def _bury(self, body: bytes, reason: str) -> DeadLetter:
+        digest = hashlib.sha256(body).hexdigest()
+        sealed = self.box.seal(body, purpose(AMAZON_LETTERS))
+        return DeadLetter(
+            shop=AMAZON_LETTERS, digest=digest, reason=reason, sealed=sealed, received_at=self.clock.now()
+        )
 
     async def stop(self) -> None:
         """Close the database; nothing of the process is left."""

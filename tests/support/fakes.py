@@ -70,6 +70,8 @@ class RecordingMetrics:
         self.steps: Counter[tuple[str, str]] = Counter()
         self.moves: list[tuple[State | None, State]] = []
         self.label_seconds: list[float] = []
+        self.inspection_seconds: list[float] = []
+        self.notifications: Counter[str] = Counter()
         self.rounds: list[tuple[str, float]] = []
         self.troubles: Counter[str] = Counter()
 
@@ -84,6 +86,12 @@ class RecordingMetrics:
 
     def label_delivered(self, seconds: float) -> None:
         self.label_seconds.append(seconds)
+
+    def inspection_seen(self, seconds: float) -> None:
+        self.inspection_seconds.append(seconds)
+
+    def notification(self, outcome: str, now: float) -> None:
+        self.notifications[outcome] += 1
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
         self.rounds.append((service, oldest_due_seconds))

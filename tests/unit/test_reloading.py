@@ -140,11 +140,14 @@ async def test_a_reload_is_done_though_the_store_cannot_be_written():
         async def look(self, _secrets: object) -> None:
             raise StoreUnavailable("the disk is full")
 
+        async def load(self) -> None:
+            raise StoreUnavailable("the disk is full")
+
     unparked: list[bool] = []
     vendors = SimpleNamespace(unpark=lambda: unparked.append(True))
     clock = FakeClock()
     app = App(loaded(), clock=clock, notifier=Notifier(None, clock), watchdog=None)
     new = found(amazon_client_secrets=("second", "first"))
-    await app._take_over(SimpleNamespace(vendors=vendors, ages=Full()), new)
+    await app._take_over(SimpleNamespace(vendors=vendors, ages=Full(), client_secrets=Full()), new)
     assert unparked == [True]
     assert app._current.client_secrets == ["second", "first"]

@@ -1,0 +1,280 @@
+"""What Amazon says by itself: read from the queue, stored with what it causes in one unit of work, and then deleted.
+
+A message only says that an order has news; what the news is, a reading tells. So a message that comes twice, late or
+out of order costs a reading, and one that was lost costs time. Nothing is deleted before the commit of what it caused.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+import structlog
+
+from daemon.engine.push import Push
+from daemon.engine.supervisor import run_every
+from daemon.errors import ContractBroken, McfdError, Transient
+from daemon.ports.host import Clock, Metrics
+from daemon.ports.notifications import (
+    MessageQueue,
+    NewClientSecret,
+    Notification,
+    Origin,
+    QueueMessage,
+    ReturnNews,
+    SecretExpires,
+)
+from daemon.ports.store import DeadLetter, ReturnStore, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+class Credentials(Protocol):
+    """Where client secrets that Amazon sends are kept."""
+
+    def write(self, uow: UnitOfWork, secret: str) -> None:
+        """Keep a new client secret, sealed."""
+
+    def note_end(self, uow: UnitOfWork, at: float) -> None:
+        """Remember when the secret in use ends."""
+
+    async def changed(self) -> None:
+        """Take what was written into use; called after the commit."""
+
+
+class Origins:
+    """Whose a notification is: by the subscriptions of the account, else by its seller, as far as either is known."""
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self._mark = f"notifications/{account}"
+        self.subscriptions: frozenset[str] = frozenset()
+        self.seller = ""
+
+    async def load(self, store: ReturnStore) -> None:
+        """Take over what an earlier process learnt."""
+        kept = await store.read(lambda uow: uow.mark(self._mark))
+        known = json.loads(kept or "{}")
+        self.subscriptions = frozenset(known.get("subscriptions", ()))
+        self.seller = known.get("seller", "")
+
+    def ours(self, origin: Origin) -> bool:
+        """Whether it is for this account. Whoever knows nothing yet, or is told nothing, takes it for his own."""
+        if origin.subscription_id and origin.subscription_id in self.subscriptions:
+            return True
+        if self.seller and origin.seller_id:
+            return origin.seller_id == self.seller
+        return not (self.subscriptions and origin.subscription_id)
+
+    def learn_seller(self, uow: UnitOfWork, origin: Origin) -> None:
+        """What comes by our own subscription names our seller."""
+        if origin.seller_id and origin.seller_id != self.seller and origin.subscription_id in self.subscriptions:
+            self.seller = origin.seller_id
+            self._keep(uow)
+
+    def learn_subscriptions(self, uow: UnitOfWork, ids: Sequence[str]) -> None:
+        """These are all that the account has."""
+        if frozenset(ids) != self.subscriptions:
+            self.subscriptions = frozenset(ids)
+            self._keep(uow)
+
+    def _keep(self, uow: UnitOfWork) -> None:
+        uow.set_mark(self._mark, json.dumps({"subscriptions": sorted(self.subscriptions), "seller": self.seller}))
+
+
+class Notifications:
+    """Where messages come in. `wake` is called after a commit that made something due."""
+
+    def __init__(
+        self,
+        store: ReturnStore,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        decode: Callable[[bytes], Notification],
+        bury: Callable[[bytes, str], DeadLetter],
+        origins: Origins,
+        client_id: str,
+        credentials: Credentials,
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._decode = decode
+        self._bury = bury
+        self._origins = origins
+        self._client_id = client_id
+        self._credentials = credentials
+        self._wake = wake
+
+    async def hear(self, bodies: Sequence[bytes]) -> None:
+        """Store what messages cause; resolves after the commit. Raises StoreUnavailable."""
+        messages, letters = self._sorted(bodies)
+        await self._take(messages, letters)
+
+    async def hear_again(self, body: bytes) -> None:
+        """Take a message that could not be read before. Raises ContractBroken while it still cannot be."""
+        await self._take([self._decode(body)], [])
+
+    def _sorted(self, bodies: Sequence[bytes]) -> tuple[list[Notification], list[DeadLetter]]:
+        messages, letters = [], []
+        for body in bodies:
+            try:
+                messages.append(self._decode(body))
+            except ContractBroken as error:
+                log.warning("notification.unreadable", reason=str(error))
+                letters.append(self._bury(body, str(error)))
+        return messages, letters
+
+    async def _take(self, messages: Sequence[Notification], letters: Sequence[DeadLetter]) -> None:
+        def work(uow: UnitOfWork) -> list[str]:
+            for letter in letters:
+                uow.keep_dead_letter(letter)
+            return [self._effect(uow, message) for message in messages]
+
+        if not letters and await self._store.read(lambda uow: not any(self._matters(uow, one) for one in messages)):
+            outcomes = [self._without_effect(message) for message in messages]  # a backlog of these costs no commit
+        else:
+            outcomes = await self._store.transact(work) + ["unreadable"] * len(letters)
+        for outcome in outcomes:
+            self._metrics.notification(outcome, self._clock.now())
+        if {"new_secret", "secret_expires"} & set(outcomes):
+            await self._credentials.changed()
+        if "announced" in outcomes:
+            self._wake()
+
+    def _matters(self, uow: UnitOfWork, message: Notification) -> bool:
+        """Something is to be written."""
+        match message:
+            case ReturnNews():
+                return self._origins.ours(message.origin) and bool(self._on_order(uow, message.order_id))
+            case NewClientSecret() | SecretExpires():
+                return message.client_id == self._client_id
+        return False
+
+    def _without_effect(self, message: Notification) -> str:
+        match message:
+            case ReturnNews() if self._origins.ours(message.origin):
+                return "unknown_order"
+            case ReturnNews() | NewClientSecret() | SecretExpires():
+                return "foreign"
+        return "other"
+
+    def _effect(self, uow: UnitOfWork, message: Notification) -> str:
+        if not self._matters(uow, message):
+            return self._without_effect(message)
+        match message:
+            case ReturnNews():
+                self._origins.learn_seller(uow, message.origin)
+                return "announced" if self._announce(uow, message.order_id) else "not_awaited"
+            case NewClientSecret():
+                self._credentials.write(uow, message.secret)
+                return "new_secret"
+            case SecretExpires():
+                self._credentials.note_end(uow, message.at)
+                return "secret_expires"
+        return "other"
+
+    def _on_order(self, uow: UnitOfWork, order_id: str) -> Sequence[tuple[str, str]]:
+        return uow.on_order(self._origins.account, order_id)
+
+    def _announce(self, uow: UnitOfWork, order_id: str) -> int:
+        """Bring forward every return that Amazon is read for and that has units on the order; how many."""
+        now = self._clock.now()
+        found = [uow.get(*ref) for ref in self._on_order(uow, order_id)]
+        concerned = [ret for ret in found if ret is not None and ret.amazon_due_at is not None]
+        for ret in concerned:
+            if ret.announced_at != now:
+                uow.defer(replace(ret, announced_at=now, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
+        return len(concerned)
+
+
+class QueueReader:
+    """A service that reads one queue to its end, and then waits for more. `read` hears of each time that it could."""
+
+    def __init__(
+        self,
+        name: str,
+        queue: MessageQueue,
+        hear: Callable[[Sequence[bytes]], Awaitable[None]],
+        *,
+        clock: Clock,
+        push: Push | None,
+        read: Callable[[], None],
+        failed: Callable[[str, Exception], None],
+        beat: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._queue = queue
+        self._hear = hear
+        self._clock = clock
+        self._push = push
+        self._read = read
+        self._failed = failed
+        self._beat = beat
+        self._pause = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until `stop` is set. What was received and not deleted by then comes again."""
+        await run_every(
+            0.0,
+            lambda: self._round(stop),
+            name=self.name,
+            clock=self._clock,
+            stop=stop,
+            beat=self._beat,
+            on_failure=self._failed,
+        )
+
+    async def _round(self, stop: asyncio.Event) -> None:
+        try:
+            messages = await self._unless_stopped(self._queue.receive(), stop)
+            self._works()
+            if messages:
+                done = await self._heard(messages)
+                await self._queue.delete([message.receipt for message in done])
+        except McfdError as error:
+            if self._push is not None:
+                self._push.queue_failed()
+            self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self._pause))
+            named = error.retry_after if isinstance(error, Transient) else None
+            await self._clock.wait(stop, max(self._pause, min(named or 0.0, LONGEST_PAUSE)))
+            raise
+        self._pause = 0.0
+
+    def _works(self) -> None:
+        self._read()
+        if self._push is not None:
+            self._push.queue_read()
+
+    async def _heard(self, messages: Sequence[QueueMessage]) -> Sequence[QueueMessage]:
+        """All in one unit of work; after a bug one by one, so that a single message holds up no other."""
+        try:
+            await self._hear([message.body for message in messages])
+        except McfdError:
+            raise
+        except Exception as error:
+            if len(messages) == 1:
+                log.exception("notification.broke", queue=self.name)
+                self._failed(self.name, error)
+                return ()
+            return [done for message in messages for done in await self._heard([message])]
+        return messages
+
+    async def _unless_stopped(self, work: Awaitable[Sequence[T]], stop: asyncio.Event) -> Sequence[T]:
+        """What `work` comes to; nothing when `stop` is set meanwhile, which interrupts it."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._clock.wait(stop, None))
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not working.done():
+                working.cancel()
+            await asyncio.gather(stopping, working, return_exceptions=True)
+        return () if working.cancelled() else working.result()

@@ -1,0 +1,175 @@
+"""Client secrets of the application that Amazon sent: kept sealed, tried before those of the secret file, and replaced
+in time where that is wanted.
+
+https://developer-docs.amazon.com/sp-api/docs/rotate-your-application-client-secret
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.errors import McfdError, OperatorError, Unavailable
+from daemon.operations.credential_ages import ENDS_MARK
+from daemon.operations.verb import instant
+from daemon.ports.host import Clock, SecretBox
+from daemon.ports.store import SEALED, ReturnStore, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+SECRETS_MARK = "amazon/client-secrets"  # the name of a mark, and what its value is sealed for
+RECEIVED_MARK = "amazon/client-secrets-received"
+ASKED_MARK = "amazon/client-secret-asked-for"
+MOST_KEPT = 3
+DAY = 86400.0
+ROTATE_WITHIN = 30.0
+"""Days that the client secret has left when it is replaced."""
+
+PATIENCE = 3600.0
+"""Seconds in which Amazon's answer to a request is waited for before another one is made."""
+
+
+class ClientSecrets:
+    """What Amazon sent and the secret file lacks. `use` puts it before the file's; `noted` is called after a change."""
+
+    def __init__(
+        self,
+        store: ReturnStore,
+        box: SecretBox,
+        *,
+        from_file: Callable[[], Sequence[str]],
+        use: Callable[[Sequence[str]], None],
+        conceal: Callable[[list[str]], None],
+    ) -> None:
+        self._store = store
+        self._box = box
+        self._from_file = from_file
+        self._use = use
+        self._conceal = conceal
+        self._kept: tuple[str, ...] = ()
+        self.noted: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def only_here(self) -> bool:
+        """Whether a lost disk would take the only copy of a client secret."""
+        return any(secret not in self._from_file() for secret in self._kept)
+
+    def for_the_file(self) -> list[str]:
+        """What the secret file ought to hold, the newest first."""
+        return list(dict.fromkeys([*self._kept, *self._from_file()]))
+
+    async def load(self, *, noting: bool = True) -> None:
+        """Take into use what is kept, and forget what the secret file has by now. Raises McfdError for a lost key."""
+        kept = await self._store.read(self._read)
+        if noting and any(secret in self._from_file() for secret in kept):
+            kept = await self._store.transact(self._forget_filed)
+        self._take(kept)
+
+    def write(self, uow: UnitOfWork, secret: str) -> None:
+        """Keep a new client secret, in the unit of work that is under way."""
+        kept = self._readable(uow)
+        if secret in kept or secret in self._from_file():
+            return  # a message that came twice
+        self._seal(uow, [secret, *kept][:MOST_KEPT])
+        received = json.loads(uow.mark(RECEIVED_MARK) or "[]")
+        uow.set_mark(RECEIVED_MARK, json.dumps([_digest(secret), *received][:MOST_KEPT]))
+
+    def note_end(self, uow: UnitOfWork, at: float) -> None:
+        """Remember when the newest secret ends. Of one that Amazon sent that is known; the warning is an older's."""
+        newest = next(iter([*self._readable(uow), *self._from_file()]), None)
+        if newest is not None and _digest(newest) not in json.loads(uow.mark(RECEIVED_MARK) or "[]"):
+            uow.set_mark(ENDS_MARK, json.dumps({"digest": _digest(newest), "at": at}))
+
+    async def changed(self) -> None:
+        """Take into use what was written."""
+        before = self._kept
+        self._take(await self._store.read(self._readable))
+        if self._kept != before:
+            log.warning("amazon.client_secret_received", todo="mcfd rotate-client-secret --show, for the secret file")
+        if self.noted is not None:
+            await self.noted()
+
+    def _take(self, kept: Sequence[str]) -> None:
+        self._conceal(list(kept))
+        self._kept = tuple(kept)
+        self._use(self._kept)
+
+    def _forget_filed(self, uow: UnitOfWork) -> list[str]:
+        left = [secret for secret in self._read(uow) if secret not in self._from_file()]
+        self._seal(uow, left)
+        return left
+
+    def _seal(self, uow: UnitOfWork, secrets: Sequence[str]) -> None:
+        sealed = self._box.seal(json.dumps(list(secrets)).encode(), SECRETS_MARK)
+        uow.set_mark(SECRETS_MARK, SEALED + base64.b64encode(sealed).decode())
+
+    def _read(self, uow: UnitOfWork) -> list[str]:
+        sealed = uow.mark(SECRETS_MARK)
+        if not sealed:
+            return []
+        plain = self._box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), SECRETS_MARK)
+        return [str(secret) for secret in json.loads(plain)]
+
+    def _readable(self, uow: UnitOfWork) -> list[str]:
+        """What is kept; nothing when its key is lost, for a new secret must not be lost to that."""
+        try:
+            return self._read(uow)
+        except McfdError as error:
+            log.error("amazon.client_secrets_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
+            return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Asks Amazon for another client secret, which arrives in the queue. `rotate` makes the call."""
+
+    store: ReturnStore
+    clock: Clock
+    secrets: ClientSecrets
+    rotate: Callable[[], Awaitable[None]]
+    days_left: Callable[[], float]
+    has_queue: bool
+
+    async def ask(self, by: str) -> dict[str, object]:
+        """Ask for one now. Raises OperatorError when it could not arrive, or when one is still to arrive."""
+        if not self.has_queue:
+            raise OperatorError("amazon.notifications.queue_url is not set, and a new secret arrives in a queue only")
+        now = self.clock.now()
+        before = await self.store.transact(lambda uow: _note_asked(uow, now))
+        if before is not None:
+            text = f"one was asked for at {instant(before)} and is still to arrive; look at `mcfd doctor`"
+            raise OperatorError(f"{text}, or ask again an hour later")
+        log.warning("amazon.client_secret_asked_for", by=by)
+        try:
+            await self.rotate()
+        except McfdError as error:
+            if not isinstance(error, Unavailable) or not error.unclear:
+                await self.store.transact(lambda uow: uow.set_mark(ASKED_MARK, "0 "))
+            raise
+        return {"asked": instant(now), "text": "the new client secret arrives in the queue, mostly within minutes"}
+
+    async def in_time(self) -> None:
+        """Ask when the one in use has few days left, at most once a day. Raises as the call does."""
+        asked = await self.store.read(lambda uow: uow.mark(ASKED_MARK))
+        lately = asked is not None and self.clock.now() - float(asked.partition(" ")[0]) < DAY
+        if self.days_left() < ROTATE_WITHIN and not lately:
+            await self.ask("mcfd")
+
+
+def _note_asked(uow: UnitOfWork, now: float) -> float | None:
+    """Remember the request before it is made; when one was made lately and is unanswered, when that was."""
+    asked = uow.mark(ASKED_MARK)
+    received = uow.mark(RECEIVED_MARK) or "[]"
+    if asked is not None:
+        at, _, known = asked.partition(" ")
+        if known == _digest(received)[:16] and now - float(at) < PATIENCE:
+            return float(at)
+    uow.set_mark(ASKED_MARK, f"{now!r} {_digest(received)[:16]}")
+    return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

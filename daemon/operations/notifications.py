@@ -1,0 +1,77 @@
+"""Whether Amazon's notifications reach us: destination and subscription looked at, and made where they are missing."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.errors import OperatorError
+from daemon.ports.notifications import Destination, NotificationService, Subscription
+
+log = structlog.get_logger(__name__)
+
+AMAZON_LETTERS = "amazon/notifications"
+"""What dead letters of Amazon's are kept under, where Loop's have the name of their shop; no shop is called so."""
+
+NAME = "mcfd"
+"""What a destination is called at Amazon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationSetup:
+    """The way from Amazon to the queue. `learnt` hears the ids of all subscriptions whenever they were read."""
+
+    service: NotificationService
+    arn: str | None
+    has_queue: bool
+    filtered: bool
+    learnt: Callable[[Sequence[str]], Awaitable[None]]
+
+    async def listing(self) -> dict[str, object]:
+        """Each subscription of the seller to news of fulfillment orders, and whether it is ours."""
+        arn = self._arn()
+        destinations = await self.service.destinations()
+        arns = {one.destination_id: one.arn for one in destinations}
+        found = await self.service.subscriptions()
+        await self.learnt([one.subscription_id for one in found])
+        rows = [_row(one, arns.get(one.destination_id, ""), arn) for one in found]
+        return {
+            "queue": arn,
+            "destination": _ours(destinations, arn) is not None,
+            "subscribed": any(row["ours"] for row in rows),
+            "subscriptions": rows,
+        }
+
+    async def sync(self) -> dict[str, object]:
+        """Make what is missing; what was done."""
+        arn, done = self._arn(), []
+        destination = _ours(await self.service.destinations(), arn)
+        if destination is None:
+            destination = await self.service.create_destination(NAME, arn)
+            done.append("destination created")
+        found = list(await self.service.subscriptions())
+        ours = next((one for one in found if one.destination_id == destination.destination_id), None)
+        if ours is None:
+            ours = await self.service.subscribe(destination.destination_id, filtered=self.filtered)
+            found.append(ours)
+            as_wished = ours.filtered or not self.filtered
+            done.append("subscription created" if as_wished else "subscription created, without the filter")
+        await self.learnt([one.subscription_id for one in found])
+        if done:
+            log.info("notifications.subscribed", done=done)
+        return {"queue": arn, "filtered": ours.filtered, "done": done or ["nothing to do"]}
+
+    def _arn(self) -> str:
+        if not self.has_queue:
+            raise OperatorError("amazon.notifications.queue_url is not set: make a queue at AWS first")
+        if self.arn is None:
+            raise OperatorError("amazon.notifications.queue_arn is not set, and queue_url is not one of amazonaws.com")
+        return self.arn
+
+
+def _ours(destinations: Sequence[Destination], arn: str) -> Destination | None:
+    return next((one for one in destinations if one.arn == arn), None)
+
+
+def _row(one: Subscription, arn: str, ours: str) -> dict[str, object]:
+    return {"subscription": one.subscription_id, "queue": arn, "filtered": one.filtered, "ours": arn == ours}
