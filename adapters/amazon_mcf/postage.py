@@ -107,7 +107,7 @@ class ReturnServicePostage:
 
 def _offer(token: str, rate: Rate, choice: DocumentChoice) -> PostageOffer:
     return PostageOffer(
-        body=wire.encode_purchase(token, rate.rate_id, choice),
+        body=wire.encode_purchase(token, rate.rate_id, choice, rate.services),
         carrier_id=rate.carrier_id,
         carrier=rate.carrier_name,
         charge_cents=rate.charge_cents,

@@ -23,6 +23,8 @@ class SandboxOptions:
     `amazon_limits`: (rate per second, burst) by operation, `*` for all others; without it Amazon's published ones.
     `order_statuses`: Amazon's older answers, and some of today's, spell them in capitals.
     `bad_reason`: whether an unsuitable reason code refuses the whole request or its item.
+    `item_value`: whether getRates wants a value for each item, as Amazon's FAQ says, or takes it for optional, as its
+    model does.
     `idempotency`: whether a purchase key alone, or only with the same body, finds the first shipment again.
     `notes_shape`, `api_scopes`, `allow_flagged`, `auto_process`: how this Loop shop is set up.
     """
@@ -74,6 +76,7 @@ class SandboxOptions:
     order_statuses: Literal["mixed", "capitals"] = "mixed"
     list_page_size: int = 50
     bad_reason: Literal["request", "item"] = "request"
+    item_value: Literal["required", "optional"] = "required"
     idempotency: Literal["key", "key_and_body"] = "key"
     notes_shape: Literal["object", "array"] = "object"
     api_scopes: frozenset[str] = frozenset(

@@ -25,8 +25,8 @@ from daemon.domain.slips import SlipParcel
 class PostageOrder:
     """What a label is asked for: from the shopper to the fulfillment center. Sizes in inches, weight in grams.
 
-    `key` names this purchase and no other. `handle` is what the source called the parcel when it was asked before,
-    where it sells one label for each.
+    `prices_cents` are those of the `skus`, 0 where none is known. `key` names this purchase and no other. `handle` is
+    what the source called the parcel when it was asked before, where it sells one label for each.
     """
 
     reference: str
@@ -36,6 +36,7 @@ class PostageOrder:
     size: ParcelSize
     value_cents: int
     skus: tuple[str, ...]
+    prices_cents: tuple[int, ...] = ()
     key: str = ""
     handle: str = ""
 
@@ -224,6 +225,7 @@ def postage_order(
         size=size,
         value_cents=sum(u.price_cents for u in units),
         skus=tuple(u.sku for u in units),
+        prices_cents=tuple(u.price_cents for u in units),
         key=key,
         handle=handle,
     )

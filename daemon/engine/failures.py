@@ -44,6 +44,7 @@ READING = frozenset(
 INFORMING = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES, Act.REPORT_TRANSIT, Act.TRACK_PARCELS})
 """Acts without which the return can go on."""
 
+_BUYING = frozenset({Act.QUOTE_POSTAGE, Act.BUY_POSTAGE})
 _GIVING_BACK = frozenset({Act.VOID_POSTAGE, Act.BUY_POSTAGE, Act.QUOTE_POSTAGE})
 
 _MADE_AGAIN = frozenset({Act.DELIVER_LABEL, Act.BUY_POSTAGE})
@@ -259,8 +260,12 @@ def _let_go(failure: Failure, outcome: str, rest: float) -> Response:
 
 
 def _give_up(failure: Failure, outcome: str, rest: float) -> Response:
-    """A request that was held stays open in the portal: it may well be somebody else's."""
-    event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held)
+    """A request that was held stays open in the portal: it may well be somebody else's.
+
+    So does one whose label is refused: the merchant can mend that, so the shopper is not told no.
+    """
+    mendable = failure.duty.act in _BUYING and isinstance(failure.error, Refused)
+    event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held or mendable)
     return _ended(failure, event, outcome, rest)
 
 

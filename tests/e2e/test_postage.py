@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from adapters.sandbox import Fault
+from adapters.sandbox import Fault, ReturnLine
 from tests.e2e.world import MUG, SOCK, World, everyone, until, world
 
 
@@ -86,4 +86,31 @@ async def test_a_service_that_is_not_offered_is_held_for_a_person(tmp_path):
 
         w.sandbox.offer_services(offers)
         assert (await w.daemon.verb("retry", **{"return": str(return_id), "by": "operator"}))[0] == 200
+        await w.labelled(return_id)
+
+
+async def test_a_service_that_demands_a_signature(tmp_path):
+    """What Amazon demands with the label is bought with it, and a line without a price has a value all the same."""
+    async with world(tmp_path, buys_labels=True) as w:
+        service = w.sandbox.options.return_service_id
+        w.sandbox.offer_services([{"service_id": service, "required_service": "SIGNATURE", "required_cents": 250}])
+        return_id = w.submit("#7001", ReturnLine(sku=SOCK, price="0.00"))
+        held = await w.labelled(return_id)
+        assert held["delivered_labels"][0]["rate"]["amount"] == 900
+        (bought,) = w.shipments(return_id)
+        assert not bought["cancelled"]
+
+
+async def test_a_service_that_demands_what_cannot_be_bought(tmp_path):
+    """The merchant can mend it, so the return is held with the group's name, and the shopper is not told no."""
+    async with world(tmp_path, buys_labels=True) as w:
+        service = w.sandbox.options.return_service_id
+        w.sandbox.offer_services([{"service_id": service, "required_service": ""}])
+        return_id = w.submit("#7002", SOCK)
+        shown = await w.state(return_id, "stuck")
+        assert "SIG_VERIFICATION" in str(shown["problem"])
+        requests = w.sandbox.snapshot()["loop"]["label_requests"].values()
+        assert [request["errors"] for request in requests] == [[]]
+        w.sandbox.offer_services([{"service_id": service}])
+        assert (await w.daemon.cli("retry", str(return_id))).status == 0
         await w.labelled(return_id)

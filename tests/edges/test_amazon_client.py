@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.amazon_mcf.client import McfNetwork
 from daemon.domain.returns import ReturnUnit
-from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
+from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, SecretExpired, Unavailable
 from daemon.ports.vendors import Lane
 from tests.support.amazon_server import DROP, USER_AGENT, bench
 
@@ -161,6 +162,30 @@ async def test_a_missing_role_parks_the_api_until_it_is_given():
         assert await n.client.order("A", Lane.SHOPPER) is not None
         assert n.client.refused == ""
         assert await n.client.order("A", Lane.SHOPPER) is not None
+
+
+async def test_an_expired_client_secret_is_named_once_and_heals_within_a_minute():
+    """Tokens are issued, calls are refused, and that passes by itself some time after the secret was replaced.
+
+    It is told once, with what to do, tried again every 30 s however long it lasts, and no call is blamed for it.
+    """
+    expired = b'{"errors": [{"code": "Unauthorized", "message": "The LWA secret token you provided has expired."}]}'
+    tries = 10
+    with capture_logs() as lines:
+        async with network(*[(403, expired)] * (2 * tries), (200, sample("order.json"))) as n:
+            for number in range(tries):
+                with pytest.raises(SecretExpired, match="amazon_client_secret") as refused:
+                    await n.client.order("A", Lane.SHOPPER)
+                assert refused.value.retry_after == 30.0
+                assert len(n.server.asked) == 2 * (number + 1)
+                n.limits.clock.advance(29.0)
+                with pytest.raises(CredentialsRefused):
+                    await n.client.reason_codes("S")
+                assert "has expired" in n.client.refused
+                n.limits.clock.advance(1.0)
+            assert await n.client.order("A", Lane.SHOPPER) is not None
+            assert n.client.refused == ""
+    assert [line["event"] for line in lines].count("amazon.secret_expired") == 1
 
 
 async def test_only_one_call_finds_out_whether_a_parked_api_is_open_again():

@@ -282,7 +282,7 @@ class TestLabel:
         async with context() as d:
             bought = await d.bought()
             d.sandbox.scan(bought.tracking_id, "InTransit")
-            with pytest.raises(Refused, match="in transit"):
+            with pytest.raises(Refused, match="InvalidInput"):
                 await d.source.void(bought.shipment_id)
 
 

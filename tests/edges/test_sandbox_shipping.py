@@ -60,6 +60,7 @@ async def test_what_is_not_offered_is_explained():
         lambda body: body["packages"][0]["dimensions"].update(unit="FOOT"),
         lambda body: body["packages"][0]["weight"].update(value=0),
         lambda body: body["packages"][0]["items"][0].pop("weight"),
+        lambda body: body["packages"][0]["items"][0].pop("itemValue"),
         lambda body: body["packages"][0]["items"].clear(),
     ],
 )
@@ -69,6 +70,28 @@ async def test_a_rates_request_must_be_complete(spoil):
         body = rates_request()
         spoil(body)
         assert error_of(await out.shipping("POST", "/shipments/rates", body)) == (400, "InvalidInput")
+
+
+async def test_a_value_may_be_left_out_where_the_model_says_so():
+    """Amazon's model calls it optional, its FAQ does not: an option decides."""
+    async with outside(item_value="optional") as out:
+        body = rates_request()
+        body["packages"][0]["items"][0].pop("itemValue")
+        assert (await out.shipping("POST", "/shipments/rates", body)).status == 200
+
+
+async def test_what_a_rate_demands_must_be_bought_with_it():
+    """A service may demand a value-added one: a purchase without it is refused, one with it is made."""
+    async with outside() as out:
+        out.sandbox.offer_services([{"service_id": "RS", "required_service": "SIGNATURE", "required_cents": 250}])
+        rates = await quote(out)
+        (group,) = rates.body["payload"]["rates"][0]["availableValueAddedServiceGroups"]
+        assert group["isRequired"]
+        assert group["valueAddedServices"][0]["cost"] == {"value": 2.5, "unit": "USD"}
+        bare = purchase_request(rates)
+        assert error_of(await out.shipping("POST", "/shipments", bare)) == (400, "InvalidInput")
+        whole = bare | {"requestedValueAddedServices": [{"id": "SIGNATURE"}]}
+        assert (await out.shipping("POST", "/shipments", whole)).status == 200
 
 
 async def test_the_business_must_be_the_accounts():

@@ -274,7 +274,13 @@ def rates_request(country: str = "US", **changes) -> dict:
                 "dimensions": {"length": 12, "width": 9, "height": 4, "unit": "INCH"},
                 "weight": {"value": 500, "unit": "GRAM"},
                 "insuredValue": {"value": 40, "unit": "USD"},
-                "items": [{"quantity": 1, "weight": {"value": 500, "unit": "GRAM"}}],
+                "items": [
+                    {
+                        "quantity": 1,
+                        "weight": {"value": 500, "unit": "GRAM"},
+                        "itemValue": {"value": 40, "unit": "USD"},
+                    }
+                ],
             }
         ],
     } | changes

@@ -127,7 +127,14 @@ def test_rate_request_is_a_return_through_an_external_channel():
             "dimensions": {"length": 12.0, "width": 9.0, "height": 4.5, "unit": "INCH"},
             "weight": {"value": 500.0, "unit": "GRAM"},
             "insuredValue": {"value": 19.99, "unit": "USD"},
-            "items": [{"quantity": 2, "itemIdentifier": "SHIRT-M", "weight": {"value": 250.0, "unit": "GRAM"}}],
+            "items": [
+                {
+                    "quantity": 2,
+                    "itemIdentifier": "SHIRT-M",
+                    "weight": {"value": 250.0, "unit": "GRAM"},
+                    "itemValue": {"value": 1.0, "unit": "USD"},
+                }
+            ],
         }
     ]
 
@@ -275,6 +282,63 @@ def test_what_amazon_says_of_rates_stays_out_of_the_errors_text():
         shipping_wire.decode_quote(400, body, "std-us-swa-mfn")
     assert str(refused.value) == "InvalidRequest"
     assert refused.value.said == "Invalid address for ROWAN PIKE (addressLine1 '18 Larch Row' unknown)"
+
+
+def group(*services: tuple[str, float, str], required: bool = True) -> dict[str, object]:
+    """A group of value-added services."""
+    rows = [{"id": name, "name": name, "cost": {"value": value, "unit": unit}} for name, value, unit in services]
+    return {
+        "groupId": "SIG_VERIFICATION",
+        "groupDescription": "Rowan Pike",
+        "isRequired": required,
+        "valueAddedServices": rows,
+    }
+
+
+def test_the_cheapest_of_each_group_that_is_demanded_is_bought():
+    """Amazon refuses a purchase without them; what they cost is part of the charge, and what is free to choose is not."""
+    groups = [
+        group(("DEAR", 9, "USD"), ("CHEAP", 2.5, "USD"), ("ELSEWHERE", 1, "INR")),
+        group(("FREE", 0, "USD")),
+        group(("EXTRA", 3, "USD"), required=False),
+    ]
+    plain = offer_in(quote_with(availableValueAddedServiceGroups=[]))
+    rate = offer_in(quote_with(availableValueAddedServiceGroups=groups))
+    assert rate.services == ("CHEAP", "FREE")
+    assert rate.charge_cents == plain.charge_cents + 250
+    body = json.loads(shipping_wire.encode_purchase("t", "r", shipment.choose_document(rate), rate.services))
+    assert body["requestedValueAddedServices"] == [{"id": "CHEAP"}, {"id": "FREE"}]
+
+
+@pytest.mark.parametrize("services", [(), (("ELSEWHERE", 1, "INR"),)])
+def test_a_group_of_which_nothing_can_be_bought_is_named(services):
+    """The merchant learns which group it is, by its id alone."""
+    rate = offer_in(quote_with(availableValueAddedServiceGroups=[group(*services)]))
+    with pytest.raises(Refused, match=r"REQUIRED_SERVICE.*SIG_VERIFICATION"):
+        shipment.choose_document(rate)
+
+
+def test_of_two_rates_of_a_service_the_one_that_can_be_bought_is_taken():
+    """A rate that demands what cannot be had is passed over, however cheap."""
+    payload = json.loads(sample("rates.json"))["payload"]
+    demanding = {**payload["rates"][0], "serviceId": "S", "rateId": "demanding"}
+    demanding["availableValueAddedServiceGroups"] = [group()]
+    plain = {**payload["rates"][0], "serviceId": "S", "rateId": "plain"}
+    plain["totalCharge"] = {"value": 99, "unit": "USD"}
+    body = json.dumps({"payload": payload | {"rates": [demanding, plain]}}).encode()
+    rate = shipping_wire.decode_quote(200, body, "S").rate
+    assert rate is not None
+    assert (rate.rate_id, rate.charge_cents) == ("plain", 9900)
+
+
+def test_every_item_has_a_value():
+    """What a line cost, and a dollar where that is unknown: Amazon demands one, though it calls it optional."""
+    order = replace(PARCEL, skus=("A", "B", "A"), prices_cents=(1250, 0, 1250))
+    items = json.loads(shipping_wire.encode_rates(order))["packages"][0]["items"]
+    assert [(one["itemIdentifier"], one["quantity"], one["itemValue"]) for one in items] == [
+        ("A", 2, {"value": 12.5, "unit": "USD"}),
+        ("B", 1, {"value": 1.0, "unit": "USD"}),
+    ]
 
 
 # ---- the choice of the document

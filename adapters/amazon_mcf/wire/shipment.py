@@ -11,6 +11,7 @@ IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
 PARCEL_SIZE = "PARCEL_SIZE"
 OTHER_CURRENCY = "OTHER_CURRENCY"
 NO_PRINTABLE_LABEL = "NO_PRINTABLE_LABEL"
+REQUIRED_SERVICE = "REQUIRED_SERVICE"
 ADDITIONAL_INPUTS = "REQUIRES_ADDITIONAL_INPUTS"
 
 
@@ -52,7 +53,11 @@ class DocumentChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One service on offer; it charges US dollars."""
+    """One service on offer; it charges US dollars.
+
+    `services` are those that must be bought with it, in `charge_cents` already; `unmet` names what is demanded besides
+    and cannot be bought.
+    """
 
     rate_id: str
     carrier_id: str
@@ -60,6 +65,8 @@ class Rate:
     charge_cents: int
     documents: tuple[DocumentOffer, ...]
     requires_additional_inputs: bool
+    services: tuple[str, ...] = ()
+    unmet: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +85,10 @@ def choose_document(rate: Rate, preferred: str = "PDF") -> DocumentChoice:
     """Choose how the label is printed: the preferred format, else PDF, else PNG, as advertised by the rate.
 
     Raises Refused (NO_PRINTABLE_LABEL) when there is none of these, since shoppers own no ZPL printer, and
-    (ADDITIONAL_INPUTS) when the service wants to know more than we can tell.
+    (ADDITIONAL_INPUTS, REQUIRED_SERVICE) when the service wants more than we can give.
     """
+    if rate.unmet:
+        raise Refused(REQUIRED_SERVICE, f"the service demands one of the group {rate.unmet}, and none can be bought")
     if rate.requires_additional_inputs:
         raise Refused(ADDITIONAL_INPUTS, "the service wants inputs that nobody can give")
     for wanted in dict.fromkeys((preferred, "PDF", "PNG")):

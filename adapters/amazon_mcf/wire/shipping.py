@@ -8,6 +8,7 @@ import binascii
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from adapters.amazon_mcf.wire.envelope import read
 from adapters.amazon_mcf.wire.outbound import encode_id
@@ -42,6 +43,7 @@ SAYS_EXPIRED = re.compile(r"token(has|is|was)?(already)?expired|expired(request)
 SAYS_CONFLICT = re.compile(r"idempoten")
 SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
 
+UNKNOWN_VALUE = 100  # cents, as Amazon's FAQ advises
 CURRENCY = "USD"  # the portal is told every charge in it
 NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
 
@@ -72,15 +74,16 @@ def encode_rates(order: PostageOrder) -> bytes:
 def decode_quote(status: int, body: bytes, service_id: str) -> Quote:
     """Read the offer of a service."""
     payload = read(GET_RATES, status, body).accept()
-    rates = {node.text("serviceId"): node for node in reversed(payload.children("rates"))}
+    nodes = [(node.text("serviceId"), node) for node in payload.children("rates")]
+    ours = [_rate(node) for name, node in nodes if name == service_id]
     return Quote(
         request_token=payload.text("requestToken"),
-        rate=_rate(rates[service_id]) if service_id in rates else None,
-        offered=tuple(code_word(name) or "an id that is none" for name in reversed(rates)),
+        rate=min(ours, key=lambda rate: (bool(rate.unmet), rate.charge_cents), default=None),
+        offered=tuple(code_word(name) or "an id that is none" for name in dict.fromkeys(name for name, _ in nodes)),
     )
 
 
-def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice) -> bytes:
+def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice, services: Sequence[str] = ()) -> bytes:
     """Write the body of purchaseShipment: the same bytes for the same choice, so that a repeat is a repeat."""
     specification: dict[str, object] = {
         "format": document.format,
@@ -92,7 +95,13 @@ def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice) 
         specification["dpi"] = document.dpi
     if document.layout is not None:
         specification["pageLayout"] = document.layout
-    body = {"requestToken": request_token, "rateId": rate_id, "requestedDocumentSpecification": specification}
+    body: dict[str, object] = {
+        "requestToken": request_token,
+        "rateId": rate_id,
+        "requestedDocumentSpecification": specification,
+    }
+    if services:
+        body["requestedValueAddedServices"] = [{"id": name} for name in services]
     return json.dumps(body, sort_keys=True).encode()
 
 
@@ -135,10 +144,21 @@ def _package(order: PostageOrder) -> dict[str, object]:
         "weight": _grams(weight),
         "insuredValue": {"value": order.value_cents / 100, "unit": CURRENCY},
         "items": [
-            {"quantity": count, "itemIdentifier": sku, "weight": _grams(weight / len(order.skus))}
-            for sku, count in Counter(order.skus).items()
+            {
+                "quantity": count,
+                "itemIdentifier": sku,
+                "weight": _grams(weight / len(order.skus)),
+                "itemValue": {"value": (cents or UNKNOWN_VALUE) / 100, "unit": CURRENCY},
+            }
+            for (sku, cents), count in _items(order).items()
         ],
     }
+
+
+def _items(order: PostageOrder) -> Counter[tuple[str, int]]:
+    """Count the units by SKU and price; Amazon demands a value though it calls it optional."""
+    prices = order.prices_cents or (0,) * len(order.skus)
+    return Counter(zip(order.skus, prices, strict=True))
 
 
 def _grams(weight: float) -> dict[str, object]:
@@ -173,14 +193,37 @@ def _rate(node: JsonObject) -> Rate:
         raise Refused(
             OTHER_CURRENCY, f"the service charges in {code_word(unit) or 'another currency'}, not in {CURRENCY}"
         )
+    services, cost, unmet = _required(node)
     return Rate(
         rate_id=node.text("rateId"),
         carrier_id=node.text("carrierId"),
         carrier_name=node.optional_text("carrierName") or "",
-        charge_cents=charge.cents("value"),
+        charge_cents=charge.cents("value") + cost,
         documents=tuple(_offer(offer) for offer in node.children("supportedDocumentSpecifications")),
         requires_additional_inputs=node.flag("requiresAdditionalInputs"),
+        services=services,
+        unmet=unmet,
     )
+
+
+def _required(rate: JsonObject) -> tuple[tuple[str, ...], int, str]:
+    """Read the cheapest service of each group that is demanded, what they cost together, and what cannot be had.
+
+    Without them Amazon refuses the purchase: https://github.com/amzn/selling-partner-api-models/issues/4759
+    """
+    services, cents, unmet = [], 0, ""
+    for group in rate.children("availableValueAddedServiceGroups"):
+        if not group.flag("isRequired"):
+            continue
+        priced = [(one.child("cost"), one.text("id")) for one in group.children("valueAddedServices")]
+        offers = [(cost.cents("value"), name) for cost, name in priced if cost.text("unit") == CURRENCY]
+        if offers:
+            cost, name = min(offers)
+            services.append(name)
+            cents += cost
+        else:
+            unmet = code_word(group.text("groupId")) or "without a name"
+    return tuple(services), cents, unmet
 
 
 def _offer(node: JsonObject) -> DocumentOffer:

@@ -24,7 +24,11 @@ INELIGIBLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceOffer:
-    """A shipping service of the account; `ineligible` is one of Amazon's codes, for a service that is not sold now."""
+    """A shipping service of the account; `ineligible` is one of Amazon's codes, for a service that is not sold now.
+
+    `required_service` is a value-added service that must be bought with it, for `required_cents`; an empty one stands
+    for a group that demands a service and has none.
+    """
 
     service_id: str
     name: str = "Amazon Shipping"
@@ -35,6 +39,8 @@ class ServiceOffer:
     formats: tuple[str, ...] = FORMATS
     requires_additional_inputs: bool = False
     ineligible: str | None = None
+    required_service: str | None = None
+    required_cents: int = 0
 
     def __post_init__(self) -> None:
         if self.ineligible is not None and self.ineligible not in INELIGIBLE:
@@ -43,8 +49,8 @@ class ServiceOffer:
             raise ControlError(f"a label's formats are one or more of {', '.join(FORMATS)}")
 
 
-def check_rates_request(body: object) -> Json:
-    """Return the request if it holds what Amazon demands; item weights are demanded in practice."""
+def check_rates_request(body: object, *, item_values: bool) -> Json:
+    """Return the request if it holds what Amazon demands; item weights, and mostly values, are demanded in practice."""
     if not isinstance(body, dict):
         raise invalid_input("The request body must be an object.")
     channel = _part(body, "channelDetails").get("channelType")
@@ -58,7 +64,7 @@ def check_rates_request(body: object) -> Json:
     if not isinstance(packages, list) or not packages:
         raise invalid_input("packages is required.")
     for package in packages:
-        _check_package(package)
+        _check_package(package, item_values=item_values)
     return body
 
 
@@ -74,10 +80,33 @@ def rate_view(offer: ServiceOffer, rate_id: str, request: Json, now: float) -> J
         "totalCharge": charge_view(offer),
         "promise": promise_view(now),
         "supportedDocumentSpecifications": [_specification(name) for name in offer.formats],
+        "availableValueAddedServiceGroups": _groups(offer),
         "requiresAdditionalInputs": offer.requires_additional_inputs,
         "paymentType": "PAY_THROUGH_AMAZON",
         "benefits": {"includedBenefits": [], "excludedBenefits": []},
     }
+
+
+def _groups(offer: ServiceOffer) -> list[Json]:
+    if offer.required_service is None:
+        return []
+    cost = {"value": offer.required_cents / 100, "unit": "USD"}
+    service = {"id": offer.required_service, "name": "Signature on delivery", "cost": cost}
+    return [
+        {
+            "groupId": "SIG_VERIFICATION",
+            "groupDescription": "Signature verification",
+            "isRequired": True,
+            "valueAddedServices": [service] if offer.required_service else [],
+        }
+    ]
+
+
+def check_services(offer: ServiceOffer, wanted: object) -> None:
+    """Refuse a purchase that lacks what the rate demands."""
+    given = [one.get("id") for one in wanted if isinstance(one, Mapping)] if isinstance(wanted, list) else []
+    if offer.required_service is not None and offer.required_service not in given:
+        raise invalid_input("A required value added service is missing from the request.")
 
 
 def charge_view(offer: ServiceOffer) -> Json:
@@ -160,7 +189,7 @@ def _check_address(address: Mapping[str, Any], role: str) -> None:
             raise invalid_input(f"{role}.{name} is longer than {longest} characters.")
 
 
-def _check_package(package: object) -> None:
+def _check_package(package: object, *, item_values: bool) -> None:
     if not isinstance(package, Mapping) or not _is_text(package.get("packageClientReferenceId")):
         raise invalid_input("packages.packageClientReferenceId is required.")
     size, value = _part(package, "dimensions"), _part(package, "insuredValue")
@@ -175,6 +204,8 @@ def _check_package(package: object) -> None:
     if not isinstance(items, list) or not items or not all(isinstance(item, Mapping) for item in items):
         raise invalid_input("packages.items is required.")
     for item in items:
+        if item_values and not _positive(_part(item, "itemValue").get("value")):
+            raise invalid_input("packages.items.itemValue needs a value and a currency.")
         if not _positive(item.get("quantity")):
             raise invalid_input("packages.items.quantity is required.")
         _check_weight(_part(item, "weight"), "packages.items.weight")

@@ -10,6 +10,7 @@ from adapters.sandbox.amazon.rates import (
     charge_view,
     check_document,
     check_rates_request,
+    check_services,
     ineligibility,
     ineligible_view,
     promise_view,
@@ -101,7 +102,7 @@ class ShippingService:
 
     def rates(self, body: object) -> Json:
         """Answer getRates."""
-        request = check_rates_request(body)
+        request = check_rates_request(body, item_values=self._options.item_value == "required")
         now = self._clock.now()
         kind = request.get("shipmentType", "FORWARD")
         offers = [offer for offer in self.offers if kind in offer.shipment_types]
@@ -132,6 +133,7 @@ class ShippingService:
         if offer is None:
             raise invalid_input("The rate id is not valid for the request token.")
         check_document(offer, wanted["requestedDocumentSpecification"])
+        check_services(offer, wanted.get("requestedValueAddedServices"))
         if offer.requires_additional_inputs and not wanted.get("additionalInputs"):
             raise invalid_input("The rate requires additional inputs.")
         shipment = self._buy(quote.request, offer, wanted["requestedDocumentSpecification"], key)
@@ -141,7 +143,7 @@ class ShippingService:
 
     def one_click(self, body: object) -> Json:
         """Answer oneClickShipment: the first of the wanted services that is sold, without rates and without a key."""
-        request = check_rates_request(body)
+        request = check_rates_request(body, item_values=self._options.item_value == "required")
         specification, wanted = request.get("labelSpecifications"), request.get("serviceSelection")
         services = wanted.get("serviceId") if isinstance(wanted, dict) else None
         if not isinstance(specification, dict) or not isinstance(services, list):

@@ -235,15 +235,18 @@ async def _settle(
 
 
 def _purchase_refused(duty: Duty, postage: Postage, problem: str, context: ShopContext) -> Outcome:
-    """A parcel that was refused is not tried again as it is: what is wrong with it cannot be changed any more."""
+    """A parcel that was refused is not tried again as it is: what is wrong with it cannot be changed any more.
+
+    The merchant can mend what a purchase is refused for, so the shopper is not told no.
+    """
     now, handle = context.clock.now(), postage.handle
     if not handle:
-        return ev.GaveUp(at=now, problem=problem, no_effect=duty)
+        return ev.GaveUp(at=now, problem=problem, hold=True, no_effect=duty)
     spoilt = replace(postage, sealed_offer=b"", handle="")
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         uow.unspend(postage.source, handle)
-        return ev.GaveUp(at=now, problem=problem, no_effect=duty, postage=spoilt)
+        return ev.GaveUp(at=now, problem=problem, hold=True, no_effect=duty, postage=spoilt)
 
     return decide
 
