@@ -59,7 +59,7 @@ class AmazonLimits:
         }
 
     async def acquire(self, operation: str, lane: Lane) -> None:
-        """Wait for a turn."""
+        """Wait for a turn. Raises RateLimited during a long pause."""
         await self._buckets[operation].acquire(lane)
 
     def observe(self, operation: str, headers: Mapping[str, str]) -> None:
@@ -75,6 +75,11 @@ class AmazonLimits:
     def throttled(self, operation: str, retry_after: float | None) -> None:
         """Hold back all callers of the operation after a 429."""
         self._buckets[operation].pause(retry_after or 0.0)
+
+    def pauses(self) -> dict[str, float]:
+        """Return the operations that nobody may call for now, and for how many seconds."""
+        left = {operation: bucket.pause_left() for operation, bucket in self._buckets.items()}
+        return {operation: seconds for operation, seconds in left.items() if seconds > 0}
 
     def close(self) -> None:
         """Give no more turns: whoever waits, or comes, gets Transient."""

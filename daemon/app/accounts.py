@@ -63,6 +63,20 @@ class Vendors:
         for limits in self.loop_limits.values():
             limits.close()
 
+    def pauses(self) -> dict[str, float]:
+        """What a vendor wants no calls of for now, and for how many seconds."""
+        loop = {f"loop/{shop}": limits.pause_left() for shop, limits in self.loop_limits.items()}
+        amazon = {f"amazon/{operation}": seconds for operation, seconds in self.buckets.pauses().items()}
+        return {name: seconds for name, seconds in {**loop, **amazon}.items() if seconds > 0}
+
+    def pause(self, name: str, seconds: float) -> None:
+        """Keep a pause that the process before this one was asked for; what is configured no more is no matter."""
+        vendor, _, what = name.partition("/")
+        if vendor == "loop" and what in self.loop_limits:
+            self.loop_limits[what].throttled(seconds)
+        elif vendor == "amazon" and what in self.buckets.levels():
+            self.buckets.throttled(what, seconds)
+
     def unpark(self) -> None:
         """Try at once again what was refused: a person has just put something right."""
         self.network.unpark()

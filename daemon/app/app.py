@@ -26,7 +26,7 @@ from daemon.app.policies import shop_policy, timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import Resources, closing, open_house
-from daemon.app.services import STEPS_SHARE, Services, sentence
+from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
@@ -123,6 +123,7 @@ class App:
     async def _take_stock(self, resources: Resources) -> None:
         """What the metrics begin with."""
         await try_again_now(resources.store, self._clock)
+        await pause_keeper(resources).recall()
         counts = await resources.store.read(lambda uow: uow.counts())
         self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
         self._metrics.ages(resources.ages.authorization_days, resources.ages.secret_days)

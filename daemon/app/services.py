@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
 from adapters.host.systemd import Notifier, Watchdog
@@ -14,6 +14,7 @@ from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
+from daemon.engine.pauses import PauseKeeper
 from daemon.engine.polls import PortalPolls
 from daemon.engine.recorder import Recorder
 from daemon.engine.supervisor import Heartbeats, Service, run_every
@@ -32,6 +33,10 @@ WALKERS = (
 """Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
 DAILY = 86400.0
+PAUSES_ROUND = 5.0
+
+Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
+"""Name, seconds between the rounds, and what is done in each."""
 CLOCK_ROUND = 10.0
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
@@ -43,6 +48,11 @@ def sentence(resources: Resources) -> str:
     open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
     parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
     return "; ".join([*parts, *(f"{name}: {problem}" for name, problem in resources.vendors.refusals().items())])
+
+
+def pause_keeper(resources: Resources) -> PauseKeeper:
+    """Who remembers the pauses that vendors ask for."""
+    return PauseKeeper(resources.store, resources.clock, resources.vendors.pauses, resources.vendors.pause)
 
 
 class Services:
@@ -69,7 +79,6 @@ class Services:
             self._walker(resources, name, queue, workflow, places=places, patience=patience)
             for name, queue, places, patience in WALKERS
         )
-        polls = PortalPolls(resources.vendors.portals, intake, resources.store, resources.clock_check)
         keeper = ClockKeeper(
             resources.clock_check,
             resources.store,
@@ -81,13 +90,21 @@ class Services:
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
         services["store"] = resources.store.watch
         for name, seconds, work in (
-            ("label_request_poll", settings.timings.label_request_poll, polls.label_requests),
-            ("return_poll", settings.timings.return_poll, polls.returns),
+            *self._polls(resources, intake),
             ("retention", DAILY, retention.nightly),
             ("clock", CLOCK_ROUND, keeper.round),
+            ("pauses", PAUSES_ROUND, pause_keeper(resources).round),
         ):
             services[name] = self._periodic(resources, name, seconds, work)
         return services
+
+    def _polls(self, resources: Resources, intake: Intake) -> Iterator[Periodic]:
+        """Each shop's are services of their own: one shop's limit, or a long list, keeps no other from being asked."""
+        clocks = resources.current.settings.timings
+        for shop, portal in resources.vendors.portals.items():
+            polls = PortalPolls({shop: portal}, intake, resources.store, resources.clock_check)
+            yield f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
+            yield f"return_poll/{shop}", clocks.return_poll, polls.returns
 
     def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:
         """The service that tells people what waits for them; none when nobody is to be told."""

@@ -166,13 +166,10 @@ class Intake:
         return self._happened(uow, ret, event)
 
     def _unheard(self, ret: Return, request: LabelRequest) -> bool:
-        """We gave up before we could read it, and told nobody; after a while it is tried again."""
+        """We gave up before we could read it, and told nobody; it is tried again, ever more rarely."""
         since = self._clock.now() - ret.changed_at
-        return (
-            ret.state is State.STUCK
-            and request.asked is RequestState.UNREAD
-            and since >= self._timings.unmatched_deadline
-        )
+        pause = max(self._timings.unmatched_deadline, ret.changed_at - ret.created_at)
+        return ret.state is State.STUCK and request.asked is RequestState.UNREAD and since >= pause
 
     def _cancelled(self, uow: UnitOfWork, ret: Return, message: RequestCancelled) -> Return | None:
         request = ret.request(message.request_id)

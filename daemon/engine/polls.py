@@ -1,6 +1,7 @@
 """The safety net under the webhooks: what they did not bring is found by asking."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -9,7 +10,7 @@ from daemon.engine.clock_check import PORTAL, ClockCheck
 from daemon.engine.intake import Intake
 from daemon.errors import ListCut, McfdError
 from daemon.ports.store import ReturnStore
-from daemon.ports.vendors import ReturnsPortal
+from daemon.ports.vendors import IssuedRequest, ReturnsPortal
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +19,20 @@ POLLED_STATES = (PortalState.CLOSED, PortalState.CANCELLED, PortalState.REVIEW, 
 OVERLAP = 120.0
 DAY = 86400.0
 LONGEST_WINDOW = 30 * DAY
+"""The longest that is asked for at once; whoever was down for longer asks several times."""
 BATCH = 100
+LONGEST_DOWNTIME = 400 * DAY
+HEARD_FOR = 1800.0
+"""Seconds for which a listed request that was heard of is no news. A refused one is listed for ever."""
 
 Poll = Callable[[str, ReturnsPortal], Awaitable[None]]
 
 
 class PortalPolls:
-    """Asks each shop for open label requests and for returns that changed. One shop's failure is not another's."""
+    """Asks shops, side by side, for open label requests and for returns that changed.
+
+    One shop's failure is not another's, nor is its wait.
+    """
 
     def __init__(
         self, portals: Mapping[str, ReturnsPortal], intake: Intake, store: ReturnStore, clock_check: ClockCheck
@@ -33,6 +41,7 @@ class PortalPolls:
         self._intake = intake
         self._store = store
         self._clock_check = clock_check
+        self._heard: dict[str, tuple[float, set[str]]] = {}
 
     async def label_requests(self) -> None:
         """Open a return for every issued label request that no webhook told us of."""
@@ -43,36 +52,40 @@ class PortalPolls:
         await self._each_shop(self._returns)
 
     async def _each_shop(self, poll: Poll) -> None:
-        failed: list[McfdError] = []
-        for shop, portal in self._portals.items():
-            try:
-                await poll(shop, portal)
-            except McfdError as error:
-                log.warning("poll.failed", shop=shop, error=str(error))
-                failed.append(error)
+        async with asyncio.TaskGroup() as group:
+            polls = [group.create_task(_outcome(poll, shop, portal)) for shop, portal in self._portals.items()]
+        failed = [error for error in (poll.result() for poll in polls) if error is not None]
         if failed:
             raise failed[0]
 
     async def _label_requests(self, shop: str, portal: ReturnsPortal) -> None:
-        rows = await portal.issued_requests()
+        rows = self._news(shop, await portal.issued_requests())
         for start in range(0, len(rows), BATCH):
             await self._intake.hear(
                 shop,
                 [RequestIssued(return_id=r.return_id, request_id=r.request_id) for r in rows[start : start + BATCH]],
             )
 
+    def _news(self, shop: str, rows: Sequence[IssuedRequest]) -> Sequence[IssuedRequest]:
+        """The rows that this process has not heard of lately: the list holds years of refused requests."""
+        now = self._clock_check.vendor_now(PORTAL)
+        since, known = self._heard.get(shop, (now, set()))
+        if not since <= now < since + HEARD_FOR:
+            since, known = now, set()
+        self._heard[shop] = since, known | {row.request_id for row in rows}
+        return [row for row in rows if row.request_id not in known]
+
     async def _returns(self, shop: str, portal: ReturnsPortal) -> None:
         for state in POLLED_STATES:
-            until = self._clock_check.vendor_now(PORTAL)
             mark = f"returns-poll/{shop}/{state}"
             last = await self._store.read(lambda uow, mark=mark: uow.mark(mark))  # type: ignore[misc]
-            since = _since(float(last) if last else None, until)
-            try:
-                await self._changed(shop, state, await portal.updated_returns(state, since, until))
-            except ListCut as cut:  # what came is heard of, and the same window is asked for again
-                await self._changed(shop, state, cut.found)
-                raise
-            await self._store.transact(lambda uow, mark=mark, until=until: uow.set_mark(mark, repr(until)))  # type: ignore[misc]
+            for since, until in _windows(float(last) if last else None, self._clock_check.vendor_now(PORTAL)):
+                try:
+                    await self._changed(shop, state, await portal.updated_returns(state, since, until))
+                except ListCut as cut:  # what came is heard of, and the same window is asked for again
+                    await self._changed(shop, state, cut.found)
+                    raise
+                await self._store.transact(lambda uow, mark=mark, until=until: uow.set_mark(mark, repr(until)))  # type: ignore[misc]
 
     async def _changed(self, shop: str, state: PortalState, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), BATCH):
@@ -80,8 +93,19 @@ class PortalPolls:
             await self._intake.hear(shop, [ReturnChanged(return_id=i, state=state) for i in batch])
 
 
-def _since(last: float | None, until: float) -> float:
-    """From where to ask: a little before the last time. That it lies in the future was a clock's mistake."""
-    if last is None or last > until + OVERLAP:
-        return until - DAY
-    return max(last - OVERLAP, until - LONGEST_WINDOW)
+def _windows(last: float | None, now: float) -> Iterator[tuple[float, float]]:
+    """What to ask for: from a little before the last time. That it lies in the future was a clock's mistake."""
+    since = now - DAY if last is None or last > now + OVERLAP else max(last - OVERLAP, now - LONGEST_DOWNTIME)
+    while now - since > LONGEST_WINDOW:
+        yield since, since + LONGEST_WINDOW
+        since += LONGEST_WINDOW - OVERLAP
+    yield since, now
+
+
+async def _outcome(poll: Poll, shop: str, portal: ReturnsPortal) -> McfdError | None:
+    try:
+        await poll(shop, portal)
+    except McfdError as error:
+        log.warning("poll.failed", shop=shop, error=str(error))
+        return error
+    return None

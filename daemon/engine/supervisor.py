@@ -11,10 +11,14 @@ from typing import Any, Self
 
 import structlog
 
-from daemon.errors import McfdError, ServiceEnded
+from daemon.errors import McfdError, ServiceEnded, Transient
 from daemon.ports.host import Clock
 
 log = structlog.get_logger(__name__)
+
+BEAT = 30.0
+LONGEST_ROUND = 3600.0
+"""Seconds between the beats of a round that waits, and for how long it may."""
 
 Service = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -94,18 +98,38 @@ async def run_every(
     jitter: float = 0.1,
     beat: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None] = lambda _name, _error: None,
+    longest: float = LONGEST_ROUND,
     draw: Callable[[], float] = random.random,
 ) -> None:
     """Do `work` now and then every `seconds`, give or take the share `jitter`, until `stop` is set.
 
     No failure of one round ends the service. `on_failure` counts each; a McfdError is logged when it begins, and once
-    more when it is over; a bug is logged every time. `draw` yields numbers from 0 to 1.
+    more when it is over; a bug is logged every time. `draw` yields numbers from 0 to 1. A round that waits is no
+    service that has died: it beats as long as it is under way, which is for no more than `longest` seconds.
     """
     rounds = _Rounds(name, on_failure)
     while not stop.is_set():
-        await rounds.attempt(work)
+        await rounds.attempt(partial(_attend, work, clock, beat, longest))
         beat()
         await clock.wait(stop, seconds * (1 + jitter * (2 * draw() - 1)))
+
+
+async def _attend(work: Callable[[], Awaitable[None]], clock: Clock, beat: Callable[[], None], longest: float) -> None:
+    """Beat while the round is under way; one that takes too long is cancelled, and has failed."""
+    ended = asyncio.Event()
+    round_ = asyncio.ensure_future(work())
+    round_.add_done_callback(lambda _: ended.set())
+    until = clock.monotonic() + longest
+    try:
+        await asyncio.wait([round_], timeout=0)
+        while not ended.is_set() and not await clock.wait(ended, BEAT) and clock.monotonic() < until:
+            beat()
+    finally:
+        late = round_.cancel()
+        await asyncio.wait([round_])
+    if late and round_.cancelled():
+        raise Transient(f"the round took longer than {longest:.0f} s and was broken off")
+    round_.result()
 
 
 class _Rounds:

@@ -193,6 +193,11 @@ class Walker:
         log.error("walk.crashed", ref=str(key), error=type(error).__name__, exc_info=error)
 
 
+def _postponed(ret: Return, now: float) -> bool:
+    passed_over = ret.passed_over_until is not None and ret.passed_over_until > now
+    return passed_over or (ret.transient_failures > 0 and (ret.due_at or 0.0) > now)
+
+
 async def try_again_now(store: ReturnStore, clock: Clock) -> int:
     """Bring forward what the last process postponed; how many returns.
 
@@ -203,9 +208,9 @@ async def try_again_now(store: ReturnStore, clock: Clock) -> int:
         now = clock.now()
         due = uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)
         found = [uow.get(shop, return_id) for _, shop, return_id in due]
-        postponed = [ret for ret in found if ret is not None and ret.transient_failures and (ret.due_at or 0.0) > now]
+        postponed = [ret for ret in found if ret is not None and _postponed(ret, now)]
         for ret in postponed:
-            uow.defer(replace(ret, due_at=now))
+            uow.defer(replace(ret, due_at=now, passed_over_until=None))
         return len(postponed)
 
     return await store.transact(work)

@@ -13,10 +13,13 @@ import asyncio_throttle.throttler
 from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.loop_returns.limits import LoopLimits
 from daemon.app.services import WALKERS
+from daemon.domain.portal import RequestIssued
 from daemon.domain.returns import Return, State
 from daemon.engine.walker import Claims, Walker
 from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, Choices, Stage, open_stage
+from tests.support.builders import a_line, a_shipment, an_order
+from tests.support.fake_loop import LoopReturn
 from tests.support.virtual_time import FakeClock, run_virtual
 
 GRACE = 16.0
@@ -109,7 +112,7 @@ def live(
     """Run a scenario in virtual time while all walkers run; `limited` puts the vendors behind our limits of them."""
 
     async def main(clock: FakeClock) -> None:
-        with _throttler_on(clock):
+        with throttler_on(clock):
             stage = await open_stage(folder, template, Choices(**choices), clock=clock)
             if limited:
                 put_behind_limits(stage)
@@ -123,7 +126,7 @@ def live(
 
 
 @contextmanager
-def _throttler_on(clock: FakeClock):
+def throttler_on(clock: FakeClock):
     """Let asyncio-throttle, which reads the machine's clock itself, read this one."""
     real = asyncio_throttle.throttler.time
     asyncio_throttle.throttler.time = SimpleNamespace(monotonic=clock.monotonic)
@@ -174,3 +177,30 @@ def _wait_first(stage: Stage, vendor: Any, method: str, usual: Lane, turn: Calla
         return await real(*args)
 
     setattr(vendor, method, call)
+
+
+async def crowd(stage: Stage, size: int, name: str = "b") -> None:
+    """So many shoppers of the first shop, each with an order of their own."""
+    for n in range(size):
+        stage.network.add(an_order(f"{name}{n}", a_shipment("S1", SOCK=1)))
+        await stage.submit(
+            a_line("1"),
+            return_id=f"{name}{n}",
+            provider_order_id=f"{name}{n}",
+            order_name=f"#{name}{n}",
+            order_number=f"{name}{n}",
+        )
+
+
+async def shopper_waits(house: House, shop: str = "acme") -> float:
+    """A shopper asks for a label now: after how many seconds it is there."""
+    stage = house.stage
+    stage.network.add(an_order("Z1", a_shipment("S1", SOCK=1)))
+    ret = LoopReturn(return_id="z", lines=[a_line("1")], provider_order_id="Z1", order_name="#Z1", order_number="Z1")
+    stage.portals[shop].submit(ret)
+    start = stage.clock.now()
+    await stage.intake.hear(shop, [RequestIssued(return_id="z", request_id="qz")])
+    while (await stage.ret("z", shop)).state is not State.AWAITING_INSPECTION:
+        await house.wait(0.1)
+        assert stage.clock.now() - start < DAY
+    return stage.clock.now() - start

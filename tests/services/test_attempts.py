@@ -427,7 +427,7 @@ class TestUnreadRequest:
         hidden = stage.portal.returns.pop("77")
         await stage.reach(State.STUCK, within=2 * HOUR)
         stage.portal.returns["77"] = hidden
-        for _ in range(40):
+        for _ in range(60):
             await stage.polls.label_requests()
             await stage.pass_time(3 * MINUTE)
 
@@ -444,6 +444,16 @@ class TestUnreadRequest:
             await stage.pass_time(3 * MINUTE)
 
         assert (await stage.ret()).state is State.STUCK
+
+    async def test_one_that_can_never_be_read_is_tried_ever_more_rarely(self, stage):
+        """Loop lists it for ever and refuses it for ever: it does not ring an operator every other hour."""
+        await stage.submit()
+        stage.portal.returns.pop("77")
+        for _ in range(30 * 24 * 2):
+            await stage.polls.label_requests()
+            await stage.pass_time(HOUR / 2)
+
+        assert 4 <= (await stage.history()).count("GaveUp") <= 12
 
     async def test_one_that_was_answered_is_left_alone(self, stage):
         """A stuck return whose request got its error is not asked for again by the poll."""

@@ -4,51 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.portal import RequestIssued
 from daemon.domain.returns import Settlement, State
 from daemon.errors import Unavailable
-from tests.services.house import House
-from tests.services.stage import DAY, HOUR, Stage
+from tests.services.house import House, crowd, shopper_waits
+from tests.services.stage import DAY, HOUR
 from tests.support.builders import (
     a_line,
     a_request,
     a_return,
-    a_shipment,
     a_unit,
     an_awaited_return,
-    an_order,
     authorized,
     delivered,
     found,
 )
 from tests.support.fake_loop import LoopReturn
-
-
-async def crowd(stage: Stage, size: int, name: str = "b") -> None:
-    """So many shoppers of the first shop, each with an order of their own."""
-    for n in range(size):
-        stage.network.add(an_order(f"{name}{n}", a_shipment("S1", SOCK=1)))
-        await stage.submit(
-            a_line("1"),
-            return_id=f"{name}{n}",
-            provider_order_id=f"{name}{n}",
-            order_name=f"#{name}{n}",
-            order_number=f"{name}{n}",
-        )
-
-
-async def shopper_waits(house: House, shop: str = "acme") -> float:
-    """A shopper asks for a label now: after how many seconds it is there."""
-    stage = house.stage
-    stage.network.add(an_order("Z1", a_shipment("S1", SOCK=1)))
-    ret = LoopReturn(return_id="z", lines=[a_line("1")], provider_order_id="Z1", order_name="#Z1", order_number="Z1")
-    stage.portals[shop].submit(ret)
-    start = stage.clock.now()
-    await stage.intake.hear(shop, [RequestIssued(return_id="z", request_id="qz")])
-    while (await stage.ret("z", shop)).state is not State.AWAITING_INSPECTION:
-        await house.wait(0.1)
-        assert stage.clock.now() - start < DAY
-    return stage.clock.now() - start
 
 
 @pytest.mark.parametrize("size", [150, 260])

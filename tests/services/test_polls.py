@@ -1,5 +1,7 @@
 """The safety net under the webhooks: what they did not bring is found by asking."""
 
+from itertools import pairwise
+
 import pytest
 
 from daemon.domain.portal import PortalState
@@ -45,6 +47,20 @@ class TestLabelRequests:
 
         assert await stage.ret() == before
         assert stage.woken == woken
+
+    async def test_a_list_of_refused_requests_is_heard_of_now_and_then(self, stage):
+        """Loop lists what was refused for ever: between two hearings a row costs the store nothing."""
+        for n in range(150):
+            stage.portal.submit(LoopReturn(return_id=str(n), lines=[a_line(str(n))]))
+        await stage.polls.label_requests()
+        transactions = stage.store.commits
+        for _ in range(5):
+            stage.clock.advance(180.0)
+            await stage.polls.label_requests()
+        assert stage.store.commits == transactions
+        stage.clock.advance(HOUR)
+        await stage.polls.label_requests()
+        assert stage.store.commits == transactions + 2
 
     async def test_one_shop_failing_does_not_stop_the_other(self, two_shops):
         """The error is reported after every shop has had its turn."""
@@ -112,6 +128,22 @@ class TestReturns:
         await stage.polls.returns()
 
         assert all(call.arguments[1] < ended for call in stage.portal.made("updated_returns"))
+
+    async def test_months_of_silence_are_made_up_for_window_by_window(self, stage):
+        """Loop answers for no more than some months at once: each window is remembered before the next is asked for."""
+        await stage.polls.returns()
+        ended = stage.clock.now()
+        stage.clock.advance(100 * DAY)
+        stage.portal.calls.clear()
+        await stage.polls.returns()
+
+        windows = [
+            c.arguments[1:] for c in stage.portal.made("updated_returns") if c.arguments[0] is PortalState.CLOSED
+        ]
+        assert windows[0][0] < ended
+        assert windows[-1][1] == stage.clock.now()
+        assert all(end - start <= 30 * DAY for start, end in windows)
+        assert all(start < end for (_, end), (start, _) in pairwise(windows))
 
     async def test_a_window_whose_poll_failed_is_asked_again(self, stage):
         """What was not answered is not remembered as seen."""

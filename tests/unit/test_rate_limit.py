@@ -19,7 +19,8 @@ from adapters.host.clock import SystemClock
 from adapters.loop_returns.limits import LoopLimits
 from adapters.vendor_calls.lanes import LaneGate
 from adapters.vendor_calls.token_bucket import TokenBucket
-from daemon.ports.vendors import Lane
+from daemon.errors import RateLimited
+from daemon.ports.vendors import ON_BEHALF_OF, Lane
 from tests.support.virtual_time import FakeClock, run_virtual, settle
 
 SHOPPER, OPENING, BACKGROUND = Lane
@@ -845,3 +846,69 @@ async def test_loops_limit_and_the_machines_clock_agree():
     for _ in range(4):
         await limits.acquire(SHOPPER)
     assert 0.2 <= clock.monotonic() - started < 2
+
+
+# --- long pauses, and shops that share a limit ---------------------------------------------------------------------
+
+
+def test_a_long_pause_is_not_waited_out_in_the_queue():
+    """Whoever waits, leader or not, and whoever comes, is told how long it will be; afterwards all is as before."""
+
+    async def main(clock, limits):
+        turns = Turns(clock, limits)
+        for number in range(12):
+            turns.ask(number, BACKGROUND)
+        await settle()
+        limits.throttled(3600.0)
+        await settle()
+        errors = [turns.tasks[number].exception() for number in (10, 11)]
+        assert [round(error.retry_after) for error in errors] == [3600, 3600]
+        with pytest.raises(RateLimited):
+            await limits.acquire(SHOPPER)
+        await sleep(clock, 3575.0)
+        await limits.acquire(SHOPPER)
+        assert clock.monotonic() == 3600.0
+
+    run_loop_limits(main, per_minute=10)
+
+
+def test_a_short_pause_is_waited_out():
+    """Half a minute is not worth planning with."""
+
+    async def main(clock, limits):
+        limits.throttled(30.0)
+        await limits.acquire(SHOPPER)
+        assert clock.monotonic() == 30.0
+
+    run_loop_limits(main)
+
+
+def test_a_long_pause_of_one_amazon_operation_is_no_others():
+    """And the pauses that run are told by operation."""
+
+    async def main(clock):
+        limits = AmazonLimits(clock, {})
+        limits.throttled("getRates", 3600.0)
+        with pytest.raises(RateLimited):
+            await limits.acquire("getRates", SHOPPER)
+        await limits.acquire("getFulfillmentOrder", SHOPPER)
+        assert limits.pauses() == {"getRates": pytest.approx(3600.0, abs=5.0)}
+
+    run_virtual(main)
+
+
+def test_shops_that_share_a_limit_take_turns():
+    """Within a lane; a shop's own callers stay in their order, and one who leaves keeps nobody from a turn."""
+
+    async def main(clock):
+        bucket = TokenBucket(clock, 1.0, 1.0)
+        turns = Turns(clock, bucket)
+        for shop, number in (*(("a", n) for n in range(4)), ("b", 0), ("c", 0), ("b", 1)):
+            ON_BEHALF_OF.set(shop)
+            turns.ask((shop, number))
+        await settle()
+        turns.tasks["c", 0].cancel()
+        await turns.done()
+        assert turns.names == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("a", 3)]
+
+    run_virtual(main)
