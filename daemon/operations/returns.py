@@ -12,19 +12,23 @@ from daemon.domain.events.returns import Event, LabelRequestCancelled, Resolved,
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.matching import covers
 from daemon.domain.orders import FulfillmentOrder
-from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
+from daemon.domain.portal import PortalState
+from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.authorization import indexed_orders, link_mark, named_as_asked, named_orders
 from daemon.engine.handlers.context import ShopContext
+from daemon.engine.handlers.outcome import quiet_mark
 from daemon.errors import OperatorError, Refused
 from daemon.operations.verb import instant
 from daemon.operations.verbs.returns import (
     AuthorizationShown,
     Changed,
+    Confirmed,
     HistoryRow,
     Linked,
     Matched,
     NoteShown,
+    QuietShop,
     RequestShown,
     ReturnShown,
     ShopCount,
@@ -70,6 +74,9 @@ class Operator:
             lambda uow: (uow.counts(), uow.next_due(tuple(State)), uow.listing((State.STUCK,), LISTED))
         )
         held = await self._store.survey(lambda keep: keep.held(LISTED))
+        quiet = await self._store.read(
+            lambda uow: [(shop, since) for shop in sorted(self._shops) if (since := uow.mark(quiet_mark(shop)))]
+        )
         by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
         for (shop, state), count in counts.items():
             by_state[state] += count
@@ -86,6 +93,7 @@ class Operator:
                 Waiting(return_=f"{shop}/{return_id}", problem=problem, since=instant(at))
                 for shop, return_id, problem, at in held
             ],
+            quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet],
         )
 
     async def show(self, name: str) -> ReturnShown:
@@ -116,6 +124,12 @@ class Operator:
 
     async def retry(self, name: str, by: str) -> Changed:
         """Send a stuck return, or one in review whose flag was lifted, back to work."""
+        ret = await self._find(name)
+        context = self._contexts.get(ret.shop)
+        if ret.state is State.IN_REVIEW and context is not None:
+            details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
+            if details.state is PortalState.REVIEW:
+                raise OperatorError(f"{ret.ref} is in Needs Review in Loop: lift its flag there, then retry it here")
         return await self._tell(name, Retried(at=self._clock.now(), by=by))
 
     async def resolve(self, name: str, by: str) -> Changed:
@@ -126,26 +140,36 @@ class Operator:
         """Treat a return as cancelled in the portal."""
         now = self._clock.now()
         acted = OperatorActed(at=now, by=by, how="cancelled it")
-        changed = await self._tell(name, LabelRequestCancelled(at=now), acted)
+        changed = await self._tell(name, LabelRequestCancelled(at=now, by=by), acted)
         note = "what was bought for it and is unused is given back; Loop itself is unchanged"
         return changed.model_copy(update={"note": note})
+
+    async def confirm(self, shop: str, by: str) -> Confirmed:
+        """A person has looked why Loop paid before an inspection: a label's progress is told again."""
+        if shop not in self._shops:
+            raise OperatorError(f"no shop {shop} is configured; there are {', '.join(sorted(self._shops))}")
+        was_quiet = await self._store.read(lambda uow: uow.mark(quiet_mark(shop)))
+        await self._store.transact(lambda uow: uow.set_mark(quiet_mark(shop), ""))
+        log.info("operator.confirmed", shop=shop, by=by)
+        note = "Loop is told of its labels' progress again" if was_quiet else "Loop was told of it all the time"
+        return Confirmed(shop=shop, note=note)
 
     async def link(self, name: str, orders: list[str], by: str) -> Linked:
         """Remember which fulfillment orders a return belongs to, and try it now."""
         ret, now = await self._find(name), self._clock.now()
         acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
 
-        def work(uow: UnitOfWork) -> State:
+        def work(uow: UnitOfWork) -> Return:
             uow.set_mark(link_mark(ret.shop, ret.return_id), "\n".join(orders))
             fresh = _written_down(uow, uow.get(ret.shop, ret.return_id) or ret, acted)
             if fresh.state is State.RECEIVED:
                 uow.defer(replace(fresh, due_at=now))
-            return fresh.state
+            return fresh
 
-        state = await self._store.transact(work)
+        fresh = await self._store.transact(work)
         log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
-        return Linked(return_=ret.ref, orders=orders, note=_when_it_counts(state))
+        return Linked(return_=ret.ref, orders=orders, note=_when_it_counts(fresh))
 
     async def match(self, name: str) -> Matched:
         """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
@@ -217,15 +241,17 @@ _ONLY: Mapping[type[Event], str] = {
 }
 
 
-def _when_it_counts(state: State) -> str:
+def _when_it_counts(ret: Return) -> str:
     """What a link is good for by now."""
-    match state:
+    match ret.state:
         case State.RECEIVED:
             return "it is tried now"
         case State.STUCK:
             return "it is stuck: mcfd retry tries it"
+        case State.CLOSED if any(r.asked is RequestState.REFUSED for r in ret.requests):
+            return "its label was refused: mcfd retry tries it"
         case _:
-            return f"it is {state} and not matched again, unless Loop asks for its label once more"
+            return f"it is {ret.state} and not matched again, unless Loop asks for its label once more"
 
 
 def _fits(order: FulfillmentOrder, ret: Return) -> str:

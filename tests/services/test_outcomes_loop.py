@@ -5,7 +5,7 @@ import pytest
 from daemon.domain.portal import PortalState, ProcessingTrouble
 from daemon.domain.returns import State
 from daemon.domain.verdict import Treatment
-from daemon.errors import Refused, Unavailable
+from daemon.errors import OperatorError, Refused, Unavailable
 from tests.services.parcels import PAGE, TWO, actions, judged, notes, tell_state
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line
@@ -148,7 +148,9 @@ class TestNotReturnable:
         await stage.inspect("Defective", line="1")
         await stage.inspect("Sellable", line="2")
         await stage.reach(State.IN_REVIEW)
-        await stage.operator.retry("77", "ops")  # the flag is still there: nothing happens
+        with pytest.raises(OperatorError, match="in Needs Review in Loop: lift its flag there"):
+            await stage.operator.retry("77", "ops")
+        assert notes(stage, "Nothing was done") == []
         await tell_state(stage, PortalState.OPEN)
         ret.lines.append(cap)
         ret.flagged = False

@@ -7,7 +7,8 @@ import pytest
 from daemon.domain.portal import PortalState, RequestCancelled
 from daemon.domain.returns import State, Transit
 from daemon.domain.verdict import Rule, Treatment
-from daemon.errors import Refused
+from daemon.errors import OperatorError, Refused
+from daemon.operations.returns import Operator
 from tests.services.parcels import (
     BOUGHT,
     PAGE,
@@ -21,7 +22,7 @@ from tests.services.parcels import (
     tell_state,
 )
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
-from tests.support.builders import a_portal_request
+from tests.support.builders import a_portal_request, a_shipment, an_order
 
 
 class TestStuck:
@@ -154,3 +155,72 @@ class TestCancelled:
             await tell_state(stage, PortalState.CANCELLED)
 
         assert len(notes(stage, "Cancelled in Loop.")) == 1
+
+    async def test_a_persons_cancel_is_a_persons(self, open_with):
+        """Cancelled in mcfd: Loop shows the return open, so the note must not say that it was cancelled there."""
+        stage, source = await buying(open_with)
+        await stage.sent()
+        await stage.operator.cancel("77", "ann")
+        await stage.work()
+
+        assert source.live() == []
+        assert notes(stage, "Cancelled in Loop") == []
+        (note,) = notes(stage, "Cancelled in mcfd by a person, not in Loop.")
+        assert "ann" not in note
+
+
+class TestVerbs:
+    async def test_a_retry_of_what_is_in_review_is_refused_with_a_sentence(self, stage):
+        """The flag is there: nothing is judged anew, nothing is noted, and the settlement stays the flag's."""
+        await stage.sent()
+        await stage.inspect("Defective")
+        before = await stage.reach(State.IN_REVIEW)
+        with pytest.raises(OperatorError, match="lift its flag there, then retry it here"):
+            await stage.operator.retry("77", "ann")
+
+        assert await stage.ret() == before
+
+    async def test_a_flag_that_was_just_lifted_counts(self, stage):
+        """Nobody has told mcfd of it yet: Loop is asked, and the return is settled."""
+        await stage.sent()
+        await stage.inspect("Defective")
+        await stage.reach(State.IN_REVIEW)
+        stage.portal.returns["77"].flagged = False
+        stage.portal.set_state("77", PortalState.OPEN)
+        await stage.operator.retry("77", "ann")
+        await stage.work()
+
+        assert actions(stage) == {"flag": 2}
+
+    async def test_a_link_of_a_refused_return_names_the_way(self, open_with):
+        """Its label was refused: the answer says that retry tries the order, and it does."""
+        stage = await open_with(policy=replace(PAGE, hold_unmatched=False))
+        await stage.submit()
+        await stage.reach(State.CLOSED)
+        stage.network.add(an_order("ODD-1", a_shipment("S1", SOCK=1)))
+        linked = await stage.operator.link("77", ["ODD-1"], "ann")
+        assert linked.note == "its label was refused: mcfd retry tries it"
+        await stage.operator.retry("77", "ann")
+        await stage.reach(State.AWAITING_INSPECTION)
+
+    async def test_a_shop_is_told_transit_again_when_somebody_confirms(self, open_with):
+        """The status names the quiet shop until then; a shop that does not exist is no shop."""
+        stage, source = await buying(open_with)
+        operator = Operator(stage.sqlite, stage.clock, stage.choices.timings, stage.contexts, shops=("acme",))
+        stage.ship(SOCK=2)
+        await stage.submit()
+        await stage.reach(State.AWAITING_INSPECTION)
+        stage.portal.set_state("77", PortalState.CLOSED, was_processed=True)
+        await tell_state(stage, PortalState.CLOSED)
+        assert [quiet.shop for quiet in (await operator.status()).quiet] == ["acme"]
+        with pytest.raises(OperatorError, match="no shop acne is configured; there are acme"):
+            await operator.confirm("acne", "ann")
+        assert (await operator.confirm("acme", "ann")).note == "Loop is told of its labels' progress again"
+        assert (await operator.status()).quiet == []
+        assert (await operator.confirm("acme", "ann")).note == "Loop was told of it all the time"
+
+        await stage.submit(return_id="78")
+        await stage.reach(State.AWAITING_INSPECTION, return_id="78")
+        source.scan(Transit.DELIVERED)
+        await stage.pass_time(DAY)
+        assert stage.portal.count("report_transit") > 0

@@ -166,7 +166,7 @@ def _quieted(shop: str, event: ev.ReturnRead) -> Decision:
     """Whatever made the portal pay, a label's progress may have: it is told none until a person has looked."""
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
-        if uow.mark(quiet_mark(shop)) is None:
+        if not uow.mark(quiet_mark(shop)):
             uow.set_mark(quiet_mark(shop), repr(event.at))
         return event
 

@@ -77,6 +77,6 @@ async def report_transit(step: Step, context: ShopContext) -> Outcome:
     request = step.ret.request(step.duty.subject)
     assert request is not None  # noqa: S101 - the step.duty was read off this request
     quiet = await context.store.read(lambda uow: uow.mark(quiet_mark(step.ret.shop)))
-    if request.label_id is not None and quiet is None and context.policy.reports(request.transit):
+    if request.label_id is not None and not quiet and context.policy.reports(request.transit):
         await context.portal.report_transit(request.label_id, request.transit)
     return ev.TransitReported(at=context.clock.now(), request_id=step.duty.subject, transit=request.transit)

@@ -28,6 +28,12 @@ class ChangeOne(Signed):
     return_: Text = Field(description=RETURN)
 
 
+class ConfirmShop(Signed):
+    """A shop, and who has looked at its return policy."""
+
+    shop: Text = Field(description="Its name in the configuration.")
+
+
 class Link(ChangeOne):
     """A return and its fulfillment orders."""
 
@@ -59,6 +65,20 @@ class Waiting(Answer):
     since: Instant | None
 
 
+class QuietShop(Answer):
+    """A shop that is told no transit, because Loop paid for a return of its before the inspection."""
+
+    shop: str
+    since: Instant | None
+
+
+class Confirmed(Answer):
+    """A shop whose return policy somebody has looked at."""
+
+    shop: str
+    note: str
+
+
 class Status(Answer):
     """How many returns are in which state, and which of them need a person."""
 
@@ -67,6 +87,7 @@ class Status(Answer):
     oldest_due: Instant | None
     stuck: list[Waiting]
     held: list[Waiting]
+    quiet: list[QuietShop]
 
 
 class RequestShown(Answer):
@@ -203,6 +224,7 @@ STATUS = Verb(
         ),
         Table("Stuck", "stuck", ("return", "since", "problem"), none="No return is stuck."),
         Table("Held, for lack of an order", "held", ("return", "since", "problem")),
+        Table("Paid before the inspection: told no transit until mcfd confirm SHOP", "quiet", ("shop", "since")),
     ),
 )
 
@@ -293,4 +315,17 @@ CANCEL = Verb(
     each="return_",
 )
 
-VERBS = (STATUS, SHOW, MATCH, LINK, LOOK, RETRY, RESOLVE, CANCEL)
+CONFIRM = Verb(
+    name="confirm",
+    help="""Say that a shop's return policy waits for the inspection, after Loop has paid before one.
+
+    Until then Loop is told no progress of the shop's labels, whatever report_transit says: a policy may pay by it.
+    """,
+    examples=("mcfd confirm acme",),
+    need=DAEMON,
+    arguments=ConfirmShop,
+    answer=Confirmed,
+    run=lambda at, given: at.returns.confirm(given.shop, given.by),
+)
+
+VERBS = (STATUS, SHOW, MATCH, LINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM)
