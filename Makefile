@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SUPPLY := $(VENV)/supply/bin
 TOOLS  := $(VENV)/supply/.ready
 
-.PHONY: demo test packages check lint unit system-test campaign bench bench-full lock audit clean
+.PHONY: demo test packages check lint unit system-test deb campaign bench bench-full lock audit clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ unit: $(READY)        ## every test, then the domain's branch coverage
 
 system-test: $(READY) ## the unit in booted Debians; skipped, with the reason, where none can be booted
 	$(BIN)/pytest tests/system -n 2 --dist loadgroup -p no:randomly -rs
+
+deb:                  ## dist/mcfd_….deb for the Debian that this is
+	deploy/debian/build dist
 
 SEED    ?= $(shell date +%s)
 RETURNS ?= 40

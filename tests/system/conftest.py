@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -35,23 +36,46 @@ def blocks(heading: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in PYTHONS])
+RELEASES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in PYTHONS]
+
+
+@pytest.fixture(scope="module", params=RELEASES)
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine with mcfd installed by the lines of the documentation, and the vendors' stand-ins beside it."""
-    try:
-        with booted(request.param) as one:
-            install(one)
-            yield one
-    except Unavailable as reason:
-        if not isinstance(reason, KernelRefuses) and os.environ.get("CI") == "true":  # noqa: TID251 - no setting of mcfd's
-            raise
-        pytest.skip(str(reason))
+    with booted_or_skipped(request.param) as one:
+        install(one)
+        yield one
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def bare(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A machine without mcfd."""
+    with booted_or_skipped(request.param) as one:
+        yield one
+
+
+@contextmanager
+def booted_or_skipped(release: str) -> Iterator[Machine]:
+    """Boot, or skip with the reason; where all that is needed was to be installed, only the kernel may be one."""
+    with ExitStack() as stack:
+        try:
+            one = stack.enter_context(booted(release))
+        except Unavailable as reason:
+            if not isinstance(reason, KernelRefuses) and os.environ.get("CI") == "true":  # noqa: TID251 - not mcfd's
+                raise
+            pytest.skip(str(reason))
+        yield one
+
+
+def unpack(one: Machine) -> None:
+    """The source, as somebody has unpacked it."""
+    source = "mkdir /root/mcfd && tar -C /usr/src/mcfd --exclude=./.venv --exclude=./.system --exclude=./.git -c ."
+    one.do(f"{source} | tar -C /root/mcfd -x")
 
 
 def install(one: Machine) -> None:
     """What an operator does, up to the start."""
-    source = "mkdir /root/mcfd && tar -C /usr/src/mcfd --exclude=./.venv --exclude=./.system --exclude=./.git -c ."
-    one.do(f"{source} | tar -C /root/mcfd -x")
+    unpack(one)
     for block in blocks("## Install"):
         one.do(f"umask 077\ncd /root/mcfd\n{block}", timeout=300, **WITHOUT_NETWORK)
     one.write("/etc/mcfd/config.yaml", SANDBOX)

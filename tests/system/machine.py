@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -19,6 +20,7 @@ PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 """By release of Debian: 12 and 13."""
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,openssl,ca-certificates,procps,curl,sqlite3"
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "setpriv")
+NUMBERS = count()
 BOOT_SECONDS, PATIENCE = 180.0, 180
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -132,7 +134,7 @@ def booted(release: str) -> Iterator[Machine]:
     """Boot a fresh Debian; whatever is changed in it goes when it ends. Raises Unavailable."""
     check_tools()
     root = debian(release)
-    address = f"mcfd-system-{os.getpid()}-{release}"
+    address = f"mcfd-{release}-{os.getpid()}-{next(NUMBERS)}"
     with (
         _cgroup(address) as cgroup,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
@@ -178,7 +180,7 @@ def _nspawn(release: str, root: Path, address: str, cgroup: Path, console: IO[st
             *("env", f"NOTIFY_SOCKET=@{address}", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"),
             *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot", "--private-network"),
             *("--register=no", "--keep-unit", "--volatile=overlay", "--notify-ready=yes", "--console=pipe"),
-            *(f"--machine=mcfd-{release}", f"--directory={root}"),
+            *(f"--machine={address}", f"--directory={root}"),
             *(f"--bind-ro={ROOT}:/usr/src/mcfd", f"--bind-ro={wheels(release)}:/usr/src/wheels"),
         ],
         stdin=subprocess.DEVNULL,
