@@ -60,6 +60,8 @@ _CONSENT_HOSTS = {
     "SG": "sellercentral.amazon.sg",
 }
 
+LABEL_COUNTRIES = frozenset({"US"})
+
 Operation = Literal[
     "createFulfillmentReturn",
     "getFulfillmentOrder",
@@ -244,6 +246,11 @@ class Amazon(Section):
     def country(self) -> str:
         """The marketplace's country as Amazon abbreviates it, or "" when it is not in Amazon's table."""
         return MARKETPLACES.get(self.marketplace_id, ("", self.region))[0]
+
+    @property
+    def home_countries(self) -> frozenset[str]:
+        """Where parcels may start: Amazon makes return labels in the United States only."""
+        return LABEL_COUNTRIES
 
     @property
     def sp_api_url(self) -> str:

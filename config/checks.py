@@ -1,12 +1,13 @@
 """What only shows when the whole configuration is at hand: contradictions, and what is legal but worth a word."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from config.durations import DAY, format_duration
 from config.fields import LOCAL_HOSTS
 from config.model import Settings
+from config.order_names import shared_templates
 from config.secret_files import Secrets
 from config.shop import CONDITIONS, DEFAULT_GRADES, Shop
 from config.yaml_file import Document, Location
@@ -29,6 +30,7 @@ def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> 
     found += _about_retention(settings)
     for name, shop in settings.shops.items():
         found += [(("shops", name, *location), message) for location, message in _about_shop(shop)]
+        found += [(("shops", name, *location), message) for location, message in _about_names(name, settings.shops)]
     return [document.at(*warning) for warning in found]
 
 
@@ -96,6 +98,15 @@ def _about_retention(settings: Settings) -> Iterator[_Note]:
     if settings.retention.labels < LOOP_EXPIRY:
         kept = format_duration(settings.retention.labels)
         yield ("retention", "labels"), f"a shopper may want to print a label for 28 days, not {kept}; write 28d or more"
+
+
+def _about_names(name: str, shops: Mapping[str, Shop]) -> Iterator[_Note]:
+    for template, other in shared_templates(name, shops).items():
+        what = (
+            f"{template} may be an order of {other}, too; write {{prefix}} into it and set order_id_prefix, or take it "
+            "out; as it is, such an order counts only if its postal code is the shopper's"
+        )
+        yield ("order_id_templates",), what
 
 
 def _about_shop(shop: Shop) -> Iterator[_Note]:

@@ -169,6 +169,10 @@ class Retention(Section):
     closed_returns: Duration = 400 * DAY
     """Returns after their end. Default 400d: a year's accounts and a margin; they hold ids, no addresses."""
 
+    order_index: Duration = 180 * DAY
+    """How far back Amazon's list of orders is read, and kept: ids and dates. Default 180d: a gift of early October may
+    come back at the end of January, and some shops give longer."""
+
 
 class Log(Section):
     """The log, on standard error."""

@@ -18,6 +18,7 @@ from adapters.host.metrics import PrometheusMetrics
 from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
 from adapters.vendor_calls.transport import Call, Transport, open_session
+from config.model import Settings
 from daemon import __version__
 from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
@@ -248,15 +249,17 @@ def contexts(
 ) -> dict[str, ShopContext]:
     """A context per shop; what belongs to the seller's account is shared. A shadow's write nothing outward."""
     settings = current.settings
-    account = _account(vendors, store, clock, push, shadow=shadow)
-    labels = LabelPress(
-        hosting=hosting,
-        box=box,
-        print_labels=print_labels,
-        read_text=read_text,
-        keep_for=settings.retention.labels,
-        default_size=ParcelSize(**settings.amazon.shipping.default_parcel.model_dump()),
+    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
+    index = OrderIndex(
+        network,
+        store,
+        clock,
+        amazons_time=partial(clock_check.vendor_now, "amazon"),
+        look_back=settings.retention.order_index,
+        troubled=metrics.trouble,
     )
+    account = _account(vendors, network, index, clock=clock, push=push, shadow=shadow)
+    labels = _press(settings, hosting, box)
     return {
         name: ShopContext(
             account=account,
@@ -273,15 +276,33 @@ def contexts(
     }
 
 
-def _account(vendors: Vendors, store: ReturnStore, clock: Clock, push: Push | None, *, shadow: bool) -> Account:
-    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
+def _press(settings: Settings, hosting: LabelHosting, box: SecretBox) -> LabelPress:
+    return LabelPress(
+        hosting=hosting,
+        box=box,
+        print_labels=print_labels,
+        read_text=read_text,
+        keep_for=settings.retention.labels,
+        default_size=ParcelSize(**settings.amazon.shipping.default_parcel.model_dump()),
+    )
+
+
+def _account(
+    vendors: Vendors,
+    network: FulfillmentNetwork,
+    index: OrderIndex,
+    *,
+    clock: Clock,
+    push: Push | None,
+    shadow: bool,
+) -> Account:
     sources: dict[LabelSourceName, LabelSource] = {}
     if vendors.postage is not None:
         sources[LabelSourceName.AMAZON_SHIPPING] = ShadowPostage(vendors.postage) if shadow else vendors.postage
     return Account(
         name=MAIN_ACCOUNT,
         network=network,
-        order_index=OrderIndex(network, store, clock, MAIN_ACCOUNT),
+        order_index=index,
         reasons=ReasonCatalogue(network, clock),
         label_sources=sources,
         push=push,

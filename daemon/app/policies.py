@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from config.model import Settings
+from config.order_names import has_own_prefix, shared_templates
 from config.secret_files import Secrets
 from config.shop import Shop
 from daemon.domain.matching import fold
@@ -27,6 +28,10 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
         only_returns=frozenset(shop.only_returns),
         order_id_templates=tuple(shop.order_id_templates),
         order_id_prefix=shop.order_id_prefix,
+        shared_templates=frozenset(shared_templates(name, settings.shops)),
+        own_prefix=has_own_prefix(name, settings.shops),
+        sole_shop=len(settings.shops) == 1,
+        home_countries=settings.amazon.home_countries,
         sku_map=shop.sku_map,
         hold_unmatched=shop.unmatched == "hold",
         reasons={(fold(line.key[0]), fold(line.key[1])): line.code for line in shop.reasons.map},

@@ -9,7 +9,7 @@ from adapters.host.systemd import Notifier, Watchdog
 from daemon.app.policies import timings
 from daemon.app.resources import Resources
 from daemon.domain.queues import Queue
-from daemon.domain.returns import State
+from daemon.domain.returns import MAIN_ACCOUNT, State
 from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
@@ -38,6 +38,7 @@ PAUSES_ROUND = 5.0
 Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
 """Name, seconds between the rounds, and what is done in each."""
 CLOCK_ROUND = 10.0
+INDEX_ROUND = 1.0
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
@@ -89,6 +90,10 @@ class Services:
         )
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
         services["store"] = resources.store.watch
+        for account in {context.account.name: context.account for context in contexts.values()}.values():
+            account.order_index.wake = self.wake
+            name = "order_index" if account.name == MAIN_ACCOUNT else f"order_index/{account.name}"
+            services[name] = self._periodic(resources, name, INDEX_ROUND, account.order_index.round)
         for name, seconds, work in (
             *self._polls(resources, intake),
             ("retention", DAILY, retention.nightly),

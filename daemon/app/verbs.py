@@ -33,7 +33,7 @@ Answering = Callable[[Mapping[str, object]], Awaitable[dict[str, Any]]]
 def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
     """The clearing of the store, as configured."""
     kept = resources.current.settings.retention
-    periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns)
+    periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns, order_index=kept.order_index)
     return Retention(resources.store, resources.clock, periods, forgotten)
 
 

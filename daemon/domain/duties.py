@@ -22,6 +22,9 @@ WORDS_WAIT = 300.0
 GOOD_FOR = 600.0
 """Seconds for which a reading of a label request that still waits for its order is trusted."""
 
+HELD_GOOD_FOR = 30.0
+"""The same of one that is held: it may be another provider's, who may answer at any moment."""
+
 
 def duty(ret: Return, now: float) -> Duty | None:
     """What is owed at that hour; None while the return only waits."""
@@ -47,8 +50,9 @@ def _received(ret: Return, now: float) -> Duty | None:
 
 def _read_again(ret: Return, planned: Sequence[ReturnUnit], now: float) -> Duty | None:
     """Nothing is created at Amazon on the word of a reading of long ago: somebody else may have answered since."""
+    trusted = HELD_GOOD_FOR if ret.held else GOOD_FOR
     for request in ret.open_requests():
-        old = request.read_at is not None and now - request.read_at >= GOOD_FOR
+        old = request.read_at is not None and now - request.read_at >= trusted
         if old and any(u.request_id == request.request_id for u in planned):
             return Duty(Act.READ_REQUEST, request.request_id)
     return None

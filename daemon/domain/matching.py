@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
 from daemon.domain.duties import create_unclear
@@ -11,33 +11,6 @@ from daemon.domain.portal import PortalLine, PortalReturn
 from daemon.domain.returns import MISSING, RequestState, Return, ReturnUnit, UnitState
 
 SkuMap = Mapping[str, str | Mapping[str, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderFacts:
-    """What the portal calls the order, in all its names."""
-
-    provider_order_id: str
-    order_name: str
-    order_number: str
-    prefix: str = ""
-
-
-def candidates(templates: Sequence[str], facts: OrderFacts) -> tuple[str, ...]:
-    """The order ids to try, in order, each once; a template whose value is unknown is left out."""
-    values = {
-        "provider_order_id": facts.provider_order_id,
-        "order_name": facts.order_name,
-        "order_name_bare": facts.order_name.lstrip("#"),
-        "order_number": facts.order_number,
-        "prefix": facts.prefix,
-    }
-    tried: dict[str, None] = {}
-    for template in templates:
-        named = [name for name in values if "{" + name + "}" in template and name != "prefix"]
-        if all(values[name] for name in named):
-            tried[template.format_map(values)] = None
-    return tuple(order_id for order_id in tried if order_id)
 
 
 def explode(line: PortalLine, sku_map: SkuMap) -> tuple[str, ...]:
@@ -137,11 +110,6 @@ def covers(orders: Iterable[FulfillmentOrder], units: Iterable[ReturnUnit]) -> b
     """Together the orders know every SKU of the units."""
     known = {item.sku for order in orders for item in order.items}
     return all(unit.sku in known for unit in units)
-
-
-def useful(order: FulfillmentOrder, units: Iterable[ReturnUnit]) -> bool:
-    """The order knows at least one SKU of the units."""
-    return any(item.sku == unit.sku for item in order.items for unit in units)
 
 
 def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], default: str, allowed: Sequence[str]) -> str:

@@ -11,12 +11,20 @@ from daemon.domain.verdict import VerdictPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopPolicy:
-    """What a merchant decided for one shop. Reasons are keyed by folded (parent, reason); empty matches any."""
+    """What a merchant decided for one shop. Reasons are keyed by folded (parent, reason); empty matches any.
+
+    `shared_templates` may make the ids of other shops' orders; of several shops on the account, `own_prefix` says that
+    none but this one has its prefix.
+    """
 
     destinations: frozenset[str] = frozenset()
     only_returns: frozenset[str] = frozenset()
     order_id_templates: tuple[str, ...] = ("{provider_order_id}",)
     order_id_prefix: str = ""
+    shared_templates: frozenset[str] = frozenset()
+    own_prefix: bool = False
+    sole_shop: bool = True
+    home_countries: frozenset[str] = frozenset({"US"})
     sku_map: SkuMap = field(default_factory=dict)
     hold_unmatched: bool = True
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -28,6 +36,11 @@ class ShopPolicy:
     max_spend_per_day_cents: int | None = None
     rma_carrier: str = "Amazon"
     rma_rate_cents: int = 0
+
+    @property
+    def telling_prefixes(self) -> tuple[str, ...]:
+        """How only orders of this shop begin."""
+        return (self.order_id_prefix,) if self.own_prefix and self.order_id_prefix else ()
 
     def not_ours(self, return_id: str, destination_id: str) -> str:
         """Why a return is none of our business; empty when it is."""

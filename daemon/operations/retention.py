@@ -7,8 +7,8 @@ from functools import partial
 import structlog
 
 from daemon.domain.returns import State
-from daemon.engine.handlers.authorization import link_mark
 from daemon.engine.handlers.postage import proof_mark
+from daemon.engine.handlers.search import link_mark
 from daemon.ports.host import Clock
 from daemon.ports.store import MaintainedStore, Maintenance
 
@@ -29,6 +29,7 @@ class Periods:
 
     dead_letters: float
     closed_returns: float
+    order_index: float
     deliveries: float = 365 * 86400.0
 
 
@@ -51,10 +52,12 @@ class Retention:
         """Forget it all, and give the pages back to the disk; how many of each, and bytes."""
         now, periods = self._clock.now(), self._periods
         ended, received = now - periods.closed_returns, now - periods.deliveries
+        listed = now - periods.order_index
         gone = {
             "labels": await self._labels(now),
             "dead_letters": await self._store.upkeep(lambda keep: keep.drop_letters(now - periods.dead_letters)),
             "deliveries": await self._in_parts(lambda keep: keep.drop_deliveries(received, AT_ONCE)),
+            "known_orders": await self._in_parts(lambda keep: keep.drop_indexed_orders(listed, AT_ONCE)),
             "returns": await self._in_parts(partial(_drop_ended, before=ended, forgotten=self._forgotten)),
         }
         await self._store.upkeep(lambda keep: keep.drop_empty_documents(ended))

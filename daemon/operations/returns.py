@@ -10,15 +10,15 @@ from daemon.domain.duties import duty
 from daemon.domain.events.operator import OperatorActed
 from daemon.domain.events.returns import Event, LabelRequestCancelled, Resolved, Retried
 from daemon.domain.lifecycle import allows, apply
-from daemon.domain.matching import covers
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, State
 from daemon.domain.schedule import Timings, plan
-from daemon.engine.handlers.authorization import indexed_orders, link_mark, named_as_asked, named_orders
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.outcome import quiet_mark
-from daemon.errors import OperatorError, Refused
+from daemon.engine.handlers.search import OrderSearch, link_mark, named_as_asked
+from daemon.engine.handlers.search import Tried as TriedOrder
+from daemon.errors import McfdError, OperatorError
 from daemon.operations.verb import instant
 from daemon.operations.verbs.returns import (
     AuthorizationShown,
@@ -169,33 +169,37 @@ class Operator:
         fresh = await self._store.transact(work)
         log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
-        return Linked(return_=ret.ref, orders=orders, note=_when_it_counts(fresh))
+        notes = (_when_it_counts(fresh), *[await self._doubt(ret, order_id) for order_id in orders])
+        return Linked(return_=ret.ref, orders=orders, note="; ".join(note for note in notes if note))
+
+    async def _doubt(self, ret: Return, order_id: str) -> str:
+        """What is wrong with an order that was linked, as far as Amazon tells now; empty when it will do."""
+        context = self._contexts.get(ret.shop)
+        if context is None:
+            return f"{order_id} was not looked up, for the daemon does not run or does not know the shop"
+        try:
+            order = await context.account.network.order(order_id, Lane.BACKGROUND)
+        except McfdError as error:
+            return f"{order_id} could not be read ({error})"
+        if order is None or not named_as_asked(order, order_id):
+            return f"Amazon knows no order {order_id}: link it again when the name was mistyped"
+        answer = _fits(order, ret)
+        return f"{order_id} {answer}" if answer.startswith("lacks") else ""
 
     async def match(self, name: str) -> Matched:
-        """Try the ids that the matching would, the index's when no other fits, and tell what Amazon says of each."""
+        """Try every id that the matching would, the index's as well, and tell what Amazon says of each."""
         ret = await self._find(name)
         context = self._contexts.get(ret.shop)
         if context is None:
             raise OperatorError(f"{ret.ref}: matching asks Amazon, so the daemon must run and know the shop")
-        held: list[FulfillmentOrder] = []
-        named = await named_orders(ret, context)
-        tried = [await self._try(context, ret, order_id, held) for order_id in named]
-        if not covers(held, ret.units):
-            indexed = [order_id for order_id in await indexed_orders(ret, context) if order_id not in named]
-            tried += [await self._try(context, ret, order_id, held) for order_id in indexed]
-        return Matched(return_=ret.ref, tried=tried)
-
-    async def _try(self, context: ShopContext, ret: Return, order_id: str, held: list[FulfillmentOrder]) -> Tried:
-        try:
-            order = await context.account.network.order(order_id, Lane.BACKGROUND)
-        except Refused as error:
-            return Tried(order=order_id, answer=f"refused: {error}")
-        if order is None:
-            return Tried(order=order_id, answer="Amazon knows no such order")
-        if not named_as_asked(order, order_id):
-            return Tried(order=order_id, answer=f"Amazon answers with another order, {order.order_id}")
-        held.append(order)
-        return Tried(order=order_id, answer=_fits(order, ret), skus=sorted({item.sku for item in order.items}))
+        search = OrderSearch(ret, ret.units, context, Lane.BACKGROUND)
+        await search.run(everything=True)
+        doubtful = [order.order_id for order in search.doubtful]
+        return Matched(
+            return_=ret.ref,
+            tried=[_tried(tried, ret, doubtful) for tried in search.tried],
+            note=_read_at(await context.account.order_index.read_at()),
+        )
 
     async def _tell(self, name: str, event: Event, acted: OperatorActed | None = None) -> Changed:
         ret = await self._find(name)
@@ -252,6 +256,25 @@ def _when_it_counts(ret: Return) -> str:
             return "its label was refused: mcfd retry tries it"
         case _:
             return f"it is {ret.state} and not matched again, unless Loop asks for its label once more"
+
+
+def _tried(tried: TriedOrder, ret: Return, doubtful: Collection[str]) -> Tried:
+    """One id that was tried, what came back, and what the order holds."""
+    order, answer = tried.order, tried.answer
+    if order is None:
+        return Tried(order=tried.order_id, answer=answer)
+    if order.order_id in doubtful:
+        answer = "may be another shopper's of the same name; mcfd link says which it is"
+    elif not tried.why_not:
+        answer = _fits(order, ret)
+    return Tried(order=tried.order_id, answer=answer, skus=sorted({item.sku for item in order.items}))
+
+
+def _read_at(at: float | None) -> str:
+    """How new what is known of Amazon's list of orders is."""
+    if at is None:
+        return "Amazon's list of orders has not been read to its end yet: ask again in a minute"
+    return f"Amazon's list of orders was read at {instant(at)}"
 
 
 def _fits(order: FulfillmentOrder, ret: Return) -> str:

@@ -113,7 +113,7 @@ class FulfillmentNetwork(Protocol):
         """Read one fulfillment order; None when Amazon knows no order of that id."""
 
     async def orders_since(self, since: float, next_token: str) -> OrderPage:
-        """One page of the orders changed since; with a token, the page that it names."""
+        """One page of the orders changed since, in Amazon's time; with a token, the page that it names."""
 
     async def reason_codes(self, sku: str) -> Sequence[str]:
         """The return reasons that Amazon allows for a SKU, in its order; may be empty."""

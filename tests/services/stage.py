@@ -6,7 +6,9 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ from daemon.engine.polls import PortalPolls
 from daemon.engine.push import Push
 from daemon.engine.recorder import Recorder
 from daemon.engine.workflow import Workflow
+from daemon.errors import McfdError
 from daemon.operations.client_secrets import ClientSecrets
 from daemon.operations.dead_letters import purpose
 from daemon.operations.notifications import AMAZON_LETTERS
@@ -101,10 +104,18 @@ class Stage:
             new_token=lambda: f"token-{next(self._numbers)}",
         )
         self.push = Push(MAIN_ACCOUNT, self.store, self.clock, slower=4.0)
+        self.index = OrderIndex(
+            self.network,
+            self.store,
+            self.clock,
+            amazons_time=self.network.time,
+            wake=self._wake,
+            troubled=self.metrics.trouble,
+        )
         account = Account(
             name="main",
             network=self.network,
-            order_index=OrderIndex(self.network, self.store, self.clock),
+            order_index=self.index,
             reasons=ReasonCatalogue(self.network, self.clock),
             label_sources={LabelSourceName.AMAZON_SHIPPING: self.postage},
             push=self.push,
@@ -246,17 +257,31 @@ class Stage:
         """Step what is due until nothing is."""
         for _ in range(100):
             due = await self.store.read(lambda uow: uow.due(tuple(State), self.clock.now(), 100))
-            if not due:
+            if not due and not await self._read_list():
                 return
             for _, shop, return_id in due:
                 await self.workflow.step(await self.ret(return_id, shop))
         pytest.fail("the daemon works on without a pause")
 
+    async def _read_list(self) -> bool:
+        """One round of the service that reads Amazon's list of orders; whether it read anything."""
+        before = self.index._guard, self.index._not_before
+        with suppress(McfdError):
+            await self.index.round()
+        return (self.index._guard, self.index._not_before) != before
+
+    async def _next(self) -> float | None:
+        """When the daemon is to do something next."""
+        due = await self.store.read(lambda uow: uow.next_due(tuple(State)))
+        if not self.index._waiting:
+            return due
+        return min(due or inf, self.clock.now() + max(1.0, self.index._not_before - self.clock.monotonic()))
+
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, and let the daemon do at each instant what is due then."""
         end = self.clock.now() + seconds
         await self.work()
-        while (due := await self.store.read(lambda uow: uow.next_due(tuple(State)))) is not None and due <= end:
+        while (due := await self._next()) is not None and due <= end:
             self.clock.advance(due - self.clock.now())
             await self.work()
         self.clock.advance(end - self.clock.now())
@@ -266,7 +291,7 @@ class Stage:
         end = self.clock.now() + within
         await self.work()
         while (ret := await self.ret(return_id)).state is not state:
-            due = await self.store.read(lambda uow: uow.next_due(tuple(State)))
+            due = await self._next()
             if due is None or due > end:
                 pytest.fail(f"the return is {ret.state} ({ret.problem}), not {state}")
             self.clock.advance(due - self.clock.now())

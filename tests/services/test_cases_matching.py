@@ -19,13 +19,15 @@ class TestMatchExplains:
     async def test_each_try_is_explained(self, stage):
         """Unknown, forbidden, without the right SKU, not shipped, and at last the one that holds all units."""
         shipment = a_shipment("S2", SOCK=1)
-        waiting = replace(an_order("1001", shipment), shipments=(replace(shipment, shipped=False),))
+        waiting = replace(
+            an_order("1001", shipment), status="Processing", shipments=(replace(shipment, shipped=False),)
+        )
         ours = replace(an_order("Consumer-9", a_shipment("S3", SOCK=1, CAP=1)), displayable_order_id="#1001")
         hats = an_order("LINKED-1", a_shipment("S1", HAT=1))
         stage.network.add(hats, waiting, ours)
         stage.network.forbidden = {"#1001"}
         await stage.submit(a_line("1", "SOCK"), a_line("2", "CAP"))
-        await stage.step()
+        await stage.work()
         await stage.operator.link("77", ["LINKED-1"], "ann")
         assert await told(stage) == {
             "LINKED-1": "lacks CAP, SOCK",
@@ -38,7 +40,8 @@ class TestMatchExplains:
     async def test_an_order_that_has_not_shipped_is_told_so(self, stage):
         """It is the right one, and nothing can come back yet."""
         shipment = a_shipment("S1", SOCK=1)
-        stage.network.add(replace(an_order("5001", shipment), shipments=(replace(shipment, shipped=False),)))
+        order = an_order("5001", shipment, status="Processing")
+        stage.network.add(replace(order, shipments=(replace(shipment, shipped=False),)))
         await stage.submit()
         await stage.step()
         assert (await told(stage))["5001"] == "holds all units, and nothing has shipped"
@@ -49,6 +52,24 @@ class TestMatchExplains:
         await stage.submit()
         await stage.operator.link("77", ["LINKED-1"], "ann")
         assert await told(stage) == {"LINKED-1": "is there; what is to come back is not known yet"}
+
+    async def test_an_order_that_was_cancelled_is_told_so(self, stage):
+        """It fits, and nothing of it can come back."""
+        order = an_order("5001", a_shipment("S1", SOCK=1), status="Cancelled")
+        stage.network.add(replace(order, shipments=()))
+        await stage.submit()
+        await stage.step()
+        assert (await told(stage))["5001"] == "nothing of it has shipped, or will"
+
+    async def test_a_list_that_was_not_read_yet_is_told_so(self, stage):
+        """An order that only the list knows is not there before it was read: who asks is told to ask again."""
+        stage.network.add(replace(an_order("Consumer-9", a_shipment("S1", SOCK=1)), displayable_order_id="#1001"))
+        await stage.submit()
+        await stage.step()
+        assert "ask again" in (await stage.operator.match("77")).note
+        await stage.work()
+        assert (await told(stage))["Consumer-9"] == "holds all units"
+        assert "read" in (await stage.operator.match("77")).note
 
     async def test_the_index_is_not_read_when_the_templates_fit(self, stage):
         """What explains itself costs no scan."""

@@ -216,7 +216,7 @@ class TestQuantities:
         stage.ship(SOCK=2)
         for return_id in ("1", "2", "3"):
             await stage.submit(a_line(return_id), return_id=return_id)
-        await stage.work()
+        await stage.pass_time(120.0)
         states = sorted([(await stage.ret(n)).state for n in ("1", "2", "3")])
         assert states == [State.AWAITING_INSPECTION, State.AWAITING_INSPECTION, State.CLOSED]
         assert len(stage.network.all_items()) == 2

@@ -17,7 +17,7 @@ from daemon.domain.returns import State, UnitState
 from daemon.engine.account import ReasonCatalogue
 from daemon.engine.order_index import OrderIndex
 from daemon.errors import Refused
-from daemon.ports.vendors import Lane, OrderHead
+from daemon.ports.vendors import Lane
 from tests.services.stage import HOUR, Stage
 from tests.support.builders import a_line, a_unit
 
@@ -78,12 +78,13 @@ async def wires(**options):
 
 def connect(stage: Stage, network: McfNetwork) -> None:
     """Let the daemon talk to that network instead of the one in memory."""
+    stage.index = OrderIndex(network, stage.store, stage.clock)
     for context in stage.contexts.values():
         context.account = replace(
             context.account,
             network=network,
             reasons=ReasonCatalogue(network, stage.clock),
-            order_index=OrderIndex(network, stage.store, stage.clock),
+            order_index=stage.index,
         )
 
 
@@ -158,7 +159,8 @@ async def test_the_list_is_paged_into_the_index_without_addresses(open_with):
         assert await returned(stage, "#4 Größe") is State.AWAITING_INSPECTION
         assert (await stage.unit()).order_id == "Consumer-4"
         page = await w.network.orders_since(CLOCK.now() - HOUR, "")
-        assert page.heads[0] == OrderHead(order_id="Consumer-0", displayable_order_id="#0 Größe")
+        first = page.heads[0]
+        assert (first.order_id, first.displayable_order_id) == ("Consumer-0", "#0 Größe")
         dump = await stage.sqlite._writer.read(lambda c: "\n".join(c.iterdump()))
         assert "Larch Row" not in dump
 

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import pytest
-
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import RequestState, State, UnitState
-from daemon.errors import Refused, Unavailable
+from daemon.errors import Unavailable
 from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import NOW, a_line, a_shipment, an_order
@@ -87,77 +85,6 @@ class TestTemplates:
         assert (await stage.unit()).sku == "AMZ-SOCK"
 
 
-class TestIndex:
-    async def test_an_order_is_found_by_its_displayable_id(self, stage):
-        """When no template fits, the scan of all orders knows which go by the order's name; all pages are read."""
-        others = [an_order(f"X{n}", a_shipment("S1", HAT=1)) for n in range(5)]
-        ours = replace(an_order("Consumer-9", a_shipment("S1", SOCK=1)), displayable_order_id="#1001")
-        stage.network.add(*others, ours)
-        await stage.submit()
-        await matched(stage)
-
-        assert (await stage.unit()).order_id == "Consumer-9"
-        assert stage.network.count("orders_since") == 3
-
-    async def test_the_index_is_shared_and_read_at_most_once_a_minute(self, stage):
-        """Ten returns that match no template cost one scan, not ten."""
-        stage.network.add(an_order("X1", a_shipment("S1", HAT=1)))
-        for n in range(10):
-            await stage.submit(return_id=str(n))
-        await stage.work()
-
-        assert stage.network.count("orders_since") == 1
-
-    async def test_a_later_scan_begins_where_the_last_one_ended(self, stage):
-        """Only what changed since is read again, with an overlap."""
-        await stage.submit()
-        await stage.work()
-        first_at = stage.clock.now()
-        await stage.pass_time(900.0)
-
-        first, second = [call.arguments[0] for call in stage.network.made("orders_since")][:2]
-        assert first == first_at - 90 * DAY
-        assert first_at - 600.0 < second <= first_at
-
-    async def test_a_scan_goes_on_after_a_restart_at_the_page_it_had_reached(self, stage):
-        """A long first scan that is interrupted does not begin anew."""
-        stage.network.add(*(an_order(f"X{n}", a_shipment("S1", HAT=1)) for n in range(6)))
-        await stage.submit()
-        await stage.step()
-        stage.network.meanwhile("orders_since", _nothing)
-        stage.network.meanwhile("orders_since", _die)
-        with pytest.raises(_Interrupted):
-            await stage.step()
-        await stage.restart()
-        await stage.step()
-
-        assert [call.arguments[1] for call in stage.network.made("orders_since")] == ["", "2", "2", "4"]
-
-    async def test_a_page_token_that_has_expired_begins_the_scan_anew(self, stage):
-        """Tokens do not live for ever; a refused one costs the progress, not the return."""
-        stage.network.add(*(an_order(f"X{n}", a_shipment("S1", HAT=1)) for n in range(3)))
-        ours = replace(an_order("Consumer-9", a_shipment("S1", SOCK=1)), displayable_order_id="#1001")
-        stage.network.add(ours)
-        stage.network.meanwhile("orders_since", _nothing)
-        stage.network.fail("orders_since", Refused("InvalidInput", "nextToken"))
-        await stage.submit()
-        await matched(stage)
-
-        assert (await stage.unit()).order_id == "Consumer-9"
-
-
-class _Interrupted(BaseException):
-    pass
-
-
-async def _die():
-    raise _Interrupted
-
-
-async def _nothing():
-    pass
-
-
 class TestSeveralOrders:
     async def test_one_shopify_order_may_be_several_fulfillment_orders(self, open_with):
         """Units are taken from all orders that are needed to cover them, and each order is asked for its own."""
@@ -183,7 +110,7 @@ class TestSeveralOrders:
             )
         )
         await stage.submit(a_line("1"), a_line("2"), a_line("3"))
-        await matched(stage)
+        await stage.reach(State.AWAITING_INSPECTION)
 
         units = (await stage.ret()).units
         assert [u.shipment_id for u in units] == ["OLD", "NEW", ""]

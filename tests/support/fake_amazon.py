@@ -37,7 +37,7 @@ class FakeNetwork(Vendor):
 
     `authorization_delay` is how long (s) an accepted unit has no authorization, `read_lag` how long it is not listed;
     `center_of` sends SKUs to other fulfillment centers, each with an authorization of its own per call; the next
-    `silent_answers` create calls name none of their units.
+    `silent_answers` create calls name none of their units; `ahead` is how far (s) Amazon's clock is before ours.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -51,6 +51,7 @@ class FakeNetwork(Vendor):
         self.read_lag = 0.0
         self.page_size = 2
         self.silent_answers = 0
+        self.ahead = 0.0
         self._expected: defaultdict[str, dict[str, _Expected]] = defaultdict(dict)
         self._authorizations: dict[str, ReturnAuthorization] = {}
 
@@ -87,12 +88,18 @@ class FakeNetwork(Vendor):
             order = self.orders.get(order_id)
             return None if order is None else self._as_listed(order)
 
+    def time(self) -> float:
+        """What time it is at Amazon."""
+        return self._clock.now() + self.ahead
+
     async def orders_since(self, since: float, next_token: str) -> OrderPage:
         async with self._call("orders_since", since, next_token):
             start = int(next_token or 0)
             rows = list(self.orders.values())
             heads = [
-                OrderHead(order_id=o.order_id, displayable_order_id=o.displayable_order_id)
+                OrderHead(
+                    order_id=o.order_id, displayable_order_id=o.displayable_order_id, changed_at=o.received_at or 0.0
+                )
                 for o in rows[start : start + self.page_size]
             ]
             end = start + self.page_size

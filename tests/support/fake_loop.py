@@ -25,6 +25,7 @@ class LoopReturn:
     order_name: str = "#1001"
     order_number: str = "1"
     provider_order_id: str = "5001"
+    submitted_at: float | None = None
     destination_id: str = ""
     has_exchange: bool = False
     was_processed: bool = False
@@ -100,6 +101,7 @@ class FakePortal(Vendor):
                 lines=tuple(ret.lines),
                 order_name=ret.order_name,
                 order_number=ret.order_number,
+                submitted_at=ret.submitted_at,
                 provider_order_id=ret.provider_order_id,
                 destination_id=ret.destination_id,
                 has_exchange=ret.has_exchange,

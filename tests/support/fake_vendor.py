@@ -25,7 +25,7 @@ class Call:
 
 
 class Vendor:
-    """A journal of calls, and what shall go wrong.
+    """A journal of calls, and what shall go wrong: `outage` with all of them, `outages` with those of one operation.
 
     `watch` hears of every call before its effect and after it; so does `meet`, which may take its time.
     """
@@ -33,6 +33,7 @@ class Vendor:
     def __init__(self, clock: Clock) -> None:
         self.calls: list[Call] = []
         self.outage: Exception | None = None
+        self.outages: dict[str, Exception] = {}
         self.watch: Callable[[str], None] = lambda _point: None
         self.meet: Callable[[str], Awaitable[object]] = _nobody
         self._clock = clock
@@ -68,6 +69,8 @@ class Vendor:
         await settle(1)
         if self.outage is not None:
             raise self.outage
+        if operation in self.outages:
+            raise self.outages[operation]
         if self._before[operation]:
             await self._before[operation].popleft()()
         yield

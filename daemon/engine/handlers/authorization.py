@@ -4,18 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.domain.allocation import adopt, allocate, judge_answer, not_returnable, take_over
+from daemon.domain.allocation import adopt, judge_answer, not_returnable
+from daemon.domain.candidates import doubt_words
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found
-from daemon.domain.matching import (
-    OrderFacts,
-    candidates,
-    covers,
-    list_units,
-    reason_code,
-    requested_lines,
-    useful,
-)
+from daemon.domain.matching import covers, list_units, reason_code, requested_lines
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
@@ -23,7 +16,9 @@ from daemon.domain.schedule import held_delay, past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
-from daemon.engine.handlers.takeover import ask_holders, being_voided, taken_over, transfer
+from daemon.engine.handlers.placement import place
+from daemon.engine.handlers.search import OrderSearch
+from daemon.engine.handlers.takeover import ask_holders, being_voided, transfer
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
@@ -33,8 +28,6 @@ READ_BACK_AFTER = (5.0, 60.0)
 
 YOUNG = 10.0
 """Seconds for which a shopper's wait for Amazon's authorization goes before those who wait longer already."""
-
-HOME = frozenset({"", "US"})
 
 
 async def read_request(step: Step, context: ShopContext) -> Outcome:
@@ -56,13 +49,14 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
         return ev.RequestStands(at=now, request_id=known.request_id)
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
-    if request.origin_country not in HOME:
-        why = f"the parcel starts in {request.origin_country}; Amazon takes returns from the United States only"
+    if request.origin_country and request.origin_country not in context.policy.home_countries:
+        where = ", ".join(sorted(context.policy.home_countries))
+        why = f"the parcel starts in {request.origin_country}; Amazon takes returns from {where} only"
         return ev.Unmatched(at=now, request_id=request.request_id, why=why, hold=False)
     lines = requested_lines(details, ret, request.request_id, request.skus)
     units = list_units(ret, details, request.request_id, lines, context.policy.sku_map)
     if not units:
-        return _unmatched(ret, request.request_id, "the label request names no line of the return", now, context)
+        return _unread(ret, request.request_id, now, context)
     return ev.RequestRead(
         at=now,
         request=LabelRequest(
@@ -88,18 +82,28 @@ def _already_over(ret: Return, request: PortalLabelRequest, details: PortalRetur
     return ev.ClosedInPortal(at=now) if details.settled or lapsed else None
 
 
-def _unmatched(ret: Return, request_id: str, why: str, asked_at: float, context: ShopContext) -> Outcome:
+def _unread(ret: Return, request_id: str, now: float, context: ShopContext) -> Outcome:
+    """The details may lag behind the label request."""
+    if not past_deadline(ret, now):
+        return NotYet(delay=_soon(context))
+    why = "the label request names no line of the return"
+    return ev.Unmatched(at=now, request_id=request_id, why=why, hold=context.policy.hold_unmatched)
+
+
+def _unmatched(ret: Return, request_id: str, search: OrderSearch, asked_at: float, context: ShopContext) -> Outcome:
     """Keep trying until the deadline; then refuse, or hold: the request may belong to another provider.
 
-    It must not hold up the other requests of the return that are ours; then it is left alone.
+    What a person can settle is held. It must not hold up the other requests of the return that are ours; then it is
+    left alone.
     """
     if not past_deadline(ret, asked_at):
         return NotYet(delay=_soon(context))
-    if context.policy.hold_unmatched and any(u.order_id and u.request_id not in {"", request_id} for u in ret.units):
-        return ev.NotOurs(at=asked_at, request_id=request_id, why=why)
+    hold = context.policy.hold_unmatched or bool(search.doubtful)
+    if hold and any(u.order_id and u.request_id not in {"", request_id} for u in ret.units):
+        return ev.NotOurs(at=asked_at, request_id=request_id, why=search.why_not)
     if ret.held:
         return NotYet(delay=held_delay(ret, asked_at, context.timings))
-    return ev.Unmatched(at=asked_at, request_id=request_id, why=why, hold=context.policy.hold_unmatched)
+    return ev.Unmatched(at=asked_at, request_id=request_id, why=search.why_not, hold=hold)
 
 
 def _soon(context: ShopContext) -> float:
@@ -109,22 +113,28 @@ def _soon(context: ShopContext) -> float:
 async def match_order(step: Step, context: ShopContext) -> Outcome:
     """Find the fulfillment orders that hold the units, and give each unit its place in a shipment.
 
-    A label request whose units nobody holds does not keep the others from theirs.
+    A label request whose units nobody holds does not keep the others from theirs. What is not found is given up only
+    on readings of the named orders and of the index that began after the deadline.
     """
     ret = step.ret
     now = context.clock.now()
     wanted = _unassigned(ret)
-    orders, tried = await _search(ret, wanted, context)
-    units = _held(wanted, orders)
+    over = past_deadline(ret, now)
+    search = OrderSearch(ret, wanted, context, Lane.BACKGROUND if ret.held else Lane.SHOPPER)
+    await search.run()
+    units = _held(wanted, search.orders)
+    if not search.homed and (over or units):
+        since = (ret.deadline_at or now) - (0.0 if over else context.timings.unmatched_deadline)
+        if not await context.account.order_index.read_since(since, ret):
+            return NotYet(delay=_soon(context))
     if not units:
-        why = "no fulfillment order holds the units; tried " + (", ".join(tried) or "nothing")
-        return _unmatched(ret, wanted[0].request_id, why, now, context)
+        return _unmatched(ret, wanted[0].request_id, search, now, context)
     codes = {}
     for unit in units:
         allowed = await context.account.reasons.allowed(unit.sku)
         codes[unit.key] = reason_code(unit, context.policy.reasons, context.policy.default_reason, allowed)
     units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
-    return _assign(units, orders, now, context)
+    return _assign(units, search, now, context)
 
 
 def _held(units: tuple[ReturnUnit, ...], orders: Sequence[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
@@ -140,103 +150,30 @@ def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
     )
 
 
-async def _search(
-    ret: Return, units: tuple[ReturnUnit, ...], context: ShopContext
-) -> tuple[list[FulfillmentOrder], list[str]]:
-    """Read candidates until they hold the units; the index of all orders is asked last."""
-    orders: list[FulfillmentOrder] = []
-    tried: list[str] = []
-    lane = Lane.BACKGROUND if ret.held else Lane.SHOPPER
-    for order_id in await named_orders(ret, context):
-        if await _try(order_id, orders, tried, units, context, lane=lane):
-            return orders, tried
-    for order_id in await indexed_orders(ret, context):
-        if order_id not in tried and await _try(order_id, orders, tried, units, context, lane=lane):
-            break
-    return orders, tried
-
-
-async def named_orders(ret: Return, context: ShopContext) -> tuple[str, ...]:
-    """Ids to try: what an operator linked, what was found for the return before, what the shop's templates make."""
-    linked = await context.store.read(lambda uow: uow.mark(link_mark(ret.shop, ret.return_id)))
-    facts = OrderFacts(
-        provider_order_id=ret.provider_order_id,
-        order_name=ret.order_name,
-        order_number=ret.order_number,
-        prefix=context.policy.order_id_prefix,
-    )
-    named = candidates(context.policy.order_id_templates, facts)
-    return tuple(dict.fromkeys(i for i in (*(linked or "").split("\n"), *ret.order_ids(), *named) if i))
-
-
-def named_as_asked(order: FulfillmentOrder, order_id: str) -> bool:
-    """Amazon reads `+` in a path as a blank, and may so answer with another order.
-
-    https://github.com/amzn/selling-partner-api-models/issues/5374
-    """
-    return order.order_id.casefold() == order_id.casefold()
-
-
-async def indexed_orders(ret: Return, context: ShopContext) -> tuple[str, ...]:
-    """Ids of the orders that the shopper knows by a name of this one, from the shared index."""
-    await context.account.order_index.refresh()
-    names = {name for name in (ret.order_name, ret.order_name.lstrip("#"), ret.provider_order_id) if name}
-    heads = await context.store.read(lambda uow: [h for name in names for h in uow.orders_named(ret.account, name)])
-    return tuple(sorted({head.order_id for head in heads if head.displayable_order_id in names}))
-
-
-def link_mark(shop: str, return_id: str) -> str:
-    """Where an operator's link of a return to fulfillment orders is remembered."""
-    return f"link/{shop}/{return_id}"
-
-
-async def _try(
-    order_id: str,
-    orders: list[FulfillmentOrder],
-    tried: list[str],
-    units: tuple[ReturnUnit, ...],
-    context: ShopContext,
-    *,
-    lane: Lane,
-) -> bool:
-    """Read one candidate; True when the orders found so far cover all units. A refused id is an answer, too."""
-    tried.append(order_id)
-    try:
-        order = await context.account.network.order(order_id, lane)
-    except Refused:
-        return False
-    if order is None or not named_as_asked(order, order_id) or not useful(order, units):
-        return False
-    orders.append(order)
-    return covers(orders, units)
-
-
-def _assign(
-    units: tuple[ReturnUnit, ...], orders: list[FulfillmentOrder], now: float, context: ShopContext
-) -> Decision:
+def _assign(units: tuple[ReturnUnit, ...], search: OrderSearch, now: float, context: ShopContext) -> Decision:
     """Allocation reads what other returns were promised, so it is made in the transaction that saves it.
 
     The labels that come with units of cancelled returns are known only when those are done with giving them back.
     """
+    orders = search.orders
+    lacking = "no shipped unit of it is left to return"
+    if search.doubtful:
+        lacking += "; " + doubt_words(order.order_id for order in search.doubtful)
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
-        order_ids = [order.order_id for order in orders]
-        asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids))
-        if any(being_voided(*lent) for lent in borrowed) and not past_deadline(ret, now):
+        asking = {unit.key for unit in _unassigned(ret)}  # a request may have been withdrawn meanwhile
+        found = place(uow, ret, [unit for unit in units if unit.key in asking], orders)
+        if any(being_voided(*lent) for lent in found.borrowed) and not past_deadline(ret, now):
             return NotYet(delay=context.timings.label_poll_max)
-        promised = uow.promised(ret, order_ids)
-        placed = (
-            *(u for u in asked if u.return_item_id),
-            *allocate(ret, [u for u in asked if not u.return_item_id], orders, promised),
-        )
-        homeless = [u for u in placed if not u.return_item_id]
-        if homeless and any(order.still_shipping for order in orders) and not past_deadline(ret, now):
+        waiting = search.doubtful or any(order.still_shipping for order in orders)
+        if found.homeless and waiting and not past_deadline(ret, now):
             return NotYet(delay=_soon(context))
-        if homeless and not ret.verifications and ask_holders(uow, ret, homeless, order_ids, now):
+        order_ids = [order.order_id for order in orders]
+        if found.homeless and not ret.verifications and ask_holders(uow, ret, found.homeless, order_ids, now):
             return NotYet(delay=context.timings.label_poll_max, verifications=1)
-        postage = transfer(uow, ret, borrowed, now, context)
-        lost = not_returnable(homeless, "no shipped unit of it is left to return")
-        return ev.OrderMatched(at=now, units=(*(u for u in placed if u.return_item_id), *lost), postage=postage)
+        postage = transfer(uow, ret, found.borrowed, now, context)
+        lost = not_returnable(found.homeless, lacking)
+        return ev.OrderMatched(at=now, units=(*found.placed, *lost), postage=postage)
 
     return decide
 

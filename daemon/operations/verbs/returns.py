@@ -172,6 +172,7 @@ class Matched(Answer):
 
     return_: str
     tried: list[Tried]
+    note: str = Field(default="", description="How new what is known of Amazon's list of orders is.")
 
 
 class Changed(Answer):

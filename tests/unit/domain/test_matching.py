@@ -12,15 +12,12 @@ from daemon.domain.allocation import (
     transferable,
 )
 from daemon.domain.matching import (
-    OrderFacts,
-    candidates,
     covers,
     explode,
     fold,
     list_units,
     reason_code,
     requested_lines,
-    useful,
     wanted_code,
 )
 from daemon.domain.orders import CreateAnswer, InvalidItem, ShippedItem
@@ -42,31 +39,6 @@ from tests.support.builders import (
     processed,
     refused,
 )
-
-# ---- which order ids to try
-
-FACTS = OrderFacts(provider_order_id="5001", order_name="#1001", order_number="1", prefix="US-")
-
-
-@pytest.mark.parametrize(
-    ("templates", "facts", "expected"),
-    [
-        (["{provider_order_id}", "{order_name}"], FACTS, ("5001", "#1001")),
-        (["{order_name}", "#{order_name_bare}"], FACTS, ("#1001",)),
-        (["{order_name_bare}", "{order_number}"], FACTS, ("1001", "1")),
-        (["{prefix}{order_name_bare}", "order-{order_number}"], FACTS, ("US-1001", "order-1")),
-        (["{provider_order_id}", "{order_name_bare}"], replace(FACTS, provider_order_id=""), ("1001",)),
-        (["{order_name_bare}"], replace(FACTS, order_name="#"), ()),
-        (["{prefix}{order_number}"], replace(FACTS, prefix=""), ("1",)),
-        (["{prefix}"], replace(FACTS, prefix=""), ()),
-        (["fixed"], FACTS, ("fixed",)),
-        ([], FACTS, ()),
-    ],
-)
-def test_templates_make_the_ids_to_try(templates, facts, expected):
-    """In the merchant's order, each id once, none whose value is unknown."""
-    assert candidates(templates, facts) == expected
-
 
 # ---- lines and units
 
@@ -173,18 +145,17 @@ def test_asked_again_what_amazon_accepted_changes_hands(old, expected):
 
 
 @pytest.mark.parametrize(
-    ("orders", "units", "all_of_them", "any_of_them"),
+    ("orders", "units", "all_of_them"),
     [
-        ([an_order("O1", a_shipment(SOCK=1))], [a_unit()], True, True),
-        ([an_order("O1", a_shipment(SOCK=1))], [a_unit(), a_unit("2", "CAP")], False, True),
-        ([an_order("O1", a_shipment(SOCK=1)), an_order("O2", a_shipment(CAP=1))], [a_unit("2", "CAP")], True, False),
-        ([an_order("O1", a_shipment(HAT=1))], [a_unit()], False, False),
+        ([an_order("O1", a_shipment(SOCK=1))], [a_unit()], True),
+        ([an_order("O1", a_shipment(SOCK=1))], [a_unit(), a_unit("2", "CAP")], False),
+        ([an_order("O1", a_shipment(SOCK=1)), an_order("O2", a_shipment(CAP=1))], [a_unit("2", "CAP")], True),
+        ([an_order("O1", a_shipment(HAT=1))], [a_unit()], False),
     ],
 )
-def test_an_order_counts_by_its_skus(orders, units, all_of_them, any_of_them):
-    """Together the orders must know every SKU; one is useful that knows any."""
+def test_an_order_counts_by_its_skus(orders, units, all_of_them):
+    """Together the orders must know every SKU."""
     assert covers(orders, units) is all_of_them
-    assert useful(orders[0], units) is any_of_them
 
 
 # ---- allocation (the laws of it are in test_allocation)

@@ -1,0 +1,36 @@
+"""Which shipped unit each unit that is asked for will be, as the store knows it at this moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.domain.allocation import allocate, take_over
+from daemon.domain.orders import FulfillmentOrder
+from daemon.domain.returns import Return, ReturnUnit
+from daemon.engine.handlers.takeover import taken_over
+from daemon.ports.store import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Units with their places, and what of it other returns give up."""
+
+    units: tuple[ReturnUnit, ...]
+    borrowed: tuple[tuple[Return, ReturnUnit], ...]
+
+    @property
+    def homeless(self) -> tuple[ReturnUnit, ...]:
+        """Those that found no place."""
+        return tuple(unit for unit in self.units if not unit.return_item_id)
+
+    @property
+    def placed(self) -> tuple[ReturnUnit, ...]:
+        """Those that did."""
+        return tuple(unit for unit in self.units if unit.return_item_id)
+
+
+def place(uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], orders: Sequence[FulfillmentOrder]) -> Placement:
+    """Give units what other returns have no use for any more, and else what nobody was promised."""
+    order_ids = [order.order_id for order in orders]
+    asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids))
+    free = allocate(ret, [u for u in asked if not u.return_item_id], orders, uow.promised(ret, order_ids))
+    return Placement(units=(*(u for u in asked if u.return_item_id), *free), borrowed=borrowed)
