@@ -14,13 +14,13 @@ LabelSource = Literal["amazon_shipping", "rma_page"]
 
 LWA_URL = "https://api.amazon.com/auth/o2/token"  # one for all regions
 
-SP_API_URLS: Mapping[Region, str] = {  # https://developer-docs.amazon.com/sp-api/docs/sp-api-endpoints
+SP_API_URLS: Mapping[Region, str] = {  # https://developer-docs.amazon/sp-api/docs/sp-api-endpoints
     "na": "https://sellingpartnerapi-na.amazon.com",
     "eu": "https://sellingpartnerapi-eu.amazon.com",
     "fe": "https://sellingpartnerapi-fe.amazon.com",
 }
 
-MARKETPLACES: Mapping[str, tuple[str, Region]] = {  # https://developer-docs.amazon.com/sp-api/docs/marketplace-ids
+MARKETPLACES: Mapping[str, tuple[str, Region]] = {  # https://developer-docs.amazon/sp-api/docs/marketplace-ids
     "ATVPDKIKX0DER": ("US", "na"),
     "A2EUQ1WTGCTBG2": ("CA", "na"),
     "A1AM78C64UM0Y8": ("MX", "na"),
@@ -46,7 +46,7 @@ MARKETPLACES: Mapping[str, tuple[str, Region]] = {  # https://developer-docs.ama
     "A19VAU5U5O7RUS": ("SG", "fe"),
 }
 
-# https://developer-docs.amazon.com/sp-api/docs/seller-central-urls
+# https://developer-docs.amazon/sp-api/docs/seller-central-urls
 _REGION_CONSENT_HOSTS: Mapping[Region, str] = {
     "na": "sellercentral.amazon.com",
     "eu": "sellercentral-europe.amazon.com",

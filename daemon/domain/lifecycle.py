@@ -186,6 +186,7 @@ STATELESS: frozenset[type[ev.Event]] = frozenset(
         ev.LinesGraded,
         ev.TransitReported,
         ev.ReturnRead,
+        ev.RestockRequested,
     }
     | {ev.UnitsTransferred, OperatorActed}
     | pe.POSTAGE_EVENTS
@@ -205,6 +206,7 @@ UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
         ev.RequestStands,
         ev.NotesWritten,
         ev.ReturnRead,
+        ev.RestockRequested,
         pe.LabelUnused,
         OperatorActed,
     }
@@ -266,6 +268,7 @@ EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
     ev.LinesGraded: outcome.lines_graded,
     ev.TransitReported: outcome.transit_reported,
     ev.ReturnRead: outcome.return_read,
+    ev.RestockRequested: outcome.restock_requested,
     ev.UnitsTransferred: outcome.units_transferred,
     pe.PostageOffered: postage.postage_changed,
     pe.OfferLapsed: postage.postage_changed,

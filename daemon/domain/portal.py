@@ -134,4 +134,11 @@ class ProcessingTrouble:
     return_id: str
 
 
-Message = RequestIssued | RequestCancelled | ReturnChanged | ProcessingTrouble
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestockAsked:
+    """The portal puts units of a return back into the shop's stock by itself."""
+
+    return_id: str
+
+
+Message = RequestIssued | RequestCancelled | ReturnChanged | ProcessingTrouble | RestockAsked

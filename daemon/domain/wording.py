@@ -49,7 +49,8 @@ def inspected_words(unit: ReturnUnit) -> str:
         return f"Missing: {unit.sku} has not arrived at Amazon in time."
     where = f" at {unit.finding.center}" if unit.finding.center else ""
     why = f" Amazon's reason: {unit.finding.reason}." if unit.finding.reason else ""
-    return f"Amazon inspected {unit.sku}{where}: {condition_words(unit.finding)}.{why}"
+    claim = " A case for reimbursement." if unit.finding.condition == "FulfillerDamaged" else ""
+    return f"Amazon inspected {unit.sku}{where}: {condition_words(unit.finding)}.{why}{claim}"
 
 
 def discrepancy_words(unit: ReturnUnit) -> str:

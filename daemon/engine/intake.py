@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.domain.events.returns import Event, LabelRequestCancelled, LabelRequestedAgain, ProcessingFailed
+from daemon.domain.events.returns import (
+    Event,
+    LabelRequestCancelled,
+    LabelRequestedAgain,
+    ProcessingFailed,
+    RestockRequested,
+)
 from daemon.domain.lifecycle import apply
 from daemon.domain.portal import (
     Message,
@@ -13,6 +19,7 @@ from daemon.domain.portal import (
     ProcessingTrouble,
     RequestCancelled,
     RequestIssued,
+    RestockAsked,
     ReturnChanged,
 )
 from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, RequestState, Return, Settlement, State
@@ -142,6 +149,8 @@ class Intake:
             case ReturnChanged():
                 news = message.state in TELLING.get(ret.state, frozenset()) or _may_be_edited(ret, message.state)
                 return self._hint(uow, ret) if news else None
+            case RestockAsked():
+                return self._restocked(uow, ret)
             case ProcessingTrouble():
                 return self._processing_failed(uow, ret)
 
@@ -183,6 +192,14 @@ class Intake:
         if ret.state is not State.PROCESSING and not asked:
             return None
         return self._happened(uow, ret, ProcessingFailed(at=self._clock.now()))
+
+    def _restocked(self, uow: UnitOfWork, ret: Return) -> Return | None:
+        """Amazon restocks what it accepts back, and Loop cannot be asked whether it does so, too: this event tells."""
+        if not ret.authorized():
+            return None
+        self._metrics.trouble("restock_requested")
+        log.warning("return.restocked_twice", ref=ret.ref, text="turn off automatic restocking in Loop")
+        return self._happened(uow, ret, RestockRequested(at=self._clock.now()))
 
     def _happened(self, uow: UnitOfWork, ret: Return, event: Event) -> Return:
         return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)

@@ -1,6 +1,6 @@
 """How a seller lets us in: the website workflow of Amazon, and which refresh token is in use.
 
-https://developer-docs.amazon.com/sp-api/docs/website-authorization-workflow
+https://developer-docs.amazon/sp-api/docs/website-authorization-workflow
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Client secrets of the application that Amazon sent: kept sealed, tried before those of the secret file, and replaced
 in time where that is wanted.
 
-https://developer-docs.amazon.com/sp-api/docs/rotate-your-application-client-secret
+https://developer-docs.amazon/sp-api/docs/rotate-your-application-client-secret
 """
 
 import base64

@@ -1,7 +1,7 @@
 """How old credentials are: Amazon's client secret lives 180 days, an authorization 365.
 
-https://developer-docs.amazon.com/sp-api/docs/rotating-your-apps-lwa-credentials,
-https://developer-docs.amazon.com/sp-api/docs/renew-authorizations
+https://developer-docs.amazon/sp-api/docs/rotating-your-apps-lwa-credentials,
+https://developer-docs.amazon/sp-api/docs/renew-authorizations
 """
 
 import hashlib

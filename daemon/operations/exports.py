@@ -3,6 +3,7 @@
 `units`           everything
 `unsellable`      units that Amazon has inspected and keeps as unsellable stock, until somebody has them removed
 `never-received`  units that are missing, and those of returns that never came
+`claims`          units that Amazon damaged, or lost after their parcel had arrived: it may reimburse them
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from daemon.operations.verbs.keeping import UnitRow, UnitRows
 from daemon.ports.store import MaintainedStore
 
 SELLABLE = "Sellable"
+DAMAGED_BY_AMAZON = "FulfillerDamaged"
 RETURNS_AT_ONCE = 100
 
 Row = dict[str, object]
@@ -30,10 +32,18 @@ def _never_received(ret: Return, unit: ReturnUnit) -> bool:
     return ret.state is State.EXPIRED and unit.standing is UnitState.AUTHORIZED
 
 
+def _claim(ret: Return, unit: ReturnUnit) -> bool:
+    if unit.finding is None:
+        return False
+    arrived = any(p.delivered_at is not None for p in ret.postage if p.authorization_id == unit.authorization_id)
+    return unit.finding.condition == DAMAGED_BY_AMAZON or (unit.finding.condition == MISSING and arrived)
+
+
 REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
     "units": lambda _ret, _unit: True,
     "unsellable": _unsellable,
     "never-received": _never_received,
+    "claims": _claim,
 }
 
 

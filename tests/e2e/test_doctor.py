@@ -45,7 +45,7 @@ async def test_all_is_well(tmp_path):
             assert (SHOP, f"scope {what}") in found
         told = await w.daemon.cli("doctor")
         assert told.status == 0
-        assert f"{SHOP}: webhooks - all 6 are active" in told.stdout
+        assert f"{SHOP}: webhooks - all 7 are active" in told.stdout
 
         verified = f'mcfd_webhook_last_verified_timestamp_seconds{{shop="{SHOP}"}}'
         before = (await w.daemon.metrics())[verified]

@@ -9,6 +9,7 @@ from daemon.domain.portal import (
     ProcessingTrouble,
     RequestCancelled,
     RequestIssued,
+    RestockAsked,
     ReturnChanged,
 )
 from daemon.domain.returns import RequestState, State
@@ -333,3 +334,21 @@ class TestProcessingFailed:
         assert (await stage.ret()).state is State.IN_REVIEW
         assert len(stage.portal.returns["77"].records) == 1
         assert stage.portal.returns["77"].flags == 1
+
+
+class TestRestock:
+    async def test_a_unit_that_amazon_restocks_too_is_warned_of(self, stage):
+        """Loop's own restocking of what goes to Amazon is noted, counted, and part of the history."""
+        await stage.sent()
+        await stage.tell(RestockAsked(return_id="77"))
+        await stage.work()
+        assert stage.metrics.troubles["restock_requested"] == 1
+        assert sum("counted twice" in note for note in stage.portal.returns["77"].notes) == 1
+        assert "RestockRequested" in await stage.history()
+
+    async def test_what_is_not_at_amazon_is_nobodys_business(self, stage):
+        """Other providers' returns, and those that nothing was asked of Amazon for, are left alone."""
+        await stage.tell(RestockAsked(return_id="99"))
+        await stage.submit()
+        await stage.tell(RestockAsked(return_id="77"))
+        assert stage.metrics.troubles["restock_requested"] == 0

@@ -67,6 +67,7 @@ def test_the_reports_pick_their_units():
     assert lines("unsellable", State.CLOSED) == ["broken"]
     assert lines("never-received", State.AWAITING_INSPECTION) == ["lost"]
     assert lines("never-received", State.EXPIRED) == ["lost", "out"]
+    assert lines("claims", State.CLOSED) == []
     assert len(lines("units", State.CLOSED)) == 5
 
 
@@ -90,3 +91,23 @@ def test_amounts_below_zero_are_amounts(cents, money):
     """What Loop took off is told as it is, and a spreadsheet can add it up."""
     assert _money(cents) == money
     assert _harmless(money) == money
+
+
+def test_claims_are_what_amazon_damaged_or_lost():
+    """A unit that Amazon damaged, or that is missing though its parcel arrived, is a case for reimbursement."""
+
+    def claims(condition: str, delivered_at: float | None) -> int:
+        unit = ReturnUnit(
+            line_id="1",
+            portal_sku="A",
+            sku="A",
+            standing=UnitState.AUTHORIZED,
+            authorization_id="A1",
+            finding=Finding(condition=condition, found_at=1.0),
+        )
+        parcel = Postage(authorization_id="A1", delivered_at=delivered_at)
+        return len(rows_of(replace(ret(unit), postage=(parcel,)), REPORTS["claims"]))
+
+    assert [claims("FulfillerDamaged", at) for at in (None, 5.0)] == [1, 1]
+    assert [claims(MISSING, at) for at in (None, 5.0)] == [0, 1]
+    assert claims("CustomerDamaged", 5.0) == 0

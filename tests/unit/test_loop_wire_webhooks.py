@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.loop_returns.wire.webhooks import CANONICAL_LIMIT, WebhookDelivery, decode_delivery, digest, verify
-from daemon.domain.portal import PortalState, ProcessingTrouble, RequestCancelled, RequestIssued, ReturnChanged
+from daemon.domain.portal import (
+    PortalState,
+    ProcessingTrouble,
+    RequestCancelled,
+    RequestIssued,
+    RestockAsked,
+    ReturnChanged,
+)
 from daemon.errors import BadSignature, ContractBroken
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "loop_returns"
@@ -230,6 +237,19 @@ def test_the_words_for_a_failure_are_not_read(message):
     """They may name the shopper, and nothing tells which of them do: Loop's own history has them."""
     failed = decode_delivery(processing(return_id=5, message=message))
     assert failed.message == ProcessingTrouble(return_id="5")
+
+
+@pytest.mark.parametrize(
+    ("about", "heard"),
+    [
+        ({"return_id": 5}, RestockAsked(return_id="5")),
+        ({"return_id": "5"}, RestockAsked(return_id="5")),
+        ({"id": 9}, None),
+    ],
+)
+def test_a_restock_names_its_return_or_nothing(about, heard):
+    """Its fields are documented nowhere: an id may be a number or a text, and may be missing."""
+    assert decode_delivery(delivery(topic="restock", trigger="restock.requested", **about)).message == heard
 
 
 def test_what_we_do_not_act_on_is_unknown():

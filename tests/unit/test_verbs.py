@@ -29,7 +29,7 @@ NAMES = [verb.name for verb in VERBS]
         (LINK, {"return": "7", "orders": "#1", "by": "ann"}, 'ORDERS is not a list; write ["…"]'),
         (REPLAY, {"by": "ann"}, "DELIVERIES is missing; give it a value"),
         (PURGE, {"rekey": "perhaps"}, "REKEY is not true or false; write one of them"),
-        (EXPORT, {"report": "all"}, "REPORT must be 'units', 'unsellable' or 'never-received'"),
+        (EXPORT, {"report": "all"}, "REPORT must be 'units', 'unsellable', 'never-received' or 'claims'"),
         (EXPORT, {"after": -1}, "AFTER is too small; write 0 or more"),
         (EXPORT, {"after": "x"}, "AFTER is not a whole number; write one like 8"),
         (EXPORT, {"since": "yesterday"}, "SINCE is not a day; write one like 2026-10-01"),

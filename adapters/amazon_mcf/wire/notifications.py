@@ -1,7 +1,7 @@
 """What Amazon's notifications say. PURE.
 
 Older types spell their members in PascalCase, newer ones in camelCase: names are compared without case.
-https://developer-docs.amazon.com/sp-api/docs/notification-type-values
+https://developer-docs.amazon/sp-api/docs/notification-type-values
 """
 
 from adapters.vendor_calls.reading import JsonObject, parse

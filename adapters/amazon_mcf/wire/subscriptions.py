@@ -1,6 +1,6 @@
 """The Notifications API v1 and the call that replaces a client secret: paths, bodies, answers. PURE.
 
-https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-use-case-guide
+https://developer-docs.amazon/sp-api/docs/notifications-api-v1-use-case-guide
 """
 
 import json

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from adapters.loop_returns.wire.values import Id, Payload, State, Word, parse, read
+from adapters.loop_returns.wire.values import Id, OptionalId, Payload, State, Word, parse, read
 from adapters.vendor_calls.json import printable
 from daemon.domain.portal import (
     Message,
@@ -18,6 +18,7 @@ from daemon.domain.portal import (
     ProcessingTrouble,
     RequestCancelled,
     RequestIssued,
+    RestockAsked,
     ReturnChanged,
 )
 from daemon.errors import BadSignature
@@ -120,6 +121,10 @@ class _Return(Payload):
     state: State = PortalState.UNKNOWN
 
 
+class _Restock(Payload):
+    return_id: OptionalId = ""
+
+
 class _Processing(Payload):
     return_id: Id
 
@@ -143,13 +148,20 @@ def _failed(trigger: str, value: object) -> Message:
     return ProcessingTrouble(return_id=read(_Processing, value, trigger).return_id)
 
 
-_READERS: Mapping[tuple[str, str], Callable[[str, object], Message]] = {
+def _restocked(trigger: str, value: object) -> Message | None:
+    """The fields of this payload are documented nowhere: one without a return id says nothing to us."""
+    about = read(_Restock, value, trigger)
+    return RestockAsked(return_id=about.return_id) if about.return_id else None
+
+
+_READERS: Mapping[tuple[str, str], Callable[[str, object], Message | None]] = {
     ("label.request", "label.request.issued"): _issued,
     ("label.request", "label.request.cancelled"): _cancelled,
     ("return", "return.created"): _changed,
     ("return", "return.updated"): _changed,
     ("return", "return.closed"): _changed,
     ("return.processing", "return.processing.failed"): _failed,
+    ("restock", "restock.requested"): _restocked,
 }
 
 TRIGGERS = tuple(_READERS)

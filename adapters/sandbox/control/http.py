@@ -34,6 +34,7 @@ Loop
     flag_return            a person flags a return
     close_return           a person closes a return
     expire                 a return expires
+    restock                the return's items go back into the shop's stock
     plan_processing        how the next processing ends
     set_process_after      seconds that `process` stays queued
     set_webhook_url        where all webhooks go

@@ -20,7 +20,7 @@ AMAZON = (
 )
 LOOP = (
     *("submit_return", "cancel_return", "edit_return", "reissue_label_request", "cancel_label_request"),
-    *("settle_review", "flag_return", "close_return", "expire", "plan_processing", "set_process_after"),
+    *("settle_review", "flag_return", "close_return", "expire", "restock", "plan_processing", "set_process_after"),
     "set_webhook_url",
 )
 EASYPOST = (

@@ -115,6 +115,10 @@ class LoopControl:
         """Let a return expire, as after 28 days without a scan."""
         self.shop.set_state(self.shop.known(return_id), "expired")
 
+    def restock(self, return_id: int | str) -> None:
+        """Put a return's items back into Shopify's stock, as a shop can have Loop do by itself."""
+        self.shop.announce_restock(self.shop.known(return_id))
+
     def plan_processing(self, return_id: int | str, ending: Ending, message: str | None = None) -> None:
         """Choose how the next processing ends: close, fail (webhook), bounce (to review) or lose (never ends)."""
         if ending not in PLANS:

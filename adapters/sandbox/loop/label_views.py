@@ -55,19 +55,23 @@ def label_view(label: Label) -> Json:
 
 
 def label_webhook(label: Label, ret: LoopReturn, trigger: str, shop_id: int) -> Json:
-    """Show a label in a `label` webhook; the key names are not documented."""
+    """Show a label in a `label` webhook; ids are texts there, but for the provider's."""
     return {
         "topic": "label",
         "trigger": trigger,
-        "shop_id": shop_id,
+        "shop_id": str(shop_id),
         "return_id": str(ret.return_id),
         "order_id": str(ret.return_id + 13_000_000),
-        "provider_order_id": ret.provider_order_id,
+        "provider_order_id": _number(ret.provider_order_id),
         "carrier": label.carrier,
         "tracking_number": label.tracking_number,
         "label_status": label.status,
         "label_updated_at": loop_webhook_time(label.updated_at),
     }
+
+
+def _number(name: str) -> int | str:
+    return int(name) if name.isdecimal() else name
 
 
 def _api_address(address: Json) -> Json:

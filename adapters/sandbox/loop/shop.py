@@ -191,6 +191,17 @@ class LoopShop:
         }
         self._emit("return.processing", "return.processing.failed", payload)
 
+    def announce_restock(self, ret: LoopReturn) -> None:
+        """Send `restock.requested`; of its fields only the envelope and the return are certain."""
+        self.note_down(ret, "Loop: restocked in Shopify")
+        payload: Json = {
+            "topic": "restock",
+            "trigger": "restock.requested",
+            "shop_id": self.shop_id,
+            "return_id": str(ret.return_id),
+        }
+        self._emit("restock", "restock.requested", payload)
+
     def note_down(self, ret: LoopReturn, what: str) -> None:
         """Keep a line of a return's history; no API shows it."""
         ret.history.append({"at": amazon_time(self._clock.now()), "what": what})

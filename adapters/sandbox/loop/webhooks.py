@@ -26,7 +26,7 @@ TRIGGERS = {
     "giftcard": ("giftcard.requested",),
     "happy.returns.shipment": ("shipment.processed",),
 }
-CORE_TOPICS = ("label.request", "return", "return.processing")
+CORE_TOPICS = ("label.request", "return", "return.processing", "restock")
 ALL_TRIGGERS = frozenset(trigger for triggers in TRIGGERS.values() for trigger in triggers)
 # https://docs.loopreturns.com/webhook-reference/getting-started
 NEVER_RETRIED = frozenset({400, 401, 403, 404, 405})

@@ -312,6 +312,11 @@ class TransitReported(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestockRequested(Event):
+    """The portal puts units back into the shop's stock by itself, which Amazon does as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnRead(Event):
     """The portal was read, and nothing there moves the return; a note may be owed about what was seen."""
 

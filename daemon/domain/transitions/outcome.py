@@ -231,6 +231,14 @@ def return_read(event: ev.ReturnRead, ret: Return) -> Return:
     return with_note(changed, event.note_key, event.note) if event.note else changed
 
 
+def restock_requested(_: ev.RestockRequested, ret: Return) -> Return:
+    words = (
+        "Loop puts these items back into stock by itself, and Amazon does so with what it finds sellable: the stock "
+        "is counted twice. Turn off automatic restocking in Loop."
+    )
+    return with_note(ret, "restock", words)
+
+
 def units_transferred(event: ev.UnitsTransferred, ret: Return) -> Return:
     units = tuple(
         replace(u, standing=UnitState.REMOVED, return_item_id="", authorization_id="") if u.key in event.handed else u

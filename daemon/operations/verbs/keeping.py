@@ -41,7 +41,7 @@ class File(Arguments):
 class Report(Paged):
     """Which report, from when on."""
 
-    report: Literal["units", "unsellable", "never-received"] = Field(
+    report: Literal["units", "unsellable", "never-received", "claims"] = Field(
         default="units", description="Every unit; units that Amazon keeps as unsellable stock; units that never came."
     )
     since: Day | None = Field(default=None, description="Returns that anything was heard of since that day (UTC).")

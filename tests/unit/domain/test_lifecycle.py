@@ -121,6 +121,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.LinesGraded(at=LATER, line_ids=("1",)),
         ev.TransitReported(at=LATER, request_id="q1", transit=Transit.IN_TRANSIT),
         ev.ReturnRead(at=LATER),
+        ev.RestockRequested(at=LATER),
         ev.UnitsTransferred(at=LATER, handed=(("1", 1),)),
         OperatorActed(at=LATER, by="operator", how="linked it to #1001"),
         pe.PostageOffered(at=LATER, postage=POSTAGE),

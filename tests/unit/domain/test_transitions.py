@@ -688,3 +688,11 @@ def test_the_parcel_that_the_portal_knows_decides_on_delivery():
     assert after_second.requests[0].transit is Transit.NEW
     after_first = apply(after_second, ev.UnitInspected(at=AT, units=(replace(units[0], processed_at=AT),)))
     assert after_first.requests[0].transit is Transit.DELIVERED
+
+
+def test_stock_that_is_counted_twice_is_told_once():
+    """However many units Loop restocks, the merchant reads once what to turn off, and nothing else changes."""
+    ret = an_awaited_return(needs_read=True)
+    told = apply(apply(ret, ev.RestockRequested(at=AT)), ev.RestockRequested(at=AT))
+    assert "restocking in Loop" in notes(told)["restock"]
+    assert replace(told, notes=ret.notes) == replace(ret, changed_at=AT)
