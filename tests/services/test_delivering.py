@@ -126,7 +126,8 @@ class TestUnclearAnswers:
         stage.portal.fail("deliver_label", LOST)
         ret = await stage.reach(State.AWAITING_INSPECTION, within=60.0)
 
-        assert stage.portal.count("deliver_label") == 2
+        first, second = stage.portal.made("deliver_label")
+        assert second.at - first.at >= 5.0  # the first one may still be on its way
         assert len(stage.portal.labels) == 1
         assert ret.requests[0].label_id == "label-1"
         assert notes(stage, "its id was lost") == []

@@ -123,6 +123,8 @@ class TestCancelling:
         await stage.work()
 
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
+        (request,) = (await stage.ret()).requests
+        assert (request.asked, request.withdrawn) == (RequestState.DELIVERED, True)
         assert sum("Cancelled in Loop" in note for note in stage.portal.returns["77"].notes) == 1
 
     async def test_an_unknown_return_that_is_cancelled_is_not_opened(self, stage):

@@ -153,6 +153,9 @@ class TestFollowed:
         """Case 4: a unit of the parcel that Loop knows was processed: the label is delivered, whatever was scanned."""
         stage, _ = await buying(open_with)
         await two_parcels(stage)
+        await stage.inspect(line="2")
+        await stage.pass_time(13 * HOUR)
+        assert stage.portal.transits["label-1"] == []  # that was the other parcel
         await stage.inspect(line="1")
         await stage.pass_time(13 * HOUR)
         assert stage.portal.transits["label-1"] == [Transit.DELIVERED]

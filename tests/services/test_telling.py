@@ -183,6 +183,7 @@ class TestGrades:
         await stage.reach(State.CLOSED)
 
         assert stage.metrics.troubles["grade_lines_refused"] == 1
+        assert stage.portal.returns["77"].assessments["1"] == 1  # the disposition is a call of its own
         assert len(stage.portal.returns["77"].records) == 1
 
     async def test_a_correction_before_the_verdict_grades_anew(self, stage):
