@@ -25,7 +25,8 @@ MAX_PAGES = 1000
 
 LABEL_REQUEST = Operation("label_request", "GET", Scope.READ_LABEL_REQUESTS)
 ISSUED_REQUESTS = Operation("issued_requests", "GET", Scope.READ_LABEL_REQUESTS)
-PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS), wire_writes.issued_path(1, 0)
+CANCELLED_REQUESTS = Operation("cancelled_requests", "GET", Scope.READ_LABEL_REQUESTS)
+PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS), wire_writes.requests_path("issued", 1, 0)
 REPORT_REFUSAL = Operation("report_refusal", "POST", Scope.WRITE_LABEL_REQUESTS, Lane.SHOPPER)
 DELIVER_LABEL = Operation("deliver_label", "POST", Scope.LABELS, Lane.SHOPPER)
 REPORT_TRANSIT = Operation("report_transit", "PUT", Scope.LABELS)
@@ -89,19 +90,28 @@ class LoopPortal:
         return wire_labels.read_label_request(value, request_id)
 
     async def issued_requests(self) -> Sequence[IssuedRequest]:
-        """Page through the issued label requests until a page brings nothing new: Loop may cap its pages."""
+        """Page through the issued label requests."""
+        return await self._requests(ISSUED_REQUESTS, "issued")
+
+    async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
+        """Page through the cancelled label requests that were made since a Unix time."""
+        return await self._requests(CANCELLED_REQUESTS, "cancelled", since)
+
+    async def _requests(self, operation: Operation, status: str, since: float | None = None) -> list[IssuedRequest]:
+        """Ask until a page brings nothing new: Loop may cap its pages."""
         requests: dict[str, IssuedRequest] = {}
         offset = 0
         for _ in range(MAX_PAGES):
             known = len(requests)
-            value = await self._ask(ISSUED_REQUESTS, wire_writes.issued_path(wire_writes.PAGE_SIZE, offset))
+            path = wire_writes.requests_path(status, wire_writes.PAGE_SIZE, offset, since)
+            value = await self._ask(operation, path)
             page = wire_labels.read_request_page(value)
             requests |= {request.request_id: request for request in page.requests}
             offset += page.size
             if len(requests) == known:
                 break
         else:
-            log.warning("loop.list_cut", operation=ISSUED_REQUESTS.name, pages=MAX_PAGES)
+            log.warning("loop.list_cut", operation=operation.name, pages=MAX_PAGES)
         return list(requests.values())
 
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:

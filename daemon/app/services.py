@@ -32,7 +32,7 @@ WALKERS = (
 )
 """Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
-DAILY = 86400.0
+DAILY, HOURLY = 86400.0, 3600.0
 PAUSES_ROUND = 5.0
 
 Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
@@ -109,6 +109,7 @@ class Services:
         for shop, portal in resources.vendors.portals.items():
             polls = PortalPolls({shop: portal}, intake, resources.store, resources.clock_check)
             yield f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
+            yield f"cancelled_request_poll/{shop}", HOURLY, polls.cancelled_requests
             yield f"return_poll/{shop}", clocks.return_poll, polls.returns
 
     def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:

@@ -71,6 +71,10 @@ class ShadowPortal(_Shadow):
         """Read them."""
         return await self._portal.issued_requests()
 
+    async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
+        """Read them."""
+        return await self._portal.cancelled_requests(since)
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """Read them."""
         return await self._portal.updated_returns(state, since, until)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import structlog
 
-from daemon.domain.portal import PortalState, RequestIssued, ReturnChanged
+from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.engine.clock_check import PORTAL, ClockCheck
 from daemon.engine.intake import Intake
 from daemon.errors import ListCut, McfdError
@@ -20,6 +20,8 @@ OVERLAP = 120.0
 DAY = 86400.0
 LONGEST_WINDOW = 30 * DAY
 """The longest that is asked for at once; whoever was down for longer asks several times."""
+CANCELLED_WITHIN = 45 * DAY
+"""How old a label request may be whose cancel is looked for: as long as a label waits for its parcel."""
 BATCH = 100
 LONGEST_DOWNTIME = 400 * DAY
 HEARD_FOR = 1800.0
@@ -47,6 +49,10 @@ class PortalPolls:
         """Open a return for every issued label request that no webhook told us of."""
         await self._each_shop(self._label_requests)
 
+    async def cancelled_requests(self) -> None:
+        """Withdraw every label request whose cancel no webhook told us of."""
+        await self._each_shop(self._cancelled_requests)
+
     async def returns(self) -> None:
         """Hint at every return that changed since the last poll, asked for once per state."""
         await self._each_shop(self._returns)
@@ -64,6 +70,14 @@ class PortalPolls:
             await self._intake.hear(
                 shop,
                 [RequestIssued(return_id=r.return_id, request_id=r.request_id) for r in rows[start : start + BATCH]],
+            )
+
+    async def _cancelled_requests(self, shop: str, portal: ReturnsPortal) -> None:
+        rows = await portal.cancelled_requests(self._clock_check.vendor_now(PORTAL) - CANCELLED_WITHIN)
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            await self._intake.hear(
+                shop, [RequestCancelled(return_id=r.return_id, request_id=r.request_id) for r in batch]
             )
 
     def _news(self, shop: str, rows: Sequence[IssuedRequest]) -> Sequence[IssuedRequest]:

@@ -52,6 +52,9 @@ class ReturnsPortal(Protocol):
     async def issued_requests(self) -> Sequence[IssuedRequest]:
         """Every label request that is still issued, all pages."""
 
+    async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
+        """Every label request made since then that was cancelled, all pages."""
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """Ids of the returns of that state that changed within the window, all pages."""
 

@@ -371,6 +371,18 @@ async def test_issued_requests_are_paged_until_nothing_new_comes(bench):
     assert set(bench.limits.lanes) == {Lane.BACKGROUND}
 
 
+async def test_cancelled_requests_are_asked_for_from_an_instant_on(bench):
+    """Those made since then, paged like the others."""
+    bench.loop.say({"data": [{"id": 7, "return_id": 77}]})
+    bench.loop.say({"data": []})
+    found = await bench.portal.cancelled_requests(1_800_000_000.9)
+    assert found == [IssuedRequest(request_id="7", return_id="77")]
+    asked = [path.partition("?")[2].split("&") for _, path, _ in bench.loop.requests]
+    assert [query[0] for query in asked] == ["status=cancelled"] * 2
+    assert {query[1] for query in asked} == {"from=2027-01-15T08%3A00%3A00.000Z"}
+    assert [query[-1] for query in asked] == ["offset=0", "offset=1"]
+
+
 async def test_a_list_that_repeats_itself_ends(bench):
     """A server that ignores the offset is not asked for ever."""
     for _ in range(2):

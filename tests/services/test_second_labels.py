@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain.portal import PortalState
+from daemon.domain.portal import PortalState, RequestStatus
 from daemon.domain.returns import State, Transit
 from daemon.errors import Refused
 from tests.services.parcels import (
@@ -16,6 +16,7 @@ from tests.services.parcels import (
     tell_state,
 )
 from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_portal_request
 from tests.support.fake_postage import SERVICE
 
 
@@ -172,3 +173,24 @@ class TestGivenBack:
         await stage.pass_time(HOUR)
 
         assert source.live() == ["SH1"]
+
+    async def test_when_a_cancel_that_no_webhook_told_is_found_by_the_poll(self, open_with):
+        """The request is withdrawn, its return stays open, and the webhook is lost: the poll finds it, once."""
+        stage, source = await buying(open_with)
+        await stage.sent()
+        stage.portal.withdraw("q77")
+        for _ in range(3):
+            await stage.polls.cancelled_requests()
+            await stage.pass_time(HOUR)
+
+        assert source.live() == []
+        assert (await stage.history()).count("LabelRequestCancelled") == 1
+        (first, *_) = stage.portal.made("cancelled_requests")
+        assert first.arguments == (first.at - 45 * DAY,)
+
+    async def test_a_cancel_of_a_return_that_is_not_ours_opens_nothing(self, stage):
+        """The list names every provider's requests."""
+        stage.portal.ask(a_portal_request("q5", return_id="5", status=RequestStatus.CANCELLED))
+        await stage.polls.cancelled_requests()
+
+        assert await stage.store.read(lambda uow: uow.get("acme", "5")) is None

@@ -86,6 +86,11 @@ class FakePortal(Vendor):
             issued = [r for r in self.requests.values() if r.status is RequestStatus.ISSUED]
             return [IssuedRequest(request_id=r.request_id, return_id=r.return_id) for r in issued]
 
+    async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
+        async with self._call("cancelled_requests", since):
+            cancelled = [r for r in self.requests.values() if r.status is RequestStatus.CANCELLED]
+            return [IssuedRequest(request_id=r.request_id, return_id=r.return_id) for r in cancelled]
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         async with self._call("updated_returns", state, since, until):
             for ret in self.returns.values():

@@ -36,7 +36,7 @@ def grades(count: int) -> list[Grade]:
         (wire.return_path("é", "notes"), "/warehouse/return/%C3%A9/notes"),
         (wire.remove_path("58", ["1", "2,3"]), "/warehouse/return/58/remove?line_item_id=1,2%2C3"),
         (wire.details_path("58&x=1"), "/warehouse/return/details?return_id=58%26x%3D1"),
-        (wire.issued_path(250, 500), "/label-requests?status=issued&limit=250&offset=500"),
+        (wire.requests_path("issued", 250, 500), "/label-requests?status=issued&limit=250&offset=500"),
     ],
 )
 def test_paths_are_spelled_as_loop_has_them(path, expected):

@@ -32,9 +32,10 @@ def label_request_path(request_id: str) -> str:
     return f"/label-requests/{segment(request_id)}"
 
 
-def issued_path(limit: int, offset: int) -> str:
-    """Name a page of the issued label requests."""
-    return "/label-requests?" + urlencode({"status": "issued", "limit": limit, "offset": offset})
+def requests_path(status: str, limit: int, offset: int, since: float | None = None) -> str:
+    """Name a page of the label requests of one status, of all or of those made since a Unix time."""
+    made = {} if since is None else {"from": _instant(math.floor(since))}
+    return "/label-requests?" + urlencode({"status": status, **made, "limit": limit, "offset": offset})
 
 
 def label_path(label_id: str) -> str:
