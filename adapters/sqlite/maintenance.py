@@ -5,10 +5,21 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from adapters.sqlite import search
 from adapters.sqlite.rows import Row
 from adapters.sqlite.schema import APPLICATION_ID
 from daemon.domain.returns import State
-from daemon.ports.store import SEALED, CaseRow, DeadLetterRow, ReasonSeen, SealedKind, SealedValue, StoreSize
+from daemon.ports.store import (
+    SEALED,
+    CaseRow,
+    DeadLetterRow,
+    Listed,
+    ListFilter,
+    ReasonSeen,
+    SealedKind,
+    SealedValue,
+    StoreSize,
+)
 
 Key = tuple[int | str, ...]
 
@@ -186,6 +197,14 @@ class SqliteUpkeep:
     def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
         """(shop, return id, problem, since when) of returns that are held before anything was asked of Amazon."""
         return self._rows(f"SELECT shop, return_id, problem, changed_at {_HELD} ORDER BY 4, 1, 2 LIMIT ?", limit)
+
+    def find_by(self, text: str, limit: int) -> Sequence[Listed]:
+        """The newest returns known by exactly this text: return, order, RMA, tracking number, label request or SKU."""
+        return search.find(self._connection, text, limit)
+
+    def page_of(self, wanted: ListFilter, limit: int) -> Sequence[Listed]:
+        """The newest returns that fit."""
+        return search.page(self._connection, wanted, limit)
 
     def cases(self, since: float, limit: int) -> Sequence[CaseRow]:
         """What people are told about: what waits now, and what happened since; at most `limit` of each kind."""

@@ -94,7 +94,15 @@ class App:
             services |= self._services.telling(resources, announcements)
             if not self._shadow:  # what a shadow read, the daemon beside it would never hear
                 services |= await news_services(stack, resources, news, self._beats)
-            await self._listen(stack, resources, intake=intake, hosting=hosting, services=services, news=news)
+            await self._listen(
+                stack,
+                resources,
+                intake=intake,
+                hosting=hosting,
+                services=services,
+                news=news,
+                announcements=announcements,
+            )
             self._notifier.ready()
             self._notifier.status(sentence(resources))
             ports = {"public_port": self.public_port, "ops_port": self.ops_port, "metrics_port": self.metrics_port}
@@ -187,6 +195,7 @@ class App:
         hosting: LabelHosting,
         services: dict[str, Service],
         news: News,
+        announcements: Announcements,
     ) -> None:
         """Both doors; the services get the one that closes first, and the clearing that operators can ask for."""
         authorization, clearing = self._authorization(resources), retention(resources, self._metrics.forgotten)
@@ -200,6 +209,8 @@ class App:
             authorization,
             offer=offering(self._current, intake, news.heard),
             order_changed=intake.order_changed,
+            announcements=announcements,
+            try_again=partial(self._try_again, resources),
         )
         await self._open_to_operators(stack, resources, verbs)
         public = await open_public(

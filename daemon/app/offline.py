@@ -18,6 +18,7 @@ from daemon.app.policies import timings
 from daemon.errors import AlreadyRunning, ConfigError, McfdError, NoDatabase, StoreUnavailable
 from daemon.operations.access import Examination, StoreAccess
 from daemon.operations.returns import Operator
+from daemon.operations.search import Search
 from daemon.operations.verb import STORE, Verb
 
 Ask = Callable[[Mapping[str, object]], Any]
@@ -58,7 +59,11 @@ async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, 
         stack.enter_context(StateLock(path.parent))
         store = await stack.enter_async_context(await open_store(path))
         shops = frozenset(current.settings.shops)
-        return StoreAccess(store=store, returns=Operator(store, clock, timings(current.settings), {}, shops=shops))
+        return StoreAccess(
+            store=store,
+            returns=Operator(store, clock, timings(current.settings), {}, shops=shops),
+            search=Search(store, clock),
+        )
     from adapters.host.metrics import PrometheusMetrics  # noqa: PLC0415 - who only reads the store need not wait
     from daemon.app.doctor import Checkup  # noqa: PLC0415
     from daemon.app.resources import open_house  # noqa: PLC0415

@@ -11,6 +11,7 @@ from daemon.app.doctor import Checkup
 from daemon.app.policies import shop_policy
 from daemon.app.resources import Resources
 from daemon.domain.policy import ShopPolicy
+from daemon.engine.announcements import Announcements
 from daemon.engine.supervisor import run_every
 from daemon.operations.access import DaemonAccess, Examination, StoreAccess, VendorAccess
 from daemon.operations.authorization import Authorization
@@ -20,8 +21,10 @@ from daemon.operations.reasons import Reasons
 from daemon.operations.rekeying import Rekeying
 from daemon.operations.retention import Forgotten, Periods, Retention
 from daemon.operations.returns import Operator
+from daemon.operations.search import Search
 from daemon.operations.verb import DAEMON, EXAMINATION, STORE, VENDORS, Need, Verb
 from daemon.operations.verbs import VERBS
+from daemon.operations.verbs.connections import Examined
 from daemon.operations.webhooks import Subscriptions
 
 HELD_COUNTED_EVERY = 300.0
@@ -61,19 +64,29 @@ def daemon_verbs(
     authorization: Authorization,
     *,
     offer: Offer,
+    announcements: Announcements,
+    try_again: Callable[[], Awaitable[None]],
     order_changed: Callable[[str], Awaitable[int]],
 ) -> dict[str, Answering]:
     """Every verb by its path, as the running daemon answers it."""
     checkup = partial(Checkup, resources.current, resources.clock, resources=resources, running=True)
+
+    async def examine() -> Examined:
+        found = await checkup().run()
+        if resources.vendors.refusals():  # somebody looks because something was wrong, and may just have put it right
+            await try_again()
+        return found
+
     access: dict[Need[Any], object] = {
-        EXAMINATION: Examination(examine=lambda: checkup().run()),
-        STORE: StoreAccess(store=resources.store, returns=operator),
+        EXAMINATION: Examination(examine=examine),
+        STORE: StoreAccess(store=resources.store, returns=operator, search=Search(resources.store, resources.clock)),
         VENDORS: vendor_access(resources, clearing),
         DAEMON: DaemonAccess(
             returns=operator,
             letters=DeadLetters(resources.store, resources.clock, resources.vault, offer),
             authorization=authorization,
             order_changed=order_changed,
+            announcements=announcements,
         ),
     }
 

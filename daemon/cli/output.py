@@ -1,5 +1,6 @@
 """What people see on a terminal."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,29 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(_cell(row.get(column))) for column in columns))
-    _console().print(table)
+    console = _console()
+    if console.measure(table).minimum > console.width or _needs(rows, columns) > console.width:
+        _cards(console, title, rows, columns)
+    else:
+        console.print(table)
+
+
+def _needs(rows: Sequence[Row], columns: Sequence[str]) -> int:
+    """How wide a table must be for no word to be broken."""
+    longest = [max([len(column), *(len(_cell(row.get(column))) for row in rows)]) for column in columns[:-1]]
+    words = [len(word) for row in rows for word in _cell(row.get(columns[-1])).split()]
+    return sum(longest) + 2 * len(longest) + max([len(columns[-1]), *words])
+
+
+def _cards(console: Console, title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Each row as names and values, one below the other: what a narrow terminal can show whole."""
+    console.print(f"[bold]{title}[/]")
+    width = max(map(len, columns))
+    for row in rows:
+        for column in columns:
+            if text := _cell(row.get(column)):
+                console.print(f"{column:>{width}}  {escape(text)}", soft_wrap=True)
+        console.print()
 
 
 def _cell(value: object) -> str:
@@ -61,7 +84,7 @@ def show(verb: Verb[Any, Any, Any], answer: Row) -> None:
 
 def _facts(part: Facts, answer: Row) -> None:
     """Names and values, but for those that are empty."""
-    told = {part.renamed.get(name, name): answer[name] for name in part.names or answer}
+    told = {part.renamed.get(name, name): answer[name] for name in part.names or answer if name in answer}
     console, width = _console(), max(map(len, told), default=0)
     for name, value in told.items():
         if text := _cell(value):
@@ -71,7 +94,8 @@ def _facts(part: Facts, answer: Row) -> None:
 def _listed(part: Table, answer: Row) -> None:
     if part.part not in answer:
         return
-    rows = [_worded(part, row) for row in _rows(part, answer)]
+    kept = [row for row in _rows(part, answer) if part.but is None or row[part.but[0]] != part.but[1]]
+    rows = [_worded(part, row) for row in kept]
     if part.when(_rows(part, answer)):
         _table(part.title.format(**answer), rows, part.columns)
     if part.none and not rows:
@@ -103,8 +127,20 @@ def _timeline(part: Timeline, answer: Row) -> None:
 def _told(row: Row) -> str:
     """A line that a narrow terminal may wrap: columns would cut the names of events."""
     at = str(row["at"]).replace("T", " ").removesuffix("+00:00")
-    moved = row["after"] if row["before"] in {None, row["after"]} else f"{row['before']} → {row['after']}"
-    return "  ".join(str(part) for part in (at, row["event"], moved, row["detail"]) if part not in {"", "{}"})
+    moved = f"({row['after']})" if row["before"] in {None, row["after"]} else f"({row['before']} → {row['after']})"
+    told = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", row["event"]).lower()
+    return "  ".join(part for part in (at, told, moved, _details(row["detail"])) if part)
+
+
+def _details(value: object) -> str:
+    """What an event carried, without JSON's punctuation; what is empty is left out."""
+    match value:
+        case Mapping():
+            return ", ".join(f"{name} {text}" for name, inner in value.items() if (text := _details(inner)))
+        case list():
+            return ", ".join(text for inner in value if (text := _details(inner)))
+        case _:
+            return _cell(value)
 
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}

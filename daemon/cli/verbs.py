@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 
 from config.environment import user
 from daemon.cli.options import EX_FAILED, as_json, example, plainly, settings, speak, working
-from daemon.errors import McfdError
-from daemon.operations.verb import Page, Paged, Row, Signed, Verb
+from daemon.errors import McfdError, OperatorError
+from daemon.operations.verb import Page, Paged, Previewed, Row, Signed, Verb
 from daemon.operations.verbs import GROUPS, VERBS
 
 AnyVerb = Verb[Any, Any, Any]
@@ -24,12 +24,13 @@ Ask = Callable[[Mapping[str, object]], Any]
 Arguments = Mapping[str, Any]
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-OURS = Signed.model_fields.keys() | Paged.model_fields.keys()
+OURS = Previewed.model_fields.keys() | Paged.model_fields.keys()
 """Arguments that the command line knows by itself."""
 
 _FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+@-]|[\t\r])")
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
+unasked = click.option("--yes", is_flag=True, help="Do it without asking.")
 as_csv = click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
 
 
@@ -52,6 +53,7 @@ def _command(verb: AnyVerb, name: str) -> click.Command:
 
     decorators = [_parameter(verb, name, field) for name, field in verb.arguments.model_fields.items()]
     decorators += [as_csv] if _is_paged(verb) else []
+    decorators += [unasked] if verb.asks else []
     decorated: Callable[..., None] = settings(as_json(perform))
     for decorate in reversed([one for one in decorators if one]):
         decorated = decorate(decorated)
@@ -93,7 +95,14 @@ def _is_paged(verb: AnyVerb) -> bool:
 
 
 def _perform(
-    verb: AnyVerb, config: Path, secrets: Path | None, *, as_json: bool, as_csv: bool = False, **given: object
+    verb: AnyVerb,
+    config: Path,
+    secrets: Path | None,
+    *,
+    as_json: bool,
+    as_csv: bool = False,
+    yes: bool = False,
+    **given: object,
 ) -> None:
     from config.load import load  # noqa: PLC0415 - who asks for help or completes a word need not wait for these
     from daemon.cli.asking import asking  # noqa: PLC0415
@@ -107,7 +116,8 @@ def _perform(
         arguments["by"] = user()
     do = _each if verb.each else _all_pages if _is_paged(verb) else _one
     with asking(load(config, secrets), verb) as ask:
-        failed = do(verb, ask, arguments, _Style.JSON if as_json else _Style.CSV if as_csv else _Style.TABLE)
+        agreed = _with_consent(verb, ask) if verb.asks and not yes else ask
+        failed = do(verb, agreed, arguments, _Style.JSON if as_json else _Style.CSV if as_csv else _Style.TABLE)
     if verb.hint:
         click.echo(verb.hint, err=True)
     if failed:
@@ -118,6 +128,21 @@ class _Style(Enum):
     TABLE = auto()
     JSON = auto()
     CSV = auto()
+
+
+def _with_consent(verb: AnyVerb, ask: Ask) -> Ask:
+    """Ask a person before each: what it will do is said first. Without a terminal nobody can be asked."""
+
+    def asked(arguments: Arguments) -> Any:  # noqa: ANN401 - what the verb answers
+        preview = ask({**arguments, "preview": True})
+        click.echo(f"{preview['return']}: {preview['note']}", err=True)
+        if not sys.stdin.isatty():
+            raise OperatorError(f"nothing was done; add --yes to {verb.name} without being asked")
+        if not click.confirm("Go on?", err=True):
+            raise OperatorError(f"{preview['return']}: nothing was done")
+        return ask(arguments)
+
+    return asked
 
 
 def _one(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.engine.announcements import Announcements
+from daemon.errors import OperatorError
 from daemon.operations.authorization import Authorization
 from daemon.operations.dead_letters import DeadLetters
 from daemon.operations.exports import Exports
@@ -12,7 +14,8 @@ from daemon.operations.reasons import Reasons
 from daemon.operations.rekeying import Rekeying
 from daemon.operations.retention import Retention
 from daemon.operations.returns import Operator
-from daemon.operations.verbs.connections import Examined, Invitation
+from daemon.operations.search import Search
+from daemon.operations.verbs.connections import Examined, Invitation, ReceiverTried, Tested
 from daemon.operations.verbs.keeping import BackedUp, Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
 from daemon.operations.webhooks import Subscriptions
@@ -32,6 +35,7 @@ class StoreAccess:
 
     store: MaintainedStore
     returns: Operator
+    search: Search
 
     @property
     def exports(self) -> Exports:
@@ -71,10 +75,18 @@ class DaemonAccess:
     letters: DeadLetters
     authorization: Authorization
     order_changed: Callable[[str], Awaitable[int]]
+    announcements: Announcements
 
     async def look(self, orders: list[str]) -> OrdersRead:
         """Have orders read now."""
         return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o)) for o in orders])
+
+    async def send_test(self) -> Tested:
+        """Send a message to everybody who is told of something."""
+        tried = await self.announcements.test()
+        if not tried:
+            raise OperatorError("nobody is told of anything; name receivers under notify: in the configuration")
+        return Tested(receivers=[ReceiverTried(name=name, result=result) for name, result in tried.items()])
 
     async def invite(self) -> Invitation:
         """Make a link to Amazon's consent page."""

@@ -1,5 +1,6 @@
 """What an operator may ask about returns, and do with them."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -38,7 +39,7 @@ from daemon.operations.verbs.returns import (
     Waiting,
 )
 from daemon.ports.host import Clock
-from daemon.ports.store import AT_REST, MaintainedStore, UnitOfWork
+from daemon.ports.store import AT_REST, Listed, ListFilter, MaintainedStore, UnitOfWork
 from daemon.ports.vendors import Lane
 
 log = structlog.get_logger(__name__)
@@ -68,17 +69,24 @@ class Operator:
         self._moved = moved
         self._shops = shops
 
-    async def status(self) -> Status:
-        """How many returns are in which state, and those that a person should look at."""
-        counts, due, stuck = await self._store.read(
-            lambda uow: (uow.counts(), uow.next_due(tuple(State)), uow.listing((State.STUCK,), LISTED))
+    async def status(self, only: str | None = None) -> Status:
+        """How many returns are in which state, and those that a person should look at; of one shop, or of all."""
+        if only is not None and only not in self._shops:
+            raise OperatorError(f"there is no shop {only}; there are {', '.join(sorted(self._shops))}")
+        counts, due = await self._store.read(lambda uow: (uow.counts(), uow.next_due(tuple(State))))
+        stuck, held, review = await self._store.survey(
+            lambda keep: tuple(
+                keep.page_of(ListFilter(state=state, held=held, shop=only, oldest_first=True), LISTED)
+                for state, held in (("stuck", None), ("received", True), ("in_review", None))
+            )
         )
-        held = await self._store.survey(lambda keep: keep.held(LISTED))
         quiet = await self._store.read(
             lambda uow: [(shop, since) for shop in sorted(self._shops) if (since := uow.mark(quiet_mark(shop)))]
         )
         by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
         for (shop, state), count in counts.items():
+            if only not in {None, shop}:
+                continue
             by_state[state] += count
             by_shop[shop] += 0 if state in AT_REST else count
         return Status(
@@ -86,20 +94,21 @@ class Operator:
             shops=[
                 ShopCount(shop=shop, open=count, configured=shop in self._shops)
                 for shop, count in sorted(by_shop.items())
+                if only in {None, shop}
             ],
             oldest_due=instant(due),
-            stuck=[Waiting(return_=r.ref, problem=r.problem, since=instant(r.changed_at)) for r in stuck],
-            held=[
-                Waiting(return_=f"{shop}/{return_id}", problem=problem, since=instant(at))
-                for shop, return_id, problem, at in held
-            ],
-            quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet],
+            stuck=[_waiting(row) for row in stuck],
+            held=[_waiting(row) for row in held],
+            in_review=[_waiting(row) for row in review],
+            quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet if only in {None, shop}],
         )
 
     async def show(self, name: str) -> ReturnShown:
         """Everything that is known of one return, with its history."""
         ret = await self._find(name)
-        history = await self._store.read(lambda uow: uow.history(ret.shop, ret.return_id))
+        history, linked = await self._store.read(
+            lambda uow: (uow.history(ret.shop, ret.return_id), uow.mark(link_mark(ret.shop, ret.return_id)))
+        )
         owed = duty(ret, self._clock.now())
         return ReturnShown(
             return_=ret.ref,
@@ -115,9 +124,12 @@ class Operator:
                 AuthorizationShown(authorization=a.authorization_id, rma=a.rma_id, center=a.center)
                 for a in ret.authorizations
             ],
+            linked=(linked or "").split("\n") if linked else [],
             notes=[NoteShown(about=n.key, text=n.text, written=n.written) for n in ret.notes],
             history=[
-                HistoryRow(at=instant(h.at), event=h.event, before=h.before, after=h.after, detail=h.detail)
+                HistoryRow(
+                    at=instant(h.at), event=h.event, before=h.before, after=h.after, detail=json.loads(h.detail or "{}")
+                )
                 for h in history
             ],
         )
@@ -136,13 +148,14 @@ class Operator:
         """Close a stuck return that a person has dealt with."""
         return await self._tell(name, Resolved(at=self._clock.now(), by=by))
 
-    async def cancel(self, name: str, by: str) -> Changed:
-        """Treat a return as cancelled in the portal."""
-        now = self._clock.now()
+    async def cancel(self, name: str, by: str, *, preview: bool = False) -> Changed:
+        """Treat a return as cancelled, or only say what that would do."""
+        ret, now = await self._find(name), self._clock.now()
+        if preview:
+            return Changed(return_=ret.ref, state=ret.state.value, note=_what_a_cancel_does(ret))
         acted = OperatorActed(at=now, by=by, how="cancelled it")
         changed = await self._tell(name, LabelRequestCancelled(at=now, by=by), acted)
-        note = "what was bought for it and is unused is given back; Loop itself is unchanged"
-        return changed.model_copy(update={"note": note})
+        return changed.model_copy(update={"note": _what_a_cancel_does(ret)})
 
     async def confirm(self, shop: str, by: str) -> Confirmed:
         """A person has looked why Loop paid before an inspection: a label's progress is told again."""
@@ -185,6 +198,22 @@ class Operator:
             return f"Amazon knows no order {order_id}: link it again when the name was mistyped"
         answer = _fits(order, ret)
         return f"{order_id} {answer}" if answer.startswith("lacks") else ""
+
+    async def unlink(self, name: str, by: str) -> Linked:
+        """Forget an operator's link. What was found by it and asked of Amazon stays as it is."""
+        ret, now = await self._find(name), self._clock.now()
+
+        def work(uow: UnitOfWork) -> list[str]:
+            linked = [one for one in (uow.mark(link_mark(ret.shop, ret.return_id)) or "").split("\n") if one]
+            if not linked:
+                raise OperatorError(f"{ret.ref} is not linked to an order")
+            uow.set_mark(link_mark(ret.shop, ret.return_id), "")
+            acted = OperatorActed(at=now, by=by, how=f"unlinked it from {', '.join(linked)}")
+            _written_down(uow, uow.get(ret.shop, ret.return_id) or ret, acted)
+            return linked
+
+        await self._store.transact(work)
+        return Linked(return_=ret.ref, orders=[], note="it is matched by the shop's templates again")
 
     async def match(self, name: str) -> Matched:
         """Try every id that the matching would, the index's as well, and tell what Amazon says of each."""
@@ -237,6 +266,24 @@ class Operator:
         if ret is None:
             raise OperatorError(f"no return {name} is known")
         return ret
+
+
+def _waiting(row: Listed) -> Waiting:
+    return Waiting(return_=f"{row.shop}/{row.return_id}", problem=row.problem, since=instant(row.changed_at))
+
+
+def _what_a_cancel_does(ret: Return) -> str:
+    """In a person's words, from what the return has."""
+    told = ["mcfd no longer asks Loop to pay it out or to review it"]
+    unused = [p.tracking_id or p.shipment_id for p in ret.postage if p.bought and p.scanned_at is None]
+    if unused:
+        told.append(f"the unused label {', '.join(unused)} is given back, and the shopper's link stops working")
+    if ret.label_out and not unused:
+        told.append("the shopper keeps the label; what still arrives is noted")
+    if ret.authorized():
+        told.append("Amazon knows no cancel: its authorization stays")
+    told.append("Loop itself is unchanged: cancel the return there as well")
+    return "; ".join(told)
 
 
 _ONLY: Mapping[type[Event], str] = {

@@ -49,6 +49,12 @@ class Signed(Arguments):
     by: Text = Field(description="Who asks, for the history of the return.")
 
 
+class Previewed(Signed):
+    """What a verb takes that can also say what it would do."""
+
+    preview: bool = Field(default=False, description="Change nothing; `note` says what would be done.")
+
+
 class Paged(Arguments):
     """What a verb takes that answers in pages."""
 
@@ -85,7 +91,7 @@ class Table:
     """Show one list, or one mapping, of the answer; nothing when the answer lacks it.
 
     `{…}` in the title is a value of the answer. `none` is said when there are no rows, `total` with their number.
-    `words` are said for values of a column.
+    `words` are said for values of a column; rows that have the value `but` in its column are left out.
     """
 
     title: str
@@ -95,6 +101,7 @@ class Table:
     total: str = ""
     words: Mapping[str, Mapping[object, str]] = field(default_factory=dict)
     when: Callable[[Sequence[Row]], bool] = _always
+    but: tuple[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,8 @@ class Verb(Generic[H, A, R]):
     """One thing that a person may ask. `name` is what the command line calls it; `path` is its place in the API.
 
     `each` is an argument of which the command line takes many and asks for one after the other. `busy` is shown
-    meanwhile, `hint` after the answer. An answer that has `failed` makes the command line exit 1.
+    meanwhile, `hint` after the answer. An answer that has `failed` makes the command line exit 1. One that `asks` takes
+    Previewed arguments: the command line shows the preview's `note` and asks, unless it is told --yes.
     """
 
     name: str
@@ -162,6 +170,11 @@ class Verb(Generic[H, A, R]):
     busy: str = ""
     hint: str = ""
     failed: Callable[[Mapping[str, Any]], bool] = lambda _answer: False
+
+    @property
+    def asks(self) -> bool:
+        """Whether it can say what it would do, and a person is asked before it is done."""
+        return issubclass(self.arguments, Previewed)
 
     @property
     def path(self) -> str:

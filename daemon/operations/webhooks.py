@@ -6,8 +6,14 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from daemon.errors import OperatorError
-from daemon.operations.verbs.connections import OtherSubscription, Subscribed, WebhooksListed, WebhooksSynced
+from daemon.errors import McfdError, OperatorError
+from daemon.operations.verbs.connections import (
+    OtherSubscription,
+    ShopFailed,
+    Subscribed,
+    WebhooksListed,
+    WebhooksSynced,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -67,25 +73,33 @@ class Subscriptions(Generic[S]):
 
     async def listing(self, shop: str | None = None) -> WebhooksListed:
         """For each shop and trigger whether it is subscribed, and which other subscriptions there are."""
-        rows, others = [], []
+        rows, others, failed = [], [], []
         for name in self._shops(shop):
-            found = await self._portals[name].webhooks()
+            try:
+                found = await self._portals[name].webhooks()
+            except McfdError as error:
+                failed.append(ShopFailed(shop=name, problem=str(error)))
+                continue
             rows += [self._row(name, pair, found) for pair in self._triggers]
             others += [
                 OtherSubscription(shop=name, trigger=one.trigger, url=one.url, active=one.active)
                 for one in found
                 if not self._is_ours(name, one)
             ]
-        return WebhooksListed(webhooks=rows, others=others)
+        return WebhooksListed(webhooks=rows, others=others, failed=failed)
 
     async def sync(self, shop: str | None = None) -> WebhooksSynced:
         """Create what is missing and activate what is inactive; what was done for each trigger."""
-        done = []
+        done: list[Subscribed] = []
+        failed = []
         async with self._one_at_a_time:  # two that look at once would both create what is missing
             for name in self._shops(shop):
-                found = await self._portals[name].webhooks()
-                done += [await self._put_right(name, pair, found) for pair in self._triggers]
-        return WebhooksSynced(webhooks=done)
+                try:
+                    found = await self._portals[name].webhooks()
+                    done += [await self._put_right(name, pair, found) for pair in self._triggers]
+                except McfdError as error:
+                    failed.append(ShopFailed(shop=name, problem=str(error)))
+        return WebhooksSynced(webhooks=done, failed=failed)
 
     async def _put_right(self, shop: str, pair: tuple[str, str], found: Sequence[S]) -> Subscribed:
         row, portal = self._row(shop, pair, found), self._portals[shop]

@@ -39,6 +39,36 @@ class ReasonSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """One return in a list; texts of several are joined by commas. Times are Unix seconds."""
+
+    number: int
+    shop: str
+    return_id: str
+    state: str
+    held: bool
+    order_name: str
+    problem: str
+    created_at: float
+    changed_at: float
+    skus: str
+    rmas: str
+    tracking: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFilter:
+    """Which returns a list is of; what is None is not asked for. `before` is the number of the last row seen."""
+
+    state: str | None = None
+    shop: str | None = None
+    held: bool | None = None
+    unchanged_since: float | None = None
+    before: int | None = None
+    oldest_first: bool = False  # by the last change; such a list has no pages
+
+
+@dataclass(frozen=True, slots=True)
 class CaseRow:
     """Something that people are told about; `kind` is a domain.notices.CaseKind."""
 
@@ -289,6 +319,12 @@ class Maintenance(Protocol):
 
     def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
         """(shop, return id, problem, Unix seconds since when) of returns that wait for an order, the oldest first."""
+
+    def find_by(self, text: str, limit: int) -> Sequence[Listed]:
+        """The newest returns known by exactly this text: return, order, RMA, tracking number, label request or SKU."""
+
+    def page_of(self, wanted: ListFilter, limit: int) -> Sequence[Listed]:
+        """The newest returns that fit."""
 
     def cases(self, since: float, limit: int) -> Sequence[CaseRow]:
         """What people are told about: what waits now, and what happened since; at most `limit` of each kind."""

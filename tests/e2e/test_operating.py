@@ -1,7 +1,6 @@
 """What an operator sees and does: probes, metrics, the operator API, the command line."""
 
 import asyncio
-import json
 import re
 import sqlite3
 from contextlib import closing
@@ -103,7 +102,7 @@ async def test_the_command_line_with_and_without_the_daemon(tmp_path):
         assert status.json["returns"]["closed"] == 1
         assert shown.json["return"] == name
         assert shown.json["history"][-1]["after"] == "closed"
-        assert "ReturnProcessed" in table.stdout
+        assert "return processed" in table.stdout
         assert (refused.status, refused.stdout) == (1, "")
         assert "only a stuck return can be resolved" in refused.stderr
 
@@ -151,15 +150,24 @@ async def test_who_did_it_and_when_is_written_down(tmp_path):
         linked = await w.daemon.cli("link", str(return_id), "ODD-1", "--json")
         assert linked.json["note"] == "it is tried now"
         await w.labelled(return_id)
-        cancelled = await w.daemon.cli("cancel", f"{SHOP}/{return_id}", "99", "--json")
+        asked = await w.daemon.cli("cancel", str(return_id))
+        assert asked.status == 1
+        assert "the shopper keeps the label" in asked.stderr
+        assert "nothing was done; add --yes" in asked.stderr
+        assert (await w.daemon.show(return_id))["state"] == "awaiting_inspection"
+        cancelled = await w.daemon.cli("cancel", f"{SHOP}/{return_id}", "99", "--yes", "--json")
         assert (cancelled.status, [row["return"] for row in cancelled.json]) == (1, [f"{SHOP}/{return_id}"])
         assert "Loop itself is unchanged" in cancelled.json[0]["note"]
         assert "no return 99 is known" in cancelled.stderr
+        found = await w.daemon.cli("find", "3301", "--json")
+        assert [row["return"] for row in found.json["returns"]] == [f"{SHOP}/{return_id}"]
+        listed = await w.daemon.cli("list", "--state", "stuck", "--json")
+        assert (listed.status, listed.json) == (0, [])
         late = await w.daemon.cli("link", str(return_id), "ODD-1")
         assert "not matched again, unless Loop asks for its label once more" in late.stdout
         history = (await w.daemon.show(return_id))["history"]
         acted = [row for row in history if row["event"] == "OperatorActed"]
-        assert [json.loads(row["detail"]) for row in acted] == [
+        assert [row["detail"] for row in acted] == [
             {"how": "linked it to ODD-1", "by": "ann"},
             {"how": "cancelled it", "by": "ann"},
             {"how": "linked it to ODD-1", "by": "ann"},

@@ -148,7 +148,7 @@ async def test_dead_letters_are_listed_and_replayed(tmp_path):
         assert good.json["replayed"][0]["outcome"] == "taken"
         await w.labelled(return_id)
         history = (await w.daemon.show(return_id))["history"]
-        acted = [json.loads(row["detail"])["how"] for row in history if row["event"] == "OperatorActed"]
+        acted = [row["detail"]["how"] for row in history if row["event"] == "OperatorActed"]
         assert acted == [f"replayed dead letter {numbers['a field was strange']}"]
 
         bad = await w.daemon.cli("replay", "all", "99", "--json")

@@ -3,12 +3,13 @@
 from typing import Any
 
 from daemon.operations.verb import Verb
-from daemon.operations.verbs import connections, keeping, returns
+from daemon.operations.verbs import connections, keeping, returns, search
 
-VERBS: tuple[Verb[Any, Any, Any], ...] = (*returns.VERBS, *connections.VERBS, *keeping.VERBS)
+VERBS: tuple[Verb[Any, Any, Any], ...] = (*returns.VERBS, *search.VERBS, *connections.VERBS, *keeping.VERBS)
 
 GROUPS = {
     "webhooks": "Look at Loop's webhook subscriptions, and put them right.",
+    "notify": "Tell people what waits for them.",
     "authorize": "Let mcfd into a vendor's account.",
 }
 """What is told of the first word of verbs that have two."""

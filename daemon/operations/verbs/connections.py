@@ -78,17 +78,39 @@ class OtherSubscription(Answer):
     active: bool
 
 
+class ShopFailed(Answer):
+    """A shop that could not be asked, and why."""
+
+    shop: str
+    problem: str
+
+
 class WebhooksListed(Answer):
     """The subscriptions to what mcfd listens to, and all others."""
 
     webhooks: list[Subscribed]
     others: list[OtherSubscription]
+    failed: list[ShopFailed]
 
 
 class WebhooksSynced(Answer):
     """What was done about each subscription."""
 
     webhooks: list[Subscribed]
+    failed: list[ShopFailed]
+
+
+class ReceiverTried(Answer):
+    """A receiver, and `sent` or what went wrong."""
+
+    name: str
+    result: str
+
+
+class Tested(Answer):
+    """What became of a test message to each receiver."""
+
+    receivers: list[ReceiverTried]
 
 
 class ReasonShown(Answer):
@@ -139,6 +161,8 @@ DOCTOR = Verb(
 
 _SUBSCRIBED = Table("Webhooks", "webhooks", ("shop", "trigger", "state", "done", "url"))
 
+_FAILED = Table("Shops that could not be asked", "failed", ("shop", "problem"))
+
 WEBHOOKS_LIST = Verb(
     name="webhooks list",
     help="Show which of the triggers that mcfd listens to are subscribed, and what else is.",
@@ -150,8 +174,10 @@ WEBHOOKS_LIST = Verb(
     shown=(
         _SUBSCRIBED,
         Table("Other subscriptions, left alone", "others", ("shop", "trigger", "active", "url")),
+        _FAILED,
     ),
     busy="asking Loop …",
+    failed=lambda answer: bool(answer["failed"]),
 )
 
 WEBHOOKS_SYNC = Verb(
@@ -165,8 +191,9 @@ WEBHOOKS_SYNC = Verb(
     arguments=MaybeShop,
     answer=WebhooksSynced,
     run=lambda at, given: at.webhooks.sync(given.shop),
-    shown=(_SUBSCRIBED,),
+    shown=(_SUBSCRIBED, _FAILED),
     busy="asking Loop …",
+    failed=lambda answer: bool(answer["failed"]),
     hint=HINT,
 )
 
@@ -190,6 +217,19 @@ REASONS = Verb(
     ),
 )
 
+NOTIFY = Verb(
+    name="notify test",
+    help="Send a test message to everybody that `notify:` in the configuration names.",
+    examples=("mcfd notify test",),
+    need=DAEMON,
+    arguments=Nothing,
+    answer=Tested,
+    run=lambda at, _: at.send_test(),
+    shown=(Table("Receivers", "receivers", ("name", "result")),),
+    busy="sending …",
+    failed=lambda answer: any(row["result"] != "sent" for row in answer["receivers"]),
+)
+
 AUTHORIZE = Verb(
     name="authorize amazon",
     help="""Print a link that leads to Amazon's consent page; it is good once, for ten minutes.
@@ -205,4 +245,4 @@ AUTHORIZE = Verb(
     shown=(Bare("url", warning="warning"),),
 )
 
-VERBS: tuple[Verb[Any, Any, Any], ...] = (DOCTOR, WEBHOOKS_LIST, WEBHOOKS_SYNC, REASONS, AUTHORIZE)
+VERBS: tuple[Verb[Any, Any, Any], ...] = (DOCTOR, WEBHOOKS_LIST, WEBHOOKS_SYNC, REASONS, NOTIFY, AUTHORIZE)

@@ -1,10 +1,22 @@
 """The verbs about returns."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from daemon.operations.verb import DAEMON, STORE, Answer, Arguments, Facts, Signed, Table, Text, Timeline, Verb
+from daemon.operations.verb import (
+    DAEMON,
+    STORE,
+    Answer,
+    Arguments,
+    Facts,
+    Previewed,
+    Signed,
+    Table,
+    Text,
+    Timeline,
+    Verb,
+)
 
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 RETURN = "Loop's return id, or shop/id."
@@ -32,6 +44,12 @@ class ConfirmShop(Signed):
     """A shop, and who has looked at its return policy."""
 
     shop: Text = Field(description="Its name in the configuration.")
+
+
+class Cancel(Previewed):
+    """The name of a return, and who cancels it."""
+
+    return_: Text = Field(description=RETURN)
 
 
 class Link(ChangeOne):
@@ -65,6 +83,12 @@ class Waiting(Answer):
     since: Instant | None
 
 
+class OneShop(Arguments):
+    """One shop, or all."""
+
+    shop: Text | None = Field(default=None, description="One shop only; without it all.")
+
+
 class QuietShop(Answer):
     """A shop that is told no transit, because Loop paid for a return of its before the inspection."""
 
@@ -88,6 +112,7 @@ class Status(Answer):
     stuck: list[Waiting]
     held: list[Waiting]
     quiet: list[QuietShop]
+    in_review: list[Waiting] = Field(default=[], description="In Needs Review at Loop, the oldest first.")
 
 
 class RequestShown(Answer):
@@ -133,13 +158,13 @@ class NoteShown(Answer):
 
 
 class HistoryRow(Answer):
-    """What happened to a return, and how it changed its state. `detail` is JSON."""
+    """What happened to a return, and how it changed its state."""
 
     at: Instant | None
     event: str
     before: str
     after: str
-    detail: str
+    detail: Any
 
 
 class ReturnShown(Answer):
@@ -155,6 +180,7 @@ class ReturnShown(Answer):
     requests: list[RequestShown]
     units: list[UnitShown]
     authorizations: list[AuthorizationShown]
+    linked: list[str] = Field(default=[], description="Fulfillment orders that a person linked it to.")
     notes: list[NoteShown]
     history: list[HistoryRow]
 
@@ -209,13 +235,13 @@ class OrdersRead(Answer):
 STATUS = Verb(
     name="status",
     help="Show how many returns are in which state, and which ones need a person.",
-    examples=("mcfd status",),
+    examples=("mcfd status", "mcfd status --shop acme"),
     need=STORE,
-    arguments=Nothing,
+    arguments=OneShop,
     answer=Status,
-    run=lambda at, _: at.returns.status(),
+    run=lambda at, given: at.returns.status(given.shop),
     shown=(
-        Table("Returns", "returns", ("state", "returns")),
+        Table("Returns", "returns", ("state", "returns"), but=("returns", 0), none="No return is known yet."),
         Table(
             "Shops",
             "shops",
@@ -226,6 +252,7 @@ STATUS = Verb(
         Table("Stuck", "stuck", ("return", "since", "problem"), none="No return is stuck."),
         Table("Held, for lack of an order", "held", ("return", "since", "problem")),
         Table("Paid before the inspection: told no transit until mcfd confirm SHOP", "quiet", ("shop", "since")),
+        Table("In review at Loop", "in_review", ("return", "since")),
     ),
 )
 
@@ -238,7 +265,10 @@ SHOW = Verb(
     answer=ReturnShown,
     run=lambda at, given: at.returns.show(given.return_),
     shown=(
-        Facts(("return", "state", "problem", "owes", "due", "deadline", "order")),
+        Facts(
+            ("return", "state", "problem", "owes", "due", "deadline", "order", "linked"),
+            renamed={"owes": "does next", "due": "next at", "deadline": "gives up at"},
+        ),
         Table("Requests", "requests", ("request", "asked", "label_id", "carrier", "tracking", "transit")),
         Table("Units", "units", ("line", "sku", "standing", "condition", "order", "return_item", "reason", "problem")),
         Table("Authorizations", "authorizations", ("authorization", "rma", "center")),
@@ -266,6 +296,16 @@ LINK = Verb(
     arguments=Link,
     answer=Linked,
     run=lambda at, given: at.returns.link(given.return_, given.orders, given.by),
+)
+
+UNLINK = Verb(
+    name="unlink",
+    help="Forget which fulfillment orders a person said a return belongs to.",
+    examples=("mcfd unlink 58120031",),
+    need=DAEMON,
+    arguments=ChangeOne,
+    answer=Linked,
+    run=lambda at, given: at.returns.unlink(given.return_, given.by),
 )
 
 LOOK = Verb(
@@ -307,12 +347,15 @@ RESOLVE = Verb(
 
 CANCEL = Verb(
     name="cancel",
-    help="Treat returns as cancelled in Loop. RETURN is Loop's return id, or shop/id.",
-    examples=("mcfd cancel 58120031 acme/58120032",),
+    help="""Give up returns for good: what was bought and is unused is given back. Says what it will do, and asks.
+
+    RETURN is Loop's return id, or shop/id. Loop itself stays as it is, and there is no way back in mcfd.
+    """,
+    examples=("mcfd cancel 58120031 acme/58120032", "mcfd cancel 58120031 --yes"),
     need=DAEMON,
-    arguments=ChangeOne,
+    arguments=Cancel,
     answer=Changed,
-    run=lambda at, given: at.returns.cancel(given.return_, given.by),
+    run=lambda at, given: at.returns.cancel(given.return_, given.by, preview=given.preview),
     each="return_",
 )
 
@@ -329,4 +372,4 @@ CONFIRM = Verb(
     run=lambda at, given: at.returns.confirm(given.shop, given.by),
 )
 
-VERBS = (STATUS, SHOW, MATCH, LINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM)
+VERBS = (STATUS, SHOW, MATCH, LINK, UNLINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM)

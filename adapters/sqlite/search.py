@@ -1,0 +1,55 @@
+"""Finding returns by what people know of them, and turning the pages of all."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from daemon.ports.store import Listed, ListFilter
+
+_COLUMNS = """
+    r.id, r.shop, r.return_id, r.state, r.held, r.order_name, r.problem, r.created_at, r.changed_at,
+    coalesce((SELECT group_concat(DISTINCT u.portal_sku) FROM return_units u WHERE u.return_ref = r.id), ''),
+    coalesce((SELECT group_concat(DISTINCT a.rma_id) FROM authorizations a WHERE a.return_ref = r.id), ''),
+    coalesce(
+        (SELECT group_concat(DISTINCT q.label_tracking_number) FROM label_requests q WHERE q.return_ref = r.id), '')
+"""
+
+_KNOWN_BY = (
+    "SELECT id FROM returns WHERE return_id = :text",
+    "SELECT id FROM returns WHERE order_name <> '' AND order_name IN (:text, '#' || :text)",
+    "SELECT return_ref FROM return_units WHERE order_id <> '' AND order_id = :text",
+    "SELECT return_ref FROM authorizations WHERE rma_id = :text",
+    "SELECT return_ref FROM label_requests WHERE request_id = :text",
+    "SELECT return_ref FROM label_requests WHERE label_tracking_number IN (:text, :upper)",
+    "SELECT return_ref FROM postage WHERE tracking_id <> '' AND tracking_id IN (:text, :upper)",
+    """SELECT * FROM
+       (SELECT return_ref FROM return_units WHERE sku = :text ORDER BY return_ref DESC LIMIT :limit)""",
+    """SELECT * FROM
+       (SELECT return_ref FROM return_units WHERE portal_sku = :text ORDER BY return_ref DESC LIMIT :limit)""",
+)
+_FIND = (
+    f"SELECT {_COLUMNS} FROM returns r "  # noqa: S608 - our own words alone
+    f"WHERE r.id IN ({' UNION '.join(_KNOWN_BY)}) ORDER BY r.id DESC LIMIT :limit"
+)
+
+_CONDITIONS = {
+    "state": "r.state = :state",
+    "shop": "r.shop = :shop",
+    "before": "r.id < :before",
+    "unchanged_since": "r.changed_at < :unchanged_since",
+    "held": "r.held = 1",
+}
+
+
+def find(connection: sqlite3.Connection, text: str, limit: int) -> Sequence[Listed]:
+    """The newest returns that are known by exactly this text."""
+    rows = connection.execute(_FIND, {"text": text, "upper": text.upper(), "limit": limit})
+    return [Listed(*row) for row in rows]
+
+
+def page(connection: sqlite3.Connection, wanted: ListFilter, limit: int) -> Sequence[Listed]:
+    """The newest returns that fit, below `before`."""
+    values = {name: getattr(wanted, name) for name in _CONDITIONS if getattr(wanted, name)}
+    where = " AND ".join(_CONDITIONS[name] for name in values) or "1"
+    order = "r.changed_at, r.id" if wanted.oldest_first else "r.id DESC"
+    sql = f"SELECT {_COLUMNS} FROM returns r WHERE {where} ORDER BY {order} LIMIT :limit"  # noqa: S608
+    return [Listed(*row) for row in connection.execute(sql, {**values, "limit": limit})]
