@@ -4,6 +4,9 @@ import base64
 import struct
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
+
+from pypdf import PdfWriter
 
 POINTS_PER_INCH = 72
 
@@ -41,10 +44,24 @@ def zpl(lines: Sequence[str]) -> bytes:
     return f"^XA{fields}^XZ".encode()
 
 
-def encoded(file_format: str, lines: Sequence[str], *, width: float, length: float) -> str:
-    """Make a file in one of Amazon's formats, as base64."""
+def locked(content: bytes) -> bytes:
+    """Encrypt a PDF with an empty password: anybody may read it, and nobody change it."""
+    writer = PdfWriter(clone_from=BytesIO(content))
+    writer.encrypt("", "carrier")
+    file = BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def encoded(file_format: str, lines: Sequence[str], *, width: float, length: float, kind: str = "plain") -> str:
+    """Make a file in one of Amazon's formats, as base64; a PDF of that kind."""
     if file_format == "PDF":
         content = pdf(lines, width=width, length=length)
+        if kind == "blank":
+            start, end = content.index(b"BT "), content.index(b"ET\nendstream") + 2
+            content = content[:start] + b" " * (end - start) + content[end:]
+        elif kind == "locked":
+            content = locked(content)
     else:
         content = png() if file_format == "PNG" else zpl(lines)
     return base64.b64encode(content).decode()

@@ -25,6 +25,8 @@ class SandboxOptions:
     `bad_reason`: whether an unsuitable reason code refuses the whole request or its item.
     `item_value`: whether getRates wants a value for each item, as Amazon's FAQ says, or takes it for optional, as its
     model does.
+    `label_pdf`: what a bought PDF is like: `locked` with an empty password, as some carriers do, or `blank`.
+    `list_of_returns`: whether Loop's list `ends`, or `repeats` from its first page on.
     `idempotency`: whether a purchase key alone, or only with the same body, finds the first shipment again.
     `notes_shape`, `api_scopes`, `allow_flagged`, `auto_process`: how this Loop shop is set up.
     """
@@ -77,6 +79,8 @@ class SandboxOptions:
     list_page_size: int = 50
     bad_reason: Literal["request", "item"] = "request"
     item_value: Literal["required", "optional"] = "required"
+    label_pdf: Literal["plain", "locked", "blank"] = "plain"
+    list_of_returns: Literal["ends", "repeats"] = "ends"
     idempotency: Literal["key", "key_and_body"] = "key"
     notes_shape: Literal["object", "array"] = "object"
     api_scopes: frozenset[str] = frozenset(

@@ -63,7 +63,7 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
         self.easypost = EasyPostService(options, clock, self.easypost_hooks.announce)
         self.easypost_api = EasyPostVendor(self.easypost, self.easypost_hooks, options)
         self.actions = ReturnActions(self.shop, options, clock, self._background, self._stopping)
-        self._reader = ReturnReader(self.shop, clock)
+        self._reader = ReturnReader(self.shop, clock, ends=self.options.list_of_returns == "ends")
         self._grading = GradingService(self.shop)
         self._exits = AsyncExitStack()
         self._amazon_url = self._loop_url = self._control_url = self._easypost_url = ""

@@ -1,8 +1,10 @@
 """Labels that are bought with the Return Service ID, printed by us, and followed on their way."""
 
+from io import BytesIO
 from urllib.parse import urlsplit
 
 import aiohttp
+from pypdf import PdfReader
 
 from adapters.sandbox import Fault, ReturnLine
 from tests.e2e.world import MUG, SOCK, World, everyone, until, world
@@ -17,7 +19,7 @@ async def fetch(w: World, url: str) -> tuple[int, bytes]:
 
 async def test_a_bought_label_goes_its_way(tmp_path):
     """A label is bought once, hosted as a PDF, followed by the carrier's scans, and the return ends as it should."""
-    async with world(tmp_path, buys_labels=True) as w:
+    async with world(tmp_path, buys_labels=True, shop={"report_transit": "all"}) as w:
         w.sandbox.set_documents_after(0.3)
         return_id = w.submit("#4001", SOCK)
         (label,) = (await w.labelled(return_id))["delivered_labels"]
@@ -114,3 +116,27 @@ async def test_a_service_that_demands_what_cannot_be_bought(tmp_path):
         w.sandbox.offer_services([{"service_id": service}])
         assert (await w.daemon.cli("retry", str(return_id))).status == 0
         await w.labelled(return_id)
+
+
+async def test_a_label_that_is_locked_with_an_empty_password(tmp_path):
+    """Shoppers print it without noticing, so it is delivered; the file of ours is not locked."""
+    async with world(tmp_path, buys_labels=True, label_pdf="locked") as w:
+        return_id = w.submit("#7003", SOCK)
+        held = await w.labelled(return_id)
+        path = urlsplit(held["delivered_labels"][0]["label_url"]).path
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{w.daemon.public_port}{path}") as page,
+        ):
+            document = PdfReader(BytesIO(await page.read()))
+        assert not document.is_encrypted
+        assert "SANDBOX LABEL" in document.pages[0].extract_text()
+
+
+async def test_a_list_of_loops_that_begins_again(tmp_path):
+    """It is read once round and told, what came is heard of, and returns go on."""
+    async with world(tmp_path, buys_labels=True, list_of_returns="repeats") as w:
+        return_id = w.submit("#7004", SOCK)
+        await w.labelled(return_id)
+        await until("it is told", lambda: w.daemon.heard("poll.failed", shop="acme"))
+        assert w.daemon.running

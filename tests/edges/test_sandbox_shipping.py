@@ -2,8 +2,10 @@
 
 import base64
 import re
+from io import BytesIO
 
 import pytest
+from pypdf import PdfReader
 
 from adapters.sandbox import ControlError, ServiceOffer
 from tests.edges.test_sandbox_swagger import outside, purchase_request, rates_request
@@ -242,3 +244,15 @@ async def test_tracking_shows_the_carriers_scans():
             out.sandbox.scan(tracking_id, "Vanished")
         with pytest.raises(ControlError, match="no label"):
             out.sandbox.scan("x", "Delivered")
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("plain", True), ("locked", True), ("blank", False)])
+async def test_a_label_may_be_locked_or_blank(kind, shown):
+    """A PDF that asks for no password though it is encrypted, or one that shows nothing, is still a PDF."""
+    async with outside(label_pdf=kind) as out:
+        bought = await out.shipping("POST", "/shipments", purchase_request(await quote(out)))
+        (detail,) = bought.body["payload"]["packageDocumentDetails"]
+        document = PdfReader(BytesIO(base64.b64decode(detail["packageDocuments"][0]["contents"])))
+        assert document.is_encrypted is (kind == "locked")
+        assert not document.is_encrypted or document.decrypt("")
+        assert bool(document.pages[0].extract_text().strip()) is shown

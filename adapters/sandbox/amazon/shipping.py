@@ -246,6 +246,7 @@ class ShippingService:
                     wanted["format"],
                     [f"SANDBOX {kind}", shipment.offer.name, parcel.tracking_id, f"TO {to.get('name', '')}"],
                     **size,
+                    kind=self._options.label_pdf,
                 ),
             }
             for kind in wanted["requestedDocumentTypes"]

@@ -18,10 +18,11 @@ LONGEST_WINDOW = 120 * DAY
 
 
 class ReturnReader:
-    """Answers both read calls. `base_url` ends in /api, known once the port is."""
+    """Answers both read calls. `base_url` ends in /api, known once the port is. A list that `ends` not begins again."""
 
-    def __init__(self, shop: LoopShop, clock: Clock) -> None:
+    def __init__(self, shop: LoopShop, clock: Clock, *, ends: bool) -> None:
         self.base_url = ""
+        self._ends = ends
         self._shop = shop
         self._clock = clock
 
@@ -52,9 +53,14 @@ class ReturnReader:
         more = bool(page) and page[-1].return_id != found[-1].return_id
         return {
             "returns": [list_view(ret, version) for ret in page],
-            "nextPageUrl": self._page_url(query, version, page[-1].return_id) if more else None,
+            "nextPageUrl": self._next(query, version, page, more=more),
             "previousPageUrl": self._page_url(query, version, 0) if start else None,
         }
+
+    def _next(self, query: Mapping[str, str], version: str, page: list[LoopReturn], *, more: bool) -> str | None:
+        if more:
+            return self._page_url(query, version, page[-1].return_id)
+        return None if self._ends else self._page_url(query, version, 0)
 
     def _found(self, query: Mapping[str, str]) -> list[LoopReturn]:
         state, by = query.get("state"), query.get("filter", "created_at")
