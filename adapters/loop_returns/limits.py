@@ -2,7 +2,11 @@
 
 import math
 import random
-from collections.abc import Mapping
+from bisect import bisect
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from types import MappingProxyType
 
 from asyncio_throttle.throttler import Throttler
 
@@ -19,21 +23,28 @@ class LoopLimits:
     opens. Its period is half a second longer than the minute, against arrivals closer together than departures.
 
     A crowd of new label requests would use the minute up by being read, and nobody's label could be delivered before
-    the next one. A bought label takes five calls, two of them to read what is asked for: those may take OPENING of the
-    minute. What the process before this one has used up is not known, so before Loop's first answer, or for 10 s, only
-    FIRST calls are made.
+    the next one. So a reader leaves room for the label calls that are still to come of what was read before: see
+    `_awaited`. What then is left over is used, spread over the time until the minute has room again, so that a label
+    that comes after all finds some. What the process before this one has used up is not known, so before Loop's first
+    answer, or for 10 s, only FIRST calls are made.
+
+    After a 429 everybody pauses for a moment; then a few calls try, labels first, and the rest follows slowly until
+    Loop is itself again.
     """
 
     PERIOD = 60.5
     BELIEVED = 10.0
-    OPENING = 2 / 5
     FIRST = 20
+    PAUSE = 0.25
+    PROBES = 10
 
     def __init__(self, clock: Clock, per_minute: int = 300, *, jitter: Jitter = random.random) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._window = _Window(min(self.FIRST, per_minute), period=self.PERIOD)
-        self._opening = _Window(max(1, int(per_minute * self.OPENING)), period=self.PERIOD)
+        self._expected = _Expected(clock, per_minute)
+        self._probes = 0
+        self._taken_at = -math.inf
         self._answered = False
         self._believed_until = clock.monotonic() + self.BELIEVED
         self._penalty = Penalty(clock, jitter)
@@ -57,7 +68,8 @@ class LoopLimits:
 
     def throttled(self, retry_after: float | None) -> float:
         """Hold back all callers after a 429; return for how long."""
-        paused_for = self._penalty.strike(retry_after or 0.0, 1.0)
+        paused_for = self._penalty.strike(retry_after or 0.0, self.PAUSE)
+        self._probes = 0
         self._gate.paused()
         return paused_for
 
@@ -76,14 +88,14 @@ class LoopLimits:
     async def take(self, lane: Lane) -> None:
         """Log a call."""
         await self._window.acquire()  # type: ignore[no-untyped-call]
-        if lane is Lane.OPENING:
-            await self._opening.acquire()  # type: ignore[no-untyped-call]
+        self._expected.taken(lane)
+        self._probes += 1
+        self._taken_at = self._clock.monotonic()
 
     def give_back(self, lane: Lane) -> None:
         """Strike the last call out again."""
         self._window.forget_last()
-        if lane is Lane.OPENING:
-            self._opening.forget_last()
+        self._expected.forget_last(lane)
 
     def delay(self, lane: Lane) -> float:
         """Return the seconds until the minute has room for a call."""
@@ -95,13 +107,104 @@ class LoopLimits:
         if others:
             opens_in = min(opens_in, self._believed_until - now)
         if lane is Lane.OPENING:
-            opens_in = max(opens_in, self._opening.opens_at() - now)
-        return max(self._penalty.left(), opens_in)
+            free = int(self._window.rate_limit) - self._window.used()
+            opens_in = max(opens_in, self._expected.delay(free, self._window.frees()))
+        return max(self._penalty.left(), self._slowly(now), opens_in)
+
+    def _slowly(self, now: float) -> float:
+        """Return for how long a call is held back because Loop has just refused others."""
+        pace = self._penalty.pace()
+        if pace >= 1 or self._probes < self.PROBES:
+            return 0.0
+        return self._taken_at + self.PERIOD / (self._per_minute * pace) - now
 
     def _leave_room(self, others: int) -> None:
         self._window.rate_limit = max(1, self._per_minute - max(0, others))
         self._believed_until = self._clock.monotonic() + self.BELIEVED
         self._gate.look_again()
+
+
+class _Expected:
+    """How many label calls are still to come of the label requests that were read in the last minute.
+
+    A label takes two readings of what is asked for, and then up to three calls. Fresh readings are expected to come to
+    labels as often as the older ones of the minute did; where there are no old ones, all of them. Older readings are
+    not forgotten while labels keep coming: what came in the last moments is expected on and on, up to what can come at
+    all. It will want its slots within SOON seconds; those that become free until then need not be kept for it.
+    """
+
+    SHARE = 2 / 5
+    CALLS = 1.5
+    FRESH = 10.0
+    OLD = 30.0
+    MOMENTS = 5.0
+    ONGOING = 4
+    KNOWN = 20
+    SOON = 30.0
+    AGAIN = 1.0
+    _CHANGES: Mapping[Lane, float] = MappingProxyType({Lane.OPENING: CALLS, Lane.SHOPPER: -1.0, Lane.BACKGROUND: 0.0})
+    """What a call of a lane changes in the number of label calls that can still come."""
+
+    def __init__(self, clock: Clock, per_minute: int) -> None:
+        self._clock = clock
+        self._share = max(1, int(per_minute * self.SHARE))
+        self._readings: deque[float] = deque()
+        self._labels: deque[float] = deque()
+        self._possible = 0.0
+
+    def taken(self, lane: Lane) -> None:
+        """Hear of a call."""
+        if lane is not Lane.BACKGROUND:
+            self._of(lane).append(self._clock.monotonic())
+        self._possible = max(0.0, self._possible + self._CHANGES[lane])
+
+    def forget_last(self, lane: Lane) -> None:
+        """Hear that the last call of that lane was not made after all."""
+        if lane is not Lane.BACKGROUND and self._of(lane):
+            self._of(lane).pop()
+        self._possible = max(0.0, self._possible - self._CHANGES[lane])
+
+    def delay(self, free: int, frees: Sequence[float]) -> float:
+        """Return the seconds until a reading may go: `free` slots are left, and others become free at these times."""
+        now = self._forget_old()
+        if len(self._readings) < self._share:
+            return 0.0
+        next_free = max(now, frees[0]) if frees else now
+        spare = free - self._kept(now, frees)
+        if spare < 1:
+            return min(self.AGAIN, max(0.01, next_free - now))
+        last = self._readings[-1]
+        return last + max(0.0, next_free - last) / (spare + 1) - now
+
+    def _kept(self, now: float, frees: Sequence[float]) -> float:
+        """How many slots have to be kept for what is awaited, until enough others have become free."""
+        awaited = self._awaited(now)
+        return max(awaited * part - bisect(frees, now + self.SOON * part) for part in (0.0, 0.05, 0.1, 0.25, 0.5, 1.0))
+
+    def _awaited(self, now: float) -> float:
+        labels = len(self._labels)
+        old = len(self._readings) - _since(self._readings, now - self.OLD)
+        if old < self.KNOWN:
+            expected = self.CALLS * _since(self._readings, now - self.OLD)
+        else:
+            expected = min(self.CALLS, labels / old) * _since(self._readings, now - self.FRESH)
+        expected = max(expected, self.ONGOING * _since(self._labels, now - self.MOMENTS))
+        self._possible = min(self._possible, self.CALLS * len(self._readings))
+        return min(self._possible, expected)
+
+    def _of(self, lane: Lane) -> "deque[float]":
+        return self._readings if lane is Lane.OPENING else self._labels
+
+    def _forget_old(self) -> float:
+        now = self._clock.monotonic()
+        for log in (self._readings, self._labels):
+            while log and log[0] <= now - LoopLimits.PERIOD:
+                log.popleft()
+        return now
+
+
+def _since(log: "deque[float]", begin: float) -> int:
+    return sum(1 for _ in takewhile(lambda at: at > begin, reversed(log)))
 
 
 class _Window(Throttler):
@@ -112,6 +215,11 @@ class _Window(Throttler):
     def opens_at(self) -> float:
         surplus = self.used() - int(self.rate_limit)
         return float(self._task_logs[surplus]) + float(self.period) if surplus >= 0 else -math.inf
+
+    def frees(self) -> list[float]:
+        """When each call of the log leaves the window, the oldest first."""
+        self.used()
+        return [float(at) + float(self.period) for at in self._task_logs]
 
     def forget_last(self) -> None:
         if self._task_logs:

@@ -809,7 +809,7 @@ def test_a_429_of_loop_holds_everybody_back():
         turns.ask("label", SHOPPER)
         await turns.done()
         assert turns.times == pytest.approx([7.0, 7.0])
-        assert limits.throttled(None) == pytest.approx(4.0)
+        assert limits.throttled(None) == pytest.approx(1.0)
 
     run_loop_limits(main, jitter=lambda: 1.0)
 
