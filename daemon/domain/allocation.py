@@ -1,11 +1,12 @@
 """Which shipped unit a returned one was, and what Amazon made of it. A shipped unit comes back once."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from daemon.domain.naming import return_item_id
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
+from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.returns import Return, ReturnUnit, State, UnitState
 
 DUPLICATE = "DuplicateRequest"
@@ -30,10 +31,7 @@ def allocate(
     ours = {item.return_item_id: (order, item) for order in orders for item in order.return_items}
     placed: list[ReturnUnit] = []
     for unit in units:
-        item_id = return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part)
-        if item_id in elsewhere:  # lent to a return that is still under way
-            placed.append(unit)
-            continue
+        item_id = _own_id(ret, unit, elsewhere)
         if item_id in ours:
             order, item = ours[item_id]
             placed.extend(adopt([_place(unit, order.order_id, item.order_item_id, item.shipment_id, item_id)], [item]))
@@ -47,13 +45,41 @@ def allocate(
     return tuple(placed)
 
 
-def transferable(ret: Return, order_ids: Sequence[str]) -> tuple[ReturnUnit, ...]:
-    """Units on these orders that Amazon still expects, of a return that was cancelled as a whole: another may ask."""
+def transferable(ret: Return, order_ids: Sequence[str], freed: Collection[str] = ()) -> tuple[ReturnUnit, ...]:
+    """Units on these orders that Amazon still expects and nobody waits for any more: another return may ask for them.
+
+    They are those of a return that was cancelled as a whole, and of lines that the portal has `freed`.
+    """
+    over = ret.state is State.CANCELLED
     return tuple(
         u
-        for u in ret.authorized()
-        if u.order_id in order_ids and u.processed_at is None and (ret.state is State.CANCELLED or not u.request_id)
+        for u in expected(ret)
+        if u.order_id in order_ids
+        and ((u.standing is UnitState.AUTHORIZED and (over or not u.request_id)) or u.line_id in freed)
     )
+
+
+def expected(ret: Return) -> tuple[ReturnUnit, ...]:
+    """Units that Amazon was asked for and has not looked at, also of lines that have left the return meanwhile."""
+    return tuple(
+        u
+        for u in ret.units
+        if u.processed_at is None
+        and u.return_item_id
+        and (u.standing is UnitState.AUTHORIZED or (u.standing is UnitState.REMOVED and u.authorization_id))
+    )
+
+
+def freed_lines(ret: Return, details: PortalReturn) -> frozenset[str]:
+    """The lines of a return that the shopper may return anew, by what the portal says of it now.
+
+    They are all lines of one that is cancelled or has expired, and else those that have left it.
+    """
+    lines = {unit.line_id for unit in expected(ret)}
+    if details.state in {PortalState.CANCELLED, PortalState.EXPIRED}:
+        return frozenset(lines)
+    there = {line.line_id for line in details.lines}
+    return frozenset(lines - there) if there else frozenset()
 
 
 def take_over(
@@ -97,7 +123,20 @@ class _Slot:
     sku: str
 
 
+def _own_id(ret: Return, unit: ReturnUnit, elsewhere: Collection[str]) -> str:
+    """The first id derived for a unit that is not another return's by now."""
+    number = 1
+    while (item_id := return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part, number)) in elsewhere:
+        number += 1
+    return item_id
+
+
 def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUnit]) -> list[_Slot]:
+    """The shipped units that nobody has asked back, oldest shipment first.
+
+    They are counted per order line over all its shipments: the shipment that an item of somebody else names may be
+    invented (Amazon accepts any), so that it only says which shipments to spare.
+    """
     listed = {item.return_item_id for order in orders for item in order.return_items}
     taken = Counter((o.order_id, i.order_item_id, i.shipment_id) for o in orders for i in o.return_items)
     taken.update((u.order_id, u.order_item_id, u.shipment_id) for u in promised if u.return_item_id not in listed)
@@ -109,7 +148,22 @@ def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUni
             used = min(item.quantity, taken[place])
             taken[place] -= used
             slots.extend([_Slot(*place, item.sku)] * (item.quantity - used))
-    return slots
+    surplus: Counter[tuple[str, str]] = Counter()  # in shipments that are not there, or hold no more of it
+    for (order_id, item_id, _), count in taken.items():
+        surplus[order_id, item_id] += count
+    return _without(slots, surplus)
+
+
+def _without(slots: Sequence[_Slot], surplus: Counter[tuple[str, str]]) -> list[_Slot]:
+    """The slots less so many of each order line, the newest first."""
+    kept = []
+    for slot in reversed(slots):
+        line = slot.order_id, slot.item_id
+        if surplus[line] > 0:
+            surplus[line] -= 1
+        else:
+            kept.append(slot)
+    return kept[::-1]
 
 
 def _place(unit: ReturnUnit, order_id: str, item_id: str, shipment_id: str, our_id: str) -> ReturnUnit:

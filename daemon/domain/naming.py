@@ -9,13 +9,17 @@ ID_LIMIT = 80  # createFulfillmentReturn, sellerReturnItemId
 NOTE_LIMIT = 250
 
 
-def return_item_id(shop: str, return_id: str, line_id: str, part: int) -> str:
-    """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters."""
-    plain = f"{OWN_ITEM}{shop}-{return_id}-{line_id}-{part}"
+def return_item_id(shop: str, return_id: str, line_id: str, part: int, number: int = 1) -> str:
+    """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters.
+
+    `number` counts the ids of one unit: its first may have gone to another return.
+    """
+    place = str(part) if number == 1 else f"{part}.{number}"
+    plain = f"{OWN_ITEM}{shop}-{return_id}-{line_id}-{place}"
     readable = "-" not in return_id + line_id  # else two units could share one id
     if readable and len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
         return plain
-    names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, str(part)))
+    names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, place))
     return OWN_ITEM + hashlib.sha256(names.encode()).hexdigest()[:40]
 
 

@@ -4,7 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from daemon.domain.orders import CreateAnswer, FulfillmentOrder, InvalidItem, ReturnAuthorization, ReturnItem
+from daemon.domain.orders import (
+    CreateAnswer,
+    FulfillmentOrder,
+    InvalidItem,
+    ReturnAuthorization,
+    ReturnItem,
+    ShippedItem,
+)
 from daemon.domain.postage import (
     BoughtPostage,
     NotOffered,
@@ -157,9 +164,9 @@ class FakeNetwork(Vendor):
             return "InvalidValues", "The item is not part of the shipment."
         if not shipment.shipped:
             return "NoCompletedShipItems", "The item has not shipped yet."
-        place = unit.order_item_id, unit.shipment_id
-        taken = sum((e.item.order_item_id, e.item.shipment_id) == place for e in expected.values())
-        if taken >= sum(i.quantity for i in shipped):
+        taken = [e.item.shipment_id for e in expected.values() if e.item.order_item_id == unit.order_item_id]
+        whole = [i for s in order.shipments if s.shipped for i in s.items if i.item_id == unit.order_item_id]
+        if len(taken) >= _count(whole) or taken.count(unit.shipment_id) >= _count(shipped):
             return "NoReturnableQuantity", "All returnable units are already assigned to return items."
         return None
 
@@ -186,6 +193,10 @@ class FakeNetwork(Vendor):
         expected = _Expected(item, unit.sku, now, now + self.authorization_delay)
         self._expected[order_id][unit.return_item_id] = expected
         return expected
+
+
+def _count(items: Sequence[ShippedItem]) -> int:
+    return sum(item.quantity for item in items)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContex
 from daemon.engine.handlers.orders import read_orders
 from daemon.engine.handlers.placement import place
 from daemon.engine.handlers.search import OrderSearch
-from daemon.engine.handlers.takeover import ask_holders, being_voided, transfer
+from daemon.engine.handlers.takeover import Freed, ask_holders, being_voided, freed_elsewhere, transfer
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
@@ -134,7 +134,10 @@ async def match_order(step: Step, context: ShopContext) -> Outcome:
         allowed = await context.account.reasons.allowed(unit.sku)
         codes[unit.key] = reason_code(unit, context.policy.reasons, context.policy.default_reason, allowed)
     units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
-    return _assign(units, search, now, context)
+    freed: Freed = {}
+    if not search.homed:
+        freed = await freed_elsewhere(ret, units, [order.order_id for order in search.orders], context)
+    return _assign(units, search, freed, now, context)
 
 
 def _held(units: tuple[ReturnUnit, ...], orders: Sequence[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
@@ -150,7 +153,9 @@ def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
     )
 
 
-def _assign(units: tuple[ReturnUnit, ...], search: OrderSearch, now: float, context: ShopContext) -> Decision:
+def _assign(
+    units: tuple[ReturnUnit, ...], search: OrderSearch, freed: Freed, now: float, context: ShopContext
+) -> Decision:
     """Allocation reads what other returns were promised, so it is made in the transaction that saves it.
 
     The labels that come with units of cancelled returns are known only when those are done with giving them back.
@@ -162,7 +167,7 @@ def _assign(units: tuple[ReturnUnit, ...], search: OrderSearch, now: float, cont
 
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
         asking = {unit.key for unit in _unassigned(ret)}  # a request may have been withdrawn meanwhile
-        found = place(uow, ret, [unit for unit in units if unit.key in asking], orders)
+        found = place(uow, ret, [unit for unit in units if unit.key in asking], orders, freed)
         if any(being_voided(*lent) for lent in found.borrowed) and not past_deadline(ret, now):
             return NotYet(delay=context.timings.label_poll_max)
         waiting = search.doubtful or any(order.still_shipping for order in orders)

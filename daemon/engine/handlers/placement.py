@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from daemon.domain.allocation import allocate, take_over
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import Return, ReturnUnit
-from daemon.engine.handlers.takeover import taken_over
+from daemon.engine.handlers.takeover import Freed, taken_over
 from daemon.ports.store import UnitOfWork
 
 
@@ -28,9 +28,15 @@ class Placement:
         return tuple(unit for unit in self.units if unit.return_item_id)
 
 
-def place(uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], orders: Sequence[FulfillmentOrder]) -> Placement:
+def place(
+    uow: UnitOfWork,
+    ret: Return,
+    units: Sequence[ReturnUnit],
+    orders: Sequence[FulfillmentOrder],
+    freed: Freed | None = None,
+) -> Placement:
     """Give units what other returns have no use for any more, and else what nobody was promised."""
     order_ids = [order.order_id for order in orders]
-    asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids))
+    asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids, freed or {}))
     free = allocate(ret, [u for u in asked if not u.return_item_id], orders, uow.promised(ret, order_ids))
     return Placement(units=(*(u for u in asked if u.return_item_id), *free), borrowed=borrowed)

@@ -1,9 +1,9 @@
-"""What cancelled returns still have at Amazon, for others that ask for the same units again."""
+"""What returns that ended otherwise still have at Amazon, for others that ask for the same units again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from daemon.domain.allocation import transferable
+from daemon.domain.allocation import expected, freed_lines, transferable
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
@@ -13,18 +13,50 @@ from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.orders import others_on
 from daemon.engine.handlers.postage import document_name
+from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
+from daemon.ports.vendors import Lane
+
+Freed = Mapping[tuple[str, str], frozenset[str]]
+"""By return (shop, id), the lines of which the portal says that the shopper may return them anew."""
 
 
-def taken_over(uow: UnitOfWork, ret: Return, order_ids: Sequence[str]) -> list[tuple[Return, ReturnUnit]]:
-    """What cancelled returns on the same orders still have at Amazon, oldest return first."""
-    return [(other, unit) for other in others_on(uow, ret, order_ids) for unit in transferable(other, order_ids)]
+def taken_over(uow: UnitOfWork, ret: Return, order_ids: Sequence[str], freed: Freed) -> list[tuple[Return, ReturnUnit]]:
+    """What returns on the same orders still have at Amazon and have no use for any more, oldest return first."""
+    return [
+        (other, unit)
+        for other in others_on(uow, ret, order_ids)
+        for unit in transferable(other, order_ids, freed.get((other.shop, other.return_id), frozenset()))
+    ]
+
+
+async def freed_elsewhere(
+    ret: Return, units: Sequence[ReturnUnit], order_ids: Sequence[str], context: ShopContext
+) -> Freed:
+    """Read in the portal what became of the shop's other returns that hold such units.
+
+    The portal lets a unit be returned once at a time, so that asked again it was given up elsewhere, however that
+    return has ended there: cancelled, expired, cancelled in review, or by its line being taken out.
+    """
+    skus = {unit.sku for unit in units}
+    others = await context.store.read(lambda uow: others_on(uow, ret, order_ids))
+    freed = {}
+    for other in others:
+        if other.shop != ret.shop or skus.isdisjoint(unit.sku for unit in expected(other)):
+            continue
+        try:
+            details = await context.portal.details(other.return_id, Lane.OPENING)
+        except Refused:  # the portal does not know it any more, which says nothing about the unit
+            continue
+        if lines := freed_lines(other, details):
+            freed[other.shop, other.return_id] = lines
+    return freed
 
 
 def transfer(
     uow: UnitOfWork, ret: Return, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float, context: ShopContext
 ) -> tuple[Postage, ...]:
-    """A cancelled return gives its units up in the transaction in which another takes them, with their live labels."""
+    """A return gives its units up in the transaction in which another takes them, with their live labels."""
     taken: dict[str, Postage] = {}
     for key in dict.fromkeys((lender.shop, lender.return_id) for lender, _ in borrowed):
         lender = uow.get(*key)

@@ -6,6 +6,7 @@ from daemon.domain.allocation import (
     AMBIGUOUS_CODES,
     adopt,
     allocate,
+    freed_lines,
     judge_answer,
     not_returnable,
     take_over,
@@ -21,6 +22,7 @@ from daemon.domain.matching import (
     wanted_code,
 )
 from daemon.domain.orders import CreateAnswer, InvalidItem, ShippedItem
+from daemon.domain.portal import PortalState
 from daemon.domain.returns import RequestState, State, UnitState
 from tests.support.builders import (
     NOW,
@@ -227,11 +229,49 @@ def test_an_earlier_life_of_the_unit_is_adopted():
 
 
 def test_an_id_lent_to_another_return_is_not_ours_any_more():
-    """A unit that another return took over finds no place until that return is done with it."""
+    """What another return took over stays that one's; a unit that is free beside it is asked for under another id."""
     order = an_order("O1", a_shipment(SOCK=2), return_items=(a_return_item(authorized(a_unit())),))
     assert allocate(a_return(), [a_unit()], [order], [authorized(a_unit("9"), "A1")])[0].return_item_id
     lent = replace(a_unit("9"), order_id="O1", return_item_id=authorized(a_unit()).return_item_id)
-    assert allocate(a_return(), [a_unit()], [order], [lent]) == (a_unit(),)
+    (placed,) = allocate(a_return(), [a_unit()], [order], [lent])
+    assert placed.return_item_id not in {"", lent.return_item_id}
+    one = replace(order, shipments=(a_shipment(SOCK=1),))
+    assert allocate(a_return(), [a_unit()], [one], [lent]) == (a_unit(),)
+
+
+def test_what_is_left_is_counted_per_order_line():
+    """Others may ask under shipments that are none: what they name cannot be asked back again, from the oldest on."""
+    theirs = replace(assigned(a_unit("9"), shipment_id="DUMMY-1"), return_item_id="theirs")
+    order = an_order("O1", NEW, OLD, return_items=(a_return_item(theirs),))
+    assert places(allocate(a_return(), THREE, [order], [])) == [("O1", "S-old"), ("", ""), ("", "")]
+    full = replace(order, return_items=(a_return_item(theirs), a_return_item(replace(theirs, return_item_id="x"))))
+    assert places(allocate(a_return(), THREE, [full], [])) == [("", "")] * 3
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "freed"),
+    [
+        (PortalState.OPEN, ("1", "2"), set()),
+        (PortalState.OPEN, ("1",), {"2"}),
+        (PortalState.OPEN, (), set()),
+        (PortalState.REVIEW, ("2",), {"1"}),
+        (PortalState.EXPIRED, ("1", "2"), {"1", "2"}),
+        (PortalState.CANCELLED, (), {"1", "2"}),
+        (PortalState.CLOSED, ("1", "2"), set()),
+    ],
+)
+def test_the_portal_says_which_lines_may_be_returned_anew(state, lines, freed):
+    """All of a return that is cancelled or has expired, and else those that have left it; no lines at all say nothing."""
+    struck_out = replace(authorized(a_unit("2")), standing=UnitState.REMOVED)
+    ret = a_return(units=(authorized(a_unit()), struck_out, found(a_unit("3")), refused(a_unit("4"))))
+    details = a_portal_return(state=state)
+    assert freed_lines(ret, replace(details, lines=tuple(a_line(line) for line in lines))) == freed
+
+
+def test_a_freed_line_may_be_lent_by_a_return_that_goes_on():
+    """The other lines are still awaited there."""
+    ret = a_return(state=State.AWAITING_INSPECTION, units=(authorized(a_unit()), authorized(a_unit("2"))))
+    assert [u.line_id for u in transferable(ret, ["O1"], {"2"})] == ["2"]
 
 
 # ---- taking over what a cancelled return left
