@@ -5,6 +5,8 @@ import html
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -58,6 +60,12 @@ class Shared:
     journal: Journal
     faults: FaultProfile
     stopping: asyncio.Event
+    ahead: float = 0.0
+
+    def date(self) -> dict[str, str]:
+        """The header that bears the vendors' hour."""
+        at = datetime.fromtimestamp(self.clock.now() + self.ahead, tz=UTC)
+        return {"Date": format_datetime(at, usegmt=True)}
 
 
 def answer_of(refusal: VendorError) -> web.Response:
@@ -148,7 +156,7 @@ class Listener:
                     request.transport.abort()
                 return web.Response(status=500)
             call.status = response.status
-            response.headers.update(vendor.headers(route.operation, response.status))
+            response.headers.update(self._shared.date() | {**vendor.headers(route.operation, response.status)})
             if fault is not None and fault.says:
                 response.headers.update(dict.fromkeys(SAYING, fault.says))
             return response

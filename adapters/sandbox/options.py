@@ -19,6 +19,7 @@ class SandboxOptions:
     `sale_shows_after`: until EasyPost's readings show a purchase.
     `process_after`: how long `process` stays queued.
     `retry_unit`: wait before the first webhook retry; it doubles each time.
+    `vendors_ahead`: by how much the vendors' clocks are ahead of this machine's, as the Date of their answers says.
     `time_factor`: shortens what the vendors document (token lives, the 10 minutes of a rate, Retry-After).
     `amazon_limits`: (rate per second, burst) by operation, `*` for all others; without it Amazon's published ones.
     `order_statuses`: Amazon's older answers, and some of today's, spell them in capitals.
@@ -72,6 +73,7 @@ class SandboxOptions:
     retry_unit: float = 10.0
     webhook_timeout: float = 10.0
     time_factor: float = 1.0
+    vendors_ahead: float = 0.0
 
     enforce_limits: bool = True
     amazon_limits: Mapping[str, tuple[float, int]] = field(default_factory=dict)

@@ -55,7 +55,9 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
         self._journal = Journal(clock)
         self._background = Background()
         self._stopping = asyncio.Event()
-        self._shared = Shared(clock=clock, journal=self._journal, faults=self.faults, stopping=self._stopping)
+        self._shared = Shared(
+            clock=clock, journal=self._journal, faults=self.faults, stopping=self._stopping, ahead=options.vendors_ahead
+        )
         self._courier = Courier(options, self._shared)
         self._queue = SqsQueue(options.queue_url) if options.queue_url else None
         self.notifications = NotificationService(options, self._shared, self._background, self._queue)

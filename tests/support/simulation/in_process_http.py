@@ -90,7 +90,7 @@ class Switchboard:
                 return None
             response = spoilt(vendor, fault)
         call.status = response.status
-        response.headers.update(vendor.headers(route.operation, response.status))
+        response.headers.update(self._shared.date() | {**vendor.headers(route.operation, response.status)})
         return response
 
     def _find(self, request: Request) -> tuple[Vendor, Route, Mapping[str, str]]:
