@@ -19,7 +19,7 @@ SEEN_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 4 * 3600, 12 * 3600, 86400
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TROUBLES = (
     *("bug", "store", "clock", "poll_failed", "unsettled", "processed_before_inspection"),
-    *("restock_requested", "service_not_offered"),
+    *("restock_requested", "service_not_offered", "order_list"),
     *("queue_unreadable", "announcement_failed"),
     *("purchase_refused", "tracking_refused", "unknown_tracking_status", "label_id_lost", "unknown_portal_state"),
     *(f"{act}_refused" for act in ("write_notes", "grade_lines", "report_refusal", "report_transit", "track_parcels")),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
+from daemon.errors import Unavailable
 from tests.services.parcels import ask_again
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line, a_portal_request, a_shipment, an_order
@@ -116,3 +117,39 @@ class TestRemembered:
         rows = await stage.sqlite._writer.read(lambda c: c.execute("SELECT * FROM order_index").fetchall())
         assert {type(row[3]) for row in rows} == {float}
         assert sorted(row[:3] for row in rows) == [("main", f"#X{n}", f"X{n}") for n in range(5)]
+
+
+class TestLinked:
+    """What an operator is told of a link."""
+
+    async def test_an_order_that_amazon_does_not_know_is_told_so(self, stage):
+        """It is remembered all the same, for it may appear yet, and a slip shows at once."""
+        await stage.submit()
+        await stage.work()
+        note = (await stage.operator.link("77", ["NOSUCH-1"], "ann")).note
+        assert "it is tried now" in note
+        assert "Amazon knows no order NOSUCH-1" in note
+
+    async def test_an_order_that_lacks_the_units_is_told_so(self, stage):
+        """Another shopper's order, for example."""
+        stage.network.add(an_order("HATS-1", a_shipment("S1", HAT=1)))
+        await stage.submit()
+        await stage.work()
+        assert "HATS-1 lacks SOCK" in (await stage.operator.link("77", ["HATS-1"], "ann")).note
+
+    async def test_an_order_that_will_do_needs_no_word(self, stage):
+        """Only what is wrong is told."""
+        stage.network.add(an_order("ODD-1", a_shipment("S1", SOCK=1)))
+        await stage.submit()
+        await stage.work()
+        assert (await stage.operator.link("77", ["ODD-1"], "ann")).note == "it is tried now"
+
+    async def test_an_order_that_cannot_be_read_now_is_linked(self, stage):
+        """Amazon is away: the link is kept, and nothing is claimed of the order."""
+        await stage.submit()
+        await stage.work()
+        stage.network.outage = Unavailable("down")
+        assert "could not be read" in (await stage.operator.link("77", ["ODD-1"], "ann")).note
+        stage.network.outage = None
+        stage.network.add(an_order("ODD-1", a_shipment("S1", SOCK=1)))
+        await stage.reach(State.AWAITING_INSPECTION, within=HOUR)

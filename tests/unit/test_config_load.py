@@ -722,6 +722,18 @@ def test_no_warnings_for_what_is_fine(tmp_path: Path) -> None:
     assert load_text(tmp_path, text + "listen: {ops: 'localhost:0', public: '[::]:0'}").warnings == ()
 
 
+def test_shops_of_one_account_that_amazon_cannot_tell_apart(tmp_path: Path) -> None:
+    """Each shop is told which of its templates may name an order of the other, and what to do."""
+    secrets = {"loop_api_key.zeta": "canary-zeta", "loop_webhook_secrets.zeta": "canary-zeta-hook"}
+    warnings = load_text(tmp_path, LEAST + "  zeta:\n", **secrets).warnings
+    assert [warning.split(" may be ")[0] for warning in warnings] == [
+        f"shops.{shop}.order_id_templates: {template}"
+        for shop in ("acme", "zeta")
+        for template in ("{order_name}", "{order_name_bare}")
+    ]
+    assert all("order_id_prefix" in warning and "postal code" in warning for warning in warnings)
+
+
 def test_without_return_service_id(tmp_path: Path) -> None:
     """Labels without postage come with a warning when they are chosen by default, and none when they are meant."""
     said = "no Return Service ID, so labels carry no postage; write rma_page if that is meant"
