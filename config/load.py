@@ -1,7 +1,7 @@
 """The configuration file and the secret files become one Loaded, or one ConfigError that lists every problem."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,28 +22,34 @@ class Loaded:
     settings: Settings
     secrets: Secrets
     warnings: tuple[str, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Secret files that are needed and not there yet, with what to do; only for whoever takes an `unfinished` one."""
 
 
-def load(config_path: Path, secrets_dir: Path | None) -> Loaded:
+def load(config_path: Path, secrets_dir: Path | None, *, unfinished: bool = False) -> Loaded:
     """Read both; without `secrets_dir` it is $CREDENTIALS_DIRECTORY, or else `secrets` beside the file.
 
-    Raises ConfigError.
+    `unfinished` takes a configuration whose vendors' secrets are not all written yet. Raises ConfigError.
     """
     document = read_document(config_path)
     settings, problems = validate(document)
-    directory = _secrets(secrets_dir, config_path.parent / "secrets")
+    directory = _secrets(secrets_dir, config_path.parent / "secrets", unfinished=unfinished)
     secrets = directory.read(_shops(settings, document))
     problems += directory.problems
     if settings and secrets:
         problems += contradictions(settings, secrets, document)
     if settings is None or secrets is None or problems:
         raise ConfigError(problems)
-    return Loaded(settings, secrets, (*warnings_about(settings, secrets, document), *directory.warnings))
+    return Loaded(
+        settings, secrets, (*warnings_about(settings, secrets, document), *directory.warnings), directory.absent
+    )
 
 
-def _secrets(said: Path | None, beside: Path) -> SecretDirectory:
+def _secrets(said: Path | None, beside: Path, *, unfinished: bool) -> SecretDirectory:
     given = credentials_directory() if said is None else None
-    return SecretDirectory(given, copy_of=beside) if given else SecretDirectory(said or beside)
+    if given:
+        return SecretDirectory(given, copy_of=beside, unfinished=unfinished)
+    return SecretDirectory(said or beside, unfinished=unfinished)
 
 
 def validate(document: Document) -> tuple[Settings | None, list[str]]:

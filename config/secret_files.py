@@ -28,6 +28,10 @@ _ABSENT = {  # what to do, or what it means, when the file is not there
 }
 
 
+_OF_VENDORS = frozenset({"amazon_client_secret", "loop_api_key"})
+"""Secrets that mcfd needs of vendors, and can be looked at without."""
+
+
 class Secrets(BaseModel):
     """What the secret files hold. Lists are newest first."""
 
@@ -70,11 +74,14 @@ class Secrets(BaseModel):
 class SecretDirectory:
     """Reads a directory of secret files; `problems` and `warnings` collect what is wrong with it.
 
-    `copy_of` is where the operator keeps them when the directory is a copy that systemd made at the start.
+    `copy_of` is where the operator keeps them when the directory is systemd's copy of the start. With `unfinished`,
+    vendors' secrets that are not there yet are no problem, but listed in `absent`.
     """
 
-    def __init__(self, directory: Path, copy_of: Path | None = None) -> None:
+    def __init__(self, directory: Path, copy_of: Path | None = None, *, unfinished: bool = False) -> None:
         self.problems: list[str] = []
+        self.absent: dict[str, str] = {}
+        self._unfinished = unfinished
         self.warnings: list[str] = []
         self._directory = directory
         self._place = copy_of or directory
@@ -89,7 +96,7 @@ class SecretDirectory:
             "amazon_client_secrets": self._lines("amazon_client_secret"),
             "amazon_refresh_token": self._line("amazon_refresh_token", needed=False),
             "amazon_return_service_id": self._line("amazon_return_service_id", needed=False, blanks=True, longest=128),
-            "loop_api_keys": {shop: self._line(f"loop_api_key.{shop}") for shop in shops},
+            "loop_api_keys": {shop: key for shop in shops if (key := self._line(f"loop_api_key.{shop}"))},
             "loop_webhook_secrets": {shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in shops},
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
@@ -153,7 +160,9 @@ class SecretDirectory:
 
     def _note_absent(self, name: str, *, needed: bool) -> None:
         advice = _ABSENT.get(name.partition(".")[0])
-        if needed:
+        if needed and self._unfinished and name.partition(".")[0] in _OF_VENDORS:
+            self.absent[name] = f"{advice}{self._afterwards}"
+        elif needed:
             self._wrong(name, f"is not in {self._place}; {advice}{self._afterwards}")
         elif advice:
             self.warnings.append(f"secret {name}: is not in {self._place}; {advice}{self._afterwards}")

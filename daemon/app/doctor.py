@@ -81,10 +81,13 @@ class Checkup:
             shops: list[Check] = [
                 partial(examine_shop, self._shop(name, vendors), subscriptions, self._store, self._clock)
                 for name in vendors.portals
+                if f"loop_api_key.{name}" not in self._current.absent
             ]
+            amazon = partial(examine_amazon, self._amazon(vendors), self._store, self._clock)
             checks: list[Check] = [
                 self._daemon,
-                partial(examine_amazon, self._amazon(vendors), self._store, self._clock),
+                self._absent,
+                *([amazon] if self._current.client_secrets else []),
                 *shops,
                 partial(self._public, transport),
                 self._certificate,
@@ -142,6 +145,15 @@ class Checkup:
         if self._running:
             return [ok("daemon", "process", f"mcfd {__version__} runs")]
         return [warn("daemon", "process", "it does not run", "start it: `systemctl start mcfd`, or `mcfd run`")]
+
+    async def _absent(self) -> Sequence[Line]:
+        """Secrets that are still to be written, each under what it is for."""
+        lines = []
+        for name, todo in self._current.absent.items():
+            kind, _, shop = name.partition(".")
+            area = shop or "amazon"
+            lines.append(fail(area, kind.replace("_", " "), f"the secret file {name} is not there yet", todo))
+        return lines
 
     async def _stored(self) -> Sequence[Line]:
         match self._problem:

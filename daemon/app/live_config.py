@@ -14,6 +14,7 @@ class Current:
         self.settings = loaded.settings
         self.secrets = loaded.secrets
         self.warnings = loaded.warnings
+        self.absent = loaded.absent
         self._kept_client_secrets: tuple[str, ...] = ()
         self.client_secrets = self.filed_client_secrets()
 

@@ -115,7 +115,7 @@ def _perform(
     if issubclass(verb.arguments, Signed):
         arguments["by"] = user()
     do = _each if verb.each else _all_pages if _is_paged(verb) else _one
-    with asking(load(config, secrets), verb) as ask:
+    with asking(load(config, secrets, unfinished=verb.need.unhindered), verb) as ask:
         agreed = _with_consent(verb, ask) if verb.asks and not yes else ask
         failed = do(verb, agreed, arguments, _Style.JSON if as_json else _Style.CSV if as_csv else _Style.TABLE)
     if verb.hint:
