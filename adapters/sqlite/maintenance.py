@@ -9,8 +9,8 @@ from adapters.sqlite import search
 from adapters.sqlite.rows import Row
 from adapters.sqlite.schema import APPLICATION_ID
 from daemon.domain.returns import State
+from daemon.ports.sealed import SEALED
 from daemon.ports.store import (
-    SEALED,
     CaseRow,
     DeadLetterRow,
     Listed,

@@ -1,7 +1,6 @@
 """The log: structlog and the standard library's loggers through one pipeline, on one stream."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal, TextIO
@@ -9,6 +8,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from config.logging.journal import graded
 from config.logging.redaction import Redactor
 
 Format = Literal["auto", "json", "console"]
@@ -16,10 +16,6 @@ Level = Literal["debug", "info", "warning", "error"]
 
 # What every get_logger() binds to. `configure` gives it the methods of a level, so loggers already made follow it.
 _Logger: Any = type("_Logger", (structlog.make_filtering_bound_logger(logging.NOTSET),), {})
-
-
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""In the words of syslog: sd-daemon(3)."""
 
 
 class _Output:
@@ -64,27 +60,6 @@ class _ForeignHandler(logging.Handler):
             _output.write(self.format(record))
         except Exception:  # noqa: BLE001 -- a library's broken log call is not ours to die of
             _output.write('{"level": "error", "event": "library.log_failed"}')
-
-
-def running_under_systemd() -> bool:
-    """Whether systemd started this process."""
-    return bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("INVOCATION_ID"))
-
-
-def graded(text: str, level: str, stream: TextIO | None = None) -> str:
-    """The text with its priority in front of each line, where the stream is the journal, which takes it off again."""
-    if not _is_journal(stream or sys.stderr):
-        return text
-    return "\n".join(f"<{_PRIORITIES.get(level, 6)}>{line}" for line in text.splitlines())
-
-
-def _is_journal(stream: TextIO) -> bool:
-    """systemd names the stream that it made; whoever sent the output elsewhere has another (systemd.exec(5))."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # a stream that is closed, or of no file
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def configure(

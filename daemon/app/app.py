@@ -15,7 +15,8 @@ from adapters.http.public import PublicListener
 from adapters.loop_returns.client import LoopPortal
 from adapters.sqlite.store import SqliteStore, sqlite_fixed, sqlite_version
 from config.load import Loaded
-from config.logging.setup import configure, running_under_systemd
+from config.logging.journal import running_under_systemd
+from config.logging.setup import configure
 from daemon import __version__
 from daemon.app.accounts import AMAZON_CONNECTIONS, contexts, tell_of_call
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
@@ -30,7 +31,7 @@ from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
-from daemon.engine.intake import Intake, verified_mark
+from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, supervise
@@ -40,6 +41,7 @@ from daemon.operations.authorization import Authorization
 from daemon.operations.rekeying import prove_keys
 from daemon.operations.returns import Operator
 from daemon.ports.host import Clock
+from daemon.ports.names import verified_mark
 
 log = structlog.get_logger(__name__)
 

@@ -19,9 +19,10 @@ from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.notifications import Notifications
 from daemon.errors import McfdError, OperatorError
 from daemon.operations.authorization import CALLBACK, START, Authorization
-from daemon.operations.dead_letters import Offer, Taken, purpose
+from daemon.operations.dead_letters import Offer, Taken
 from daemon.operations.notifications import AMAZON_LETTERS
 from daemon.ports.host import Clock, SecretBox
+from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter, Delivery
 
 Probe = Callable[[], Awaitable[Mapping[str, str]]]
@@ -146,7 +147,7 @@ def _taking(intake: Intake) -> Callable[[str, WebhookDelivery, str, float], Awai
 
 def _receiver(current: Current, intake: Intake, box: SecretBox, clock: Clock) -> LoopWebhooks:
     async def bury(shop: str, body: bytes, reason: str) -> None:
-        sealed = box.seal(body, purpose(shop))
+        sealed = box.seal(body, dead_letter(shop))
         name = hashlib.sha256(body).hexdigest()
         await intake.keep_dead_letter(
             DeadLetter(shop=shop, digest=name, reason=reason, sealed=sealed, received_at=clock.now())

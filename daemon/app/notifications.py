@@ -22,8 +22,8 @@ from daemon.engine.supervisor import Heartbeats, Service, run_every
 from daemon.errors import McfdError
 from daemon.operations.client_secrets import Rotation
 from daemon.operations.credential_ages import SECRET_LIVES
-from daemon.operations.dead_letters import purpose
 from daemon.operations.notifications import AMAZON_LETTERS
+from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _letter(resources: Resources, body: bytes, reason: str) -> DeadLetter:
         shop=AMAZON_LETTERS,
         digest=hashlib.sha256(body).hexdigest(),
         reason=reason,
-        sealed=resources.vault.seal(body, purpose(AMAZON_LETTERS)),
+        sealed=resources.vault.seal(body, dead_letter(AMAZON_LETTERS)),
         received_at=resources.clock.now(),
     )
 

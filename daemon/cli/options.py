@@ -60,7 +60,7 @@ def plainly(verb: Callable[P, None]) -> Callable[P, None]:
 
 
 def _complain(text: str) -> None:
-    from config.logging.setup import graded
+    from config.logging.journal import graded
 
     click.echo(graded(text, "error"), err=True)
 
@@ -127,7 +127,8 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 def logged(loaded: "Loaded") -> None:
     """Log as the configuration says; its secrets never."""
-    from config.logging.setup import configure, running_under_systemd
+    from config.logging.journal import running_under_systemd
+    from config.logging.setup import configure
 
     log = loaded.settings.log
     redactor = configure(log.format, log.level, under_systemd=running_under_systemd())

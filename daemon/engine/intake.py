@@ -26,6 +26,7 @@ from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, RequestState, Retu
 from daemon.domain.schedule import Timings, plan
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.ports.host import Clock, Metrics
+from daemon.ports.names import verified_mark
 from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -221,11 +222,6 @@ def _may_be_edited(ret: Return, state: PortalState) -> bool:
     if ret.state is not State.AWAITING_INSPECTION or state is not PortalState.OPEN or ret.needs_read:
         return False
     return len({unit.line_id for unit in ret.units if unit.authorization_id}) > 1
-
-
-def verified_mark(shop: str) -> str:
-    """Where it is remembered when a delivery of the shop was last verified."""
-    return f"verified/{shop}"
 
 
 def _verified(uow: UnitOfWork, shop: str, at: float) -> None:

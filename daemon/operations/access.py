@@ -3,23 +3,26 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daemon.engine.announcements import Announcements
 from daemon.errors import OperatorError
-from daemon.operations.authorization import Authorization
-from daemon.operations.dead_letters import DeadLetters
 from daemon.operations.exports import Exports
-from daemon.operations.reasons import Reasons
-from daemon.operations.rekeying import Rekeying
-from daemon.operations.retention import Retention
-from daemon.operations.returns import Operator
+from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
 from daemon.operations.verbs.connections import Examined, Invitation, ReceiverTried, Tested
 from daemon.operations.verbs.keeping import BackedUp, Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
-from daemon.operations.webhooks import Subscriptions
 from daemon.ports.store import MaintainedStore
+
+if TYPE_CHECKING:  # who only reads the store need not wait for what changes returns
+    from daemon.engine.announcements import Announcements
+    from daemon.operations.authorization import Authorization
+    from daemon.operations.dead_letters import DeadLetters
+    from daemon.operations.reasons import Reasons
+    from daemon.operations.rekeying import Rekeying
+    from daemon.operations.retention import Retention
+    from daemon.operations.returns import Operator
+    from daemon.operations.webhooks import Subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class StoreAccess:
     """The store and nothing else; changes of returns are the daemon's."""
 
     store: MaintainedStore
-    returns: Operator
+    returns: ReturnsReader
     search: Search
 
     @property
@@ -52,11 +55,11 @@ class VendorAccess:
     """The store, the vault keys, and connections."""
 
     store: MaintainedStore
-    letters: DeadLetters
-    clearing: Retention
-    rekeying: Rekeying
-    reasons: Reasons
-    webhooks: Subscriptions[Any]
+    letters: "DeadLetters"
+    clearing: "Retention"
+    rekeying: "Rekeying"
+    reasons: "Reasons"
+    webhooks: "Subscriptions[Any]"
 
     async def purge(self, *, rekey: bool) -> Purged:
         """Forget what has had its time; the bytes that sealing anew leaves unused go back to the disk as well."""
@@ -71,11 +74,11 @@ class VendorAccess:
 class DaemonAccess:
     """What only a running daemon has."""
 
-    returns: Operator
-    letters: DeadLetters
-    authorization: Authorization
+    returns: "Operator"
+    letters: "DeadLetters"
+    authorization: "Authorization"
     order_changed: Callable[[str], Awaitable[int]]
-    announcements: Announcements
+    announcements: "Announcements"
 
     async def look(self, orders: list[str]) -> OrdersRead:
         """Have orders read now."""

@@ -3,7 +3,6 @@
 https://developer-docs.amazon/sp-api/docs/website-authorization-workflow
 """
 
-import base64
 import hashlib
 import hmac
 import json
@@ -18,7 +17,8 @@ import structlog
 from daemon.errors import CredentialsRefused, OperatorError, Refused, Transient
 from daemon.operations.verbs.connections import Invitation
 from daemon.ports.host import Clock, SecretBox
-from daemon.ports.store import SEALED, ReturnStore, UnitOfWork
+from daemon.ports.sealed import seal_text, unseal_text
+from daemon.ports.store import ReturnStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -93,11 +93,11 @@ class RefreshTokens:
         """Open what was kept by an earlier process. Raises McfdError when no vault key fits it."""
         sealed = await self._store.read(lambda uow: uow.mark(TOKEN_MARK))
         if sealed:
-            self._take(self._box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), TOKEN_MARK).decode())
+            self._take(unseal_text(self._box, sealed, TOKEN_MARK).decode())
 
     async def keep(self, token: str, seller: str, at: float) -> None:
         """Keep a new token, and who gave it as a hash; resolves after the commit."""
-        sealed = SEALED + base64.b64encode(self._box.seal(token.encode(), TOKEN_MARK)).decode()
+        sealed = seal_text(self._box, token.encode(), TOKEN_MARK)
         about = {"at": at, "seller": hashlib.sha256(seller.encode()).hexdigest()}
 
         def work(uow: UnitOfWork) -> str | None:

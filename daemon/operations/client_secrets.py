@@ -4,7 +4,6 @@ in time where that is wanted.
 https://developer-docs.amazon/sp-api/docs/rotate-your-application-client-secret
 """
 
-import base64
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +15,8 @@ from daemon.errors import McfdError, OperatorError, Unavailable
 from daemon.operations.credential_ages import ENDS_MARK
 from daemon.operations.verb import instant
 from daemon.ports.host import Clock, SecretBox
-from daemon.ports.store import SEALED, ReturnStore, UnitOfWork
+from daemon.ports.sealed import seal_text, unseal_text
+from daemon.ports.store import ReturnStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -103,14 +103,13 @@ class ClientSecrets:
         return left
 
     def _seal(self, uow: UnitOfWork, secrets: Sequence[str]) -> None:
-        sealed = self._box.seal(json.dumps(list(secrets)).encode(), SECRETS_MARK)
-        uow.set_mark(SECRETS_MARK, SEALED + base64.b64encode(sealed).decode())
+        uow.set_mark(SECRETS_MARK, seal_text(self._box, json.dumps(list(secrets)).encode(), SECRETS_MARK))
 
     def _read(self, uow: UnitOfWork) -> list[str]:
         sealed = uow.mark(SECRETS_MARK)
         if not sealed:
             return []
-        plain = self._box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), SECRETS_MARK)
+        plain = unseal_text(self._box, sealed, SECRETS_MARK)
         return [str(secret) for secret in json.loads(plain)]
 
     def _readable(self, uow: UnitOfWork) -> list[str]:

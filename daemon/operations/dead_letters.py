@@ -13,6 +13,7 @@ from daemon.errors import McfdError, OperatorError, StoreUnavailable
 from daemon.operations.verb import instant
 from daemon.operations.verbs.keeping import AllReplayed, DeadLetterShown, DeadLettersShown, Replayed
 from daemon.ports.host import Clock, SecretBox
+from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetterRow, MaintainedStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -34,11 +35,6 @@ Offer = Callable[[str, bytes, float], Awaitable[Taken]]
 
 Raises ContractBroken while the body still cannot be read.
 """
-
-
-def purpose(shop: str) -> str:
-    """What the content of a dead letter is sealed for."""
-    return f"dead letter of {shop}"
 
 
 class DeadLetters:
@@ -74,7 +70,9 @@ class DeadLetters:
             raise OperatorError("a delivery is offered to the running daemon; start it first")
         letter, sealed = found
         try:
-            taken = await self._offer(letter.shop, self._box.unseal(sealed, purpose(letter.shop)), letter.received_at)
+            taken = await self._offer(
+                letter.shop, self._box.unseal(sealed, dead_letter(letter.shop)), letter.received_at
+            )
         except StoreUnavailable:
             raise
         except McfdError as error:  # unreadable still, its shop is gone, no key fits: the others go on

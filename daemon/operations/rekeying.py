@@ -1,17 +1,25 @@
 """Seals everything anew under the newest vault key, so that older ones can go; notices when one went too soon."""
 
-import base64
 from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
-from daemon.engine import label_hosting as hosting
-from daemon.engine.handlers import postage as posting
 from daemon.errors import ConfigError, McfdError
-from daemon.operations import dead_letters
 from daemon.ports.host import SecretBox
-from daemon.ports.store import SEALED, MaintainedStore, Maintenance, ReturnStore, SealedKind, SealedValue
+from daemon.ports.names import BOUGHT_LABELS, LABEL_PROOFS
+from daemon.ports.sealed import (
+    BOUGHT_LABEL,
+    HOSTED_LABEL,
+    LABEL_LINK,
+    OFFER,
+    as_bytes,
+    as_text,
+    dead_letter,
+    seal_text,
+    unseal_text,
+)
+from daemon.ports.store import MaintainedStore, Maintenance, ReturnStore, SealedKind, SealedValue
 
 log = structlog.get_logger(__name__)
 
@@ -34,15 +42,15 @@ def purpose(value: SealedValue) -> str:
     """What a stored value was sealed for."""
     match value.shelf:
         case SealedKind.DOCUMENTS:
-            return posting.DOCUMENT if value.about.startswith("label/") else hosting.DOCUMENT
+            return BOUGHT_LABEL if value.about.startswith(BOUGHT_LABELS) else HOSTED_LABEL
         case SealedKind.DEAD_LETTERS:
-            return dead_letters.purpose(value.about)
+            return dead_letter(value.about)
         case SealedKind.OFFERS:
-            return posting.OFFER
+            return OFFER
         case SealedKind.LINKS:
-            return hosting.LINK
+            return LABEL_LINK
         case SealedKind.MARKS:
-            return value.about
+            return LABEL_LINK if value.about.startswith(LABEL_PROOFS) else value.about
 
 
 async def prove_keys(store: ReturnStore, box: SecretBox) -> None:
@@ -58,14 +66,14 @@ async def keys_fit(store: ReturnStore, box: SecretBox) -> bool:
     sealed = await store.read(lambda uow: uow.mark(PROOF_MARK))
     if sealed is not None:
         try:
-            box.unseal(base64.b64decode(sealed.removeprefix(SEALED)), PROOF_MARK)
+            unseal_text(box, sealed, PROOF_MARK)
         except McfdError:
             return False
     return True
 
 
 def _proof(box: SecretBox) -> str:
-    return SEALED + base64.b64encode(box.seal(b"", PROOF_MARK)).decode()
+    return seal_text(box, b"", PROOF_MARK)
 
 
 class Rekeying:
@@ -95,7 +103,7 @@ class Rekeying:
 
     def _one(self, keep: Maintenance, value: SealedValue) -> str:
         sealed = value.sealed
-        old = base64.b64decode(sealed.removeprefix(SEALED)) if isinstance(sealed, str) else sealed
+        old = as_bytes(sealed) if isinstance(sealed, str) else sealed
         if self._box.is_current(old):
             return ""
         what = purpose(value)
@@ -103,5 +111,5 @@ class Rekeying:
             new = self._box.seal(self._box.unseal(old, what), what)
         except McfdError:
             return "unreadable"
-        keep.reseal(value, SEALED + base64.b64encode(new).decode() if isinstance(sealed, str) else new)
+        keep.reseal(value, as_text(new) if isinstance(sealed, str) else new)
         return "resealed"

@@ -7,9 +7,8 @@ from functools import partial
 import structlog
 
 from daemon.domain.returns import State
-from daemon.engine.handlers.postage import proof_mark
-from daemon.engine.handlers.search import link_mark
 from daemon.ports.host import Clock
+from daemon.ports.names import bought_labels, link_mark, proof_mark
 from daemon.ports.store import MaintainedStore, Maintenance
 
 Forgotten = Callable[[str, State], None]
@@ -87,7 +86,7 @@ def _drop_ended(keep: Maintenance, before: float, forgotten: Forgotten) -> int:
     """A return goes with everything that is filed under its name."""
     ended = keep.ended(before, AT_ONCE)
     for shop, return_id, state in ended:
-        keep.drop_documents_named(f"label/{shop}/{return_id}/")
+        keep.drop_documents_named(bought_labels(shop, return_id))
         keep.drop_mark(link_mark(shop, return_id))
         keep.drop_mark(proof_mark(shop, return_id))
         keep.drop_return(shop, return_id)

@@ -1,54 +1,34 @@
-"""What an operator may ask about returns, and do with them."""
+"""What an operator may do with returns."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
 
-from daemon.domain.duties import duty
 from daemon.domain.events.operator import OperatorActed
 from daemon.domain.events.returns import Event, LabelRequestCancelled, Resolved, Retried
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalState
-from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, State
+from daemon.domain.returns import RequestState, Return, State
 from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.context import ShopContext
-from daemon.engine.handlers.outcome import quiet_mark
-from daemon.engine.handlers.search import OrderSearch, link_mark, named_as_asked
+from daemon.engine.handlers.search import OrderSearch, named_as_asked
 from daemon.engine.handlers.search import Tried as TriedOrder
 from daemon.errors import McfdError, OperatorError
+from daemon.operations.reading import ReturnsReader
 from daemon.operations.verb import instant
-from daemon.operations.verbs.returns import (
-    AuthorizationShown,
-    Changed,
-    Confirmed,
-    HistoryRow,
-    Linked,
-    Matched,
-    NoteShown,
-    QuietShop,
-    RequestShown,
-    ReturnShown,
-    ShopCount,
-    Status,
-    Tried,
-    UnitShown,
-    Waiting,
-)
+from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched, Tried
 from daemon.ports.host import Clock
-from daemon.ports.store import AT_REST, Listed, ListFilter, MaintainedStore, UnitOfWork
+from daemon.ports.names import link_mark, quiet_mark
+from daemon.ports.store import MaintainedStore, UnitOfWork
 from daemon.ports.vendors import Lane
 
 log = structlog.get_logger(__name__)
 
-LISTED = 50
 
-
-class Operator:
-    """Reads and changes returns on a person's behalf. Without desks (the daemon is down) it only reads."""
+class Operator(ReturnsReader):
+    """Changes returns on a person's behalf."""
 
     def __init__(
         self,
@@ -61,82 +41,15 @@ class Operator:
         moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
         shops: Collection[str] = (),
     ) -> None:
-        self._store = store
-        self._clock = clock
+        super().__init__(store, clock, shops=shops)
         self._timings = timings
         self._contexts = contexts
         self._wake = wake
         self._moved = moved
-        self._shops = shops
-
-    async def status(self, only: str | None = None) -> Status:
-        """How many returns are in which state, and those that a person should look at; of one shop, or of all."""
-        if only is not None and only not in self._shops:
-            raise OperatorError(f"there is no shop {only}; there are {', '.join(sorted(self._shops))}")
-        counts, due = await self._store.read(lambda uow: (uow.counts(), uow.next_due(tuple(State))))
-        stuck, held, review = await self._store.survey(
-            lambda keep: tuple(
-                keep.page_of(ListFilter(state=state, held=held, shop=only, oldest_first=True), LISTED)
-                for state, held in (("stuck", None), ("received", True), ("in_review", None))
-            )
-        )
-        quiet = await self._store.read(
-            lambda uow: [(shop, since) for shop in sorted(self._shops) if (since := uow.mark(quiet_mark(shop)))]
-        )
-        by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
-        for (shop, state), count in counts.items():
-            if only not in {None, shop}:
-                continue
-            by_state[state] += count
-            by_shop[shop] += 0 if state in AT_REST else count
-        return Status(
-            returns={state.value: by_state[state] for state in State},
-            shops=[
-                ShopCount(shop=shop, open=count, configured=shop in self._shops)
-                for shop, count in sorted(by_shop.items())
-                if only in {None, shop}
-            ],
-            oldest_due=instant(due),
-            stuck=[_waiting(row) for row in stuck],
-            held=[_waiting(row) for row in held],
-            in_review=[_waiting(row) for row in review],
-            quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet if only in {None, shop}],
-        )
-
-    async def show(self, name: str) -> ReturnShown:
-        """Everything that is known of one return, with its history."""
-        ret = await self._find(name)
-        history, linked = await self._store.read(
-            lambda uow: (uow.history(ret.shop, ret.return_id), uow.mark(link_mark(ret.shop, ret.return_id)))
-        )
-        owed = duty(ret, self._clock.now())
-        return ReturnShown(
-            return_=ret.ref,
-            state=ret.state.value,
-            problem=ret.problem,
-            owes=owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
-            due=instant(ret.due_at),
-            deadline=instant(ret.deadline_at),
-            order=ret.order_name,
-            requests=[_request(r) for r in ret.requests],
-            units=[_unit(u) for u in ret.units],
-            authorizations=[
-                AuthorizationShown(authorization=a.authorization_id, rma=a.rma_id, center=a.center)
-                for a in ret.authorizations
-            ],
-            linked=(linked or "").split("\n") if linked else [],
-            notes=[NoteShown(about=n.key, text=n.text, written=n.written) for n in ret.notes],
-            history=[
-                HistoryRow(
-                    at=instant(h.at), event=h.event, before=h.before, after=h.after, detail=json.loads(h.detail or "{}")
-                )
-                for h in history
-            ],
-        )
 
     async def retry(self, name: str, by: str) -> Changed:
         """Send a stuck return, or one in review whose flag was lifted, back to work."""
-        ret = await self._find(name)
+        ret = await self.find(name)
         context = self._contexts.get(ret.shop)
         if ret.state is State.IN_REVIEW and context is not None:
             details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
@@ -150,7 +63,7 @@ class Operator:
 
     async def cancel(self, name: str, by: str, *, preview: bool = False) -> Changed:
         """Treat a return as cancelled, or only say what that would do."""
-        ret, now = await self._find(name), self._clock.now()
+        ret, now = await self.find(name), self._clock.now()
         if preview:
             return Changed(return_=ret.ref, state=ret.state.value, note=_what_a_cancel_does(ret))
         acted = OperatorActed(at=now, by=by, how="cancelled it")
@@ -169,7 +82,7 @@ class Operator:
 
     async def link(self, name: str, orders: list[str], by: str) -> Linked:
         """Remember which fulfillment orders a return belongs to, and try it now."""
-        ret, now = await self._find(name), self._clock.now()
+        ret, now = await self.find(name), self._clock.now()
         acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
 
         def work(uow: UnitOfWork) -> Return:
@@ -201,7 +114,7 @@ class Operator:
 
     async def unlink(self, name: str, by: str) -> Linked:
         """Forget an operator's link. What was found by it and asked of Amazon stays as it is."""
-        ret, now = await self._find(name), self._clock.now()
+        ret, now = await self.find(name), self._clock.now()
 
         def work(uow: UnitOfWork) -> list[str]:
             linked = [one for one in (uow.mark(link_mark(ret.shop, ret.return_id)) or "").split("\n") if one]
@@ -217,7 +130,7 @@ class Operator:
 
     async def match(self, name: str) -> Matched:
         """Try every id that the matching would, the index's as well, and tell what Amazon says of each."""
-        ret = await self._find(name)
+        ret = await self.find(name)
         context = self._contexts.get(ret.shop)
         if context is None:
             raise OperatorError(f"{ret.ref}: matching asks Amazon, so the daemon must run and know the shop")
@@ -231,7 +144,7 @@ class Operator:
         )
 
     async def _tell(self, name: str, event: Event, acted: OperatorActed | None = None) -> Changed:
-        ret = await self._find(name)
+        ret = await self.find(name)
 
         def work(uow: UnitOfWork) -> tuple[State, Return]:
             fresh = uow.get(ret.shop, ret.return_id) or ret
@@ -252,24 +165,6 @@ class Operator:
         log.info("operator.acted", event_kind=type(event).__name__, ref=after.ref, by=getattr(acted or event, "by", ""))
         self._wake()
         return Changed(return_=after.ref, state=after.state.value)
-
-    async def _find(self, name: str) -> Return:
-        shop, _, return_id = name.rpartition("/")
-        refs = await self._store.read(lambda uow: uow.find(return_id))
-        found = [ref for ref in refs if not shop or ref[0] == shop]
-        if not found:
-            raise OperatorError(f"no return {name} is known; give Loop's return id, or shop/id")
-        if len(found) > 1:
-            names = ", ".join("/".join(ref) for ref in found)
-            raise OperatorError(f"{name} is ambiguous: say one of {names}")
-        ret = await self._store.read(lambda uow: uow.get(*found[0]))
-        if ret is None:
-            raise OperatorError(f"no return {name} is known")
-        return ret
-
-
-def _waiting(row: Listed) -> Waiting:
-    return Waiting(return_=f"{row.shop}/{row.return_id}", problem=row.problem, since=instant(row.changed_at))
 
 
 def _what_a_cancel_does(ret: Return) -> str:
@@ -335,30 +230,3 @@ def _fits(order: FulfillmentOrder, ret: Return) -> str:
 
 def _written_down(uow: UnitOfWork, ret: Return, acted: OperatorActed) -> Return:
     return uow.save(apply(ret, acted), acted, ret.state)
-
-
-def _request(request: LabelRequest) -> RequestShown:
-    label = request.label
-    return RequestShown(
-        request=request.request_id,
-        asked=request.asked.value,
-        label_id=request.label_id,
-        carrier=label.carrier if label else None,
-        tracking=label.tracking_number if label else None,
-        transit=request.transit.value,
-    )
-
-
-def _unit(unit: ReturnUnit) -> UnitShown:
-    return UnitShown(
-        line=unit.line_id,
-        sku=unit.sku,
-        standing=unit.standing.value,
-        problem=unit.problem,
-        order=unit.order_id,
-        return_item=unit.return_item_id,
-        reason=unit.reason_code,
-        authorization=unit.authorization_id,
-        condition=unit.finding.condition if unit.finding else None,
-        inspected=instant(unit.processed_at),
-    )

@@ -14,10 +14,6 @@ from daemon.ports.vendors import OrderHead
 T = TypeVar("T")
 
 
-SEALED = "sealed:"
-"""How a text begins that is stored encrypted, in base64."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterRow:
     """A dead letter without its content. `letter_id` is ours alone."""

@@ -19,7 +19,7 @@ from adapters.sandbox import ReturnLine
 from adapters.sandbox.loop.webhooks import signature
 from adapters.sqlite.store import open_store
 from daemon.cli.main import main
-from daemon.operations.dead_letters import purpose
+from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter
 from tests.e2e.gate import gated, webhook_url
 from tests.e2e.world import CLOCK, MUG, SHOP, SOCK, World, everyone, until, vendors, world
@@ -128,7 +128,7 @@ async def test_dead_letters_are_listed_and_replayed(tmp_path):
 
         request_id = w.portal(return_id)["label_requests"][0]
         body = {"topic": "label.request", "trigger": "label.request.issued", "id": request_id, "return_id": return_id}
-        sealed = vault(w).seal(json.dumps(body).encode(), purpose(SHOP))
+        sealed = vault(w).seal(json.dumps(body).encode(), dead_letter(SHOP))
         came = CLOCK.now() - 3600.0
         letter = DeadLetter(shop=SHOP, digest="d", reason="a field was strange", sealed=sealed, received_at=came)
         stranger = DeadLetter(shop="gone", digest="e", reason="its shop left", sealed=b"?", received_at=came + 1)

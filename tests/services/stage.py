@@ -37,9 +37,9 @@ from daemon.engine.recorder import Recorder
 from daemon.engine.workflow import Workflow
 from daemon.errors import McfdError
 from daemon.operations.client_secrets import ClientSecrets
-from daemon.operations.dead_letters import purpose
 from daemon.operations.notifications import AMAZON_LETTERS
 from daemon.operations.returns import Operator
+from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter, Delivery
 from tests.support.builders import a_line, a_shipment, an_order
 from tests.support.fakes import FakeNetwork, FakePortal, FakePostage, LoopReturn, RecordingMetrics, WatchedStore
@@ -166,7 +166,7 @@ class Stage:
 
     def _bury(self, body: bytes, reason: str) -> DeadLetter:
         digest = hashlib.sha256(body).hexdigest()
-        sealed = self.box.seal(body, purpose(AMAZON_LETTERS))
+        sealed = self.box.seal(body, dead_letter(AMAZON_LETTERS))
         return DeadLetter(
             shop=AMAZON_LETTERS, digest=digest, reason=reason, sealed=sealed, received_at=self.clock.now()
         )

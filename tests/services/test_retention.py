@@ -13,8 +13,8 @@ from adapters.sqlite import maintenance as upkeep
 from adapters.sqlite.store import SqliteStore, open_store
 from daemon.domain.events.returns import Resolved
 from daemon.domain.returns import Finding, LabelRequest, State
-from daemon.engine.handlers.search import link_mark
 from daemon.operations.retention import Periods, Retention
+from daemon.ports.names import link_mark
 from daemon.ports.store import DeadLetter, Delivery, StoreSize
 from tests.services.store_conformance import add, get, make_full_return, make_return, make_unit
 from tests.support.virtual_time import FakeClock

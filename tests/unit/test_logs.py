@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
 from config.logging import setup as logs
+from config.logging.journal import running_under_systemd
 from config.logging.redaction import MASK, Redactor, is_private
 
 CANARY = "canary-5f1c9d"
@@ -132,7 +133,7 @@ def test_knows_systemd(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert logs.running_under_systemd() is answer
+    assert running_under_systemd() is answer
 
 
 def test_the_journal_is_told_how_grave_each_line_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

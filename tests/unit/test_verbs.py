@@ -8,6 +8,7 @@ from daemon.cli.verbs import commands
 from daemon.errors import OperatorError
 from daemon.operations.verb import STORE, Bare, Facts, Findings, Page, Table, Timeline, Verb
 from daemon.operations.verbs import VERBS
+from daemon.operations.verbs.connections import DOCTOR
 from daemon.operations.verbs.keeping import BACKUP, EXPORT, PURGE, REPLAY, Report
 from daemon.operations.verbs.returns import LINK, RETRY, SHOW, STATUS
 
@@ -22,7 +23,7 @@ NAMES = [verb.name for verb in VERBS]
         (SHOW, {"return": 58120031}, "RETURN is not text; put it in quotes"),
         (SHOW, {"return": None}, "RETURN is not text; put it in quotes"),
         (SHOW, {"return": "7", "shop": "acme"}, "shop is no argument; there are: return"),
-        (STATUS, {"shop": "acme"}, "shop is no argument; there are: none"),
+        (DOCTOR, {"shop": "acme"}, "shop is no argument; there are: none"),
         (RETRY, {"return": "7"}, "BY is missing; give it a value"),
         (LINK, {"return": "7", "orders": [], "by": "ann"}, "ORDERS is empty; name at least one"),
         (LINK, {"return": "7", "orders": ["#1", ""], "by": "ann"}, "ORDERS is empty; give it a value"),
@@ -83,8 +84,9 @@ def test_each_command_takes_the_arguments_of_its_verb(verb: Verb):
     for word in verb.name.split():
         assert isinstance(command, click.Group)
         command = command.commands[word]
-    taken = {parameter.name for parameter in command.params} - {"config", "secrets", "as_json", "as_csv"}
-    assert taken == verb.arguments.model_fields.keys() - {"by", "after"}
+    taken = {parameter.name for parameter in command.params} - {"config", "secrets", "as_json", "as_csv", "yes"}
+    assert taken == verb.arguments.model_fields.keys() - {"by", "after", "preview"}
+    assert any(one.name == "yes" for one in command.params) == verb.asks
     assert any(one.name == "as_csv" for one in command.params) == issubclass(verb.answer, Page)
     assert not verb.each or verb.each in taken
 

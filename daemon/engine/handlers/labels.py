@@ -11,8 +11,10 @@ from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import postage_of, slip_of
 from daemon.domain.returns import Label, Return, UnitState
 from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
-from daemon.engine.handlers.postage import DOCUMENT, document_name, lane_mark, overtaken, renew_label
+from daemon.engine.handlers.postage import overtaken, renew_label
 from daemon.errors import Refused
+from daemon.ports.names import bought_label, lane_mark
+from daemon.ports.sealed import BOUGHT_LABEL
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
@@ -63,9 +65,9 @@ def _parcels(ret: Return, request_id: str) -> list[ReturnAuthorization]:
 async def _document(ret: Return, authorization: ReturnAuthorization, context: ShopContext) -> bytes | None:
     """The bought label; None when it is no longer kept."""
     postage = postage_of(ret, authorization.authorization_id)
-    name = document_name(ret, postage) if postage else ""
+    name = bought_label(ret, postage) if postage else ""
     sealed = await context.store.read(lambda uow: uow.document(name))
-    return context.labels.box.unseal(sealed, DOCUMENT) if sealed else None
+    return context.labels.box.unseal(sealed, BOUGHT_LABEL) if sealed else None
 
 
 def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: ShopContext, *, bought: bool) -> Label:

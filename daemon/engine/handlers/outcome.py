@@ -12,6 +12,7 @@ from daemon.domain.verdict import Treatment, processing_record, treat
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused, Unavailable
+from daemon.ports.names import quiet_mark
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
@@ -155,11 +156,6 @@ async def read_return(step: Step, context: ShopContext) -> Outcome:
         context.metrics.trouble("processed_before_inspection")
         return _quieted(step.ret.shop, event)
     return event
-
-
-def quiet_mark(shop: str) -> str:
-    """Where it is remembered that a shop's portal pays before the inspection, so that no transit is told to it."""
-    return f"transit-quiet/{shop}"
 
 
 def _quieted(shop: str, event: ev.ReturnRead) -> Decision:

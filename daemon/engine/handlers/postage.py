@@ -31,11 +31,11 @@ from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused
+from daemon.ports.names import bought_label, lane_mark, proof_mark
+from daemon.ports.sealed import BOUGHT_LABEL, OFFER
 from daemon.ports.store import Purchase, UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane, PurchaseReader
 
-OFFER = "postage offer"
-DOCUMENT = "label document"
 DAY = 86400.0
 FRESH = 60.0  # seconds
 RATED_AGAIN = 300.0  # seconds, while carriers have trouble that passes
@@ -284,11 +284,15 @@ async def _looked_at(ret: Return, postage: Postage, document: bytes, sender_code
     seen = direction_of(await context.labels.read_text(document), center, sender_code)
     page = await context.labels.print_labels([slip_of(ret, authorization, document)], ret.order_name)
     link, store_page = context.labels.hosting.publish(page)
-    sealed = context.labels.box.seal(document, DOCUMENT)
+    sealed = context.labels.box.seal(document, BOUGHT_LABEL)
     now = context.clock.now()
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
-        uow.keep_document(document_name(ret, postage), sealed, now + context.labels.keep_for)
+        uow.keep_document(
+            bought_label(ret, postage),
+            sealed,
+            now + context.labels.keep_for,
+        )
         known = uow.mark(lane_mark(postage.service)) is not None
         if seen is Direction.SHOWN and not known:
             uow.set_mark(lane_mark(postage.service), seen.value)
@@ -304,16 +308,6 @@ async def _looked_at(ret: Return, postage: Postage, document: bytes, sender_code
 def _doubt(seen: Direction, center: str) -> str:
     what = f"does not lead to {center or 'the fulfillment center'}" if seen is Direction.WRONG else "cannot be read"
     return f"the label {what}: look at it (mcfd show has its link), and send it with mcfd retry if it is right"
-
-
-def lane_mark(service: str) -> str:
-    """Where it is remembered that labels of a carrier account and service lead to the fulfillment center."""
-    return f"label-lane/{service}"
-
-
-def proof_mark(shop: str, return_id: str) -> str:
-    """Where the link to a label is kept that a person has to look at."""
-    return f"label-proof/{shop}/{return_id}"
 
 
 async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tuple[Postage, BoughtPostage]:
@@ -344,20 +338,19 @@ async def renew_label(ret: Return, authorization_id: str, context: ShopContext) 
     return pe.PostageSpent(at=now, postage=postage.renewed)
 
 
-def document_name(ret: Return, postage: Postage) -> str:
-    """Under which name a bought label's document is kept."""
-    return f"label/{ret.shop}/{ret.return_id}/{postage.authorization_id}/{postage.number}"
-
-
 def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, context: ShopContext) -> Outcome:
     """The document is stored in the transaction that says that it is there."""
     if document is None:
         return event
-    sealed = context.labels.box.seal(document, DOCUMENT)
+    sealed = context.labels.box.seal(document, BOUGHT_LABEL)
     expires_at = context.clock.now() + context.labels.keep_for
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
-        uow.keep_document(document_name(ret, event.postage), sealed, expires_at)
+        uow.keep_document(
+            bought_label(ret, event.postage),
+            sealed,
+            expires_at,
+        )
         return event
 
     decision: Decision = decide

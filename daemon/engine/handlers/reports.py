@@ -11,8 +11,8 @@ from daemon.domain.portal import Grade, PortalLine
 from daemon.domain.returns import Return
 from daemon.domain.verdict import grades
 from daemon.engine.handlers.context import Outcome, ShopContext, Step
-from daemon.engine.handlers.outcome import quiet_mark
 from daemon.errors import Refused
+from daemon.ports.names import quiet_mark
 from daemon.ports.vendors import Lane
 
 log = structlog.get_logger(__name__)

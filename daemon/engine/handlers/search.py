@@ -18,6 +18,7 @@ from daemon.domain.returns import Return, ReturnUnit
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.placement import place
 from daemon.errors import Refused
+from daemon.ports.names import link_mark
 from daemon.ports.vendors import Lane
 
 MOST_INDEXED = 20
@@ -160,8 +161,3 @@ def named_as_asked(order: FulfillmentOrder, order_id: str) -> bool:
     https://github.com/amzn/selling-partner-api-models/issues/5374
     """
     return order.order_id.casefold() == order_id.casefold()
-
-
-def link_mark(shop: str, return_id: str) -> str:
-    """Where an operator's link of a return to fulfillment orders is remembered."""
-    return f"link/{shop}/{return_id}"

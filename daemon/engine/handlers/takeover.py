@@ -12,8 +12,8 @@ from daemon.domain.returns import Postage, Return, ReturnUnit, State, Void
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.orders import others_on
-from daemon.engine.handlers.postage import document_name
 from daemon.errors import Refused
+from daemon.ports.names import bought_label
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
@@ -101,9 +101,13 @@ def being_voided(lender: Return, unit: ReturnUnit) -> bool:
 
 def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Return, context: ShopContext) -> bool:
     """Whether a cancelled return's label serves another as it is: what cannot be given back is not bought again."""
-    sealed = uow.document(document_name(lender, postage))
+    sealed = uow.document(bought_label(lender, postage))
     live = postage.bought and postage.void is not Void.WANTED
     if not (live and postage.printable and postage.tracking_id and sealed):
         return False
-    uow.keep_document(document_name(borrower, postage), sealed, context.clock.now() + context.labels.keep_for)
+    uow.keep_document(
+        bought_label(borrower, postage),
+        sealed,
+        context.clock.now() + context.labels.keep_for,
+    )
     return True

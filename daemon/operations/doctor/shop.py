@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from daemon.domain.portal import PortalState
-from daemon.engine.intake import verified_mark
 from daemon.errors import CredentialsRefused, McfdError, Refused
 from daemon.operations.doctor.amazon import DAY, Line, fail, ok, since, trouble, warn
 from daemon.operations.verbs.connections import Subscribed, WebhooksListed
 from daemon.operations.webhooks import ACTIVE
 from daemon.ports.host import Clock
+from daemon.ports.names import verified_mark
 from daemon.ports.store import MaintainedStore
 from daemon.ports.vendors import IssuedRequest
 

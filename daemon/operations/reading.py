@@ -1,0 +1,147 @@
+"""What an operator may ask about returns. Changes nothing, and needs nothing but the store."""
+
+import json
+from collections import Counter
+from collections.abc import Collection
+
+from daemon.domain.duties import duty
+from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
+from daemon.errors import OperatorError
+from daemon.operations.verb import instant
+from daemon.operations.verbs.returns import (
+    AuthorizationShown,
+    HistoryRow,
+    NoteShown,
+    QuietShop,
+    RequestShown,
+    ReturnShown,
+    ShopCount,
+    Status,
+    UnitShown,
+    Waiting,
+)
+from daemon.ports.host import Clock
+from daemon.ports.names import link_mark, quiet_mark
+from daemon.ports.store import AT_REST, Listed, ListFilter, MaintainedStore
+
+LISTED = 50
+
+
+class ReturnsReader:
+    """Reads returns on a person's behalf."""
+
+    def __init__(self, store: MaintainedStore, clock: Clock, *, shops: Collection[str] = ()) -> None:
+        self._store = store
+        self._clock = clock
+        self._shops = shops
+
+    async def status(self, only: str | None = None) -> Status:
+        """How many returns are in which state, and those that a person should look at; of one shop, or of all."""
+        if only is not None and only not in self._shops:
+            raise OperatorError(f"there is no shop {only}; there are {', '.join(sorted(self._shops))}")
+        counts, due = await self._store.read(lambda uow: (uow.counts(), uow.next_due(tuple(State))))
+        stuck, held, review = await self._store.survey(
+            lambda keep: tuple(
+                keep.page_of(ListFilter(state=state, held=held, shop=only, oldest_first=True), LISTED)
+                for state, held in (("stuck", None), ("received", True), ("in_review", None))
+            )
+        )
+        quiet = await self._store.read(
+            lambda uow: [(shop, since) for shop in sorted(self._shops) if (since := uow.mark(quiet_mark(shop)))]
+        )
+        by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
+        for (shop, state), count in counts.items():
+            if only not in {None, shop}:
+                continue
+            by_state[state] += count
+            by_shop[shop] += 0 if state in AT_REST else count
+        return Status(
+            returns={state.value: by_state[state] for state in State},
+            shops=[
+                ShopCount(shop=shop, open=count, configured=shop in self._shops)
+                for shop, count in sorted(by_shop.items())
+                if only in {None, shop}
+            ],
+            oldest_due=instant(due),
+            stuck=[_waiting(row) for row in stuck],
+            held=[_waiting(row) for row in held],
+            in_review=[_waiting(row) for row in review],
+            quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet if only in {None, shop}],
+        )
+
+    async def show(self, name: str) -> ReturnShown:
+        """Everything that is known of one return, with its history."""
+        ret = await self.find(name)
+        history, linked = await self._store.read(
+            lambda uow: (uow.history(ret.shop, ret.return_id), uow.mark(link_mark(ret.shop, ret.return_id)))
+        )
+        owed = duty(ret, self._clock.now())
+        return ReturnShown(
+            return_=ret.ref,
+            state=ret.state.value,
+            problem=ret.problem,
+            owes=owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
+            due=instant(ret.due_at),
+            deadline=instant(ret.deadline_at),
+            order=ret.order_name,
+            requests=[_request(r) for r in ret.requests],
+            units=[_unit(u) for u in ret.units],
+            authorizations=[
+                AuthorizationShown(authorization=a.authorization_id, rma=a.rma_id, center=a.center)
+                for a in ret.authorizations
+            ],
+            linked=(linked or "").split("\n") if linked else [],
+            notes=[NoteShown(about=n.key, text=n.text, written=n.written) for n in ret.notes],
+            history=[
+                HistoryRow(
+                    at=instant(h.at), event=h.event, before=h.before, after=h.after, detail=json.loads(h.detail or "{}")
+                )
+                for h in history
+            ],
+        )
+
+    async def find(self, name: str) -> Return:
+        """The return of that name: Loop's return id, or shop/id. Raises OperatorError."""
+        shop, _, return_id = name.rpartition("/")
+        refs = await self._store.read(lambda uow: uow.find(return_id))
+        found = [ref for ref in refs if not shop or ref[0] == shop]
+        if not found:
+            raise OperatorError(f"no return {name} is known; give Loop's return id, or shop/id")
+        if len(found) > 1:
+            names = ", ".join("/".join(ref) for ref in found)
+            raise OperatorError(f"{name} is ambiguous: say one of {names}")
+        ret = await self._store.read(lambda uow: uow.get(*found[0]))
+        if ret is None:
+            raise OperatorError(f"no return {name} is known")
+        return ret
+
+
+def _waiting(row: Listed) -> Waiting:
+    return Waiting(return_=f"{row.shop}/{row.return_id}", problem=row.problem, since=instant(row.changed_at))
+
+
+def _request(request: LabelRequest) -> RequestShown:
+    label = request.label
+    return RequestShown(
+        request=request.request_id,
+        asked=request.asked.value,
+        label_id=request.label_id,
+        carrier=label.carrier if label else None,
+        tracking=label.tracking_number if label else None,
+        transit=request.transit.value,
+    )
+
+
+def _unit(unit: ReturnUnit) -> UnitShown:
+    return UnitShown(
+        line=unit.line_id,
+        sku=unit.sku,
+        standing=unit.standing.value,
+        problem=unit.problem,
+        order=unit.order_id,
+        return_item=unit.return_item_id,
+        reason=unit.reason_code,
+        authorization=unit.authorization_id,
+        condition=unit.finding.condition if unit.finding else None,
+        inspected=instant(unit.processed_at),
+    )
