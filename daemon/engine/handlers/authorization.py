@@ -247,7 +247,7 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     """See whether Amazon has made the authorization by now."""
     ret = step.ret
     now = context.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
-    lane = Lane.SHOPPER if waited(ret, now, context.timings) < YOUNG else Lane.OPENING
+    lane = Lane.SHOPPER if now - ret.changed_at < YOUNG else Lane.OPENING
     found = authorization_found(ret, await read_orders(ret, context, lane), now)
     if found is not None:
         return found
