@@ -8,7 +8,7 @@ from daemon.domain.queues import Queue
 from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings
 from daemon.engine.walker import CRASH_PAUSE, try_again_now
-from daemon.errors import StoreUnavailable, Unavailable
+from daemon.errors import RateLimited, StoreUnavailable, Unavailable
 from tests.services.house import GRACE, House
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line
@@ -210,6 +210,68 @@ def test_only_so_many_are_walked_at_once(living):
         assert house.steps.most <= 3 * len(house.walkers)
 
     living(scenario, limit=3)
+
+
+def test_a_walk_leaves_its_place_when_the_label_is_out(living):
+    """The notes of the first return take half a minute each; the second's label waits for none of them."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=2)
+        for _ in range(20):
+            stage.portal.meanwhile("notes", lambda: house.wait(30.0))
+        await stage.submit(a_line("1"), return_id="1")
+        await house.until(State.AWAITING_INSPECTION, "1", within=2.0)
+        await stage.submit(a_line("2"), return_id="2")
+        await house.until(State.AWAITING_INSPECTION, "2", within=2.0)
+
+    living(scenario, limit=1)
+
+
+def test_a_walk_that_has_to_wait_leaves_its_place(living):
+    """The portal asks one return for twenty seconds of patience; the next one has its label meanwhile."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=2)
+        stage.portal.fail("label_request", RateLimited("429", retry_after=20.0))
+        await stage.submit(a_line("1"), return_id="1")
+        await house.wait(2.0)
+        await stage.submit(a_line("2"), return_id="2")
+        await house.until(State.AWAITING_INSPECTION, "2", within=3.0)
+        await house.until(State.AWAITING_INSPECTION, "1", within=20.0)
+
+    living(scenario, limit=1)
+
+
+def test_whoever_waits_for_an_authorization_waits_elsewhere(living):
+    """Amazon is late with the first; the second needs no authorization of Amazon's and waits for nobody."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=2)
+        stage.network.authorization_delay = HOUR
+        await stage.submit(a_line("1"), return_id="1")
+        await house.wait(10.0)
+        stage.network.authorization_delay = 0.0
+        await stage.submit(a_line("2"), return_id="2")
+        await house.until(State.AWAITING_INSPECTION, "2", within=2.0)
+
+    living(scenario, limit=1)
+
+
+def test_a_label_is_followed_through_both_queues_at_once(living):
+    """What Amazon was late with is there: no round lies between the authorization and the label."""
+
+    async def scenario(house: House) -> None:
+        stage = house.stage
+        stage.ship(SOCK=1)
+        stage.network.authorization_delay = 3.3
+        await stage.submit()
+        await house.until(State.AWAITING_INSPECTION)
+        assert stage.metrics.label_seconds == [4.0]
+
+    living(scenario)
 
 
 def test_the_longest_due_go_first(living):
