@@ -71,6 +71,11 @@ class Subscriptions(Generic[S]):
         """Where Loop is to deliver what concerns a shop."""
         return f"{self._public_url}/webhooks/loop/{shop}"
 
+    async def of_shop(self, shop: str) -> Sequence[Subscribed]:
+        """For each trigger whether the shop is subscribed. Raises as the shop's portal does."""
+        found = await self._portals[shop].webhooks()
+        return [self._row(shop, pair, found) for pair in self._triggers]
+
     async def listing(self, shop: str | None = None) -> WebhooksListed:
         """For each shop and trigger whether it is subscribed, and which other subscriptions there are."""
         rows, others, failed = [], [], []

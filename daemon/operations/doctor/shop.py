@@ -7,7 +7,7 @@ from typing import Protocol
 from daemon.domain.portal import PortalState
 from daemon.errors import CredentialsRefused, McfdError, Refused
 from daemon.operations.doctor.amazon import DAY, Line, fail, ok, since, trouble, warn
-from daemon.operations.verbs.connections import Subscribed, WebhooksListed
+from daemon.operations.verbs.connections import Subscribed
 from daemon.operations.webhooks import ACTIVE
 from daemon.ports.host import Clock
 from daemon.ports.names import verified_mark
@@ -62,8 +62,8 @@ class Listing(Protocol):
     def url(self, shop: str) -> str:
         """Where they go."""
 
-    async def listing(self, shop: str | None = None) -> WebhooksListed:
-        """For each trigger whether it is subscribed."""
+    async def of_shop(self, shop: str) -> Sequence[Subscribed]:
+        """For each trigger whether it is subscribed. Raises McfdError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +188,7 @@ async def _webhooks(patient: ShopPatient, subscriptions: Listing) -> Sequence[Li
     rows: list[Subscribed] = []
 
     async def read() -> str:
-        rows.extend((await subscriptions.listing(patient.shop)).webhooks)
+        rows.extend(await subscriptions.of_shop(patient.shop))
         return "webhook subscriptions can be read"
 
     line = await _scope(patient, DEVELOPER_TOOLS, read)
