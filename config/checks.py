@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from config.durations import DAY, format_duration
+from config.durations import format_duration
 from config.fields import LOCAL_HOSTS
 from config.model import Settings
 from config.order_names import shared_templates
 from config.secret_files import Secrets
 from config.shop import CONDITIONS, DEFAULT_GRADES, Shop
 from config.yaml_file import Document, Location
+from daemon.domain.durations import DAY
 
 LOOP_EXPIRY = 28 * DAY  # a return whose label is not in transit by then expires in Loop
 

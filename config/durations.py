@@ -5,14 +5,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-SECOND = 1.0
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
+from daemon.domain.durations import DAY, HOUR, MINUTE
 
 LONGEST = 3650 * DAY
 
-_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND / 1000}
+_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": 1.0, "ms": 0.001}
 _NAMES = tuple(_UNITS)  # from long to short, the order in which they are combined
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)

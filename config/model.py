@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.amazon import Amazon
-from config.durations import DAY, HOUR, MINUTE, SECOND, Duration, format_duration
+from config.durations import Duration, format_duration
 from config.fields import Address, Contradiction, Count, ListenAddress, Section, Url
 from config.notify import Notification
 from config.shop import Shop
+from daemon.domain.durations import DAY, HOUR, MINUTE, SECOND
 
 
 def shop_name(name: str) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from adapters.host.systemd import Notifier, Watchdog
 from daemon.app.policies import timings
 from daemon.app.resources import Resources
+from daemon.domain.durations import DAY, HOUR
 from daemon.domain.queues import Queue
 from daemon.domain.returns import MAIN_ACCOUNT, State
 from daemon.engine.announcements import EVERY, Announcements
@@ -32,7 +33,6 @@ WALKERS = (
 )
 """Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
-DAILY, HOURLY = 86400.0, 3600.0
 PAUSES_ROUND = 5.0
 
 Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
@@ -96,7 +96,7 @@ class Services:
             services[name] = self._periodic(resources, name, INDEX_ROUND, account.order_index.round)
         for name, seconds, work in (
             *self._polls(resources, intake),
-            ("retention", DAILY, retention.nightly),
+            ("retention", DAY, retention.nightly),
             ("clock", CLOCK_ROUND, keeper.round),
             ("pauses", PAUSES_ROUND, pause_keeper(resources).round),
         ):
@@ -109,7 +109,7 @@ class Services:
         for shop, portal in resources.vendors.portals.items():
             polls = PortalPolls({shop: portal}, intake, resources.store, resources.clock_check)
             yield f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
-            yield f"cancelled_request_poll/{shop}", HOURLY, polls.cancelled_requests
+            yield f"cancelled_request_poll/{shop}", HOUR, polls.cancelled_requests
             yield f"return_poll/{shop}", clocks.return_poll, polls.returns
 
     def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:

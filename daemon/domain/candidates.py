@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from daemon.domain.durations import DAY
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import ReturnUnit
 
-DAY = 86400.0
 PART = re.compile(r"(?:[-_. ](?:\d{1,2}|[A-Za-z])|[A-Za-z])$")
 """How connectors mark the parts of an order that they split: 1001-1, 1001_2, 1001.2, 1001B. 10012 is another order."""
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-AGAIN_AFTER = 86400.0
+from daemon.domain.durations import DAY
+
+AGAIN_AFTER = DAY
 """Seconds after which a case that goes on is told once more."""
 
 MOST_LINES = 20

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from daemon.domain.acts import Act
+from daemon.domain.durations import DAY, HOUR
 from daemon.domain.duties import create_unclear, duty
 from daemon.domain.returns import RequestState, Return, ReturnUnit, State, Transit, UnitState
 
-HOUR = 3600.0
-DAY = 86400.0
 RETRY_FIRST = 1.0
 RETRY_MOST = 300.0
 WAITING_RETRIES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)

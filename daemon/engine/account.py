@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
+from daemon.domain.durations import DAY
 from daemon.domain.returns import LabelSourceName
 from daemon.engine.order_index import OrderIndex
 from daemon.engine.push import Push
@@ -12,7 +13,6 @@ from daemon.errors import ContractBroken, Refused, Transient
 from daemon.ports.host import Clock
 from daemon.ports.vendors import FulfillmentNetwork, LabelSource
 
-DAY = 86400.0
 SILENCE = 300.0
 
 

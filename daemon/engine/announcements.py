@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from daemon.domain.durations import DAY
 from daemon.domain.notices import Case, CaseKind, Message, message_about, news, remember, wanted
 from daemon.errors import McfdError
 from daemon.ports.host import Clock, Metrics
@@ -20,7 +21,7 @@ from daemon.ports.store import CaseRow, MaintainedStore
 log = structlog.get_logger(__name__)
 
 EVERY = 60.0
-LOOK_BACK = 2 * 86400.0
+LOOK_BACK = 2 * DAY
 """Seconds: how old an event may be to be told still, after a time in which nothing could be sent."""
 AT_MOST = 500
 """Cases of one kind that are looked at; beyond that the oldest are what matters."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.durations import HOUR
 from daemon.domain.duties import duty, gradable_lines, had_no_effect
 from daemon.domain.events import returns as ev
 from daemon.domain.events.postage import PostageKept
@@ -17,7 +18,6 @@ from daemon.domain.lifecycle import allows
 from daemon.domain.postage import postage_of
 from daemon.domain.returns import RequestState, Return, Settlement, State, Void
 from daemon.domain.schedule import (
-    HOUR,
     attempt_delay,
     forgive_failure,
     forgive_lateness,

@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from daemon.domain.candidates import PART, bears
+from daemon.domain.durations import DAY
 from daemon.domain.returns import MAIN_ACCOUNT, Return
 from daemon.errors import McfdError, Refused
 from daemon.ports.host import Clock
@@ -20,7 +21,6 @@ from daemon.ports.vendors import FulfillmentNetwork, OrderHead, OrderPage
 
 log = structlog.get_logger(__name__)
 
-DAY = 86400.0
 OVERLAP = 15 * 60.0
 """Seconds before the newest change that is known, from which the list is read again: a change may be listed late."""
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import structlog
 
+from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.engine.clock_check import PORTAL, ClockCheck
 from daemon.engine.intake import Intake
@@ -17,7 +18,6 @@ log = structlog.get_logger(__name__)
 POLLED_STATES = (PortalState.CLOSED, PortalState.CANCELLED, PortalState.REVIEW, PortalState.OPEN)
 """Those that are news to some return (`intake.TELLING`)."""
 OVERLAP = 120.0
-DAY = 86400.0
 LONGEST_WINDOW = 30 * DAY
 """The longest that is asked for at once; whoever was down for longer asks several times."""
 CANCELLED_WITHIN = 45 * DAY

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from daemon.domain.durations import DAY
 from daemon.errors import McfdError, OperatorError, Unavailable
 from daemon.operations.credential_ages import ENDS_MARK
 from daemon.operations.verb import instant
@@ -24,7 +25,6 @@ SECRETS_MARK = "amazon/client-secrets"  # the name of a mark, and what its value
 RECEIVED_MARK = "amazon/client-secrets-received"
 ASKED_MARK = "amazon/client-secret-asked-for"
 MOST_KEPT = 3
-DAY = 86400.0
 ROTATE_WITHIN = 30.0
 """Days that the client secret has left when it is replaced."""
 

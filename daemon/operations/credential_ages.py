@@ -9,11 +9,11 @@ import json
 import math
 from collections.abc import Sequence
 
+from daemon.domain.durations import DAY
 from daemon.operations.authorization import AUTHORIZED_MARK, RefreshTokens
 from daemon.ports.host import Clock
 from daemon.ports.store import ReturnStore, UnitOfWork
 
-DAY = 86400.0
 SECRET_LIVES = 180.0
 """Days."""
 

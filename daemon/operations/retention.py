@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from daemon.domain.durations import YEAR
 from daemon.domain.returns import State
 from daemon.ports.host import Clock
 from daemon.ports.names import bought_labels, link_mark, proof_mark
@@ -29,7 +30,7 @@ class Periods:
     dead_letters: float
     closed_returns: float
     order_index: float
-    deliveries: float = 365 * 86400.0
+    deliveries: float = YEAR
 
 
 class Retention:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.durations import DAY, HOUR, LONGEST, MINUTE, format_duration, parse_duration
+from config.durations import LONGEST, format_duration, parse_duration
+from daemon.domain.durations import DAY, HOUR, MINUTE
 
 HINT = "write 24h, 30m, 10s"
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from daemon.domain.acts import Duty
+from daemon.domain.durations import DAY
 from daemon.domain.events.returns import Event
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import ParcelSize
@@ -17,7 +18,6 @@ from daemon.ports.host import Clock, SecretBox, ShopMetrics
 from daemon.ports.store import ReturnStore, UnitOfWork
 from daemon.ports.vendors import ReturnsPortal
 
-DAY = 86400.0
 SILENCE = 300.0
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from daemon.domain.acts import Duty
 from daemon.domain.direction import Direction, direction_of
+from daemon.domain.durations import DAY
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
@@ -36,7 +37,6 @@ from daemon.ports.sealed import BOUGHT_LABEL, OFFER
 from daemon.ports.store import Purchase, UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane, PurchaseReader
 
-DAY = 86400.0
 FRESH = 60.0  # seconds
 RATED_AGAIN = 300.0  # seconds, while carriers have trouble that passes
 LOOKED_AT_AFTER = (2.0, 5.0, 15.0, 60.0, 98.0)

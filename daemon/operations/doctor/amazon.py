@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from daemon.domain.durations import DAY
 from daemon.domain.returns import State
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.operations.verb import instant
@@ -15,7 +16,6 @@ from daemon.ports.host import Clock
 from daemon.ports.store import AT_REST, MaintainedStore
 from daemon.ports.vendors import FulfillmentNetwork, Lane
 
-DAY = 86400.0
 GIGABYTE = 1024**3
 CLOCK_WARN, CLOCK_FAIL = 30.0, 300.0
 SECRET_WARN, SECRET_LIVES = 150, 180

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState
 from daemon.errors import CredentialsRefused, McfdError, Refused
-from daemon.operations.doctor.amazon import DAY, Line, fail, ok, since, trouble, warn
+from daemon.operations.doctor.amazon import Line, fail, ok, since, trouble, warn
 from daemon.operations.verbs.connections import Subscribed
 from daemon.operations.webhooks import ACTIVE
 from daemon.ports.host import Clock

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from daemon.domain.acts import Act
+from daemon.domain.durations import HOUR
 from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import may_be_spared, newly_processed, told_all
 from daemon.domain.returns import Finding, Postage, State
-from daemon.domain.schedule import HOUR, REREADS, Timings, plan
+from daemon.domain.schedule import REREADS, Timings, plan
 from tests.support.builders import DAY, NOW, an_awaited_return
 
 T = Timings()

@@ -6,7 +6,8 @@ from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import Label, Transit
 from daemon.domain.slips import SlipParcel
-from daemon.ports.store import SEALED, SealedKind, SealedValue
+from daemon.ports.sealed import SEALED
+from daemon.ports.store import SealedKind, SealedValue
 from tests.support.builders import CENTER, a_portal_request, a_portal_return, an_authorization, an_order
 
 
