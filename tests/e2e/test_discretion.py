@@ -218,8 +218,9 @@ def _echoes() -> list[Fault]:
 
 async def _refused(w: World, number: int, fault: Fault) -> int:
     """A return that meets a fault and goes as far as it can."""
+    sku = f"SKU-{number}"  # Amazon is asked for the reasons of each
     w.sandbox.set_faults([fault])
-    return_id = w.submit(f"#60{number:02}", SOCK, **PRIVATE)
+    return_id = w.submit(f"#60{number:02}", sku, **PRIVATE)
     if fault.operation == "createLabelRequestError":
         w.sandbox.refuse_sku("CUP", "InvalidValues", ECHO)
         return_id = w.submit(f"#61{number:02}", "CUP", **PRIVATE)
@@ -233,8 +234,8 @@ async def _refused(w: World, number: int, fault: Fault) -> int:
 
     await until(f"{fault.operation} of {return_id} has had its effect", known)
     if settled() and w.portal(return_id)["delivered_labels"]:
-        w.sandbox.receive(return_id, sku=SOCK)
-        await w.state(return_id, "closed", "in_review", "stuck")
+        w.sandbox.receive(return_id, sku=sku)
+    await until(f"{fault.operation} has said it", lambda: not w.sandbox.faults.left())
     return return_id
 
 
