@@ -77,12 +77,17 @@ class Subscriptions(Generic[S]):
         return [self._row(shop, pair, found) for pair in self._triggers]
 
     async def listing(self, shop: str | None = None) -> WebhooksListed:
-        """For each shop and trigger whether it is subscribed, and which other subscriptions there are."""
+        """For each shop and trigger whether it is subscribed, and which other subscriptions there are.
+
+        Of all shops, one that cannot be asked is told among the `failed`; one that is named raises McfdError.
+        """
         rows, others, failed = [], [], []
         for name in self._shops(shop):
             try:
                 found = await self._portals[name].webhooks()
             except McfdError as error:
+                if shop:
+                    raise
                 failed.append(ShopFailed(shop=name, problem=str(error)))
                 continue
             rows += [self._row(name, pair, found) for pair in self._triggers]
@@ -103,6 +108,8 @@ class Subscriptions(Generic[S]):
                     found = await self._portals[name].webhooks()
                     done += [await self._put_right(name, pair, found) for pair in self._triggers]
                 except McfdError as error:
+                    if shop:
+                        raise
                     failed.append(ShopFailed(shop=name, problem=str(error)))
         return WebhooksSynced(webhooks=done, failed=failed)
 

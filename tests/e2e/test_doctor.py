@@ -276,15 +276,15 @@ pytestmark = pytest.mark.timeout(120)
 async def test_the_doctor_is_of_use_before_all_secrets_are_written(tmp_path):
     """In the middle of the onboarding it says which files are still to be written, and looks at all that is there."""
     async with vendors(tmp_path) as w:
+        del w.daemon.secrets[f"loop_api_key.{SHOP}"]
         w.daemon.write_files()
-        secrets = w.daemon.secret_folder
-        (secrets / f"loop_api_key.{SHOP}").unlink()
         said = await w.daemon.cli("doctor", "--json")
         found = lines(said)
         assert said.status == 1
         assert found[SHOP, "loop api key"] == ("fail", f"the secret file loop_api_key.{SHOP} is not there yet")
         assert found["amazon", "token"][0] == "ok"
-        (secrets / "amazon_client_secret").unlink()
+        del w.daemon.secrets["amazon_client_secret"]
+        (w.daemon.secret_folder / "amazon_client_secret").unlink()
         found = lines(await w.daemon.cli("doctor", "--json"))
         assert found["amazon", "amazon client secret"][0] == "fail"
         assert ("amazon", "token") not in found

@@ -27,13 +27,14 @@ from tests.e2e.world import CLOCK, MUG, SHOP, SOCK, World, everyone, until, vend
 pytestmark = pytest.mark.timeout(120)
 
 PATH = f"/webhooks/loop/{SHOP}"
-SIX = {
+LISTENED_TO = {
     "label.request.issued",
     "label.request.cancelled",
     "return.created",
     "return.updated",
     "return.closed",
     "return.processing.failed",
+    "restock.requested",
 }
 
 
@@ -58,23 +59,23 @@ async def test_webhooks_are_listed_and_put_right_once(tmp_path):
 
         listed = (await w.daemon.cli("webhooks", "list", "--json")).json
         states = {row["trigger"]: row["state"] for row in listed["webhooks"]}
-        assert states == dict.fromkeys(SIX, "missing") | {"return.closed": "inactive"}
+        assert states == dict.fromkeys(LISTENED_TO, "missing") | {"return.closed": "inactive"}
         assert {row["url"] for row in listed["others"]} == {foreign["url"], ours}
 
         synced = await w.daemon.cli("webhooks", "sync", "--json")
         assert synced.status == 0
         done = {row["trigger"]: row["done"] for row in synced.json["webhooks"]}
-        assert done == dict.fromkeys(SIX, "created") | {"return.closed": "activated"}
+        assert done == dict.fromkeys(LISTENED_TO, "created") | {"return.closed": "activated"}
         assert "loop_webhook_secrets" in synced.stderr
         held = w.sandbox.subscriptions.list_all()["webhooks"]
-        assert sorted(r["trigger"] for r in held if r["url"] == ours and r["topic"] != "label") == sorted(SIX)
+        assert sorted(r["trigger"] for r in held if r["url"] == ours and r["topic"] != "label") == sorted(LISTENED_TO)
         assert {r["status"] for r in held} == {"active"}
-        assert len(held) == 8
+        assert len(held) == len(LISTENED_TO) + 2
 
         again = await w.daemon.cli("webhooks", "sync", "--shop", SHOP)
         assert again.status == 0
         assert "nothing to do" in again.stdout
-        assert len(w.sandbox.subscriptions.list_all()["webhooks"]) == 8
+        assert len(w.sandbox.subscriptions.list_all()["webhooks"]) == len(LISTENED_TO) + 2
         assert (await w.daemon.cli("webhooks", "list", "--shop", "nobody")).status == 1
 
         assert await w.daemon.sigterm() == 0

@@ -138,6 +138,7 @@ class Purged(Answer):
     dead_letters: int
     deliveries: int
     returns: int
+    known_orders: int
     bytes: int
     resealed: int = Field(default=0, description="With `rekey`: values that were sealed anew.")
     unreadable: int = Field(default=0, description="With `rekey`: values that no key opens.")
@@ -226,7 +227,7 @@ PURGE = Verb(
     arguments=Clearing,
     answer=Purged,
     run=lambda at, given: at.purge(rekey=given.rekey),
-    shown=(Facts(renamed={"bytes": "bytes freed"}),),
+    shown=(Facts(renamed={"bytes": "bytes freed", "known_orders": "known orders"}),),
     patience=LONG,
     busy="clearing …",
     failed=lambda answer: bool(answer.get("unreadable")),
