@@ -15,6 +15,8 @@ class AmazonLimits:
     closer together than they left, by J seconds, would break the limit by `rate * J`. So that much is kept back from
     the burst, for J of half a second. The rate is taken half a percent low for clocks that differ. Calls that left a
     bucket which started empty then never exceed Amazon's, wherever its own windows begin.
+
+    New shoppers and those for whom Amazon is late take turns: neither crowd holds up the other.
     """
 
     ARRIVAL_JITTER = 0.5
@@ -54,7 +56,7 @@ class AmazonLimits:
         self._configured = {operation: limit[0] for operation, limit in limits.items()}
         # Made now, not at the first call: they fill while nobody needs them.
         self._buckets = {
-            operation: TokenBucket(clock, *self._within(*limit), jitter=jitter)
+            operation: TokenBucket(clock, *self._within(*limit), jitter=jitter, even=True)
             for operation, limit in self._limits.items()
         }
 

@@ -9,7 +9,7 @@ had already been given goes to the next.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Protocol
 
 from daemon.errors import McfdError, RateLimited, Transient
@@ -92,14 +92,15 @@ class LaneGate:
     """The lanes in their order, but every tenth call is of a lane further down; within a lane the shops take turns.
 
     A lane may have to wait longer than others: those before it go on, nobody from behind overtakes it. Nobody waits
-    out a long pause in here.
+    out a long pause in here. With `even`, SHOPPER and OPENING take turns.
     """
 
     IN_A_ROW = 9
 
-    def __init__(self, clock: Clock, limit: Limit) -> None:
+    def __init__(self, clock: Clock, limit: Limit, *, even: bool = False) -> None:
         self._clock = clock
         self._limit = limit
+        self._even = even
         self._lanes: dict[Lane, _Line] = {lane: _Line() for lane in LANES}
         self._in_a_row = dict.fromkeys(LANES, 0)
         self._leader: _Waiter | None = None
@@ -178,8 +179,13 @@ class LaneGate:
     def _next_lanes(self) -> list[Lane]:
         """The lane whose turn it is; then, should it have to wait, those before it."""
         waiting = [lane for lane, waiters in self._lanes.items() if waiters]
-        turn = next((lane for lane in waiting[:-1] if self._in_a_row[lane] < self.IN_A_ROW), waiting[-1])
+        contested = pairwise(waiting)
+        turn = next((lane for lane, behind in contested if self._in_a_row[lane] < self._most(behind)), waiting[-1])
         return [turn, *waiting[: waiting.index(turn)]]
+
+    def _most(self, behind: Lane) -> int:
+        """How many calls of a lane go in a row while that other lane waits."""
+        return 1 if self._even and behind is Lane.OPENING else self.IN_A_ROW
 
     def _grant(self, lane: Lane) -> None:
         place = LANES.index(lane)

@@ -54,14 +54,16 @@ class TokenBucket:
     A crash loop must not spend the burst again with each start.
     """
 
-    def __init__(self, clock: Clock, rate: float, burst: float, *, jitter: Jitter = random.random) -> None:
+    def __init__(
+        self, clock: Clock, rate: float, burst: float, *, jitter: Jitter = random.random, even: bool = False
+    ) -> None:
         self._clock = clock
         self._rate, self._burst = _checked(rate, burst)
         self._tokens = 0.0
         self._updated = clock.monotonic()
         self._penalty = Penalty(clock, jitter)
         self._pace = 1.0
-        self._gate = LaneGate(clock, self)
+        self._gate = LaneGate(clock, self, even=even)
 
     async def acquire(self, lane: Lane) -> None:
         """Wait for a turn; cancelling the wait costs nothing. Raises RateLimited during a long pause."""

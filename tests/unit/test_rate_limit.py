@@ -912,3 +912,24 @@ def test_shops_that_share_a_limit_take_turns():
         assert turns.names == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("a", 3)]
 
     run_virtual(main)
+
+
+def test_new_shoppers_and_those_who_wait_for_amazon_take_turns():
+    """Each gets every second call, and the background its tenth of what is contested; alone each gets all."""
+
+    async def main(clock):
+        limits = AmazonLimits(clock, {"getFulfillmentOrder": (1.0, 1.0)})
+        order: list[Lane] = []
+
+        async def call(lane):
+            await limits.acquire("getFulfillmentOrder", lane)
+            order.append(lane)
+
+        crowd = {BACKGROUND: 5, OPENING: 30, SHOPPER: 40}
+        await asyncio.gather(*(call(lane) for lane, size in crowd.items() for _ in range(size)))
+        both = order[1 : order.index(OPENING) + 50]
+        assert abs(both.count(SHOPPER) - both.count(OPENING)) <= 3
+        assert 2 <= both.count(BACKGROUND) <= 4
+        assert order[-3:] != [BACKGROUND] * 3
+
+    run_virtual(main)

@@ -26,9 +26,6 @@ from daemon.ports.vendors import Lane
 READ_BACK_AFTER = (5.0, 60.0)
 """Seconds before each reading back of a create call that Amazon says was made before."""
 
-YOUNG = 10.0
-"""Seconds for which a shopper's wait for Amazon's authorization goes before those who wait longer already."""
-
 
 async def read_request(step: Step, context: ShopContext) -> Outcome:
     """Read the truth behind a label request and list the units that it covers.
@@ -247,8 +244,7 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     """See whether Amazon has made the authorization by now."""
     ret = step.ret
     now = context.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
-    lane = Lane.SHOPPER if now - ret.changed_at < YOUNG else Lane.OPENING
-    found = authorization_found(ret, await read_orders(ret, context, lane), now)
+    found = authorization_found(ret, await read_orders(ret, context, Lane.OPENING), now)
     if found is not None:
         return found
     if past_deadline(ret, now):
