@@ -26,7 +26,7 @@ QUICK = {
     "inspection_idle": "250ms",
     "inspection_moving": "250ms",
     "inspection_arrived": "250ms",
-    "missing_sibling": "2s",
+    "missing_sibling": "5s",
     "review_watch": "5s",
     "outcome_watch": "1s",
     "stop_grace": "5s",
@@ -92,7 +92,9 @@ def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
             "lwa_endpoint": sandbox.lwa_url,
             "limits": LIMITS,
         },
-        "shops": {SHOP: {"api_url": sandbox.loop_url, "exchanges": {"auto_process": True}}},
+        "shops": {
+            SHOP: {"api_url": sandbox.loop_url, "exchanges": {"auto_process": True}, "report_transit": "all"},
+        },
         "timings": QUICK,
     }
     secrets = {
