@@ -183,7 +183,7 @@ async def test_counting_what_is_held_reads_what_has_just_arrived(store):
     """However many returns there are, those that were matched are not looked at."""
     sql = f"EXPLAIN QUERY PLAN SELECT shop, count(*) {upkeep._HELD}"
     rows = await store._writer.read(lambda connection: connection.execute(sql).fetchall())
-    assert [row[3] for row in rows] == ["SEARCH returns USING INDEX returns_due (state=?)"]
+    assert [row[3] for row in rows] == ["SEARCH returns USING INDEX returns_by_state (state=?)"]
 
 
 async def test_a_file_that_keeps_its_pages_is_left_alone(tmp_path):
