@@ -68,6 +68,10 @@ def test_units_are_counted_by_sku():
             inspected_words(a_unit(finding=Finding(condition="Wet", found_at=NOW, reason="LEAK"))),
             "Amazon inspected SOCK: Wet. Amazon's reason: LEAK.",
         ),
+        (
+            inspected_words(found(a_unit(), "FulfillerDamaged")),
+            "Amazon inspected SOCK at LEX1: damaged at Amazon. A case for reimbursement.",
+        ),
         (inspected_words(found(a_unit(), "missing")), "Missing: SOCK has not arrived at Amazon in time."),
         (inspected_words(a_unit()), "Missing: SOCK has not arrived at Amazon in time."),
         (discrepancy_words(refused(a_unit(sku="AMZ", portal_sku="SOCK"))), "SOCK not returnable"),
