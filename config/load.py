@@ -45,6 +45,14 @@ def load(config_path: Path, secrets_dir: Path | None, *, unfinished: bool = Fals
     )
 
 
+def settings_of(config_path: Path) -> Settings:
+    """The configuration file alone, for what needs no secret. Raises ConfigError."""
+    settings, problems = validate(read_document(config_path))
+    if settings is None or problems:
+        raise ConfigError(problems)
+    return settings
+
+
 def _secrets(said: Path | None, beside: Path, *, unfinished: bool) -> SecretDirectory:
     given = credentials_directory() if said is None else None
     if given:

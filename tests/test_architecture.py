@@ -196,3 +196,10 @@ def test_the_dashboard_is_laid_out_as_the_readme_shows_it():
     panels = json.loads((ROOT / "config" / "grafana-dashboard.json").read_text())["panels"]
     placed = sorted((panel["gridPos"]["y"], panel["gridPos"]["x"], panel["title"]) for panel in panels)
     assert [title for row in table("left") for title in row if title] == [title for _, _, title in placed]
+
+
+def test_the_changelog_begins_with_the_version():
+    """What is being worked on has a version of its own, and its chapter."""
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    chapters = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert chapters[0] == version

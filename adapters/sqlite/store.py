@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import aiosqlite
 
-from adapters.sqlite.backup import copy_database, examine_database
+from adapters.sqlite.backup import examine_database
 from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.maintenance import SqliteUpkeep, give_back, sizes
 from adapters.sqlite.restore import finish_restore
@@ -103,10 +103,6 @@ class SqliteStore:
                 wait.cancel()
         if self._writer.trouble is not None and self._writer.broken.is_set():
             raise self._writer.trouble
-
-    async def backup(self, target: Path) -> int:
-        """Write a copy beside the running store, which is not held up. Raises OperatorError, StoreUnavailable."""
-        return await self._beside(partial(copy_database, self.path, target))
 
     async def _beside(self, work: Callable[[threading.Event], T]) -> T:
         """Work on a connection of its own that only reads; one who stops waiting gives it up."""

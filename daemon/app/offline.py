@@ -53,7 +53,7 @@ async def _open(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, An
 async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, Any]) -> object:
     """Open what the daemon keeps and make nothing: root's files would be closed to the daemon's user."""
     path, clock = current.settings.store.path, SystemClock()
-    _look_for(path)
+    look_for(path)
     if verb.need is STORE:
         stack.enter_context(StateLock(path.parent))
         store = await stack.enter_async_context(await open_store(path))
@@ -80,7 +80,8 @@ def _without(current: Current, problem: McfdError) -> Examination:
     return Examination(examine=Checkup(current, SystemClock(), problem=problem).run)
 
 
-def _look_for(path: Path) -> None:
+def look_for(path: Path) -> None:
+    """Raise NoDatabase where mcfd has never run."""
     try:
         path.stat()
     except FileNotFoundError:

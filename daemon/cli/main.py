@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from daemon.cli.copies import backup, restore
 from daemon.cli.options import EX_CONFIG, as_json, example, keep_streams, logged, plainly, run_loop, settings, speak
 from daemon.cli.sandbox import sandbox
 from daemon.cli.verbs import commands
@@ -46,7 +47,7 @@ def main() -> None:
     speak()
 
 
-for _verb in (*commands(), sandbox):
+for _verb in (*commands(), backup, restore, sandbox):
     main.add_command(_verb)
 
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from config.environment import user
 from daemon.cli.options import EX_FAILED, as_json, example, plainly, settings, speak, working
 from daemon.errors import McfdError, OperatorError
-from daemon.operations.verb import Page, Paged, Previewed, Row, Signed, Verb
+from daemon.operations.verb import Keyed, Page, Paged, Previewed, Row, Signed, Verb
 from daemon.operations.verbs import GROUPS, VERBS
 
 AnyVerb = Verb[Any, Any, Any]
@@ -24,7 +24,7 @@ Ask = Callable[[Mapping[str, object]], Any]
 Arguments = Mapping[str, Any]
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-OURS = Previewed.model_fields.keys() | Paged.model_fields.keys()
+OURS = Previewed.model_fields.keys() | Paged.model_fields.keys() | Keyed.model_fields.keys()
 """Arguments that the command line knows by itself."""
 
 _FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+@-]|[\t\r])")
@@ -115,7 +115,12 @@ def _perform(
     if issubclass(verb.arguments, Signed):
         arguments["by"] = user()
     do = _each if verb.each else _all_pages if _is_paged(verb) else _one
-    with asking(load(config, secrets, unfinished=verb.need.unhindered), verb) as ask:
+    loaded = load(config, secrets, unfinished=verb.need.unhindered)
+    if issubclass(verb.arguments, Keyed):
+        from adapters.host.vault import Vault  # noqa: PLC0415
+
+        arguments["newest_key"] = Vault(loaded.secrets.vault_key_bytes).mark
+    with asking(loaded, verb) as ask:
         agreed = _with_consent(verb, ask) if verb.asks and not yes else ask
         failed = do(verb, agreed, arguments, _Style.JSON if as_json else _Style.CSV if as_csv else _Style.TABLE)
     if verb.hint:

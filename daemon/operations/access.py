@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.errors import OperatorError
@@ -10,7 +9,7 @@ from daemon.operations.exports import Exports
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
 from daemon.operations.verbs.connections import Examined, Invitation, ReceiverTried, Tested
-from daemon.operations.verbs.keeping import BackedUp, Purged
+from daemon.operations.verbs.keeping import Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
 from daemon.ports.store import MaintainedStore
 
@@ -45,10 +44,6 @@ class StoreAccess:
         """Rows for finance."""
         return Exports(self.store)
 
-    async def back_up(self, file: Path) -> BackedUp:
-        """Write a copy."""
-        return BackedUp(file=str(file), bytes=await self.store.backup(file))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorAccess:
@@ -61,8 +56,10 @@ class VendorAccess:
     reasons: "Reasons"
     webhooks: "Subscriptions[Any]"
 
-    async def purge(self, *, rekey: bool) -> Purged:
+    async def purge(self, *, rekey: bool, newest_key: str | None) -> Purged:
         """Forget what has had its time; the bytes that sealing anew leaves unused go back to the disk as well."""
+        if rekey and newest_key is not None:
+            self.rekeying.expect(newest_key)
         gone = await self.clearing.purge()
         if not rekey:
             return Purged(**gone)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon.errors import ConfigError, McfdError
+from daemon.errors import ConfigError, McfdError, OperatorError
 from daemon.ports.host import SecretBox
 from daemon.ports.names import BOUGHT_LABELS, LABEL_PROOFS
 from daemon.ports.sealed import (
@@ -33,6 +33,10 @@ KEY_GONE = (
 
 class Keyring(SecretBox, Protocol):
     """A box with several keys."""
+
+    @property
+    def mark(self) -> str:
+        """Tells the newest key from others, and nothing about it."""
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the newest key made it."""
@@ -82,6 +86,14 @@ class Rekeying:
     def __init__(self, store: MaintainedStore, box: Keyring) -> None:
         self._store = store
         self._box = box
+
+    def expect(self, newest: str) -> None:
+        """Raise OperatorError when the newest key is another: what was sealed anew would still need the old one."""
+        if newest != self._box.mark:
+            raise OperatorError(
+                "nothing is sealed anew: the daemon does not have the newest key of vault_keys yet; "
+                "`systemctl restart mcfd`, then again"
+            )
 
     async def run(self) -> dict[str, int]:
         """Do it; how many values were sealed anew, and how many no key opens."""

@@ -55,6 +55,14 @@ class Previewed(Signed):
     preview: bool = Field(default=False, description="Change nothing; `note` says what would be done.")
 
 
+class Keyed(Arguments):
+    """What a verb takes that seals."""
+
+    newest_key: Text | None = Field(
+        default=None, description="The mark of the newest vault key that the asker knows; refused if it is not ours."
+    )
+
+
 class Paged(Arguments):
     """What a verb takes that answers in pages."""
 
@@ -202,7 +210,6 @@ _MEANINGS = {  # by pydantic's error type; {…} are its own limits
     "int_type": "is not a whole number; write one like 8",
     "int_parsing": "is not a whole number; write one like 8",
     "greater_than_equal": "is too small; write {ge} or more",
-    "path_type": "is not a path; write one like /var/backups/mcfd.db",
     "literal_error": "must be {expected}",
 }
 

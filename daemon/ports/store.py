@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from daemon.domain.events.returns import Event
@@ -346,12 +345,6 @@ class MaintainedStore(ReturnStore, Protocol):
 
     async def shrink(self) -> int:
         """Give unused pages back to the disk and empty the log; how many bytes the file lost."""
-
-    async def backup(self, target: Path) -> int:
-        """Write a copy beside the running store, whole or not at all; its size in bytes.
-
-        Raises OperatorError when something is there that is no older backup.
-        """
 
     async def sizes(self) -> StoreSize:
         """How large the database is, and whether it is sound."""

@@ -437,7 +437,7 @@ async def test_the_shell_completes():
     for shell in ("zsh", "fish"):
         assert "_MCFD_COMPLETE" in await _mcfd(_MCFD_COMPLETE=f"{shell}_source")
     completed = await _mcfd(_MCFD_COMPLETE="bash_complete", COMP_WORDS="mcfd re", COMP_CWORD="1")
-    assert completed.split() == [f"plain,{verb}" for verb in ("reasons", "replay", "resolve", "retry")]
+    assert completed.split() == [f"plain,{verb}" for verb in ("reasons", "replay", "resolve", "restore", "retry")]
 
 
 async def _mcfd(**environment: str) -> str:

@@ -38,7 +38,6 @@ async def test_the_description_is_valid_and_every_answer_keeps_to_it(tmp_path):
             ("resolve", {**named, "by": "ann"}),
             ("cancel", {"return": str(other), "by": "ann"}),
             ("confirm", {"shop": "acme", "by": "ann"}),
-            ("backup", {"file": str(tmp_path / "copy.db")}),
             ("authorize_amazon", {}),
         ]
         assert {path for path, _ in calls} == {verb.path for verb in VERBS}

@@ -147,14 +147,15 @@ async def test_a_backup_is_restored(tmp_path: Path):
     async with world(tmp_path) as w:
         kept = w.submit("#7101", SOCK)
         await w.labelled(kept)
-        (tmp_path / "var/backups").mkdir(parents=True)
-        assert (await w.daemon.cli("backup", str(tmp_path / "var/backups/mcfd.db"))).status == 0
+        (tmp_path / "var/backups/mcfd").mkdir(parents=True)
+        assert (await w.daemon.cli("backup", "--keep", "14", str(tmp_path / "var/backups/mcfd"))).status == 0
         await w.labelled(w.submit("#7102", SOCK))
         await w.daemon.sigkill()
         assert (w.daemon.state / "mcfd.db-wal").exists()
         (tmp_path / "var/lib").mkdir()
         (tmp_path / "var/lib/mcfd").symlink_to(w.daemon.state)
-        ran = shell(script, tmp_path)
+        command = f'mcfd() {{ {sys.executable} -m daemon "$@" --config {w.daemon.config_file}; }}\n'
+        ran = shell(command + script, tmp_path)
         assert ran.returncode == 0, ran.stderr
         assert not (w.daemon.state / "mcfd.db-wal").exists()
         assert (w.daemon.state / "mcfd.db").stat().st_mode & 0o777 == 0o600

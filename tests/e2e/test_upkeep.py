@@ -189,12 +189,35 @@ async def test_a_backup_is_made_with_and_without_the_daemon(tmp_path):
             with closing(sqlite3.connect(copy)) as connection:
                 assert connection.execute("SELECT count(*) FROM returns").fetchone() == (1,)
 
-        for file in w.daemon.state.glob("mcfd.db*"):
-            file.unlink()
-        live.rename(w.daemon.state / "mcfd.db")
+        await w.restart()
+        held = await w.daemon.cli("restore", str(live))
+        assert (held.status, "another mcfd" in held.stderr) == (75, True)
+        await w.daemon.sigkill()
+        for _ in range(2):
+            restored = await w.daemon.cli("restore", str(live), "--json")
+            assert restored.status == 0, restored.stderr
+            assert (tmp_path / restored.json["kept"]).exists()
         await w.restart()
         await w.receive(return_id, SOCK)
         await w.state(return_id, "closed")
+
+
+async def test_old_backups_make_room_for_new_ones(tmp_path):
+    """With --keep the newest stay; what has another name in the directory is nobody's business."""
+    async with world(tmp_path) as w:
+        folder = tmp_path / "copies"
+        folder.mkdir()
+        old = [folder / f"mcfd-2026010{n}-000000.db" for n in range(1, 4)]
+        for file in (*old, folder / "mcfd-precious.db"):
+            file.write_text("")
+        made = await w.daemon.cli("backup", "--keep", "2", str(folder), "--json")
+        assert made.status == 0, made.stderr
+        assert made.json["removed"] == [str(file) for file in old[:2]]
+        assert {file.name for file in folder.iterdir()} == {
+            old[2].name,
+            "mcfd-precious.db",
+            made.json["file"].rpartition("/")[2],
+        }
 
 
 # ---- export

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite import backup
+from adapters.sqlite.backup import copy_database
 from adapters.sqlite.store import open_store
 from daemon.errors import OperatorError, StoreUnavailable
 from tests.services.store_conformance import add, get, make_full_return, make_return
@@ -25,12 +26,17 @@ async def store(tmp_path):
         yield opened
 
 
+async def back_up(store, target):
+    """Copy beside the running store, as another process does."""
+    return await asyncio.to_thread(copy_database, store.path, target, threading.Event())
+
+
 async def test_a_backup_is_a_database(store, tmp_path):
     """A backup opens as a store with everything committed before it, is private, and replaces the one before."""
     target = tmp_path / "backup.db"
-    await store.backup(target)
+    await back_up(store, target)
     await add(store, make_return("second"))
-    assert await store.backup(target) == target.stat().st_size
+    assert await back_up(store, target) == target.stat().st_size
     await add(store, make_return("later"))
 
     assert target.stat().st_mode & 0o777 == 0o600
@@ -50,14 +56,14 @@ async def test_a_backup_replaces_nothing_but_a_backup(store, tmp_path, name):
     target = Path(name) if name == "relative.db" else tmp_path / name
     before = target.read_bytes() if target.is_file() else None
     with pytest.raises(OperatorError, match=r"name another file|not an absolute path|is a directory"):
-        await store.backup(target)
+        await back_up(store, target)
     assert (target.read_bytes() if target.is_file() else None) == before
 
 
 async def test_the_store_goes_on_during_a_backup(store, tmp_path):
     """Units are stored while a backup runs, and the copy is sound."""
     await asyncio.gather(*(add(store, make_return(f"r{n}", problem="x" * 500)) for n in range(100, 600)))
-    copying = asyncio.ensure_future(store.backup(tmp_path / "backup.db"))
+    copying = asyncio.ensure_future(back_up(store, tmp_path / "backup.db"))
 
     n = 0
     while not copying.done():
@@ -75,7 +81,7 @@ async def test_the_store_goes_on_during_a_backup(store, tmp_path):
 async def test_a_backup_that_cannot_be_written_is_said_so(store, tmp_path):
     """A missing directory, and the running database itself, are refused; nothing is left behind."""
     with pytest.raises(StoreUnavailable, match="No such file"):
-        await store.backup(tmp_path / "missing" / "backup.db")
+        await back_up(store, tmp_path / "missing" / "backup.db")
 
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
     assert await get(store) is not None
@@ -87,7 +93,7 @@ async def test_a_backup_never_touches_the_database_itself(store, tmp_path, name)
     (tmp_path / "state" / "link").symlink_to(store.path)
     target = tmp_path / "state" / name
     with pytest.raises(StoreUnavailable, match="database"):
-        await store.backup(target)
+        await back_up(store, target)
 
     # Somebody else looks, and would empty and remove the log if he took himself for the only one.
     with closing(sqlite3.connect(store.path)) as other:
@@ -103,7 +109,7 @@ async def test_a_backup_into_a_forbidden_directory_is_said_so(store, tmp_path):
     """A directory that must not even be looked into is refused in words, as under systemd's ProtectHome."""
     (tmp_path / "private").mkdir(mode=0)
     with pytest.raises(StoreUnavailable, match="Permission denied"):
-        await store.backup(tmp_path / "private" / "backup.db")
+        await back_up(store, tmp_path / "private" / "backup.db")
 
 
 async def test_the_log_is_left_while_somebody_reads(store):
@@ -130,7 +136,7 @@ async def test_a_backup_given_up_leaves_nothing(store, tmp_path, monkeypatch):
     """A backup that is told to stop ends early and leaves the older backup as it was."""
     monkeypatch.setattr(backup, "STEPS_BETWEEN_LOOKS", 100)
     target = tmp_path / "backup.db"
-    await store.backup(target)
+    await back_up(store, target)
     older = target.read_bytes()
     stop = threading.Event()
     stop.set()

@@ -2,12 +2,14 @@
 
 import os
 import sqlite3
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from adapters.sqlite import restore
+from adapters.sqlite.backup import copy_database
 from adapters.sqlite.restore import finish_restore, restore_database
 from adapters.sqlite.store import open_store
 from daemon.errors import ConfigError, StoreUnavailable
@@ -27,7 +29,7 @@ async def backup(tmp_path: Path) -> Path:
     folder.mkdir()
     async with await open_store(folder / "mcfd.db") as store:
         await add(store, make_full_return())
-        await store.backup(tmp_path / "backup.db")
+    copy_database(folder / "mcfd.db", tmp_path / "backup.db", threading.Event())
     return tmp_path / "backup.db"
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -144,6 +145,7 @@ def booted(release: str) -> Iterator[Machine]:
         process = _nspawn(release, root, address, cgroup, console)
         try:
             leader = _ready(told, process, console)
+            threading.Thread(target=_drain, args=(told,), daemon=True).start()
             try:
                 yield Machine(release, leader)
             finally:
@@ -204,6 +206,14 @@ def _ready(told: socket.socket, process: "subprocess.Popen[bytes]", console: IO[
     _end(process)
     console.seek(0)
     raise KernelRefuses(f"systemd-nspawn did not boot: {console.read()[-600:]}")
+
+
+def _drain(told: socket.socket) -> None:
+    """Go on listening: systemd waits for whoever does not take its messages."""
+    with suppress(OSError):  # closed at the end
+        told.settimeout(None)
+        while told.recv(4096):
+            pass
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

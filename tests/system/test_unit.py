@@ -152,9 +152,10 @@ def test_a_backup_is_restored_twice_in_a_row(mcfd):
     """The documented lines put a copy in the database's place, as often as one likes, also over a log left by a kill."""
     return_id = submit(mcfd, "2003")
     mcfd.until(state(return_id, "awaiting_inspection"))
-    mcfd.do(
-        "install -d /var/backups && mcfd backup /var/lib/mcfd/copy.db && cp /var/lib/mcfd/copy.db /var/backups/mcfd.db"
-    )
+    mcfd.do("".join(blocks("**Backup.**")))
+    mcfd.do("systemctl start mcfd-backup.service")
+    assert mcfd.do("stat -c '%a %U' /var/backups/mcfd/*").split() == ["600", "root"]
+    assert mcfd.run("mcfd backup /root/mine.db && test -s /root/mine.db").returncode == 0
     for order in ("2004", "2005"):
         lost = submit(mcfd, order)
         mcfd.until(f"mcfd show {lost}")

@@ -9,7 +9,7 @@ from daemon.errors import OperatorError
 from daemon.operations.verb import STORE, Bare, Facts, Findings, Page, Table, Timeline, Verb
 from daemon.operations.verbs import VERBS
 from daemon.operations.verbs.connections import DOCTOR
-from daemon.operations.verbs.keeping import BACKUP, EXPORT, PURGE, REPLAY, Report
+from daemon.operations.verbs.keeping import EXPORT, PURGE, REPLAY, Report
 from daemon.operations.verbs.returns import LINK, RETRY, SHOW, STATUS
 
 NAMES = [verb.name for verb in VERBS]
@@ -36,7 +36,6 @@ NAMES = [verb.name for verb in VERBS]
         (EXPORT, {"since": "yesterday"}, "SINCE is not a day; write one like 2026-10-01"),
         (EXPORT, {"since": True}, "SINCE is not a day; write one like 2026-10-01"),
         (EXPORT, {"since": 1e300}, "SINCE is not a day; write one like 2026-10-01"),
-        (BACKUP, {"file": 7}, "FILE is not a path; write one like /var/backups/mcfd.db"),
     ],
 )
 async def test_wrong_arguments_are_told_in_one_sentence(verb, given, sentence):
@@ -85,7 +84,7 @@ def test_each_command_takes_the_arguments_of_its_verb(verb: Verb):
         assert isinstance(command, click.Group)
         command = command.commands[word]
     taken = {parameter.name for parameter in command.params} - {"config", "secrets", "as_json", "as_csv", "yes"}
-    assert taken == verb.arguments.model_fields.keys() - {"by", "after", "preview"}
+    assert taken == verb.arguments.model_fields.keys() - {"by", "after", "preview", "newest_key"}
     assert any(one.name == "yes" for one in command.params) == verb.asks
     assert any(one.name == "as_csv" for one in command.params) == issubclass(verb.answer, Page)
     assert not verb.each or verb.each in taken

@@ -1,6 +1,5 @@
-"""The verbs about what is kept: dead letters, copies, reports, clearing up."""
+"""The verbs about what is kept: dead letters, reports, clearing up."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,9 +10,9 @@ from daemon.operations.verb import (
     STORE,
     VENDORS,
     Answer,
-    Arguments,
     Day,
     Facts,
+    Keyed,
     Page,
     Paged,
     Signed,
@@ -32,12 +31,6 @@ class Deliveries(Signed):
     deliveries: list[Text] = Field(min_length=1, title="DELIVERY", description="Their numbers, or `all`.")
 
 
-class File(Arguments):
-    """A file on the daemon's machine."""
-
-    file: Path = Field(description="An absolute path.")
-
-
 class Report(Paged):
     """Which report, from when on."""
 
@@ -47,7 +40,7 @@ class Report(Paged):
     since: Day | None = Field(default=None, description="Returns that anything was heard of since that day (UTC).")
 
 
-class Clearing(Arguments):
+class Clearing(Keyed):
     """How thoroughly to clear up."""
 
     rekey: bool = Field(default=False, description="Also seal everything anew under the newest key of vault_keys.")
@@ -83,13 +76,6 @@ class AllReplayed(Answer):
     """What became of each dead letter."""
 
     replayed: list[Replayed]
-
-
-class BackedUp(Answer):
-    """The copy, and its size."""
-
-    file: str
-    bytes: int
 
 
 class UnitRow(Answer):
@@ -181,22 +167,6 @@ REPLAY = Verb(
     failed=lambda answer: any(row["outcome"] in {"kept", "unknown"} for row in answer["replayed"]),
 )
 
-BACKUP = Verb(
-    name="backup",
-    help="""Write a copy of the database to FILE while the daemon runs; it is whole or not there at all.
-
-    The running daemon writes it, as its own user. To restore, stop mcfd and put the copy in the database's place. The
-    vault keys are not in it, and without them labels and the authorization cannot be read.
-    """,
-    examples=("mcfd backup /var/lib/mcfd/backup.db",),
-    need=STORE,
-    arguments=File,
-    answer=BackedUp,
-    run=lambda at, given: at.back_up(given.file),
-    patience=LONG,
-    busy="writing the backup …",
-)
-
 EXPORT = Verb(
     name="export",
     help="Print returns unit by unit: conditions, dates, settlement, what labels cost.",
@@ -220,17 +190,18 @@ PURGE = Verb(
     name="purge",
     help="""Forget now what has had its time, as every night, and give the room back to the disk.
 
-    With --rekey older vault keys can be removed afterwards. Exits 1 when a value fits none of the keys.
+    With --rekey older vault keys can be removed afterwards; where a new one was written, restart before. Exits 1 when a
+    value fits none of the keys.
     """,
     examples=("mcfd purge", "mcfd purge --rekey"),
     need=VENDORS,
     arguments=Clearing,
     answer=Purged,
-    run=lambda at, given: at.purge(rekey=given.rekey),
+    run=lambda at, given: at.purge(rekey=given.rekey, newest_key=given.newest_key),
     shown=(Facts(renamed={"bytes": "bytes freed", "known_orders": "known orders"}),),
     patience=LONG,
     busy="clearing …",
     failed=lambda answer: bool(answer.get("unreadable")),
 )
 
-VERBS: tuple[Verb[Any, Any, Any], ...] = (DEAD_LETTERS, REPLAY, BACKUP, EXPORT, PURGE)
+VERBS: tuple[Verb[Any, Any, Any], ...] = (DEAD_LETTERS, REPLAY, EXPORT, PURGE)
