@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from bench.machine import progress
 from bench.report import Report, main
 from daemon.domain.returns import Return, Transit
-from daemon.domain.schedule import Timings, look_delay
+from daemon.domain.schedule import look_delay
 from tests.support.builders import an_awaited_return, delivered
+from tests.support.configured import clocks
 
 BUDGET = 2.0 * 0.8
 DAY = 86400.0
@@ -27,7 +28,7 @@ def _on_its_way(transit: Transit) -> Return:
 
 
 DELAYS = {
-    name: look_delay(_on_its_way(transit), Timings())
+    name: look_delay(_on_its_way(transit), clocks())
     for name, transit in (("unscanned", Transit.NEW), ("moving", Transit.IN_TRANSIT), ("arrived", Transit.DELIVERED))
 }
 

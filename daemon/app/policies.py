@@ -37,7 +37,7 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
         reasons={(fold(line.key[0]), fold(line.key[1])): line.code for line in shop.reasons.map},
         default_reason=shop.reasons.default,
         report_transit=shop.report_transit,
-        verdict=_verdict(shop),
+        verdict=verdict_policy(shop),
         label_source=LabelSourceName(settings.amazon.label_source_in_use(secrets)),
         page_instead=frozenset(
             {LabelSourceName.AMAZON_SHIPPING} if settings.amazon.on_service_not_offered == "rma_page" else ()
@@ -47,7 +47,8 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
     )
 
 
-def _verdict(shop: Shop) -> VerdictPolicy:
+def verdict_policy(shop: Shop) -> VerdictPolicy:
+    """What findings count as, and how they are graded."""
     verdict = shop.verdict
     return VerdictPolicy(
         conditions={condition: Treatment(then) for condition, then in verdict.conditions.items()},

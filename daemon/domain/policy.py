@@ -30,7 +30,7 @@ class ShopPolicy:
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
     default_reason: str = "CR-UNWANTED_ITEM"
     report_transit: str = "delivered"
-    verdict: VerdictPolicy = field(default_factory=VerdictPolicy)
+    verdict: VerdictPolicy
     label_source: LabelSourceName = LabelSourceName.RMA_PAGE
     page_instead: frozenset[LabelSourceName] = frozenset()
     max_spend_per_day_cents: int | None = None

@@ -32,24 +32,24 @@ REREADS = (5 * 60.0, 30 * 60.0, 2 * HOUR, 6 * HOUR)
 class Timings:
     """The operator's clocks, in seconds."""
 
-    label_poll_first: float = 2.0
-    label_poll_max: float = 30.0
-    label_poll_late: float = 5 * 60.0
-    label_deadline: float = 24 * HOUR
-    unmatched_deadline: float = HOUR
-    inspection_idle: float = 12 * HOUR
-    inspection_moving: float = 6 * HOUR
-    inspection_arrived: float = HOUR
-    missing_sibling: float = 7 * DAY
-    missing_delivered: float = 14 * DAY
-    missing_in_transit: float = 30 * DAY
-    missing_lost: float = 7 * DAY
-    missing_silent: float = 45 * DAY
-    condition_grace: float = 24 * HOUR
-    late_look: float = 7 * DAY
-    late_watch: float = 90 * DAY
-    review_watch: float = 12 * HOUR
-    outcome_watch: float = 10 * 60.0
+    label_poll_first: float
+    label_poll_max: float
+    label_poll_late: float
+    label_deadline: float
+    unmatched_deadline: float
+    inspection_idle: float
+    inspection_moving: float
+    inspection_arrived: float
+    missing_sibling: float
+    missing_delivered: float
+    missing_in_transit: float
+    missing_lost: float
+    missing_silent: float
+    condition_grace: float
+    late_look: float
+    late_watch: float
+    review_watch: float
+    outcome_watch: float
 
 
 def undecided(timings: Timings) -> Timings:

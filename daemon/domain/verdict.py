@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -46,14 +46,6 @@ class GradeEntry:
     disposition: str
 
 
-GRADES: Mapping[str, GradeEntry] = {
-    SELLABLE: GradeEntry(grade="grade_a", title="Grade A", disposition="back_to_stock"),
-    "CustomerDamaged": GradeEntry(grade="grade_d", title="Grade D", disposition="resale_hold"),
-    "Defective": GradeEntry(grade="grade_d", title="Grade D", disposition="resale_hold"),
-    "CarrierDamaged": GradeEntry(grade="grade_c", title="Grade C", disposition="resale_hold"),
-    "FulfillerDamaged": GradeEntry(grade="grade_c", title="Grade C", disposition="resale_hold"),
-    MISSING: GradeEntry(grade="missing", title="Missing", disposition="missing"),
-}
 UNKNOWN_GRADE = GradeEntry(grade="grade_d", title="Grade D", disposition="resale_hold")
 
 
@@ -61,13 +53,13 @@ UNKNOWN_GRADE = GradeEntry(grade="grade_d", title="Grade D", disposition="resale
 class VerdictPolicy:
     """The operator's judgement."""
 
-    conditions: Mapping[str, Treatment] = field(default_factory=lambda: {SELLABLE: Treatment.PROCESS})
-    missing: Treatment = Treatment.FLAG
-    not_returnable: Treatment = Treatment.FLAG
-    absent: Treatment = Treatment.FLAG
-    rules: Sequence[Rule] = ()
-    grades: Mapping[str, GradeEntry] = field(default_factory=lambda: GRADES)
-    auto_process: bool = False
+    conditions: Mapping[str, Treatment]
+    missing: Treatment
+    not_returnable: Treatment
+    absent: Treatment
+    rules: Sequence[Rule]
+    grades: Mapping[str, GradeEntry]
+    auto_process: bool
 
 
 def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:

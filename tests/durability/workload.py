@@ -15,7 +15,6 @@ from adapters.sqlite.store import SqliteStore
 from daemon.domain.events import returns as ev
 from daemon.domain.portal import Message, PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.domain.returns import Return
-from daemon.domain.schedule import Timings
 from daemon.engine.intake import Intake
 from daemon.errors import StaleReturn, StoreUnavailable
 from daemon.ports.store import DeadLetter, Delivery, UnitOfWork
@@ -23,6 +22,7 @@ from daemon.ports.vendors import OrderHead
 from tests.durability.apsw_store import ApswConnection, open_recorded
 from tests.durability.recorded_disk import Op, RecordedDisk
 from tests.services.store_conformance import make_full_return, make_unit
+from tests.support.configured import clocks
 from tests.support.fakes import RecordingMetrics
 from tests.support.virtual_time import FakeClock
 
@@ -93,7 +93,7 @@ class Life:
             self.recording.commits.append(Committed(content(connection), 0, len(self.disk.ops)))
         connection.around_commit = self._around_commit
         clock = FakeClock()
-        intake = Intake(store, clock, Timings(), RecordingMetrics(), lambda: None)
+        intake = Intake(store, clock, clocks(), RecordingMetrics(), lambda: None)
         try:
             for _ in range(rounds):
                 clock.advance(1.0)

@@ -17,10 +17,10 @@ from daemon.domain.orders import PostalAddress
 from daemon.domain.portal import Grade, ParcelSize
 from daemon.domain.postage import BoughtPostage, NotOffered, OfferExpired, PostageOffer, PostageOrder, Tracking
 from daemon.domain.returns import MISSING, Transit
-from daemon.domain.verdict import GRADES
 from daemon.errors import Refused, Unavailable
 from daemon.ports.vendors import Lane
 from tests.support.builders import CENTER, NOW, SHOPPER
+from tests.support.configured import judgement
 
 CLOCK = SystemClock()
 USER_AGENT = "mcfd/0 (Language=Python/3)"
@@ -356,10 +356,10 @@ async def shop(api_version):
 
 
 @pytest.mark.parametrize("api_version", ["2026-07", "2026-10"])
-@pytest.mark.parametrize("condition", sorted(GRADES))
+@pytest.mark.parametrize("condition", sorted(judgement().grades))
 async def test_a_grade_reads_back_as_it_was_written(api_version, condition):
     """Case 6: in both versions a grade and its disposition read back as written, so that a restart repeats neither."""
-    entry = GRADES[condition]
+    entry = judgement().grades[condition]
     async with shop(api_version) as (sandbox, portal, return_id):
         first, second = (await portal.details(return_id, Lane.BACKGROUND)).lines
         assert (first.grade, first.disposition) == ("", "")

@@ -7,12 +7,12 @@ from typing import Any
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalLine, PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.domain.returns import LabelSourceName, Postage, Return, State
-from daemon.domain.verdict import VerdictPolicy
 from tests.services.stage import ORDER_TEMPLATES, Stage
 from tests.support.builders import a_line, a_portal_request
+from tests.support.configured import a_policy, judgement
 from tests.support.fake_postage import FakeLabelSource
 
-PAGE = ShopPolicy(order_id_templates=ORDER_TEMPLATES)
+PAGE = a_policy(order_id_templates=ORDER_TEMPLATES)
 BOUGHT = replace(PAGE, label_source=LabelSourceName.AMAZON_SHIPPING, report_transit="all")
 TWO = (a_line("1", "SOCK"), a_line("2", "CAP"))
 CENTERS = {"SOCK": "LEX1", "CAP": "RNO1"}
@@ -22,7 +22,7 @@ Open = Callable[..., Awaitable[Stage]]
 
 def judged(policy: ShopPolicy = BOUGHT, **verdict: Any) -> ShopPolicy:
     """A shop with its own judgement."""
-    return replace(policy, verdict=replace(VerdictPolicy(), **verdict))
+    return replace(policy, verdict=replace(judgement(), **verdict))
 
 
 async def buying(open_with: Open, **choices: Any) -> tuple[Stage, FakeLabelSource]:

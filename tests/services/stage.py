@@ -42,6 +42,7 @@ from daemon.operations.returns import Operator
 from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter, Delivery
 from tests.support.builders import a_line, a_shipment, an_order
+from tests.support.configured import a_policy, clocks
 from tests.support.fakes import FakeNetwork, FakePortal, FakePostage, LoopReturn, RecordingMetrics, WatchedStore
 from tests.support.virtual_time import FakeClock
 
@@ -56,8 +57,8 @@ ORDER_TEMPLATES = ("{provider_order_id}", "{order_name}", "{order_name_bare}")
 class Choices:
     """What an operator may have configured."""
 
-    policy: ShopPolicy = ShopPolicy(order_id_templates=ORDER_TEMPLATES)  # noqa: RUF009 - frozen
-    timings: Timings = Timings()  # noqa: RUF009 - frozen
+    policy: ShopPolicy = a_policy(order_id_templates=ORDER_TEMPLATES)  # noqa: RUF009 - frozen
+    timings: Timings = clocks()  # noqa: RUF009 - frozen
     attempts: int = 8
     shops: tuple[str, ...] = ("acme",)
 

@@ -5,13 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import RequestCancelled, RequestIssued
 from daemon.domain.returns import RequestState, State, UnitState
-from daemon.domain.schedule import Timings
 from daemon.errors import CredentialsRefused, Refused, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
+from tests.support.configured import a_policy, clocks
 
 LOST = Unavailable("time-out")
 
@@ -296,7 +295,7 @@ class TestReasons:
     )
     async def test_the_reason_is_the_mapped_one_if_amazon_allows_it(self, open_with, mapped, allowed, sent):
         """(parent, reason), reason, parent, default; not allowed: the default, then the first allowed."""
-        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, reasons=mapped))
+        stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, reasons=mapped))
         stage.network.reasons = {"SOCK": allowed}
         await asked(stage, a_line(reason=" Too  SMALL", parent_reason="Fit"))
         await stage.work()
@@ -371,7 +370,7 @@ class TestDeadline:
 
     async def test_a_retried_return_gets_a_new_deadline(self, open_with):
         """A person may send it back: the units are adopted, and the wait begins anew."""
-        stage = await open_with(timings=Timings(label_deadline=HOUR))
+        stage = await open_with(timings=clocks(label_deadline=HOUR))
         stage.network.authorization_delay = 2.5 * HOUR
         await asked(stage)
         await stage.reach(State.STUCK)

@@ -1,10 +1,10 @@
 """A clock decides only on a reading begun after its deadline, however long the reading takes."""
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import RequestState, State
 from tests.services.parcels import TWO, buying, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import a_line
+from tests.support.configured import a_policy
 
 
 async def next_due(stage, return_id="77"):
@@ -67,7 +67,7 @@ class TestSlowReadings:
 
     async def test_an_order_that_appears_while_it_is_looked_for_is_found(self, open_with):
         """The last look before the deadline took long; one that begins after it decides."""
-        policy = ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
+        policy = a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
         stage = await open_with(policy=policy)
         await stage.submit()
         await stage.pass_time(HOUR - 400.0)

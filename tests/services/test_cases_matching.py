@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
 from daemon.errors import Unavailable
 from tests.services.parcels import ask_again
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line, a_portal_request, a_shipment, an_order
+from tests.support.configured import a_policy
 
 
 async def told(stage, return_id="77"):
@@ -99,7 +99,7 @@ class TestRemembered:
 
     async def test_a_link_to_several_orders_is_remembered(self, open_with):
         """One Shopify order that a connector cut in two under names of its own: an operator says which."""
-        stage = await open_with(policy=ShopPolicy(order_id_templates=("{order_name}",)))
+        stage = await open_with(policy=a_policy(order_id_templates=("{order_name}",)))
         await stage.submit(a_line("1"), a_line("2", "CAP"))
         await stage.pass_time(3 * HOUR)
         assert (await stage.ret()).held

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestIssued
 from daemon.domain.returns import RequestState, State, UnitState
 from tests.services.parcels import PAGE, actions, ask_again, cancel_request, errors, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import SHOPPER, a_line, a_portal_request, a_shipment, a_unit, an_order, assigned
+from tests.support.configured import a_policy
 
-REFUSING = ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
+REFUSING = a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
 ONE, OTHER = a_line("1", "SOCK"), a_line("2", "CAP")
 
 

@@ -11,7 +11,6 @@ from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.host.clock import SystemClock
 from adapters.sandbox import Sandbox, SandboxOptions
 from adapters.vendor_calls.transport import Transport, open_session
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalLine
 from daemon.domain.returns import State, UnitState
 from daemon.engine.account import ReasonCatalogue
@@ -20,11 +19,12 @@ from daemon.errors import Refused
 from daemon.ports.vendors import Lane
 from tests.services.stage import HOUR, Stage
 from tests.support.builders import a_line, a_unit
+from tests.support.configured import a_policy
 
 CLOCK = SystemClock()
 USER_AGENT = "mcfd/0 (Language=Python/3)"
 OPERATIONS = ("getFulfillmentOrder", "createFulfillmentReturn", "listReturnReasonCodes", "listAllFulfillmentOrders")
-BY_NAME = ShopPolicy(order_id_templates=("{order_name}",))
+BY_NAME = a_policy(order_id_templates=("{order_name}",))
 ODD_IDS = (
     "#1001",
     "a/b",
@@ -167,7 +167,7 @@ async def test_the_list_is_paged_into_the_index_without_addresses(open_with):
 
 async def test_one_shopify_order_over_two_fulfillment_orders_and_shipments(open_with):
     """A bundle and a second line, cut into two fulfillment orders, one of them in two shipments: each unit its place."""
-    policy = ShopPolicy(
+    policy = a_policy(
         order_id_templates=("{order_name_bare}-1", "{order_name_bare}-2"), sku_map={"SET": {"SOCK": 2, "CAP": 1}}
     )
     async with wires() as w:

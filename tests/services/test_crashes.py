@@ -11,10 +11,10 @@ import pytest
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import Message, RequestCancelled, RequestIssued
 from daemon.domain.returns import LabelSourceName, State
-from daemon.domain.verdict import VerdictPolicy
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, StoreUnavailable, Unavailable
 from tests.services.stage import DAY, ORDER, Choices, Stage, open_relaxed
 from tests.support.builders import a_line
+from tests.support.configured import a_policy, judgement
 from tests.support.fakes import Killed, LoopReturn
 from tests.support.virtual_time import FakeClock
 
@@ -78,8 +78,8 @@ class Life:
     policy: ShopPolicy = Choices.policy
 
 
-BUYING = ShopPolicy(order_id_templates=("{provider_order_id}",), label_source=LabelSourceName.AMAZON_SHIPPING)
-REMOVING = ShopPolicy(order_id_templates=("{provider_order_id}",), verdict=VerdictPolicy(auto_process=True))
+BUYING = a_policy(order_id_templates=("{provider_order_id}",), label_source=LabelSourceName.AMAZON_SHIPPING)
+REMOVING = a_policy(order_id_templates=("{provider_order_id}",), verdict=judgement(auto_process=True))
 
 LIVES = {
     "clean": Life(),

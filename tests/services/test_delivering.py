@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
 from daemon.domain.returns import LabelSourceName, RequestState, State, Transit, Void
-from daemon.domain.schedule import Timings
 from daemon.errors import Refused, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
+from tests.support.configured import a_policy, clocks
 
 LOST = Unavailable("time-out")
-BOUGHT = ShopPolicy(
+BOUGHT = a_policy(
     order_id_templates=ORDER_TEMPLATES, label_source=LabelSourceName.AMAZON_SHIPPING, report_transit="all"
 )
 
@@ -388,7 +387,7 @@ class TestOnItsWay:
 
     async def test_a_lost_parcel_is_missing_after_its_grace(self, open_with):
         """The carrier gave it up: a week later its units are missing, and the return goes to review."""
-        stage = await open_with(policy=BOUGHT, timings=Timings(missing_lost=2 * DAY))
+        stage = await open_with(policy=BOUGHT, timings=clocks(missing_lost=2 * DAY))
         await stage.sent()
         stage.postage.scan(Transit.IN_TRANSIT, lost=True)
         await stage.pass_time(1.5 * DAY)

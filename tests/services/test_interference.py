@@ -6,15 +6,15 @@ from collections import Counter
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, RequestStatus, ReturnChanged
 from daemon.domain.returns import LabelSourceName, State
 from tests.services.stage import DAY, HOUR, ORDER, Choices, Stage, open_relaxed
 from tests.support.builders import a_line, a_portal_request
+from tests.support.configured import a_policy
 from tests.support.fakes import LoopReturn
 from tests.support.virtual_time import FakeClock
 
-BUYING = ShopPolicy(order_id_templates=("{provider_order_id}",), label_source=LabelSourceName.AMAZON_SHIPPING)
+BUYING = a_policy(order_id_templates=("{provider_order_id}",), label_source=LabelSourceName.AMAZON_SHIPPING)
 POLICIES = {"page": Choices.policy, "bought": BUYING}
 
 

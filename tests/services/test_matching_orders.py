@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import RequestState, State, UnitState
 from daemon.errors import Unavailable
 from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import NOW, a_line, a_shipment, an_order
+from tests.support.configured import a_policy
 
 
 def tried(stage) -> list[str]:
@@ -47,7 +47,7 @@ class TestTemplates:
 
     async def test_two_templates_of_one_value_are_tried_once(self, open_with):
         """Two templates may come to the same id."""
-        policy = ShopPolicy(order_id_templates=("{order_name}", "#{order_name_bare}"))
+        policy = a_policy(order_id_templates=("{order_name}", "#{order_name_bare}"))
         stage = await open_with(policy=policy)
         stage.network.add(an_order("1001", a_shipment("S1", SOCK=1)))
         await stage.submit()
@@ -58,7 +58,7 @@ class TestTemplates:
 
     async def test_the_prefix_is_the_shops(self, open_with):
         """A template may carry a prefix of the shop's own."""
-        policy = ShopPolicy(order_id_templates=("{prefix}{order_name_bare}",), order_id_prefix="ACME-")
+        policy = a_policy(order_id_templates=("{prefix}{order_name_bare}",), order_id_prefix="ACME-")
         stage = await open_with(policy=policy)
         stage.network.add(an_order("ACME-1001", a_shipment("S1", SOCK=1)))
         await stage.submit()
@@ -76,7 +76,7 @@ class TestTemplates:
 
     async def test_an_sku_of_another_name_matches_by_the_map(self, open_with):
         """Loop and Amazon may call one thing differently."""
-        policy = ShopPolicy(order_id_templates=ORDER_TEMPLATES, sku_map={"SOCK": "AMZ-SOCK"})
+        policy = a_policy(order_id_templates=ORDER_TEMPLATES, sku_map={"SOCK": "AMZ-SOCK"})
         stage = await open_with(policy=policy)
         stage.network.add(an_order("5001", a_shipment("S1", **{"AMZ-SOCK": 1})))
         await stage.submit()
@@ -88,7 +88,7 @@ class TestTemplates:
 class TestSeveralOrders:
     async def test_one_shopify_order_may_be_several_fulfillment_orders(self, open_with):
         """Units are taken from all orders that are needed to cover them, and each order is asked for its own."""
-        policy = ShopPolicy(order_id_templates=("{order_name_bare}-1", "{order_name_bare}-2"))
+        policy = a_policy(order_id_templates=("{order_name_bare}-1", "{order_name_bare}-2"))
         stage = await open_with(policy=policy)
         stage.network.add(an_order("1001-1", a_shipment("S1", SOCK=1)), an_order("1001-2", a_shipment("S2", CAP=1)))
         await stage.submit(a_line("1", "SOCK"), a_line("2", "CAP"))
@@ -136,7 +136,7 @@ class TestNothingFound:
 
     async def test_refusing_posts_one_error_that_names_what_was_tried(self, open_with):
         """Where the destination says that it is ours, an order that stays unknown is an error in Loop, once."""
-        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
+        stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
         await stage.submit()
         await stage.pass_time(0.9 * HOUR)
         assert stage.portal.requests["q77"].errors == ()
@@ -150,7 +150,7 @@ class TestNothingFound:
 
     async def test_an_order_that_appears_in_time_is_found(self, open_with):
         """Connectors take a while to make the order in Amazon: it is looked for until the deadline."""
-        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
+        stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
         await stage.submit()
         await stage.pass_time(0.8 * HOUR)
         stage.ship(SOCK=1)
@@ -197,7 +197,7 @@ class TestNothingFound:
 
     async def test_the_time_in_which_amazon_is_away_is_no_waiting(self, open_with):
         """The deadline counts answered looks only."""
-        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
+        stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
         await stage.submit()
         await stage.pass_time(600.0)
         stage.network.outage = Unavailable("down")
@@ -211,7 +211,7 @@ class TestNothingFound:
 
     async def test_the_time_in_which_we_were_down_is_no_waiting(self, open_with):
         """A daemon that was stopped over the deadline looks again before it refuses, and gives the rest of the time."""
-        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
+        stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))
         await stage.submit()
         await stage.pass_time(600.0)
         stage.clock.advance(5 * HOUR)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State, UnitState
 from tests.services.stage import HOUR
 from tests.support.builders import a_line, a_shipment, an_order
+from tests.support.configured import a_policy
 
-BY_NAME = ShopPolicy(order_id_templates=("{order_name_bare}",), hold_unmatched=False)
+BY_NAME = a_policy(order_id_templates=("{order_name_bare}",), hold_unmatched=False)
 
 
 def a_part(order_id: str, name: str = "#1001", **quantities: int):
@@ -25,7 +25,7 @@ async def where(stage, return_id: str = "77") -> list[str]:
 
 async def test_two_of_one_article_in_two_linked_orders(open_with):
     """The second order is read although the first one knows the article."""
-    stage = await open_with(policy=ShopPolicy(order_id_templates=("{order_name}",)))
+    stage = await open_with(policy=a_policy(order_id_templates=("{order_name}",)))
     await stage.submit(a_line("1"), a_line("2"))
     await stage.pass_time(3 * HOUR)
     stage.network.add(a_part("ODD-1", "x"), a_part("ODD-2", "x"))
@@ -37,7 +37,7 @@ async def test_two_of_one_article_in_two_linked_orders(open_with):
 
 async def test_two_of_one_article_in_two_named_orders(open_with):
     """Templates of parts are all tried, until every unit has a place."""
-    stage = await open_with(policy=ShopPolicy(order_id_templates=("{order_name_bare}-1", "{order_name_bare}-2")))
+    stage = await open_with(policy=a_policy(order_id_templates=("{order_name_bare}-1", "{order_name_bare}-2")))
     stage.network.add(a_part("1001-1"), a_part("1001-2"))
     await stage.submit(a_line("1"), a_line("2"))
     await stage.reach(State.AWAITING_INSPECTION, within=HOUR)

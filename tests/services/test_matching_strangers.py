@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 
 from config.shop import Shop
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import RequestIssued
 from daemon.domain.returns import State
-from daemon.domain.schedule import Timings
 from daemon.engine.intake import Intake
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import (
@@ -23,8 +21,9 @@ from tests.support.builders import (
     authorized,
     delivered,
 )
+from tests.support.configured import a_policy, clocks
 
-DEFAULTS = ShopPolicy(order_id_templates=Shop().order_id_templates, hold_unmatched=False)
+DEFAULTS = a_policy(order_id_templates=Shop().order_id_templates, hold_unmatched=False)
 ORDER_8078 = {"order_name": "#8078", "order_number": "7078", "provider_order_id": "58997314"}
 """How Loop names an order: Shopify counts from 1, and names from 1001."""
 
@@ -56,7 +55,7 @@ class TestRunningNumber:
 
 
 NAMES = ("{order_name}", "{order_name_bare}")
-SHARING = ShopPolicy(
+SHARING = a_policy(
     order_id_templates=("{provider_order_id}", *NAMES),
     shared_templates=frozenset(NAMES),
     sole_shop=False,
@@ -201,7 +200,7 @@ class TestAccounts:
 
     async def test_a_return_is_opened_in_the_account_of_its_shop(self, stage):
         """Its orders are that seller's from the first moment."""
-        intake = Intake(stage.store, stage.clock, Timings(), stage.metrics, lambda: None, accounts={"zeta": "other"})
+        intake = Intake(stage.store, stage.clock, clocks(), stage.metrics, lambda: None, accounts={"zeta": "other"})
         await intake.hear("zeta", [RequestIssued(return_id="1", request_id="q1")])
         await intake.hear("acme", [RequestIssued(return_id="1", request_id="q1")])
 

@@ -4,10 +4,10 @@ import pytest
 
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import MISSING, State, Transit
-from daemon.domain.schedule import Timings
 from daemon.errors import Refused, Unavailable
 from tests.services.parcels import PAGE, TWO, actions, buying, notes, postage, tell_state, two_parcels
 from tests.services.stage import DAY, HOUR
+from tests.support.configured import clocks
 
 LOOK = 12 * HOUR + 60
 DOWN = Unavailable("down", retry_after=HOUR)
@@ -126,7 +126,7 @@ class TestClocks:
     )
     async def test_every_clock_is_the_operators(self, open_with, clock, happens):
         """Case 5: each clock has its key in the configuration."""
-        stage, source = await buying(open_with, timings=Timings(**{clock: 2 * DAY}))
+        stage, source = await buying(open_with, timings=clocks(**{clock: 2 * DAY}))
         await stage.sent(*TWO)
         await happens(stage, source)
         await stage.pass_time(2 * DAY + 2 * LOOK)
@@ -167,7 +167,7 @@ class TestReadings:
 
     async def test_the_carrier_is_read_after_the_deadline(self, open_with):
         """Case 5: a carrier's clock decides on what the carrier said after it, though Amazon answered only later."""
-        stage, source = await buying(open_with, timings=Timings(inspection_moving=DAY))
+        stage, source = await buying(open_with, timings=clocks(inspection_moving=DAY))
         await stage.sent()
         source.scan(Transit.IN_TRANSIT)
         await stage.pass_time(LOOK)
@@ -183,7 +183,7 @@ class TestReadings:
 
     async def test_silence_is_asked_about_before_it_expires(self, open_with):
         """Case 5: a return does not expire on a carrier's silence of before the deadline."""
-        stage, source = await buying(open_with, timings=Timings(inspection_idle=DAY))
+        stage, source = await buying(open_with, timings=clocks(inspection_idle=DAY))
         await stage.sent()
         await stage.pass_time(43.5 * DAY)
         stage.network.outage = DOWN  # the carrier is asked at day 44, the fulfillment center cannot be

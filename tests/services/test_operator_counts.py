@@ -2,9 +2,9 @@
 
 from adapters.sqlite.store import open_store
 from daemon.domain.returns import State
-from daemon.domain.schedule import Timings
 from daemon.operations.returns import Operator
 from tests.services.store_conformance import add, make_return
+from tests.support.configured import clocks
 from tests.support.virtual_time import FakeClock
 
 
@@ -13,6 +13,6 @@ async def test_an_operators_change_of_state_is_told(tmp_path):
     moved: list[tuple[str, State, State]] = []
     async with await open_store(tmp_path / "mcfd.db") as store:
         await add(store, make_return("1", state=State.STUCK, due_at=None))
-        operator = Operator(store, FakeClock(), Timings(), {}, moved=lambda *change: moved.append(change))
+        operator = Operator(store, FakeClock(), clocks(), {}, moved=lambda *change: moved.append(change))
         await operator.resolve("acme/1", "somebody")
     assert moved == [("acme", State.STUCK, State.CLOSED)]

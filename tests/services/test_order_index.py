@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
-from daemon.domain.schedule import Timings
 from daemon.engine.order_index import AFTER_TROUBLE, MOST_EMPTY, OVERLAP
 from daemon.errors import Refused, Unavailable
 from daemon.ports.vendors import OrderHead, OrderPage
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import NOW, a_line, a_shipment, an_order
+from tests.support.configured import a_policy, clocks
 
-REFUSE = ShopPolicy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
+REFUSE = a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
 
 
 def shown_as(order_id: str, name: str = "#1001", sku: str = "SOCK", **fields):
@@ -229,7 +228,7 @@ class TestDeadline:
     @pytest.fixture
     async def hasty(self, open_with):
         """A shop that gives an order 20 seconds to appear."""
-        return await open_with(policy=REFUSE, timings=Timings(unmatched_deadline=20.0))
+        return await open_with(policy=REFUSE, timings=clocks(unmatched_deadline=20.0))
 
     async def test_an_order_that_came_after_the_last_reading_is_found(self, hasty):
         """The list was read at once and is not to be read for a minute: the answer waits for it."""

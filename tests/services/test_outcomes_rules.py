@@ -3,10 +3,11 @@
 import pytest
 
 from daemon.domain.returns import State
-from daemon.domain.verdict import GRADES, GradeEntry, Rule, Treatment
+from daemon.domain.verdict import GradeEntry, Rule, Treatment
 from tests.services.parcels import PAGE, actions, judged, notes
 from tests.services.stage import DAY
 from tests.support.builders import a_line
+from tests.support.configured import judgement
 
 PROCESS, FLAG, IGNORE = Treatment.PROCESS, Treatment.FLAG, Treatment.IGNORE
 
@@ -123,7 +124,7 @@ async def test_every_condition_has_its_grade(open_with, condition, grade, dispos
 
 async def test_the_grades_are_the_operators(open_with):
     """Case 6: a shop may write a condition in its own way."""
-    own = {**GRADES, "Defective": GradeEntry(grade="grade_b", title="B", disposition="liquidate")}
+    own = {**judgement().grades, "Defective": GradeEntry(grade="grade_b", title="B", disposition="liquidate")}
     stage, _ = await outcome(open_with, "Defective", grades=own)
     line = stage.portal.returns["77"].lines[0]
     assert (line.grade, line.disposition) == ("grade_b", "liquidate")

@@ -8,11 +8,11 @@ import pytest
 
 from daemon.domain.portal import ParcelSize, RequestStatus
 from daemon.domain.returns import LabelSourceName, RequestState, State
-from daemon.domain.schedule import Timings
 from daemon.errors import ContractBroken, RateLimited, Refused, Unavailable
 from tests.services.parcels import BOUGHT, TWO, ask_again, buying, errors, notes, postage
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import SHOPPER, a_line, a_portal_request
+from tests.support.configured import clocks
 from tests.support.fake_postage import OFFER_LIVES, SERVICE
 from tests.support.fakes import Killed
 
@@ -230,7 +230,7 @@ class TestDocuments:
 
     async def test_the_polls_are_rarer_after_the_first_hour(self, open_with):
         """Case 1: a document that is late by hours costs a call every five minutes, not every half minute."""
-        stage, source = await buying(open_with, timings=Timings(label_poll_first=30.0))
+        stage, source = await buying(open_with, timings=clocks(label_poll_first=30.0))
         source.documents_after = 3 * HOUR
         await asked(stage)
         await stage.reach(State.AWAITING_INSPECTION)
@@ -239,7 +239,7 @@ class TestDocuments:
 
     async def test_a_document_that_never_comes_needs_a_person(self, open_with):
         """Case 1: after `label_deadline` the return is stuck, Loop is told, and what was bought is given back."""
-        stage, source = await buying(open_with, timings=Timings(label_deadline=2 * HOUR, label_poll_first=30.0))
+        stage, source = await buying(open_with, timings=clocks(label_deadline=2 * HOUR, label_poll_first=30.0))
         source.documents_after = 90 * DAY
         await asked(stage)
         await stage.reach(State.STUCK)
@@ -329,7 +329,7 @@ class TestUnclear:
 
     async def test_offers_that_are_always_stale_are_asked_for_slowly(self, open_with):
         """Case 1: should Amazon call every offer stale, it is asked at a walk, and after the deadline a person is."""
-        stage, source = await buying(open_with, timings=Timings(label_deadline=2 * HOUR))
+        stage, source = await buying(open_with, timings=clocks(label_deadline=2 * HOUR))
         source.offers_live = 0.0
         await asked(stage)
         await stage.pass_time(HOUR)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, RequestIssued, RequestStatus
 from daemon.domain.returns import RequestState, State
 from daemon.errors import Refused
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
+from tests.support.configured import a_policy
 
 
 def said_nothing(stage) -> bool:
@@ -42,7 +42,7 @@ async def test_only_the_lines_of_the_request_are_its_units(stage):
 
 async def test_a_bundle_is_several_units_of_one_line(open_with):
     """A SKU that the shop maps to a bundle becomes the units that Amazon ships."""
-    policy = ShopPolicy(order_id_templates=ORDER_TEMPLATES, sku_map={"SET": {"SOCK": 2, "CAP": 1}})
+    policy = a_policy(order_id_templates=ORDER_TEMPLATES, sku_map={"SET": {"SOCK": 2, "CAP": 1}})
     stage = await open_with(policy=policy)
     stage.ship(SOCK=2, CAP=1)
     await stage.submit(a_line("1", "SET"))
@@ -88,7 +88,7 @@ async def test_a_return_that_is_over_in_loop_is_over_here(stage, portal_state, o
 @pytest.mark.parametrize(("destination", "ours"), [("6021", True), ("6022", False), ("", False)])
 async def test_the_destination_decides_whose_it_is(open_with, destination, ours):
     """With destinations configured only returns that go to one of them are ours; nothing is posted about others."""
-    policy = ShopPolicy(order_id_templates=ORDER_TEMPLATES, destinations=frozenset({"6021"}))
+    policy = a_policy(order_id_templates=ORDER_TEMPLATES, destinations=frozenset({"6021"}))
     stage = await open_with(policy=policy)
     stage.ship(SOCK=1)
     await stage.submit(destination_id=destination)
@@ -101,7 +101,7 @@ async def test_the_destination_decides_whose_it_is(open_with, destination, ours)
 @pytest.mark.parametrize(("listed", "ours"), [("77", True), ("78", False)])
 async def test_a_pilot_list_narrows_it_further(open_with, listed, ours):
     """Only the returns on the list are touched."""
-    policy = ShopPolicy(order_id_templates=ORDER_TEMPLATES, only_returns=frozenset({listed}))
+    policy = a_policy(order_id_templates=ORDER_TEMPLATES, only_returns=frozenset({listed}))
     stage = await open_with(policy=policy)
     stage.ship(SOCK=1)
     await stage.submit()

@@ -2,17 +2,16 @@
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState, ProcessingTrouble, ReturnChanged
 from daemon.domain.returns import State
-from daemon.domain.schedule import Timings
-from daemon.domain.verdict import Rule, Treatment, VerdictPolicy
+from daemon.domain.verdict import Rule, Treatment
 from daemon.errors import RateLimited, Refused, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import a_line
+from tests.support.configured import a_policy, clocks, judgement
 
 LOST = Unavailable("time-out")
-REMOVING = ShopPolicy(order_id_templates=ORDER_TEMPLATES, verdict=VerdictPolicy(auto_process=True))
+REMOVING = a_policy(order_id_templates=ORDER_TEMPLATES, verdict=judgement(auto_process=True))
 
 
 def loop(stage):
@@ -262,7 +261,7 @@ class TestDiscrepant:
     async def test_a_rule_may_let_a_cheap_unit_pass(self, open_with):
         """The operator's table decides per condition, SKU, reason and value."""
         rule = Rule(then=Treatment.PROCESS, sku="SO*", condition="Defective", max_value_cents=2000)
-        policy = ShopPolicy(order_id_templates=ORDER_TEMPLATES, verdict=VerdictPolicy(rules=(rule,)))
+        policy = a_policy(order_id_templates=ORDER_TEMPLATES, verdict=judgement(rules=(rule,)))
         stage = await open_with(policy=policy)
         await stage.sent()
         await stage.inspect("Defective")
@@ -440,7 +439,7 @@ class TestExchanges:
 class TestNothingCame:
     async def test_a_silent_return_expires_and_wakes_when_goods_come(self, open_with):
         """Nothing was scanned or received for 45 days: EXPIRED with a note; goods that come later are settled."""
-        stage = await open_with(timings=Timings(missing_silent=10 * DAY))
+        stage = await open_with(timings=clocks(missing_silent=10 * DAY))
         await stage.sent()
         await stage.reach(State.EXPIRED, within=11 * DAY)
         assert len(notes(stage, "it has expired")) == 1

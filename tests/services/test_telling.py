@@ -3,12 +3,12 @@
 import pytest
 
 from daemon.domain.naming import note_marker
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
-from daemon.domain.verdict import Treatment, VerdictPolicy
+from daemon.domain.verdict import Treatment
 from daemon.errors import Refused, StoreUnavailable, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import a_line
+from tests.support.configured import a_policy, judgement
 from tests.support.fakes import Killed
 
 LOST = Unavailable("time-out")
@@ -236,8 +236,8 @@ class TestConditions:
 
     async def test_a_shop_may_take_an_absent_condition_for_clean(self, open_with):
         """`condition_absent: clean` processes such a return after the grace."""
-        verdict = VerdictPolicy(absent=Treatment.PROCESS)
-        stage = await open_with(policy=ShopPolicy(order_id_templates=ORDER_TEMPLATES, verdict=verdict))
+        verdict = judgement(absent=Treatment.PROCESS)
+        stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, verdict=verdict))
         await stage.sent()
         await stage.inspect(None)
 

@@ -6,14 +6,14 @@ from daemon.app.services import WALKERS
 from daemon.domain.portal import PortalState, ReturnChanged
 from daemon.domain.queues import Queue
 from daemon.domain.returns import Return, State
-from daemon.domain.schedule import Timings
 from daemon.engine.walker import CRASH_PAUSE, try_again_now
 from daemon.errors import RateLimited, StoreUnavailable, Unavailable
 from tests.services.house import GRACE, House
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line
+from tests.support.configured import clocks
 
-HALF_A_MINUTE_APART = Timings(label_poll_first=30.0)
+HALF_A_MINUTE_APART = clocks(label_poll_first=30.0)
 
 
 def test_every_queue_has_one_walker():
@@ -36,7 +36,7 @@ def test_a_return_walks_through_its_life_by_itself(living):
         assert house.steps.together == 1
         assert len(stage.portal.labels) == 1
 
-    living(scenario, timings=Timings(inspection_idle=300.0, outcome_watch=60.0))
+    living(scenario, timings=clocks(inspection_idle=300.0, outcome_watch=60.0))
 
 
 def test_a_label_comes_without_waiting_for_rounds(living):
@@ -334,7 +334,7 @@ def test_the_reconciler_reads_an_order_once_for_all_its_returns(living):
         assert stage.network.count("order") == 1
         assert {(await stage.ret(n)).state for n in ("1", "2", "3")} <= {State.PROCESSING, State.CLOSED}
 
-    living(scenario, timings=Timings(inspection_idle=600.0))
+    living(scenario, timings=clocks(inspection_idle=600.0))
 
 
 async def test_a_restart_tries_again_at_once_what_was_postponed(stage):

@@ -31,9 +31,8 @@ from daemon.domain.returns import (
     UnitState,
     Void,
 )
-from daemon.domain.schedule import Timings
 from daemon.domain.transitions.labels import LABEL_STATES
-from daemon.domain.verdict import VerdictPolicy, conclude
+from daemon.domain.verdict import conclude
 from tests.support.builders import (
     a_label,
     a_line,
@@ -43,12 +42,13 @@ from tests.support.builders import (
     an_authorization,
     an_order,
 )
+from tests.support.configured import clocks, judgement
 
 LINES = (a_line("1"), a_line("2"))
 REQUESTS = ("q1", "q2", "q3")
 ENDED = (PortalState.CLOSED, PortalState.CANCELLED)
-PATIENT = Timings()
-IMPATIENT = Timings(
+PATIENT = clocks()
+IMPATIENT = clocks(
     missing_sibling=0.0,
     missing_delivered=0.0,
     missing_in_transit=0.0,
@@ -283,7 +283,7 @@ def _look_for_inspection(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
 
 def _conclude(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
     for details, auto_process in product(portal_views(ret), (False, True)):
-        yield conclude(ret, replace(details, has_exchange=True), VerdictPolicy(auto_process=auto_process), at)
+        yield conclude(ret, replace(details, has_exchange=True), judgement(auto_process=auto_process), at)
 
 
 def _settle(ret: Return, _: str, at: float) -> Iterator[ev.Event]:

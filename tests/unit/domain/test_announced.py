@@ -10,10 +10,11 @@ from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import may_be_spared, newly_processed, told_all
 from daemon.domain.returns import Finding, Postage, State
-from daemon.domain.schedule import REREADS, Timings, plan
+from daemon.domain.schedule import REREADS, plan
 from tests.support.builders import DAY, NOW, an_awaited_return
+from tests.support.configured import clocks
 
-T = Timings()
+T = clocks()
 
 
 def awaited(**changes):

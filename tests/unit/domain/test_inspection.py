@@ -17,7 +17,7 @@ from daemon.domain.returns import (
     State,
     UnitState,
 )
-from daemon.domain.schedule import Timings, undecided
+from daemon.domain.schedule import undecided
 from tests.support.builders import (
     DAY,
     HOUR,
@@ -37,8 +37,9 @@ from tests.support.builders import (
     processed,
     refused,
 )
+from tests.support.configured import clocks
 
-T = Timings()
+T = clocks()
 ONE, TWO = authorized(a_unit("1")), authorized(a_unit("2"))
 FAR = authorized(a_unit("2"), "A2")
 LATE = {"state": State.CLOSED}

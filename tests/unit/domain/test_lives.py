@@ -13,11 +13,12 @@ from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.naming import NOTE_LIMIT, note_text
 from daemon.domain.returns import RequestState, Return, Settlement, State, UnitState
-from daemon.domain.schedule import Timings, plan
+from daemon.domain.schedule import plan
 from tests.support.builders import DAY, NOW, a_request, a_return, a_unit, an_authorization, authorized, delivered, found
+from tests.support.configured import clocks
 from tests.support.possible_events import from_outside, outcomes
 
-TIMINGS = Timings()
+TIMINGS = clocks()
 ONCE = {Act.AUTHORIZE_UNITS, Act.DELIVER_LABEL, Act.GRADE_LINES, Act.SETTLE, Act.BUY_POSTAGE}
 AT_REST = {State.CLOSED, State.CANCELLED, State.STUCK, State.EXPIRED}
 """States that may wait for a person, or for the portal, without any clock."""

@@ -16,7 +16,6 @@ from daemon.domain.schedule import (
     PROCESSING_PATIENCE,
     RETRY_FIRST,
     RETRY_MOST,
-    Timings,
     attempt_delay,
     forgive_failure,
     forgive_lateness,
@@ -46,9 +45,10 @@ from tests.support.builders import (
     found,
     refused,
 )
+from tests.support.configured import clocks
 
 S = State
-T = Timings()
+T = clocks()
 
 
 def planned(ret: Return, old: Return | None = None, at: float = NOW) -> Return:
@@ -342,7 +342,7 @@ def test_what_lies_in_the_future_is_of_now():
 @pytest.mark.parametrize(("held_for", "pause"), [(0.0, HOUR), (DAY, 3 * HOUR), (2 * DAY, 6 * HOUR), (90 * DAY, DAY)])
 def test_a_held_request_is_tried_ever_more_rarely(held_for, pause):
     """At first as often as a request is given to be matched, at last once a day."""
-    assert held_delay(a_return(created_at=0.0), held_for, Timings()) == pause
+    assert held_delay(a_return(created_at=0.0), held_for, clocks()) == pause
 
 
 NOTE = (Note(key="k", text="t"),)

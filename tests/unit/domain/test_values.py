@@ -2,13 +2,13 @@
 
 import pytest
 
-from daemon.domain.policy import ShopPolicy
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import Label, Transit
 from daemon.domain.slips import SlipParcel
 from daemon.ports.sealed import SEALED
 from daemon.ports.store import SealedKind, SealedValue
 from tests.support.builders import CENTER, a_portal_request, a_portal_return, an_authorization, an_order
+from tests.support.configured import a_policy
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from tests.support.builders import CENTER, a_portal_request, a_portal_return, an
 )
 def test_whose_business_a_return_is(policy, expected):
     """The pilot list and the destinations both have to let it in; empty lets everything in."""
-    assert ShopPolicy(**policy).not_ours("77", "5") == expected
+    assert a_policy(**policy).not_ours("77", "5") == expected
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_whose_business_a_return_is(policy, expected):
 )
 def test_which_progress_the_portal_is_told(report_transit, told):
     """All of it, the delivery alone, or nothing."""
-    assert [t for t in Transit if ShopPolicy(report_transit=report_transit).reports(t)] == told
+    assert [t for t in Transit if a_policy(report_transit=report_transit).reports(t)] == told
 
 
 def test_amazons_page_stands_in_for_a_label():
     """Without postage the RMA is the tracking number; carrier and rate are the merchant's words."""
-    policy = ShopPolicy(rma_carrier="Amazon", rma_rate_cents=350)
+    policy = a_policy(rma_carrier="Amazon", rma_rate_cents=350)
     assert policy.page_label(an_authorization()) == Label(
         url="https://rma.test/A1", carrier="Amazon", tracking_number="RMA-A1", rate_cents=350
     )
@@ -73,4 +73,4 @@ def test_what_is_private_stays_out_of_logs():
 @pytest.mark.parametrize(("prefix", "own", "telling"), [("US-", True, ("US-",)), ("US-", False, ()), ("", True, ())])
 def test_a_prefix_tells_a_shops_orders_when_no_other_shop_has_it(prefix, own, telling):
     """An empty one, and one that is shared, tells nothing."""
-    assert ShopPolicy(order_id_prefix=prefix, own_prefix=own).telling_prefixes == telling
+    assert a_policy(order_id_prefix=prefix, own_prefix=own).telling_prefixes == telling

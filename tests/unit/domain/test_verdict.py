@@ -6,12 +6,10 @@ from daemon.domain.orders import SELLABLE
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import Finding, ReturnUnit, Settlement, UnitState
 from daemon.domain.verdict import (
-    GRADES,
     UNKNOWN_GRADE,
     GradeEntry,
     Rule,
     Treatment,
-    VerdictPolicy,
     conclude,
     grades,
     processing_record,
@@ -30,9 +28,10 @@ from tests.support.builders import (
     found,
     refused,
 )
+from tests.support.configured import judgement
 
 T = Treatment
-SHOP = VerdictPolicy(
+SHOP = judgement(
     conditions={"Sellable": T.PROCESS, "Defective": T.FLAG, "CarrierDamaged": T.PROCESS, "CustomerDamaged": T.IGNORE}
 )
 MISSED = replace(authorized(a_unit()), finding=Finding(condition="missing", found_at=NOW))
@@ -45,24 +44,24 @@ REMOVED = replace(found(a_unit(), "Defective"), standing=UnitState.REMOVED)
 @pytest.mark.parametrize(
     ("unit", "policy", "expected"),
     [
-        (found(a_unit()), VerdictPolicy(), T.PROCESS),
-        (found(a_unit(), "Defective"), VerdictPolicy(), T.FLAG),
-        (found(a_unit(), "Wet"), VerdictPolicy(), T.FLAG),
+        (found(a_unit()), judgement(), T.PROCESS),
+        (found(a_unit(), "Defective"), judgement(), T.FLAG),
+        (found(a_unit(), "Wet"), judgement(), T.FLAG),
         (found(a_unit(), "CarrierDamaged"), SHOP, T.PROCESS),
         (found(a_unit(), "CustomerDamaged"), SHOP, T.IGNORE),
         (found(a_unit(), "sellable"), SHOP, T.FLAG),
-        (found(a_unit()), VerdictPolicy(conditions={}), T.FLAG),
-        (MISSED, VerdictPolicy(), T.FLAG),
-        (MISSED, VerdictPolicy(missing=T.IGNORE), T.IGNORE),
-        (found(a_unit(), ""), VerdictPolicy(), T.FLAG),
-        (found(a_unit(), ""), VerdictPolicy(absent=T.PROCESS), T.PROCESS),
-        (refused(a_unit()), VerdictPolicy(), T.FLAG),
-        (refused(a_unit()), VerdictPolicy(not_returnable=T.PROCESS), T.PROCESS),
-        (refused(found(a_unit())), VerdictPolicy(), T.FLAG),
-        (assigned(a_unit()), VerdictPolicy(), T.FLAG),
-        (authorized(a_unit()), VerdictPolicy(), T.FLAG),
-        (REMOVED, VerdictPolicy(), T.IGNORE),
-        (REMOVED, VerdictPolicy(rules=[Rule(then=T.FLAG)]), T.IGNORE),
+        (found(a_unit()), judgement(conditions={}), T.FLAG),
+        (MISSED, judgement(), T.FLAG),
+        (MISSED, judgement(missing=T.IGNORE), T.IGNORE),
+        (found(a_unit(), ""), judgement(), T.FLAG),
+        (found(a_unit(), ""), judgement(absent=T.PROCESS), T.PROCESS),
+        (refused(a_unit()), judgement(), T.FLAG),
+        (refused(a_unit()), judgement(not_returnable=T.PROCESS), T.PROCESS),
+        (refused(found(a_unit())), judgement(), T.FLAG),
+        (assigned(a_unit()), judgement(), T.FLAG),
+        (authorized(a_unit()), judgement(), T.FLAG),
+        (REMOVED, judgement(), T.IGNORE),
+        (REMOVED, judgement(rules=[Rule(then=T.FLAG)]), T.IGNORE),
     ],
 )
 def test_what_a_unit_counts_as(unit, policy, expected):
@@ -93,7 +92,7 @@ DEFECTIVE = found(a_unit(sku="SOCK-RED", price_cents=2000, reason="Seam", parent
 )
 def test_a_rule_applies_when_all_of_it_fits(rule, applies):
     """SKU, reason, condition and value must all fit; what is not said fits everything."""
-    policy = VerdictPolicy(rules=[Rule(then=T.PROCESS, **rule)])
+    policy = judgement(rules=[Rule(then=T.PROCESS, **rule)])
     assert treat(DEFECTIVE, policy) is (T.PROCESS if applies else T.FLAG)
 
 
@@ -112,12 +111,12 @@ def test_a_rule_applies_when_all_of_it_fits(rule, applies):
 def test_only_two_signs_of_a_pattern_are_special(pattern, sku, fits):
     """SKUs hold brackets, dots and plus signs, which stand for themselves."""
     unit = replace(DEFECTIVE, sku=sku, portal_sku=sku)
-    assert treat(unit, VerdictPolicy(rules=[Rule(then=T.IGNORE, sku=pattern)])) is (T.IGNORE if fits else T.FLAG)
+    assert treat(unit, judgement(rules=[Rule(then=T.IGNORE, sku=pattern)])) is (T.IGNORE if fits else T.FLAG)
 
 
 def test_a_rule_judges_what_the_line_cost():
     """Each part of a bundle counts with the price of the whole; a price that the portal does not tell is not low."""
-    cheap = VerdictPolicy(rules=[Rule(then=T.PROCESS, max_value_cents=2000)])
+    cheap = judgement(rules=[Rule(then=T.PROCESS, max_value_cents=2000)])
     for line_price, expected in ((2000, T.PROCESS), (5000, T.FLAG), (0, T.PROCESS), (None, T.FLAG)):
         part = replace(DEFECTIVE, price_cents=0, line_price_cents=line_price)
         assert treat(part, cheap) is expected
@@ -127,13 +126,13 @@ def test_a_rule_knows_both_names_of_a_unit():
     """The shop's SKU and Amazon's are as good."""
     bundled = replace(DEFECTIVE, portal_sku="SET-1")
     for pattern in ("SET-*", "SOCK-*"):
-        assert treat(bundled, VerdictPolicy(rules=[Rule(then=T.IGNORE, sku=pattern)])) is T.IGNORE
+        assert treat(bundled, judgement(rules=[Rule(then=T.IGNORE, sku=pattern)])) is T.IGNORE
 
 
 def test_the_first_rule_that_applies_decides():
     """Rules are an ordered list of exceptions."""
     rules = [Rule(then=T.FLAG, sku="CAP"), Rule(then=T.IGNORE, condition="Def*"), Rule(then=T.PROCESS)]
-    assert treat(DEFECTIVE, VerdictPolicy(rules=rules)) is T.IGNORE
+    assert treat(DEFECTIVE, judgement(rules=rules)) is T.IGNORE
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,7 @@ def test_the_first_rule_that_applies_decides():
 )
 def test_a_rule_can_name_what_amazon_has_no_word_for(unit, condition):
     """Missing, not returnable and absent are conditions to a rule."""
-    assert treat(unit, VerdictPolicy(rules=[Rule(then=T.IGNORE, condition=condition)])) is T.IGNORE
+    assert treat(unit, judgement(rules=[Rule(then=T.IGNORE, condition=condition)])) is T.IGNORE
 
 
 # ---- grades
@@ -151,9 +150,9 @@ def test_a_rule_can_name_what_amazon_has_no_word_for(unit, condition):
 @pytest.mark.parametrize(
     ("condition", "entry", "description"),
     [
-        ("Sellable", GRADES["Sellable"], "Amazon: Sellable"),
-        ("FulfillerDamaged", GRADES["FulfillerDamaged"], "Amazon: FulfillerDamaged"),
-        ("missing", GRADES["missing"], "Amazon: not received"),
+        ("Sellable", judgement().grades["Sellable"], "Amazon: Sellable"),
+        ("FulfillerDamaged", judgement().grades["FulfillerDamaged"], "Amazon: FulfillerDamaged"),
+        ("missing", judgement().grades["missing"], "Amazon: not received"),
         ("Wet", UNKNOWN_GRADE, "Amazon: Wet"),
     ],
 )
@@ -166,7 +165,7 @@ def test_a_line_is_graded_by_its_condition(condition, entry, description):
 
 def test_the_merchants_grades_replace_the_defaults():
     """A condition that the merchant's table leaves out gets the grade of the unknown."""
-    policy = VerdictPolicy(grades={SELLABLE: GradeEntry(grade="A+", title="Like new", disposition="shelf")})
+    policy = judgement(grades={SELLABLE: GradeEntry(grade="A+", title="Like new", disposition="shelf")})
     ret = a_return(units=(found(a_unit()), found(a_unit("2"), "Defective")))
     assert [g.grade for g in grades(ret, ["1", "2"], policy)] == ["A+", UNKNOWN_GRADE.grade]
 
@@ -197,7 +196,7 @@ def test_what_amazon_gave_no_condition_for_is_not_graded():
 
 CLEAN, BAD = found(a_unit("1")), found(a_unit("2", "CAP"), "Defective")
 BOTH = (a_line("1"), a_line("2", "CAP"))
-EXCHANGES = VerdictPolicy(auto_process=True)
+EXCHANGES = judgement(auto_process=True)
 
 
 @pytest.mark.parametrize(
