@@ -80,7 +80,7 @@ class PrometheusMetrics:
         )
         self._notified = Gauge(
             "mcfd_notification_last_timestamp_seconds",
-            "When a message of Amazon's was last heard; 0 when none was since the start.",
+            "When a message of Amazon's was last heard; 0 when none ever was.",
             registry=registry,
         )
         self._queue_read = Gauge(
@@ -220,6 +220,10 @@ class PrometheusMetrics:
         """A message was heard."""
         self._notifications.labels(outcome=outcome).inc()
         self._notified.set(now)
+
+    def notified(self, at: float) -> None:
+        """When a message was last heard, perhaps by an earlier process."""
+        self._notified.set(at)
 
     def queue_read(self, queue: str, at: float) -> None:
         """A queue was read."""

@@ -16,7 +16,7 @@ from daemon.ports.notifications import QueueMessage
 
 LONG_POLL = 20
 AT_ONCE = 10
-HIDDEN = 120
+HIDDEN = 60
 """Seconds until a message that was read comes again; far above the longest commit."""
 
 CONNECT_TIMEOUT = 10.0

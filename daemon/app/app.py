@@ -213,6 +213,7 @@ class App:
             order_changed=intake.order_changed,
             announcements=announcements,
             try_again=partial(self._try_again, resources),
+            origins=news.origins,
         )
         await self._open_to_operators(stack, resources, verbs)
         public = await open_public(

@@ -16,7 +16,10 @@ from adapters.vendor_calls.transport import Call, Transport, open_session
 from daemon import __version__
 from daemon.app.accounts import USER_AGENT, Vendors, connect
 from daemon.app.live_config import Current
+from daemon.app.notifications import nothing, notification_setup, open_queue
 from daemon.app.resources import Resources
+from daemon.domain.returns import MAIN_ACCOUNT
+from daemon.engine.notifications import heard_mark
 from daemon.errors import AlreadyRunning, McfdError, NoDatabase, Refused, Unavailable
 from daemon.operations.credential_ages import Ages
 from daemon.operations.doctor.amazon import (
@@ -33,6 +36,7 @@ from daemon.operations.doctor.amazon import (
     trouble,
     warn,
 )
+from daemon.operations.doctor.notifications import NotificationPatient, examine_notifications
 from daemon.operations.doctor.shop import ShopPatient, examine_shop
 from daemon.operations.rekeying import keys_fit
 from daemon.operations.verbs.connections import Examined
@@ -88,6 +92,7 @@ class Checkup:
                 self._daemon,
                 self._absent,
                 *([amazon] if self._current.client_secrets else []),
+                partial(self._notifications, vendors),
                 *shops,
                 partial(self._public, transport),
                 self._certificate,
@@ -124,6 +129,25 @@ class Checkup:
             page_wanted=amazon.label_source == "rma_page",
             holds=amazon.on_service_not_offered == "hold",
         )
+
+    async def _notifications(self, vendors: Vendors) -> Sequence[Line]:
+        """Nothing while no queue is configured: then Amazon is asked, and needs none."""
+        section, resources = self._current.settings.amazon.notifications, self._resources
+        if section.queue_url is None:
+            return []
+        heard = await resources.store.read(lambda uow: uow.mark(heard_mark(MAIN_ACCOUNT))) if resources else None
+        queue = await open_queue(self._current, section.queue_url)
+        try:
+            patient = NotificationPatient(
+                waiting=queue.waiting,
+                setup=notification_setup(self._current, vendors, lambda _ids: nothing()),
+                last=float(heard) if heard else None,
+                now=self._clock.now(),
+                secret_unfiled=resources is not None and resources.client_secrets.only_here,
+            )
+            return await examine_notifications(patient)
+        finally:
+            await queue.close()
 
     def _shop(self, name: str, vendors: Vendors) -> ShopPatient:
         return ShopPatient(

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +13,17 @@ import structlog
 
 from adapters.amazon_mcf.wire.notifications import decode_notification
 from config.notifications import Notifications as Section
+from daemon.app.accounts import Vendors
 from daemon.app.live_config import Current
 from daemon.app.resources import Resources
 from daemon.domain.returns import MAIN_ACCOUNT
-from daemon.engine.notifications import Notifications, Origins, QueueReader
+from daemon.engine.notifications import Notifications, Origins, QueueReader, heard_mark
 from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, run_every
 from daemon.errors import McfdError
 from daemon.operations.client_secrets import Rotation
 from daemon.operations.credential_ages import SECRET_LIVES
-from daemon.operations.notifications import AMAZON_LETTERS
+from daemon.operations.notifications import AMAZON_LETTERS, NotificationSetup
 from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter
 
@@ -55,6 +56,8 @@ async def listen_for_news(resources: Resources, wake: Callable[[], None]) -> New
         await push.load()
     origins = Origins(MAIN_ACCOUNT)
     await origins.load(resources.store)
+    heard_at = await resources.store.read(lambda uow: uow.mark(heard_mark(MAIN_ACCOUNT)))
+    resources.metrics.notified(float(heard_at or 0))
     heard = Notifications(
         resources.store,
         resources.clock,
@@ -137,6 +140,24 @@ def rotation(resources: Resources) -> Rotation:
     )
 
 
+def notification_setup(
+    current: Current, vendors: Vendors, learnt: Callable[[Sequence[str]], Awaitable[None]]
+) -> NotificationSetup:
+    """What looks at destination and subscription, and makes them."""
+    section = current.settings.amazon.notifications
+    return NotificationSetup(
+        service=vendors.notifications,
+        arn=section.arn,
+        has_queue=section.queue_url is not None,
+        filtered=section.filter,
+        learnt=learnt,
+    )
+
+
+async def nothing() -> None:
+    """What is done with what was learnt by who only looks."""
+
+
 def _urls(section: Section) -> dict[str, str]:
     """The queues by name; one that serves for both is read once."""
     if section.queue_url is None:
@@ -157,7 +178,11 @@ def _failed(resources: Resources, _: str, error: Exception) -> None:
 async def learn(resources: Resources, known: Origins) -> None:
     """Ask Amazon for the seller's subscriptions: what comes by them is ours."""
     found = await resources.vendors.notifications.subscriptions()
-    ids = [one.subscription_id for one in found]
+    await remember(resources, known, [one.subscription_id for one in found])
+
+
+async def remember(resources: Resources, known: Origins, ids: Sequence[str]) -> None:
+    """What comes by these subscriptions is ours."""
     await resources.store.transact(lambda uow: known.learn_subscriptions(uow, ids))
 
 

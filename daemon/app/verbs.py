@@ -8,10 +8,13 @@ from typing import Any
 from adapters.loop_returns.wire.webhooks import TRIGGERS
 from daemon import __version__
 from daemon.app.doctor import Checkup
+from daemon.app.notifications import notification_setup, remember, rotation
 from daemon.app.policies import shop_policy
 from daemon.app.resources import Resources
 from daemon.domain.policy import ShopPolicy
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.announcements import Announcements
+from daemon.engine.notifications import Origins
 from daemon.engine.supervisor import run_every
 from daemon.operations.access import DaemonAccess, Examination, StoreAccess, VendorAccess
 from daemon.operations.authorization import Authorization
@@ -40,7 +43,7 @@ def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state:
     return Retention(resources.store, resources.clock, periods, forgotten)
 
 
-def vendor_access(resources: Resources, clearing: Retention) -> VendorAccess:
+def vendor_access(resources: Resources, clearing: Retention, origins: Origins | None = None) -> VendorAccess:
     """What can be done with the store and connections."""
     current, store = resources.current, resources.store
 
@@ -54,6 +57,10 @@ def vendor_access(resources: Resources, clearing: Retention) -> VendorAccess:
         rekeying=Rekeying(store, resources.vault),
         reasons=Reasons(store, policy, resources.vendors.network),
         webhooks=Subscriptions(resources.vendors.portals, public_url=current.settings.public_url, triggers=TRIGGERS),
+        notifications=notification_setup(
+            current, resources.vendors, partial(remember, resources, origins or Origins(MAIN_ACCOUNT))
+        ),
+        rotation=rotation(resources),
     )
 
 
@@ -67,6 +74,7 @@ def daemon_verbs(
     announcements: Announcements,
     try_again: Callable[[], Awaitable[None]],
     order_changed: Callable[[str], Awaitable[int]],
+    origins: Origins,
 ) -> dict[str, Answering]:
     """Every verb by its path, as the running daemon answers it."""
     checkup = partial(Checkup, resources.current, resources.clock, resources=resources, running=True)
@@ -80,7 +88,7 @@ def daemon_verbs(
     access: dict[Need[Any], object] = {
         EXAMINATION: Examination(examine=examine),
         STORE: StoreAccess(store=resources.store, returns=operator, search=Search(resources.store, resources.clock)),
-        VENDORS: vendor_access(resources, clearing),
+        VENDORS: vendor_access(resources, clearing, origins),
         DAEMON: DaemonAccess(
             returns=operator,
             letters=DeadLetters(resources.store, resources.clock, resources.vault, offer),

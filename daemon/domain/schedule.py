@@ -171,8 +171,10 @@ def look_delay(ret: Return, timings: Timings) -> float:
 def _next_look(ret: Return, now: float, timings: Timings) -> float:
     """The usual spacing, and sooner after Amazon has said that there is news: its reads may lag behind its word."""
     usual = now + look_delay(ret, timings)
-    if ret.announced_at is None:
+    if ret.announced_at is None or ret.announced_at > now:  # the latter by another clock than today's
         return usual
+    if ret.looked_at is None or ret.looked_at < ret.announced_at:
+        return now
     return min([usual, *(at for wait in REREADS if (at := ret.announced_at + wait) > now)])
 
 

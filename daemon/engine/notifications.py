@@ -33,6 +33,11 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
+def heard_mark(account: str) -> str:
+    """Where it is remembered when a message about an order of ours was last heard."""
+    return f"notified/{account}"
+
+
 class Credentials(Protocol):
     """Where client secrets that Amazon sends are kept."""
 
@@ -57,10 +62,7 @@ class Origins:
 
     async def load(self, store: ReturnStore) -> None:
         """Take over what an earlier process learnt."""
-        kept = await store.read(lambda uow: uow.mark(self._mark))
-        known = json.loads(kept or "{}")
-        self.subscriptions = frozenset(known.get("subscriptions", ()))
-        self.seller = known.get("seller", "")
+        await store.read(self._look)
 
     def ours(self, origin: Origin) -> bool:
         """Whether it is for this account. Whoever knows nothing yet, or is told nothing, takes it for his own."""
@@ -78,9 +80,15 @@ class Origins:
 
     def learn_subscriptions(self, uow: UnitOfWork, ids: Sequence[str]) -> None:
         """These are all that the account has."""
+        self._look(uow)
         if frozenset(ids) != self.subscriptions:
             self.subscriptions = frozenset(ids)
             self._keep(uow)
+
+    def _look(self, uow: UnitOfWork) -> None:
+        known = json.loads(uow.mark(self._mark) or "{}")
+        self.subscriptions = frozenset(known.get("subscriptions", ()))
+        self.seller = known.get("seller", "")
 
     def _keep(self, uow: UnitOfWork) -> None:
         uow.set_mark(self._mark, json.dumps({"subscriptions": sorted(self.subscriptions), "seller": self.seller}))
@@ -171,6 +179,7 @@ class Notifications:
         match message:
             case ReturnNews():
                 self._origins.learn_seller(uow, message.origin)
+                uow.set_mark(heard_mark(self._origins.account), repr(self._clock.now()))
                 return "announced" if self._announce(uow, message.order_id) else "not_awaited"
             case NewClientSecret():
                 self._credentials.write(uow, message.secret)
@@ -184,12 +193,17 @@ class Notifications:
         return uow.on_order(self._origins.account, order_id)
 
     def _announce(self, uow: UnitOfWork, order_id: str) -> int:
-        """Bring forward every return that Amazon is read for and that has units on the order; how many."""
+        """Bring forward every return with units on the order, unless nothing is due for it any more; how many.
+
+        One that Amazon is not read for just now, because it is on its way from one state to another, is read next.
+        """
         now = self._clock.now()
         found = [uow.get(*ref) for ref in self._on_order(uow, order_id)]
-        concerned = [ret for ret in found if ret is not None and ret.amazon_due_at is not None]
+        concerned = [ret for ret in found if ret is not None and ret.due_at is not None]
         for ret in concerned:
-            if ret.announced_at != now:
+            if ret.amazon_due_at is None:
+                uow.defer(replace(ret, announced_at=now))
+            elif ret.announced_at != now:
                 uow.defer(replace(ret, announced_at=now, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
         return len(concerned)
 

@@ -16,7 +16,9 @@ from daemon.ports.store import MaintainedStore
 if TYPE_CHECKING:  # who only reads the store need not wait for what changes returns
     from daemon.engine.announcements import Announcements
     from daemon.operations.authorization import Authorization
+    from daemon.operations.client_secrets import Rotation
     from daemon.operations.dead_letters import DeadLetters
+    from daemon.operations.notifications import NotificationSetup
     from daemon.operations.reasons import Reasons
     from daemon.operations.rekeying import Rekeying
     from daemon.operations.retention import Retention
@@ -55,6 +57,8 @@ class VendorAccess:
     rekeying: "Rekeying"
     reasons: "Reasons"
     webhooks: "Subscriptions[Any]"
+    notifications: "NotificationSetup"
+    rotation: "Rotation"
 
     async def purge(self, *, rekey: bool, newest_key: str | None) -> Purged:
         """Forget what has had its time; the bytes that sealing anew leaves unused go back to the disk as well."""

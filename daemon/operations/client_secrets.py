@@ -15,6 +15,7 @@ from daemon.domain.durations import DAY
 from daemon.errors import McfdError, OperatorError, Unavailable
 from daemon.operations.credential_ages import ENDS_MARK
 from daemon.operations.verb import instant
+from daemon.operations.verbs.notifications import RotationAsked, SecretsShown
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.sealed import seal_text, unseal_text
 from daemon.ports.store import ReturnStore, UnitOfWork
@@ -88,7 +89,7 @@ class ClientSecrets:
         before = self._kept
         self._take(await self._store.read(self._readable))
         if self._kept != before:
-            log.warning("amazon.client_secret_received", todo="mcfd rotate-client-secret --show, for the secret file")
+            log.warning("amazon.client_secret_received", todo="mcfd client-secret, for the secret file")
         if self.noted is not None:
             await self.noted()
 
@@ -132,7 +133,12 @@ class Rotation:
     days_left: Callable[[], float]
     has_queue: bool
 
-    async def ask(self, by: str) -> dict[str, object]:
+    async def show(self) -> SecretsShown:
+        """What the secret file ought to hold."""
+        warning = "whoever reads this can act as the application: let it go into the secret file and nowhere else"
+        return SecretsShown(secrets="\n".join(self.secrets.for_the_file()), warning=warning)
+
+    async def ask(self, by: str) -> RotationAsked:
         """Ask for one now. Raises OperatorError when it could not arrive, or when one is still to arrive."""
         if not self.has_queue:
             raise OperatorError("amazon.notifications.queue_url is not set, and a new secret arrives in a queue only")
@@ -148,7 +154,8 @@ class Rotation:
             if not isinstance(error, Unavailable) or not error.unclear:
                 await self.store.transact(lambda uow: uow.set_mark(ASKED_MARK, "0 "))
             raise
-        return {"asked": instant(now), "text": "the new client secret arrives in the queue, mostly within minutes"}
+        text = "the new client secret arrives in the queue, mostly within minutes"
+        return RotationAsked(asked=instant(now) or "", text=text)
 
     async def in_time(self) -> None:
         """Ask when the one in use has few days left, at most once a day. Raises as the call does."""

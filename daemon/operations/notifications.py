@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.errors import OperatorError
+from daemon.operations.verbs.notifications import NotificationsListed, NotificationsSynced, SubscriptionShown
 from daemon.ports.notifications import Destination, NotificationService, Subscription
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class NotificationSetup:
     filtered: bool
     learnt: Callable[[Sequence[str]], Awaitable[None]]
 
-    async def listing(self) -> dict[str, object]:
+    async def listing(self) -> NotificationsListed:
         """Each subscription of the seller to news of fulfillment orders, and whether it is ours."""
         arn = self._arn()
         destinations = await self.service.destinations()
@@ -35,14 +36,11 @@ class NotificationSetup:
         found = await self.service.subscriptions()
         await self.learnt([one.subscription_id for one in found])
         rows = [_row(one, arns.get(one.destination_id, ""), arn) for one in found]
-        return {
-            "queue": arn,
-            "destination": _ours(destinations, arn) is not None,
-            "subscribed": any(row["ours"] for row in rows),
-            "subscriptions": rows,
-        }
+        known = _ours(destinations, arn) is not None
+        ours = any(row.ours for row in rows)
+        return NotificationsListed(queue=arn, destination=known, subscribed=ours, subscriptions=rows)
 
-    async def sync(self) -> dict[str, object]:
+    async def sync(self) -> NotificationsSynced:
         """Make what is missing; what was done."""
         arn, done = self._arn(), []
         destination = _ours(await self.service.destinations(), arn)
@@ -59,7 +57,7 @@ class NotificationSetup:
         await self.learnt([one.subscription_id for one in found])
         if done:
             log.info("notifications.subscribed", done=done)
-        return {"queue": arn, "filtered": ours.filtered, "done": done or ["nothing to do"]}
+        return NotificationsSynced(queue=arn, filtered=ours.filtered, done=done or ["nothing to do"])
 
     def _arn(self) -> str:
         if not self.has_queue:
@@ -73,5 +71,5 @@ def _ours(destinations: Sequence[Destination], arn: str) -> Destination | None:
     return next((one for one in destinations if one.arn == arn), None)
 
 
-def _row(one: Subscription, arn: str, ours: str) -> dict[str, object]:
-    return {"subscription": one.subscription_id, "queue": arn, "filtered": one.filtered, "ours": arn == ours}
+def _row(one: Subscription, arn: str, ours: str) -> SubscriptionShown:
+    return SubscriptionShown(subscription=one.subscription_id, queue=arn, filtered=one.filtered, ours=arn == ours)

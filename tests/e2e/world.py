@@ -14,10 +14,7 @@ from typing import Any
 
 from adapters.host.clock import SystemClock
 from adapters.sandbox import ReturnLine, Sandbox, SandboxOptions
-from adapters.sandbox.amazon.http import AmazonGate, FulfillmentVendor
-from adapters.sandbox.amazon.lwa import LwaVendor
-from adapters.sandbox.amazon.returns import ReturnsService
-from adapters.sandbox.amazon.shipping_http import ShippingVendor
+from adapters.sandbox.amazon.http import FulfillmentVendor
 from adapters.sandbox.listener import Vendor
 from tests.e2e.daemon_process import DaemonProcess
 
@@ -56,10 +53,9 @@ class RaisedSandbox(Sandbox):
     """The sandbox, with a raised usage plan."""
 
     def _amazon_vendors(self) -> list[Vendor]:
-        door = AmazonGate(self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits)
-        context = ReturnsService(self.network, self.options, self._clock)
-        shipping = ShippingVendor(self.shipping, door, self.options)
-        return [LwaVendor(self.lwa, self.options), shipping, _RaisedPlan(self.network, context, door)]
+        *others, outbound = super()._amazon_vendors()
+        assert isinstance(outbound, FulfillmentVendor)
+        return [*others, _RaisedPlan(outbound._network, outbound._service, outbound._door)]
 
 
 def tell(lines: Iterable[str]) -> None:

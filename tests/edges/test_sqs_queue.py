@@ -60,7 +60,7 @@ async def test_only_what_is_deleted_is_gone(there, reader):
 
 
 async def test_a_read_message_is_hidden_for_longer_than_any_commit(there, reader):
-    """Nobody else sees a message for two minutes after it was read."""
+    """Nobody else sees a message for a minute after it was read."""
     there.send("x")
     await reader.receive()
     assert await reader.receive() == []

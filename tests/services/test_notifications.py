@@ -162,6 +162,18 @@ async def test_a_hint_that_comes_while_amazon_is_read_is_not_swallowed(stage, qu
     assert (await stage.unit()).finding is not None
 
 
+async def test_amazon_may_speak_before_the_label_is_known_to_be_out(stage, queue, reader):
+    """A message that comes while a return is not looked after yet is not lost: its first look is made at once."""
+    stage.ship(ORDER, SOCK=1)
+    await stage.submit()
+    await stage.step_to(State.LABEL_READY)
+    queue.send(a_return_message(ORDER))
+    await rounds(reader)
+    await stage.inspect("Sellable")
+    await stage.work()
+    assert (await stage.unit()).finding is not None
+
+
 async def test_a_late_arrival_is_announced_too(stage, queue, reader):
     """A return that was settled without a unit hears of it at once when it turns up after all."""
     await stage.sent(a_line("1"), a_line("2", sku="CAP"))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from moto.server import ThreadedMotoServer
+from moto.sqs.models import sqs_backends
 
 REGION = "us-east-1"
 HEADERS = {
@@ -50,8 +51,10 @@ class TestQueue:
         return int(found[names[0]]), int(found[names[1]])
 
     def show_again(self) -> None:
-        """What was read and not deleted may be read again, as after the visibility time-out."""
-        ask(self.endpoint, "SetQueueAttributes", QueueUrl=self.url, Attributes={"VisibilityTimeout": "0"})
+        """What was read and not deleted may be read again, as after the visibility time-out; the server is in here."""
+        account, name = self.url.rsplit("/", 2)[1:]
+        for message in sqs_backends[account][REGION].queues[name]._messages:
+            message.change_visibility(0)
 
     def remove(self) -> None:
         """Delete the queue."""

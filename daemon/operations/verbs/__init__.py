@@ -3,12 +3,19 @@
 from typing import Any
 
 from daemon.operations.verb import Verb
-from daemon.operations.verbs import connections, keeping, returns, search
+from daemon.operations.verbs import connections, keeping, notifications, returns, search
 
-VERBS: tuple[Verb[Any, Any, Any], ...] = (*returns.VERBS, *search.VERBS, *connections.VERBS, *keeping.VERBS)
+VERBS: tuple[Verb[Any, Any, Any], ...] = (
+    *returns.VERBS,
+    *search.VERBS,
+    *connections.VERBS,
+    *notifications.VERBS,
+    *keeping.VERBS,
+)
 
 GROUPS = {
     "webhooks": "Look at Loop's webhook subscriptions, and put them right.",
+    "notifications": "Look at Amazon's notifications, and put them right.",
     "notify": "Tell people what waits for them.",
     "authorize": "Let mcfd into a vendor's account.",
 }

@@ -32,14 +32,23 @@ def with_unit(ret, **changes):
 )
 def test_the_next_reading_after_amazons_word(since, next_look):
     """Each reading that shows nothing is followed by the next, later one, counted from Amazon's word."""
-    ret = awaited(announced_at=NOW - since, amazon_due_at=None)
+    ret = awaited(announced_at=NOW - since, looked_at=NOW, amazon_due_at=None)
     assert plan(ret, ret, NOW, T).amazon_due_at == pytest.approx(NOW - since + next_look)
 
 
 def test_after_the_last_of_them_the_usual_spacing():
     """Six hours after Amazon's word looks are as far apart as ever."""
-    ret = awaited(announced_at=NOW - REREADS[-1], amazon_due_at=None)
+    ret = awaited(announced_at=NOW - REREADS[-1], looked_at=NOW, amazon_due_at=None)
     assert plan(ret, ret, NOW, T).amazon_due_at == NOW + T.inspection_idle
+
+
+def test_what_was_announced_before_there_was_a_look_is_read_at_once():
+    """Amazon may speak while a return is on its way from one state to another: its first look is due at once."""
+    ret = awaited(announced_at=NOW - 1.0, amazon_due_at=None)
+    for looked_at in (None, NOW - HOUR):
+        assert plan(ret, replace(ret, looked_at=looked_at), NOW, T).amazon_due_at == NOW
+    later = replace(ret, announced_at=NOW + DAY)
+    assert plan(later, later, NOW, T).amazon_due_at == NOW + T.inspection_idle
 
 
 def test_amazons_word_outlives_a_change_of_state_for_six_hours():

@@ -1,0 +1,66 @@
+"""Whether what Amazon says by itself reaches us."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from daemon.errors import McfdError
+from daemon.operations.doctor.amazon import Line, fail, ok, since, trouble, warn
+from daemon.operations.notifications import NotificationSetup
+
+SILENT = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationPatient:
+    """What is examined. `waiting` counts the messages in the queue; `last` is when one was last heard, if ever."""
+
+    waiting: Callable[[], Awaitable[int]]
+    setup: NotificationSetup
+    last: float | None
+    now: float
+    secret_unfiled: bool
+
+
+async def examine_notifications(patient: NotificationPatient) -> Sequence[Line]:
+    """The queue, the subscription, the last message, and where the only copy of a client secret is."""
+    lines = [await _queue(patient), await _subscription(patient), _last(patient)]
+    if patient.secret_unfiled:
+        text = "Amazon sent another one, which only the store has: a lost disk would take it"
+        lines.append(
+            warn("amazon", "client secret", text, "write what `mcfd client-secret` prints into the secret file")
+        )
+    return lines
+
+
+async def _queue(patient: NotificationPatient) -> Line:
+    what = "notification queue"
+    try:
+        waiting = await patient.waiting()
+    except McfdError as error:
+        todo = "check amazon.notifications, the AWS key or role, and the policies of the operating page"
+        return trouble("amazon", what, error, todo)
+    return ok("amazon", what, f"can be read; about {waiting} messages wait in it")
+
+
+async def _subscription(patient: NotificationPatient) -> Line:
+    what = "notification subscription"
+    try:
+        found = await patient.setup.listing()
+    except McfdError as error:
+        return trouble(
+            "amazon", what, error, "check amazon.notifications, and that the application may use notifications"
+        )
+    if found.subscribed:
+        return ok("amazon", what, "fulfillment order news go to our queue")
+    text = "Amazon sends nothing to our queue" if found.destination else "Amazon does not know our queue"
+    return fail("amazon", what, text, "run `mcfd notifications sync`")
+
+
+def _last(patient: NotificationPatient) -> Line:
+    what = "last notification"
+    if patient.last is None:
+        return warn("amazon", what, "none was heard of one of our orders yet", "wait for an inspection, and ask again")
+    if patient.now - patient.last > SILENT:
+        todo = "if returns were inspected since: `mcfd notifications list`, and the dead-letter queue at AWS"
+        return warn("amazon", what, since(patient.last), todo)
+    return ok("amazon", what, since(patient.last))

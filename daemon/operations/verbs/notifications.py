@@ -1,0 +1,110 @@
+"""The verbs about what Amazon says by itself: its notifications, and the client secrets that it sends."""
+
+from typing import Any
+
+from pydantic import Field
+
+from daemon.operations.verb import VENDORS, Answer, Bare, Facts, Signed, Table, Verb
+from daemon.operations.verbs.returns import Nothing
+
+
+class SubscriptionShown(Answer):
+    """One subscription of the seller to news of fulfillment orders."""
+
+    subscription: str
+    queue: str
+    filtered: bool = Field(description="Whether only returns are told.")
+    ours: bool = Field(description="Whether it leads to the queue of the configuration.")
+
+
+class NotificationsListed(Answer):
+    """Whether Amazon's notifications reach our queue, and where else they go."""
+
+    queue: str
+    destination: bool = Field(description="Whether Amazon knows the queue.")
+    subscribed: bool
+    subscriptions: list[SubscriptionShown]
+
+
+class NotificationsSynced(Answer):
+    """What was done so that they reach it."""
+
+    queue: str
+    filtered: bool
+    done: list[str]
+
+
+class RotationAsked(Answer):
+    """When another client secret was asked for."""
+
+    asked: str
+    text: str
+
+
+class SecretsShown(Answer):
+    """What the secret file amazon_client_secret ought to hold: one per line, the newest first."""
+
+    secrets: str
+    warning: str
+
+
+NOTIFICATIONS_LIST = Verb(
+    name="notifications list",
+    help="Show whether Amazon knows our queue, and every subscription of the seller to news of fulfillment orders.",
+    examples=("mcfd notifications list",),
+    need=VENDORS,
+    arguments=Nothing,
+    answer=NotificationsListed,
+    run=lambda at, _: at.notifications.listing(),
+    shown=(
+        Facts(("queue", "destination", "subscribed")),
+        Table("Subscriptions", "subscriptions", ("subscription", "queue", "filtered", "ours"), none="There are none."),
+    ),
+    busy="asking Amazon …",
+)
+
+NOTIFICATIONS_SYNC = Verb(
+    name="notifications sync",
+    help="""Name our queue to Amazon and subscribe it to returns, where that is missing; never makes a second one.
+
+    It lists first, so it can be repeated at any time. Subscriptions that lead elsewhere are left alone.
+    """,
+    examples=("mcfd notifications sync",),
+    need=VENDORS,
+    arguments=Nothing,
+    answer=NotificationsSynced,
+    run=lambda at, _: at.notifications.sync(),
+    busy="asking Amazon …",
+)
+
+ROTATE = Verb(
+    name="rotate-client-secret",
+    help="""Ask Amazon for another client secret. It arrives in the queue, is kept sealed, and tried first.
+
+    The one before goes on for a week; whoever else uses this client id needs the new one by then. `mcfd client-secret`
+    prints it for the secret file.
+    """,
+    examples=("mcfd rotate-client-secret",),
+    need=VENDORS,
+    arguments=Signed,
+    answer=RotationAsked,
+    run=lambda at, given: at.rotation.ask(given.by),
+    patience=120.0,
+    busy="asking Amazon, which allows one a minute …",
+)
+
+CLIENT_SECRET = Verb(
+    name="client-secret",
+    help="""Print what the secret file amazon_client_secret ought to hold: what Amazon sent, and what it holds now.
+
+    While a secret is in the store alone, a lost disk takes the only copy.
+    """,
+    examples=("mcfd client-secret",),
+    need=VENDORS,
+    arguments=Nothing,
+    answer=SecretsShown,
+    run=lambda at, _: at.rotation.show(),
+    shown=(Bare("secrets", warning="warning"),),
+)
+
+VERBS: tuple[Verb[Any, Any, Any], ...] = (NOTIFICATIONS_LIST, NOTIFICATIONS_SYNC, ROTATE, CLIENT_SECRET)
