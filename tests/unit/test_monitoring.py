@@ -41,6 +41,9 @@ def exposed() -> set[str]:
     metrics.of("acme").step("settle", "done")
     metrics.of("acme").label_delivered(1.0)
     metrics.service_round("reconciler", 1.0)
+    metrics.queue_read("notifications", 1.0)
+    metrics.notification("announced", 1.0)
+    metrics.of("acme").inspection_seen(1.0)
     metrics.call("amazon", "getFulfillmentOrder", "ok", 0.1)
     return {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
