@@ -195,8 +195,12 @@ def _parcel_lost(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now
 
 
 def _heard_until(ret: Return, now: float) -> float:
-    """The carriers' clocks decide on what the carriers said after them, not on what Amazon said since."""
-    return min([now, *(p.tracked_at for p in ret.postage if p.travelling and p.tracked_at is not None)])
+    """The carriers' clocks decide on what the carriers said after them, not on what Amazon said since.
+
+    One that could never be asked has said nothing since the label was made.
+    """
+    never = ret.labelled_at if ret.labelled_at is not None else now
+    return min([now, *(never if p.tracked_at is None else p.tracked_at for p in ret.postage if p.travelling)])
 
 
 def _came(ret: Return, units: Sequence[ReturnUnit]) -> bool:

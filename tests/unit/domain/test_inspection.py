@@ -353,7 +353,7 @@ def test_only_what_is_newly_missing_is_a_decision_of_the_clock():
 def test_a_parcel_is_missing_by_when_it_was_last_heard_of(heard, patience, after, is_missing):
     """Lost, delivered, scanned or silent: each has its own patience, while another parcel has come."""
     at = NOW + patience + after
-    ret = an_awaited_return(found(a_unit("1")), FAR, postage=(parcel(**heard),))
+    ret = an_awaited_return(found(a_unit("1")), FAR, postage=(parcel(**heard, tracked_at=at),))
     event = read(ret, processed(ONE), a_return_item(FAR), at=at)
     assert isinstance(event, ev.UnitsMissing) is is_missing
 
@@ -369,7 +369,7 @@ def test_the_carriers_clocks_decide_on_what_the_carrier_said_last():
 
 def test_a_parcel_that_was_scanned_is_missing_even_if_it_was_the_only_one():
     """Something of the return was seen, so it has not expired."""
-    ret = an_awaited_return(FAR, postage=(parcel(scanned_at=NOW),))
+    ret = an_awaited_return(FAR, postage=(parcel(scanned_at=NOW, tracked_at=NOW + 46 * DAY),))
     assert read(ret, a_return_item(FAR), at=NOW + 29 * DAY) is None
     event = read(ret, a_return_item(FAR), at=NOW + 46 * DAY)
     assert isinstance(event, ev.UnitsMissing)
