@@ -71,6 +71,7 @@ def buying(*postage: Postage, **fields) -> Return:
         (labelling(state=S.LABEL_READY, request=a_request(label=a_label())), Act.DELIVER_LABEL, "q1"),
         (labelling(refused(a_unit()), state=S.LABEL_READY), Act.REPORT_REFUSAL, "q1"),
         (labelling(state=S.LABEL_READY, request=delivered()), None, ""),
+        (labelling(state=S.LABEL_READY, request=a_request(label=a_label()), needs_read=True), Act.READ_RETURN, ""),
         # AWAITING_INSPECTION: give back, tell, hint, look
         (an_awaited_return(postage=(TO_VOID,), notes=OWED_NOTE), Act.VOID_POSTAGE, "A1"),
         (an_awaited_return(notes=OWED_NOTE, needs_read=True), Act.WRITE_NOTES, ""),
