@@ -135,7 +135,7 @@ async def test_details_that_are_not_there_yet_are_read_again(stage):
 
 async def test_details_that_never_come_need_a_person(stage):
     """A return whose details stay unknown until `unmatched_deadline` is STUCK, with the portal's words."""
-    stage.portal.fail("details", Refused("NOT_FOUND", "No return found with this ID."), times=99)
+    stage.portal.fail("details", Refused("NOT_FOUND", "No return found with this ID."), times=999)
     await stage.submit()
     await stage.pass_time(HOUR - 60)
     assert (await stage.ret()).state is State.RECEIVED

@@ -26,6 +26,9 @@ from daemon.ports.vendors import Lane
 READ_BACK_AFTER = (5.0, 60.0)
 """Seconds before each reading back of a create call that Amazon says was made before."""
 
+COUNTRIES = {"US": "the United States"}
+"""What people call them; the others by their codes."""
+
 
 async def read_request(step: Step, context: ShopContext) -> Outcome:
     """Read the truth behind a label request and list the units that it covers.
@@ -47,7 +50,7 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
     if request.origin_country and request.origin_country not in context.policy.home_countries:
-        where = ", ".join(sorted(context.policy.home_countries))
+        where = " and ".join(COUNTRIES.get(code, code) for code in sorted(context.policy.home_countries))
         why = f"the parcel starts in {request.origin_country}; Amazon takes returns from {where} only"
         return ev.Unmatched(at=now, request_id=request.request_id, why=why, hold=False)
     lines = requested_lines(details, ret, request.request_id, request.skus)
