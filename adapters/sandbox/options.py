@@ -28,6 +28,9 @@ class SandboxOptions:
     model does.
     `label_pdf`: what a bought PDF is like: `locked` with an empty password, as some carriers do, or `blank`.
     `list_of_returns`: whether Loop's list `ends`, or `repeats` from its first page on.
+    `list_of_orders`: whether Amazon's list `ends`, `repeats` its first page or sends `empty` ones, all
+    with new tokens.
+    `shipment_ids`: whether a return item must name a shipment that is `known`, or may invent one.
     `idempotency`: whether a purchase key alone, or only with the same body, finds the first shipment again.
     `notes_shape`, `api_scopes`, `allow_flagged`, `auto_process`: how this Loop shop is set up.
     """
@@ -83,6 +86,8 @@ class SandboxOptions:
     item_value: Literal["required", "optional"] = "required"
     label_pdf: Literal["plain", "locked", "blank"] = "plain"
     list_of_returns: Literal["ends", "repeats"] = "ends"
+    list_of_orders: Literal["ends", "repeats", "empty"] = "ends"
+    shipment_ids: Literal["known", "any"] = "known"
     idempotency: Literal["key", "key_and_body"] = "key"
     notes_shape: Literal["object", "array"] = "object"
     api_scopes: frozenset[str] = frozenset(

@@ -50,6 +50,7 @@ def _options(seed: int, dice: random.Random) -> SandboxOptions:
         list_page_size=dice.choice((2, 50)),
         bad_reason=dice.choice(("request", "item")),
         notes_shape=dice.choice(("object", "array")),
+        list_of_orders=random.Random(f"{seed}/list").choice(("ends", "ends", "repeats", "empty")),
     )
 
 

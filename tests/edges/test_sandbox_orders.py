@@ -131,3 +131,45 @@ async def test_an_impossible_order_is_explained(wrong):
         with pytest.raises(ControlError):
             out.sandbox.create_order("A-1", **wrong)
         assert out.sandbox.snapshot()["amazon"]["orders"] == {}
+
+
+@pytest.mark.parametrize(("order_list", "shown"), [("repeats", ["A-1"]), ("empty", [])])
+async def test_the_list_may_lead_nowhere(order_list, shown):
+    """The same page, or an empty one, comes for ever, each time with a token that was never given before."""
+    async with outside(list_of_orders=order_list) as out:
+        out.sandbox.create_order("A-1", {"SOCK": 1})
+        params, tokens = NEW_ORDERS, set()
+        for _ in range(5):
+            payload = (await out.amazon("GET", f"{FBA}/fulfillmentOrders", params=params)).body["payload"]
+            assert [order["sellerFulfillmentOrderId"] for order in payload["fulfillmentOrders"]] == shown
+            tokens.add(payload["nextToken"])
+            params = f"nextToken={quote(payload['nextToken'], safe='')}"
+        assert len(tokens) == 5
+
+
+async def test_an_order_says_where_it_was_sent():
+    """By the postal code that was chosen for it."""
+    async with outside() as out:
+        out.sandbox.create_order("A-1", {"SOCK": 1}, postal_code="10001")
+        order = (await out.order("A-1")).body["payload"]["fulfillmentOrder"]
+        assert order["destinationAddress"]["postalCode"] == "10001"
+
+
+@pytest.mark.parametrize(("option", "accepted"), [("known", [0, 0]), ("any", [1, 1])])
+async def test_shipment_ids_may_be_invented(option, accepted):
+    """Where any will do, what was asked under an invented one counts against the order line, like any other."""
+    async with outside(shipment_ids=option) as out:
+        out.sandbox.create_order("A-1", shipments=[{"lines": {"SOCK": 1}}, {"lines": {"SOCK": 1}}])
+        answers = [await out.amazon("PUT", f"{FBA}/fulfillmentOrders/A-1/return", _asking(n)) for n in range(3)]
+        counts = [len(answer.body["payload"]["returnItems"]) for answer in answers]
+        assert counts == [*accepted, 0]
+
+
+def _asking(number: int) -> dict:
+    item = {
+        "sellerReturnItemId": f"by-hand-{number}",
+        "sellerFulfillmentOrderItemId": "item-1",
+        "amazonShipmentId": "DUMMY-1",
+        "returnReasonCode": "CR-UNWANTED_ITEM",
+    }
+    return {"items": [item]}

@@ -53,12 +53,14 @@ class AmazonControl:
         status: str = "COMPLETE",
         return_centers: Sequence[str] = ("RNO1",),
         age: float = 0.0,
+        postal_code: str = "83702",
     ) -> str:
         """Put a fulfillment order into Amazon.
 
         `lines` maps SKUs to quantities. `shipments` are `{"status": "SHIPPED", "lines": {sku: quantity}}`, oldest
         first; without them everything left in one. `lines` may be left out when the shipments say it all. Units of one
         return go to the `return_centers` (RNO1, ABE8, TUS1) in turns, one authorization each. `age` is in seconds.
+        It was sent to `postal_code`; returns start in 83702 by default.
         """
         wanted = _shipped(shipments or ()) if lines is None else dict(lines)
         if not wanted or min(wanted.values()) < 1:
@@ -71,6 +73,7 @@ class AmazonControl:
             status=status,
             return_centers=return_centers,
             age=age,
+            postal_code=postal_code,
         )
         return order_id
 

@@ -53,6 +53,7 @@ class FulfillmentNetwork:
         self._options = options
         self._clock = clock
         self._shipments = 0
+        self._tokens = 0
 
     def create_order(
         self,
@@ -64,6 +65,7 @@ class FulfillmentNetwork:
         status: str,
         return_centers: Sequence[str],
         age: float,
+        postal_code: str,
     ) -> Order:
         """Put an order into the network, `age` seconds old; ControlError when it makes no sense."""
         _check_order(order_id, return_centers, known=order_id in self.orders)
@@ -81,6 +83,7 @@ class FulfillmentNetwork:
             lines=items,
             shipments=[self._shipment(items, given, now + n) for n, given in enumerate(shipments)],
             return_centers=tuple(return_centers),
+            postal_code=postal_code,
         )
         self.orders[order_id] = order
         return order
@@ -115,6 +118,8 @@ class FulfillmentNetwork:
 
     def list_orders(self, start: str | None, token: str | None) -> Json:
         """Answer listAllFulfillmentOrders; the end of several pages is an empty token, of one page an absent one."""
+        if self._options.list_of_orders != "ends":
+            return self._endless()
         since, offset = self._page(start, token)
         found = [order for order in self.orders.values() if order.changed_at >= since]
         end = offset + self._options.list_page_size
@@ -124,6 +129,14 @@ class FulfillmentNetwork:
         elif offset:
             page["nextToken"] = ""
         return page
+
+    def _endless(self) -> Json:
+        """A page that leads nowhere, with a token that was never given before."""
+        self._tokens += 1
+        rows = list(self.orders.values())[: self._options.list_page_size]
+        shown = rows if self._options.list_of_orders == "repeats" else []
+        token = base64.urlsafe_b64encode(f"{self._clock.now()}|{self._tokens}".encode()).decode()
+        return {"fulfillmentOrders": [header_view(order) for order in shown], "nextToken": token}
 
     def package(self, number: str) -> Json:
         """Answer getPackageTrackingDetails: of a parcel to the shopper, named by its packageNumber."""

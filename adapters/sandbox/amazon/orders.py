@@ -86,6 +86,7 @@ class Order:
     lines: list[OrderLine]
     shipments: list[Shipment]
     return_centers: tuple[str, ...]
+    postal_code: str
     items: dict[str, ReturnItem] = field(default_factory=dict)
 
     def sku_of(self, item_id: str) -> str:
@@ -112,7 +113,7 @@ def header_view(order: Order) -> Json:
             "addressLine1": "18 Larch Row",
             "city": "Boise",
             "stateOrRegion": "ID",
-            "postalCode": "83702",
+            "postalCode": order.postal_code,
             "countryCode": "US",
         },
         "fulfillmentAction": "Ship",

@@ -72,6 +72,8 @@ class ReturnsService:
         shipment = next((s for s in order.shipments if s.shipment_id == item["amazonShipmentId"]), None)
         if item["sellerReturnItemId"] in order.items:
             return "DuplicateRequest", "A return with this seller return item id was already requested."
+        if shipment is None and self._options.shipment_ids == "any":
+            shipment = next((s for s in order.shipments if item_id in s.lines and s.status == "SHIPPED"), None)
         if shipment is None or item_id not in shipment.lines:
             return "InvalidValues", "The item is not part of the fulfillment order or of the shipment."
         if self._unsuitable(order, item):
@@ -116,8 +118,9 @@ def _shortage(order: Order, shipment: Shipment, item_id: str) -> tuple[str, str]
     """Refuse what has not shipped, and what other return items already hold."""
     if shipment.status != "SHIPPED":
         return "NoCompletedShipItems", "The item has not shipped yet."
-    taken = sum(item.item_id == item_id and item.shipment_id == shipment.shipment_id for item in order.items.values())
-    if taken >= shipment.lines[item_id]:
+    shipped = sum(s.lines.get(item_id, 0) for s in order.shipments if s.status == "SHIPPED")
+    asked = [item.shipment_id for item in order.items.values() if item.item_id == item_id]
+    if len(asked) >= shipped or asked.count(shipment.shipment_id) >= shipment.lines[item_id]:
         return "NoReturnableQuantity", "All returnable units are already assigned to return items."
     return None
 
