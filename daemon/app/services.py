@@ -15,6 +15,7 @@ from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
+from daemon.engine.order_index import IDLE, OrderIndex
 from daemon.engine.pauses import PauseKeeper
 from daemon.engine.polls import PortalPolls
 from daemon.engine.recorder import Recorder
@@ -38,7 +39,6 @@ PAUSES_ROUND = 5.0
 Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
 """Name, seconds between the rounds, and what is done in each."""
 CLOCK_ROUND = 10.0
-INDEX_ROUND = 1.0
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
@@ -93,7 +93,7 @@ class Services:
         for account in {context.account.name: context.account for context in contexts.values()}.values():
             account.order_index.wake = self.wake
             name = "order_index" if account.name == MAIN_ACCOUNT else f"order_index/{account.name}"
-            services[name] = self._periodic(resources, name, INDEX_ROUND, account.order_index.round)
+            services[name] = self._reading(resources, name, account.order_index)
         for name, seconds, work in (
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
@@ -153,6 +153,14 @@ class Services:
             patience=patience,
             grace=resources.current.settings.timings.stop_grace * STEPS_SHARE,
         )
+
+    def _reading(self, resources: Resources, name: str, index: OrderIndex) -> Service:
+        self._beats.promise(name, 3 * IDLE)
+
+        def failed(_: str, error: BaseException) -> None:
+            resources.metrics.trouble("poll_failed" if isinstance(error, McfdError) else "bug")
+
+        return partial(index.run, beat=partial(self._beats.beat, name), on_failure=failed)
 
     def _periodic(
         self, resources: Resources, name: str, seconds: float, work: Callable[[], Awaitable[None]]

@@ -4,6 +4,7 @@ Nobody waits inside the reading of Amazon's list: a return that needs it asks fo
 background service reads, stores each page as it comes, and wakes the returns whose order was on it.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import structlog
 from daemon.domain.candidates import PART, bears
 from daemon.domain.durations import DAY
 from daemon.domain.returns import MAIN_ACCOUNT, Return
+from daemon.engine.supervisor import Rounds, TaskPool
 from daemon.errors import McfdError, Refused
 from daemon.ports.host import Clock
 from daemon.ports.store import ReturnStore, UnitOfWork
@@ -28,6 +30,8 @@ SPACING = 60.0
 PATIENCE = 330.0
 """Seconds that a return is taken to wait: a little longer than it is until it looks again."""
 
+ROUND = 1.0
+IDLE = 300.0
 SLICE = 30.0
 """Seconds that one round reads before it gives a sign of life; the next goes on from there."""
 
@@ -119,6 +123,7 @@ class OrderIndex:
         self._troubled = troubled
         self._mark = f"order-index/{account}"
         self._waiting: dict[Ref, _Waiter] = {}
+        self._asked = asyncio.Event()
         self._guard: _Guard | None = None  # of the reading that is under way
         self._not_before = float("-inf")
         self._failure: McfdError | None = None
@@ -130,6 +135,7 @@ class OrderIndex:
         """What is known of orders of these names, and of their parts; the return hears when there is more."""
         known = frozenset(names)
         self._waiting[ret.shop, ret.return_id] = _Waiter(known, self._clock.monotonic() + PATIENCE)
+        self._asked.set()
         heads = await self._store.read(
             lambda uow: [head for name in names for head in uow.orders_named(self._account, name)]
         )
@@ -159,6 +165,32 @@ class OrderIndex:
         return False
 
     # ---- the service
+
+    async def run(
+        self, stop: asyncio.Event, *, beat: Callable[[], None], on_failure: Callable[[str, BaseException], None]
+    ) -> None:
+        """Read whenever a return waits for it, until `stop` is set."""
+        rounds = Rounds("order_index", on_failure)
+        pool = TaskPool(
+            "order_index", 1, clock=self._clock, on_failure=lambda name, error: on_failure(str(name), error)
+        )
+        async with pool:
+            pool.start("stop", lambda: self._hear(stop))
+            while not stop.is_set():
+                self._asked.clear()
+                await rounds.attempt(self.round)
+                beat()
+                await self._clock.wait(self._asked, self._pause())
+
+    async def _hear(self, stop: asyncio.Event) -> None:
+        await self._clock.wait(stop, None)
+        self._asked.set()
+
+    def _pause(self) -> float:
+        """How long nothing is to be read, unless somebody asks."""
+        if self._guard is not None:
+            return 0.0
+        return max(ROUND, self._not_before - self._clock.monotonic()) if self._waiting else IDLE
 
     async def round(self) -> None:
         """Read for a while, if a return waits for it and the last reading began a minute ago. Raises McfdError."""

@@ -107,7 +107,7 @@ async def run_every(
     more when it is over; a bug is logged every time. `draw` yields numbers from 0 to 1. A round that waits is no
     service that has died: it beats as long as it is under way, which is for no more than `longest` seconds.
     """
-    rounds = _Rounds(name, on_failure)
+    rounds = Rounds(name, on_failure)
     while not stop.is_set():
         await rounds.attempt(partial(_attend, work, clock, beat, longest))
         beat()
@@ -132,7 +132,7 @@ async def _attend(work: Callable[[], Awaitable[None]], clock: Clock, beat: Calla
     round_.result()
 
 
-class _Rounds:
+class Rounds:
     """Remembers what the last round failed of, so that an outage is two log lines and not thousands."""
 
     def __init__(self, name: str, on_failure: Callable[[str, Exception], None]) -> None:
@@ -142,6 +142,7 @@ class _Rounds:
         self._kind: type[Exception] | None = None
 
     async def attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """One round; no failure of it is the caller's."""
         try:
             await work()
         except Exception as error:

@@ -1,5 +1,6 @@
 """Amazon's list of orders: read beside everything else, page by page, and no further than it leads."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from daemon.ports.vendors import OrderHead, OrderPage
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
 from tests.support.builders import NOW, a_line, a_shipment, an_order
 from tests.support.configured import a_policy, clocks
+from tests.support.virtual_time import settle
 
 REFUSE = a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False)
 
@@ -272,3 +274,46 @@ async def test_the_second_line_of_an_order_waits_for_the_list_as_well(stage):
     await stage.reach(State.AWAITING_INSPECTION, within=60.0)
 
     assert (await stage.ret()).order_ids() == ("5001", "Consumer-9")
+
+
+class TestService:
+    """The service that reads, alive."""
+
+    @pytest.fixture
+    async def living(self, stage):
+        """The service over a stage, and what it counted."""
+        stop, beats, failures = asyncio.Event(), [], []
+        running = asyncio.ensure_future(
+            stage.index.run(stop, beat=lambda: beats.append(1), on_failure=lambda _, error: failures.append(error))
+        )
+        await settle(200)
+        stage.failures, stage.beats = failures, beats
+        yield stage
+        stop.set()
+        await settle(200)
+        assert running.done()
+
+    async def test_it_reads_as_soon_as_a_return_asks(self, living):
+        """And not before; it rests for minutes while nobody does."""
+        living.network.add(shown_as("Consumer-9"))
+        assert asked(living) == []
+        await living.submit()
+        await living.step()
+        await living.step()
+        await settle(200)
+
+        assert len(asked(living)) == 1
+        assert (await living.ret()).due_at == living.clock.now()
+
+    async def test_a_failure_ends_nothing(self, living):
+        """It is counted, and a minute later the list is read."""
+        living.network.fail("orders_since", Unavailable("down"))
+        await living.submit()
+        await living.step()
+        await living.step()
+        await settle(200)
+        assert [type(error) for error in living.failures] == [Unavailable]
+
+        living.clock.advance(61.0)
+        await settle(200)
+        assert len(asked(living)) == 2
