@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SUPPLY := $(VENV)/supply/bin
 TOOLS  := $(VENV)/supply/.ready
 
-.PHONY: demo test packages check lint unit system-test deb campaign bench bench-full lock audit clean
+.PHONY: demo test packages check lint unit system-test deb campaign bench bench-full lock audit example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +69,9 @@ $(TOOLS): pyproject.toml
 	$(SUPPLY)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(SUPPLY)/python -m pip install --quiet --upgrade --group supply
 	touch $(TOOLS)
+
+example: $(READY)     ## writes config.example.yaml from what the fields of config/ say of themselves
+	$(BIN)/python -m config.example
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .coverage

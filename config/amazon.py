@@ -151,23 +151,26 @@ class Shipping(Section):
         "AmazonShipping_FR",
         "AmazonShipping_JP",
     ] = "AmazonShipping_US"
-    """Amazon Shipping's business. Default the United States; Amazon's own default is the United Kingdom."""
+    """Amazon Shipping's business: AmazonShipping_US, _IN, _UK, _UAE, _SA, _EG, _IT, _ES, _FR or _JP. Default
+    AmazonShipping_US, written out because Amazon's own default is the United Kingdom."""
 
     label_format: Literal["PDF", "PNG"] = "PDF"
-    """Format of the bought label. Default PDF: shoppers print it as it is."""
+    """Format of the bought label: PDF | PNG. Default PDF, because shoppers print it as it is."""
 
-    default_parcel: Parcel = Parcel()
-    """Stands in for what Loop leaves out, value by value."""
+    default_parcel: Parcel = Field(default=Parcel(), json_schema_extra={"on_one_line": True})
+    """Stands in, value by value, for what Loop's label request leaves out: inches, and grams. Default 12 x 9 x 4
+    in, 500 g: the usual small carton with one garment in it. Make it your usual parcel."""
 
 
 class RmaPage(Section):
     """Labels that are Amazon's RMA page: no postage."""
 
     carrier: Annotated[str, printable(32)] = "Amazon"
-    """Carrier name for Loop, at most 32 characters (Loop's limit). Default Amazon: it is Amazon's page."""
+    """The carrier that Loop shows, at most 32 characters (Loop's limit). Default Amazon, because it is Amazon's
+    page."""
 
     rate_cents: Annotated[StrictInt, Field(ge=0)] = 0
-    """What the label costs, in cents. Default 0: no postage is bought."""
+    """What the label costs, in cents. Default 0, because no postage is bought."""
 
 
 class Limit(Section):
@@ -184,49 +187,67 @@ class Amazon(Section):
     """One seller account at Amazon."""
 
     region: Region = "na"
-    """SP-API region. Default na: Amazon's labels are for the United States today."""
+    """Region of the Selling Partner API: na | eu | fe. Default na, because Amazon's labels are for the United
+    States today."""
 
     marketplace_id: Annotated[str, printable(32, blanks=False)] = "ATVPDKIKX0DER"
-    """Marketplace of the seller account. Default the United States."""
+    """The account's marketplace. Default ATVPDKIKX0DER, the United States, for the same reason. Another one of the
+    region is allowed, with a warning."""
 
-    client_id: _ClientId
-    """LWA client id of the application. No default: it is yours."""
+    client_id: _ClientId = Field(examples=["amzn1.application-oa2-client.example"])
+    """The LWA client id of your application, amzn1.application-oa2-client.… No default: it is yours."""
 
     application_id: _ApplicationId | None = None
-    """`amzn1.sp.solution…`. Default none: only `mcfd authorize amazon` needs it."""
+    """The application id, amzn1.sp.solution.… Default null, because only `mcfd authorize amazon` needs it."""
 
     return_service_id: _ReturnServiceId | None = None
-    """The Return Service ID that Amazon gave the merchant, 1 to 128 printable ASCII characters. Default none."""
+    """The Return Service ID that Amazon gave the merchant, 1 to 128 printable ASCII characters; with it labels
+    carry postage. Better the secret file amazon_return_service_id; both at once must say the same. Default null."""
 
     on_service_not_offered: Literal["hold", "rma_page"] = "hold"
-    """When Amazon does not offer that service for a parcel. Default hold: a label without postage surprises people."""
+    """What to do when Amazon does not offer that service for a parcel: hold | rma_page.
+      hold      the return is stuck with an alarm that names the services offered; nothing is said to the shopper
+      rma_page  the label is Amazon's RMA page, without postage
+    Default hold, because a label that the shopper must pay for is a surprise that a person should decide on."""
 
     label_source: Literal["auto", "amazon_shipping", "rma_page"] = "auto"
-    """Where labels come from. Default auto: amazon_shipping when there is a Return Service ID, else rma_page."""
+    """Where labels come from: auto | amazon_shipping | rma_page. Default auto: amazon_shipping when there is a
+    Return Service ID, else rma_page, because nothing else can work."""
 
     endpoint: Url | None = None
-    """Overrides the regional SP-API URL (the sandbox, a proxy). Default none."""
+    """Overrides the region's URL of the Selling Partner API (the sandbox, a proxy). URL. Default null: Amazon's."""
 
     lwa_endpoint: Url | None = None
-    """Overrides the URL that trades tokens. Default none."""
+    """Overrides the URL that trades tokens. Default null: https://api.amazon.com/auth/o2/token, one for all
+    regions."""
 
     consent_url: PageUrl | None = None
-    """Overrides the marketplace's consent page; `?version=beta` for a draft application. Default none."""
+    """Overrides the page where a seller authorizes the application. Default null: the marketplace's Seller Central.
+    An application that is still a draft needs "…/apps/authorize/consent?version=beta"."""
 
     shipping: Shipping = Shipping()
-    """How labels are bought."""
+    """Labels bought with the Return Service ID."""
 
     rma_page: RmaPage = RmaPage()
-    """What Loop is told about labels without postage."""
+    """Labels that are Amazon's RMA page."""
 
     limits: Mapping[Operation, Limit] = {}
-    """Usage plans that differ from Amazon's published ones. Default none: those are what every seller has."""
+    """Usage plans that differ from Amazon's published ones, by operation: rate in calls per second, burst in calls
+    at once. Operations: createFulfillmentReturn getFulfillmentOrder listAllFulfillmentOrders listReturnReasonCodes
+    getPackageTrackingDetails getRates purchaseShipment getShipmentDocuments cancelShipment getTracking
+    getCarrierAccountFormInputs createDestination getDestinations createSubscription getSubscriptions
+    getSubscription rotateApplicationClientSecret. Default {}: 2 and 30, for shipping 80 and 100, because that is
+    what Amazon gives every seller.
+      getFulfillmentOrder: {rate: 5, burst: 60}"""
 
     rotate_client_secret: Flag = False
-    """Have the client secret replaced before it ends. Default false: it locks out other users of the client id."""
+    """Have Amazon replace the client secret when it has fewer than 30 days left; the new one arrives in the queue
+    below. true | false. Default false, because every other user of the same client id is locked out a week later."""
 
     notifications: Notifications = Notifications()
-    """The queue in which Amazon tells of returns, and hands over client secrets."""
+    """A queue at AWS in which Amazon says at once that a return was received or inspected: refunds follow within
+    seconds instead of hours, with fewer reads. docs/operating.md, "Notifications", has the queue's policy and what
+    it costs."""
 
     @model_validator(mode="after")
     def _secrets_arrive_somewhere(self) -> "Amazon":

@@ -37,13 +37,17 @@ class Listen(Section):
     """The listeners, host:port. Port 0 lets the system choose."""
 
     public: ListenAddress = Address("0.0.0.0", 8080)  # noqa: S104 -- this one is meant to be reached
-    """Webhooks, hosted labels, OAuth callback. Default all interfaces: TLS is in front of it, maybe on another host."""
+    """Webhooks, hosted labels, OAuth callback. mcfd speaks plain HTTP: TLS is in front of it. Default 0.0.0.0:8080,
+    all interfaces, because what does the TLS may be another container or host."""
 
     ops: ListenAddress = Address("127.0.0.1", 9108)
-    """Metrics, health and the operator API. Default this machine only: it can change returns."""
+    """/metrics /healthz /readyz and the operator API. Default 127.0.0.1:9108, this machine only, because the
+    operator API can change returns and is not encrypted."""
 
     metrics: ListenAddress | None = None
-    """Metrics and health alone, for a Prometheus on another host. Default none: listen.ops has them for this one."""
+    """/metrics /healthz /readyz alone, for a Prometheus on another host: whoever reaches it sees the shops' names
+    and counts. Default null, none, because the operators' listener has them for this machine. 0.0.0.0:9109 opens
+    it."""
 
     @model_validator(mode="after")
     def _addresses_of_their_own(self) -> "Listen":
@@ -59,77 +63,90 @@ class Store(Section):
     """The database."""
 
     path: Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)] = Path("/var/lib/mcfd/mcfd.db")
-    """SQLite file, an absolute path. Default: the state directory that mcfd.service makes. Not on a network disk."""
+    """The SQLite database, an absolute path on a local disk (never a network one: its locks lose data). Default
+    /var/lib/mcfd/mcfd.db, in the state directory that mcfd.service makes."""
 
 
 class Timings(Section):
     """How often mcfd looks, and when it gives up. All are durations: 500ms, 2s, 5m, 12h, 7d."""
 
     label_request_poll: Duration = 3 * MINUTE
-    """Between two looks for label requests whose webhook was lost. Default 3m: a shopper waits, 480 calls a day."""
+    """Between two looks for label requests whose webhook was lost. Default 3m: a shopper waits, and it costs 480
+    calls a day."""
 
     return_poll: Duration = 5 * MINUTE
-    """Between two looks for changed returns whose webhook was lost. Default 5m: nobody waits at a screen."""
+    """Between two looks for changed returns whose webhook was lost. Default 5m, because nobody waits at a screen
+    for it."""
 
     label_poll_first: Duration = 2 * SECOND
-    """From authorization to the first look for the label. Default 2s: Amazon mostly answers at once."""
+    """From the authorization to the first look for its label. Default 2s, because Amazon mostly has it at once."""
 
     label_poll_max: Duration = 30 * SECOND
-    """Longest gap between looks in the first hour. Default 30s: a shopper may still be waiting."""
+    """Longest gap between looks in the first hour. Default 30s, because the shopper may still be waiting."""
 
     label_poll_late: Duration = 5 * MINUTE
-    """Gap between looks after the first hour. Default 5m: the shopper has gone, the budget is for others."""
+    """Gap between looks after the first hour. Default 5m, because the shopper has gone, and the calls are for the
+    others."""
 
     label_deadline: Duration = 24 * HOUR
-    """Without a label after this time the return is stuck. Default 24h: longer than any outage of Amazon's so far."""
+    """Without a label after this time the return is stuck, and Loop is told. Default 1d, to sit out an outage of
+    Amazon's. Time in which mcfd was down or parked does not count."""
 
     unmatched_deadline: Duration = 1 * HOUR
-    """How long an order is looked for. Default 1h: new orders reach Amazon within minutes."""
+    """How long the order is looked for at Amazon. Default 1h, because connectors hand an order over within minutes."""
 
     inspection_idle: Duration = 12 * HOUR
-    """Between looks while the label is out and unscanned. Default 12h: nothing can have happened."""
+    """Between two looks at Amazon while the label is out and was never scanned. Default 12h, because nothing
+    happens."""
 
     inspection_moving: Duration = 6 * HOUR
-    """Between looks while the parcel travels. Default 6h: a parcel travels for days."""
+    """The same while the parcel travels. Default 6h, because parcels travel for days."""
 
     inspection_arrived: Duration = 1 * HOUR
-    """Between looks once the parcel has arrived. Default 1h: inspection takes up to three days, refunds wait for it."""
+    """The same once the parcel has arrived. Default 1h, because inspection comes within some three days and refunds
+    wait."""
 
     missing_sibling: Duration = 7 * DAY
-    """A unit whose siblings were inspected this long ago is missing. Default 7d: a parcel is opened once."""
+    """A unit is missing when another unit of its parcel was inspected this long ago. Default 7d: parcels are opened
+    once."""
 
     missing_delivered: Duration = 14 * DAY
-    """A parcel delivered this long ago and not inspected is missing. Default 14d: four times the usual inspection."""
+    """A parcel is missing when it was delivered this long ago and nothing in it was inspected. Default 14d: several
+    times what inspection takes."""
 
     missing_in_transit: Duration = 30 * DAY
-    """A parcel last scanned this long ago is missing. Default 30d: carriers call a parcel lost before that."""
+    """A parcel is missing when its last scan is this old. Default 30d: carriers call a parcel lost before that."""
 
     missing_lost: Duration = 7 * DAY
-    """A parcel that the carrier called lost this long ago is missing. Default 7d: some turn up within days."""
+    """A parcel is missing this long after the carrier called it lost. Default 7d, because some turn up within days."""
 
     missing_silent: Duration = 45 * DAY
-    """A label never scanned for this long will not come. Default 45d: the shopper's 28 days in Loop, and a margin."""
+    """A label that was never scanned for this long: nothing will come. Default 45d: Loop's 28 days, the way, and a
+    margin."""
 
     condition_grace: Duration = 24 * HOUR
-    """How long an inspected unit may lack its condition. Default 24h: Amazon may write it later."""
+    """How long an inspected unit may be without its condition. Default 1d, because Amazon may write it later."""
 
     late_watch: Duration = 90 * DAY
-    """How long units are still looked for after the end. Default 90d: stragglers arrive for weeks."""
+    """How long Amazon is still asked, now and then, after the end. Default 90d, because late parcels arrive for
+    weeks."""
 
     late_look: Duration = 7 * DAY
-    """How often Amazon is read for units that may still come after the end. Default 7d: nobody waits for the answer."""
+    """How often Amazon is read for units that may still come after the end. Default 7d, because nobody waits for
+    the answer."""
 
     review_watch: Duration = 12 * HOUR
-    """How often a return in Needs Review is read. Default 12h: webhook and poll tell sooner."""
+    """How often a return in Needs Review is read. Default 12h: the webhook and the poll tell sooner, this is their
+    safety net."""
 
     outcome_watch: Duration = 10 * MINUTE
-    """How long Loop may take to show what it was asked for. Default 10m: its processing is queued."""
+    """How long Loop may take to show what it was asked for. Default 10m, because its processing waits in a queue."""
 
     stop_grace: Duration = 20 * SECOND
-    """What steps in hand get when mcfd stops. Default 20s: below the unit's TimeoutStopSec."""
+    """What steps in hand get when mcfd is stopped. Default 20s, well below the TimeoutStopSec of mcfd.service."""
 
     http_timeout: Duration = 30 * SECOND
-    """Longest one call to a vendor may take. Default 30s: gateways give up before that."""
+    """Longest that one call to a vendor may take. Default 30s, because their gateways give up before that."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "Timings":
@@ -162,64 +179,80 @@ class Retention(Section):
     """How long things are kept. All are durations."""
 
     dead_letters: Duration = 30 * DAY
-    """Deliveries that could not be read, encrypted. Default 30d: time to repair and replay; they may name people."""
+    """Deliveries that were signed but could not be read, encrypted. Default 30d: time to repair and `mcfd replay`,
+    and not longer, because they may name people."""
 
     labels: Duration = 30 * DAY
-    """Hosted labels, encrypted. Default 30d: a return expires in Loop after 28 days; labels show addresses."""
+    """Hosted labels, encrypted. Default 30d: Loop expires a return after 28 days, and labels show addresses."""
 
     closed_returns: Duration = 400 * DAY
-    """Returns after their end. Default 400d: a year's accounts and a margin; they hold ids, no addresses."""
+    """Returns after their end, at least timings.late_watch. Default 400d: a year's accounts and a margin; no
+    addresses in them."""
 
     order_index: Duration = 180 * DAY
-    """How far back Amazon's list of orders is read, and kept: ids and dates. Default 180d: a gift of early October may
-    come back at the end of January, and some shops give longer."""
+    """How far back Amazon's list of orders is read for orders that no template names, and how long it is kept: ids
+    and dates. Default 180d, because a gift of early October may come back at the end of January, and some shops
+    give longer."""
 
 
 class Log(Section):
     """The log, on standard error."""
 
     format: Literal["auto", "json", "console"] = "auto"
-    """auto | json | console. Default auto: console on a terminal, else JSON."""
+    """auto | json | console. Default auto: console on a terminal; JSON under systemd, in a file or in a pipe."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least important level that is written. Default info: one or two lines per step of a return."""
+    """The least important level that is written: debug | info | warning | error. Default info: a line or two per
+    step."""
 
 
 class Settings(Section):
     """The whole configuration file."""
 
-    public_url: Url
-    """How Loop and shoppers reach the public listener. No default: it is your host."""
+    public_url: Url = Field(examples=["https://returns.example.com"])
+    """How Loop and shoppers reach the public listener: webhooks are sent to it, labels are linked from it. URL. No
+    default: it is your host."""
 
     listen: Listen = Listen()
-    """The two listeners."""
+    """The listeners, host:port ([::1]:8080 for IPv6). Port 0 lets the system choose."""
 
     store: Store = Store()
     """The database."""
 
     amazon: Amazon
-    """The seller account."""
+    """One seller account at Amazon. Shops that share it share its limits."""
 
-    shops: Annotated[Mapping[Annotated[str, AfterValidator(shop_name)], Shop], Field(min_length=1)]
-    """One or more Loop shops by name: a-z, 0-9 and -, at most 32 characters, as in /webhooks/loop/acme."""
+    shops: Annotated[Mapping[Annotated[str, AfterValidator(shop_name)], Shop], Field(min_length=1, examples=["acme"])]
+    """One or more Loop shops. The name is part of the webhook URL, {public_url}/webhooks/loop/acme, and of the
+    names of the shop's secret files: a-z, 0-9 and -, at most 32 characters. It is also stored with each return: do
+    not rename a shop."""
 
     timings: Timings = Timings()
-    """How often, how long."""
+    """How often mcfd looks, and when it gives up. All are durations."""
 
     attempts: Count = 8
-    """Failures of ours, unreadable answers, or failures of one return while others are answered, before it is stuck.
-
-    Default 8: with growing pauses, from forty minutes before the label is out to most of a day after it.
-    """
+    """Failures of ours, unreadable answers, or failures of one return while others are answered, before it is
+    stuck; a vendor that is down costs none. Count. Default 8: with growing pauses that is forty minutes while a
+    shopper waits for a label, and up to a day afterwards, enough for a passing fault."""
 
     retention: Retention = Retention()
-    """How long things are kept."""
+    """How long things are kept. All are durations."""
 
     log: Log = Log()
-    """The log."""
+    """The log, on standard error."""
 
     notify: tuple[Notification, ...] = ()
-    """Who is told by message what waits for a person. Default nobody: look at `mcfd status` or the alerts."""
+    """Who is told by message what waits for a person, one message a minute at most, each case once and once a day
+    while it goes on. Default nobody: look at `mcfd status` or the alerts. No message names a shopper.
+      kind: webhook (JSON for a program) | slack (and what takes Slack's webhooks) | ntfy | smtp
+      name: team by default; names the receiver in logs, and its secret file notify_NAME
+      url:  https://…; Slack's is a secret and goes into notify_NAME instead; ntfy: https://ntfy.sh/TOPIC;
+            smtp: smtp://user@mail.example.com:587 (STARTTLS) or smtps://user@mail.example.com
+      to, sender: mail addresses; sender is the first of `to` by default
+      when: stuck, held, review, parked, unsettled, claims; default stuck, held, parked, unsettled
+      shops: only these; default all
+      - {kind: slack, when: [stuck, held, review, parked]}
+      - {kind: smtp, name: ops, url: "smtp://mcfd@mail.example.com:587", to: [ops@example.com]}"""
 
     @model_validator(mode="after")
     def _watched_returns_are_kept(self) -> "Settings":

@@ -38,25 +38,27 @@ class Notifications(Section):
     """Amazon says by itself that a return was received or inspected; without it mcfd asks by `timings`."""
 
     queue_url: _QueueUrl | None = None
-    """URL of a standard SQS queue of yours. Default none, off: it needs an account at AWS."""
+    """URL of a standard SQS queue of yours, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME. Default null, off,
+    because it needs an account at AWS."""
 
     queue_arn: Annotated[str, AfterValidator(_arn)] | None = None
-    """ARN of that queue. Default none: derived from a URL at amazonaws.com."""
+    """Its ARN. Default null: derived from a URL at amazonaws.com."""
 
     secrets_queue_url: _QueueUrl | None = None
-    """The queue of the application's own notifications (client secrets). Default none: the same queue."""
+    """The queue of the application's own notifications, client secrets. Default null: the same queue."""
 
     region: Annotated[str, printable(32, blanks=False)] | None = None
-    """The queue's AWS region. Default none: derived from a URL at amazonaws.com, or from the ARN."""
+    """Its AWS region. Default null: derived from a URL at amazonaws.com, or from the ARN."""
 
     endpoint: Url | None = None
-    """Another SQS endpoint than AWS's (tests, a VPC endpoint). Default none."""
+    """Another SQS endpoint than AWS's: a VPC endpoint, tests. URL. Default null."""
 
     filter: Flag = True
-    """Subscribe to returns alone, and not to orders and shipments. Default true: fewer messages, which AWS charges."""
+    """Subscribe to returns alone: true | false. Default true, because orders and shipments send far more messages."""
 
     slower_looks: Annotated[float, Field(strict=True, ge=1, le=24, allow_inf_nan=False)] = 4.0
-    """How many times as far apart the inspection looks are while the queue works. Default 4: it saves most reads."""
+    """How many times as far apart timings.inspection_* are while the queue works, 1 to 24. Default 4: Amazon's word
+    comes first, and a look is only for what was lost. They are as configured again at once when it does not work."""
 
     @model_validator(mode="after")
     def _a_region_is_known(self) -> "Notifications":

@@ -53,7 +53,7 @@ class Notification(Section):
     """
 
     to: tuple[Annotated[str, AfterValidator(_mail_address)], ...] = ()
-    """Mail addresses, for smtp."""
+    """Mail addresses, for smtp. Default none: the other kinds need none."""
 
     sender: Annotated[str, AfterValidator(_mail_address)] | None = None
     """The mail's From. Default: the first of `to`."""

@@ -121,10 +121,12 @@ class Reasons(Section):
     """Loop's return reasons in Amazon's codes: (parent, reason), then reason, then parent, then the default."""
 
     default: _Code = "CR-UNWANTED_ITEM"
-    """Amazon's code for everything else. Default CR-UNWANTED_ITEM: blames neither Amazon nor the article."""
+    """Amazon's code for all others. Default CR-UNWANTED_ITEM, because it blames neither Amazon nor the article."""
 
     map: tuple[Reason, ...] = ()
-    """The exceptions. Default none."""
+    """A list of lines, each with a code and a parent, a reason, or both. Default [], because reasons are each
+    shop's own.
+      - {parent: Defective, reason: Seam came apart, code: CR-DEFECTIVE}"""
 
     @model_validator(mode="after")
     def _each_line_says_something_new(self) -> "Reasons":
@@ -145,7 +147,8 @@ class Exchanges(Section):
     """Returns that contain an exchange."""
 
     auto_process: Flag = False
-    """Remove discrepant items and let Loop process the rest. Default false: a person decides."""
+    """true: remove the discrepant items and let Loop process the rest; false: such a return goes to Needs Review.
+    Default false, because an exchange order that was sent cannot be taken back."""
 
 
 class Rule(Section):
@@ -185,19 +188,25 @@ class Verdict(Section):
     """What each finding does to the return. A condition that is not listed counts as `flag`."""
 
     conditions: Annotated[Mapping[str, Action], _over(DEFAULT_VERDICTS)] = DEFAULT_VERDICTS
-    """Per Amazon condition: process | flag | ignore. Default: only Sellable is processed without a person."""
+    """Per condition that Amazon found; conditions that are left out keep their default, and one that Amazon invents
+    tomorrow is flagged. Default: only Sellable is paid for without a person's eyes."""
 
     missing: Action = "flag"
-    """A unit that never came. Default flag: a person decides whether the shopper is paid."""
+    """A unit that never came: process | flag | ignore. Default flag, because a person decides who bears the loss."""
 
     not_returnable: Action = "flag"
-    """A line Amazon refused or that was added later. Default flag: process would pay for it."""
+    """A line that Amazon refused, or that was added later: process | flag | ignore. Default flag, because process
+    would pay for something that does not come back."""
 
     condition_absent: Literal["review", "clean"] = "review"
-    """Inspected, but no condition was given within `timings.condition_grace`. Default review: never guess clean."""
+    """Inspected, but without a condition for timings.condition_grace: review | clean. Default review, because a
+    condition is never guessed."""
 
     rules: tuple[Rule, ...] = ()
-    """Exceptions by SKU, reason and value. Default none."""
+    """Exceptions, the first that fits decides; sku and reason are patterns with * and ? (default "*": all),
+    condition is one of Amazon's, missing, not_returnable or "*", max_value is the line's highest price, in quotes
+    (default: any). Default [], because they are each shop's own.
+      - {sku: "SOCK-*", reason: "*", condition: Defective, max_value: "20.00", then: process}"""
 
 
 class ConditionGrade(Section):
@@ -233,53 +242,76 @@ class Shop(Section):
     """One Loop shop. Its name is the last part of its webhook URL."""
 
     api_url: Url = "https://api.loopreturns.com/api"
-    """Loop's API without the version. Default: Loop's only host."""
+    """Loop's API without the version. URL. Default: Loop's only host; the sandbox has another."""
 
     api_version: Literal["2026-07", "2026-10"] = "2026-10"
-    """Version of Loop's API. Default 2026-10: the stable one."""
+    """Version of Loop's API: "2026-07" | "2026-10". Default "2026-10", because it is the stable one."""
 
     destinations: tuple[LoopId, ...] = ()
-    """Loop destination ids that mean Amazon. Default empty: every label request."""
+    """Loop destination ids that mean Amazon; returns to other destinations are left alone. `mcfd doctor` lists
+    them. Default [], every label request, because a shop with Amazon alone needs no destinations."""
 
     order_id_templates: Annotated[tuple[_Template, ...], Field(min_length=1)] = (
         "{provider_order_id}",
         "{order_name}",
         "{order_name_bare}",
     )
-    """How an order of the shop is called at Amazon, tried in this order. Default: what common MCF connectors write.
-
-    Not {order_number}: Shopify's running number is usually 1000 below the name, and so the name of an older order.
-    """
+    """How an order of the shop is called at Amazon, tried in this order; `mcfd match RETURN` shows what came of it.
+      {provider_order_id}  Shopify's id     {order_name}  #1001     {order_name_bare}  1001 (without the #)
+      {prefix}             order_id_prefix, below
+      {order_number}       Shopify's running number: usually 1000 below the name, and so another shopper's order by name
+    Default: the names that the common connectors give, the least ambiguous first, and no {order_number}."""
 
     sku_map: Annotated[Mapping[str, _Bundle], BeforeValidator(_parse_sku_map)] = {}
-    """Loop SKU: Amazon SKU, or {SKU: quantity} for a bundle; read as {SKU: quantity}. Default empty: the same SKU."""
+    """Loop SKU: Amazon SKU, or {SKU: quantity} for a bundle.
+    Default {}, because most shops use one SKU for both.
+      TEE-M: AMZ-TEE-M
+      GIFT-SET: {AMZ-MUG: 1, AMZ-SOCK: 2}"""
 
     order_id_prefix: Annotated[str, Field(max_length=40)] = ""
-    """What {prefix} stands for. Default empty: most connectors write none."""
+    """What {prefix} stands for. Text of at most 40 characters. Default "", because most connectors write none."""
 
     on_unmatched: Literal["auto", "refuse", "hold"] = "auto"
-    """A request without an order at Amazon. Default auto: refuse when destinations are set, else hold."""
+    """What to do with a request whose order is not found within timings.unmatched_deadline: auto | refuse | hold.
+      refuse  Loop is told that there will be no label     hold  nothing is said; it waits for `mcfd link`
+    Default auto: refuse when destinations are set, else hold, because the request may be another provider's."""
 
     only_returns: tuple[LoopId, ...] = ()
-    """A pilot: only these Loop return ids. Default empty: all."""
+    """A pilot: only these Loop return ids are touched. Default [], all of them."""
 
     reasons: Reasons = Reasons()
-    """Loop's reasons in Amazon's codes."""
+    """Loop's return reasons in Amazon's codes; `mcfd reasons --sku SKU` lists the codes. Texts are compared trimmed
+    and without case: first (parent, reason), then reason, then parent, then the default."""
 
     report_transit: Literal["all", "delivered", "never"] = "delivered"
-    """Which carrier progress Loop hears of. Default delivered: a policy may pay out on in_transit."""
+    """Which progress of the parcel Loop is told: all | delivered | never. Two things of Loop's pull in opposite
+    ways:
+      - Loop can be set to pay out on carrier events. If the return policy processes on in_transit, `all` makes Loop
+        refund before Amazon has inspected anything: turn that off in the policy, or write delivered or never here.
+      - Without any update Loop expires a return after 28 days, even when the parcel is on its way: `never` needs
+        parcels that are inspected sooner, and `delivered` parcels that arrive sooner.
+    Default delivered, because it errs on the side of inspecting first. A shop whose return Loop paid before the
+    inspection is told no transit any more, whatever is written here, until somebody confirms (mcfd status names
+    it)."""
 
     grade_processor: Annotated[str, printable(100), AfterValidator(_email)] = "mcfd@example.com"
-    """`return_processor` of grades, an e-mail address of at most 100 characters. Default: a harmless one."""
+    """The return_processor of grades, an e-mail address of at most 100 characters (Loop's limit). Default
+    mcfd@example.com, because it reaches nobody; Loop only shows it."""
 
     exchanges: Exchanges = Exchanges()
     """Returns that contain an exchange."""
 
     verdict: Verdict = Verdict()
-    """What findings lead to."""
+    """What findings do to a return: process (clean), flag (Needs Review) or ignore (counts as neither)."""
 
     grades: Annotated[Mapping[str, ConditionGrade], _over(DEFAULT_GRADES)] = DEFAULT_GRADES
-    """Grade and disposition per condition, and for `missing`. Default: damaged and defective units are held."""
+    """What Loop's grading shows per condition, and for missing; conditions that are left out keep their default.
+      grade        grade_a grade_b grade_c grade_d incorrect_item missing junk
+      title        Loop's name of that grade, at most 100 characters; another text makes a new category in Loop, so it
+                   is best left out: then it is the built-in one
+      disposition  back_to_stock resale_hold recycle donate missing
+    Default: what can be sold goes back to stock, everything else is held, because only the merchant knows its
+    worth."""
 
     @property
     def unmatched(self) -> Literal["refuse", "hold"]:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from config.example import example
 from config.load import load
 from config.model import Settings
 from config.plain_words import sections
@@ -31,6 +32,11 @@ def write_secrets(directory: Path) -> Path:
         (directory / name).write_text(content)
         (directory / name).chmod(0o600)
     return directory
+
+
+def test_the_example_is_made_of_the_fields() -> None:
+    """What the example says of a key is what its field says, and its value is the field's default: `make example`."""
+    assert EXAMPLE.read_text() == example()
 
 
 def test_example_says_the_defaults(tmp_path: Path) -> None:

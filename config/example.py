@@ -1,0 +1,126 @@
+"""Makes config.example.yaml: every key with its default, under what its field says of it. `make example` writes it."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from config.durations import format_duration, parse_duration
+from config.fields import Address
+from config.model import Settings
+
+WIDTH = 120
+FILE = Path(__file__).parents[1] / "config.example.yaml"
+
+HEAD = """\
+# The configuration of mcfd. Put it at /etc/mcfd/config.yaml, or name it with --config FILE; `mcfd check` tells what is
+# wrong with it, all at once, each with its line.
+#
+# Every key is here with its default. A key that is left out has that default; only public_url, amazon.client_id and one
+# shop under shops have none. A key that mcfd does not know is an error: a slip of the pen never passes unseen.
+# Durations carry their unit: 500ms, 2s, 5m, 12h, 7d, and combined, the longest first: 1h30m.
+# URLs are https://; http:// is accepted for localhost, 127.0.0.1 and [::1] alone.
+"""
+
+TAIL = """\
+# ---------------------------------------------------------------------------------------------------------------------
+# Secrets are files, never keys of this file: one file per secret, in the directory that --secrets DIR names, or that
+# systemd's LoadCredential makes ($CREDENTIALS_DIRECTORY), or else in `secrets` beside this file.
+# LoadCredential=mcfd:/etc/mcfd/secrets puts mcfd_ before each name, which is accepted. Blank lines and blanks around a
+# line do not count. Nobody else should read them: chmod o= FILE.
+#
+#   amazon_client_secret        LWA client secret, one per line, the newest first (during a rotation both)      required
+#   amazon_refresh_token        of a private application; leave it out and run `mcfd authorize amazon` for others
+#   amazon_return_service_id    the Return Service ID, when it is not a key above
+#   loop_api_key.acme           API key of the shop acme                                                        required
+#   loop_webhook_secrets.acme   one per line, the newest first; without it the shop is only polled
+#   vault_keys                  one per line, the newest first, each as `mcfd keygen` prints it                 required
+#   ops_token                   bearer token of the operator API, such as `openssl rand -hex 32` prints         required
+#   aws_access_key_id           of the AWS user that reads amazon.notifications.queue_url; leave both out where the
+#   aws_secret_access_key       machine has a role at AWS
+#   notify_team                 of the receiver `team`: Slack's address, the token of a webhook or of ntfy, or the
+#                               password of a mail server
+"""
+
+
+def example() -> str:
+    """The whole file."""
+    keys = "\n\n".join("\n".join(_key(name, field, 0)) for name, field in Settings.model_fields.items())
+    return f"{HEAD}\n{keys}\n\n{TAIL}"
+
+
+def _key(name: str, field: FieldInfo, indent: int) -> Iterator[str]:
+    yield from _comment(field.description or "", indent)
+    space, below = " " * indent, _section(field.annotation)
+    shape = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    if below is not None and not shape.get("on_one_line"):
+        named = field.examples[0] if get_origin(field.annotation) is Mapping and field.examples else None
+        yield f"{space}{name}:"
+        if named:
+            yield f"{space}  {named}:"
+        for inner, inner_field in below.model_fields.items():
+            yield from _key(inner, inner_field, indent + (4 if named else 2))
+        return
+    value = (
+        field.examples[0] if field.is_required() and field.examples else field.get_default(call_default_factory=True)
+    )
+    if isinstance(value, Mapping) and any(isinstance(one, BaseModel) for one in value.values()):
+        yield f"{space}{name}:"
+        yield from (f"{space}  {key}: {_dump(one)}" for key, one in value.items())
+    elif any(getattr(one, "func", None) is parse_duration for one in field.metadata):
+        yield f"{space}{name}: {format_duration(value)}"
+    else:
+        yield f"{space}{name}: {_dump(value)}"
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any type expression
+    """The section that is written out below a key: the key's own, or that of one named example."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) is Mapping and annotation == Settings.model_fields["shops"].annotation:
+        return _section(get_args(annotation)[1])
+    return None
+
+
+def _comment(text: str, indent: int) -> Iterator[str]:
+    """Sentences are filled; lines that are indented stay as they are."""
+    mark, filled = " " * indent + "# ", list[str]()
+    for line in [*text.splitlines(), ""]:
+        if line.strip() and not line.startswith("  "):
+            filled.append(line)
+            continue
+        yield from textwrap.wrap(" ".join(filled), WIDTH, initial_indent=mark, subsequent_indent=mark)
+        filled.clear()
+        if line.strip():
+            yield mark + line
+
+
+def _dump(value: object) -> str:
+    """A value on one line."""
+    text = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    text = text.removesuffix("...\n").strip()
+    return text if '"' in text else text.replace("'", '"')
+
+
+def _plain(value: object) -> object:
+    match value:
+        case BaseModel():
+            return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        case Mapping():
+            return {key: _plain(one) for key, one in value.items()}
+        case tuple():
+            return [_plain(one) for one in value]
+        case Address() | Path():
+            return str(value)
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+if __name__ == "__main__":
+    FILE.write_text(example())
