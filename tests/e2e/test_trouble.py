@@ -104,13 +104,13 @@ async def test_login_with_amazon_is_down_for_a_while(w):
 
 
 async def test_a_processing_that_fails_is_flagged(w):
-    """When Loop cannot process a clean return, the reason is noted and a person gets it."""
+    """When Loop cannot process a clean return, that is noted and a person gets it."""
     return_id = w.submit("#2801", SOCK)
     w.sandbox.plan_processing(return_id, "fail", "The card was declined.")
     await w.receive(return_id, SOCK)
     await w.portal_state(return_id, "review")
     assert w.portal(return_id)["counts"] == {"process": 1, "flag": 1}
-    assert any("Loop could not process the return" in note for note in w.notes(return_id))
+    assert any("could not be processed" in note for note in w.notes(return_id))
     assert not any("declined" in note for note in w.notes(return_id))  # its words may name the shopper
     w.sandbox.settle_review(return_id, "process")
     await w.state(return_id, "closed")

@@ -147,7 +147,7 @@ class TestUnclearProcess:
 
 class TestProcessingFails:
     async def test_a_failure_is_noted_and_flagged(self, stage):
-        """The queue could not process it: a note with Loop's words, one flag, and no second try."""
+        """The queue could not process it: a note, one flag, and no second try."""
         await stage.sent(plan="lose")
         await stage.inspect()
         await stage.reach(State.PROCESSING)
