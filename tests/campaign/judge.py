@@ -140,7 +140,7 @@ def _lines_ever(sandbox: Sandbox, ret: LoopReturn) -> set[int]:
 
 
 def _purchases(sandbox: Sandbox) -> Iterator[str]:
-    """A second label for a parcel only after the first was given back; each purchase number once."""
+    """A second label for a parcel only after the first was given back, or used; each purchase number once."""
     bought: dict[str, list[BoughtShipment]] = defaultdict(list)
     for shipment in sandbox.shipping.shipments.values():
         for parcel in shipment.parcels:
@@ -152,6 +152,8 @@ def _purchases(sandbox: Sandbox) -> Iterator[str]:
         keys = Counter(shipment.key for shipment in shipments)
         yield from (f"parcel {reference}: one purchase was made {n} times" for n in keys.values() if n > 1)
         for earlier, later in pairwise(shipments):
+            if any(parcel.status == "Delivered" for parcel in earlier.parcels):
+                continue
             if not earlier.cancelled or returned[earlier.shipment_id] > later.bought_at:
                 yield f"parcel {reference}: bought again before {earlier.shipment_id} was given back"
 

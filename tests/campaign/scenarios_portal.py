@@ -63,16 +63,29 @@ async def edited(scene: Scene) -> Sequence[Ending]:
 
 
 async def shortened(scene: Scene) -> Sequence[Ending]:
-    """A line is taken out of the return: it leaves the verdict."""
+    """A line is taken out of the return: it leaves the verdict, and holds up nothing of the rest."""
     return_id = scene.sends("SOCK", "MUG")
     await scene.labelled(return_id)
     scene.sandbox.edit_return(return_id, remove=[scene.loop(return_id).lines[1].line_item_id])
     await scene.hours(3)
     await scene.inspected(return_id, GOOD)
-    await scene.becomes(return_id, "closed", "review")
-    if scene.loop(return_id).state == "review":
-        scene.sandbox.settle_review(return_id, "close")
-    return ended(return_id, "shortened", items=2)
+    await scene.becomes(return_id, "closed")
+    return ended(return_id, "shortened", items=2, settled=(1, 0, 0), words=("No discrepancy",))
+
+
+async def left_behind(scene: Scene) -> Sequence[Ending]:
+    """One of two units was forgotten at home: another label, which was not used yet, and time to send it."""
+    return_id = scene.sends("SOCK", "MUG")
+    await scene.labelled(return_id)
+    await scene.travels(return_id)
+    await scene.inspected(return_id, GOOD)
+    await scene.says(return_id, "Amazon inspected")
+    scene.sandbox.reissue_label_request(return_id)
+    await scene.labelled(return_id, 2)
+    await scene.hours(12)
+    scene.sandbox.receive(return_id, line=scene.loop(return_id).lines[1].line_item_id, condition=GOOD)
+    await scene.becomes(return_id, "closed")
+    return ended(return_id, "left behind", labels=2, items=2, settled=(1, 0, 0))
 
 
 async def unknown_order(scene: Scene) -> Sequence[Ending]:
