@@ -29,17 +29,6 @@ PROBE = 64 * 1024  # bytes
 sqlite_version = sqlite3.sqlite_version
 
 
-def keeps_commits(version: tuple[int, ...]) -> bool:
-    """False for a SQLite that can lose a commit when two connections write or checkpoint at the same instant.
-
-    https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and carried back to 3.50.7 and 3.44.6.
-    """
-    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-
-
-sqlite_fixed = keeps_commits(sqlite3.sqlite_version_info)
-
-
 class SqliteStore:
     """Implements ReturnStore. Made by `open_store`; must be closed, or its thread keeps the process alive."""
 

@@ -108,11 +108,12 @@ def _refused(scopes: Sequence[str]) -> str:
 
 
 def tell_of_call(metrics: PrometheusMetrics, clock_check: ClockCheck, call: Call) -> None:
-    """Count a call, log it (at debug level when it went well), and compare clocks."""
+    """Count a call, log it (at debug level when there is nothing to look at), and compare clocks."""
     if (at := call.answered_at) is not None:
         clock_check.heard(call.vendor, at)
     metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
-    tell = log.debug if call.outcome == "ok" else log.info
+    merely_tried = call.operation == "getFulfillmentOrder" and call.outcome == "refused"  # one name of an order of many
+    tell = log.debug if call.outcome == "ok" or merely_tried else log.info
     tell(
         "vendor.called",
         vendor=call.vendor,

@@ -13,7 +13,7 @@ from adapters.host.metrics import PrometheusMetrics
 from adapters.host.systemd import Notifier
 from adapters.http.public import PublicListener
 from adapters.loop_returns.client import LoopPortal
-from adapters.sqlite.store import SqliteStore, sqlite_fixed, sqlite_version
+from adapters.sqlite.store import SqliteStore, sqlite_version
 from config.load import Loaded
 from config.logging.journal import running_under_systemd
 from config.logging.setup import configure
@@ -122,7 +122,6 @@ class App:
             version=__version__,
             python=platform.python_version(),
             sqlite=sqlite_version,
-            sqlite_fixed=sqlite_fixed,
             shops=sorted(self._current.settings.shops),
             label_source=self._current.settings.amazon.label_source_in_use(self._current.secrets),
             shadow=self._shadow,

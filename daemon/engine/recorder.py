@@ -7,7 +7,7 @@ import structlog
 from daemon.domain.events.postage import ParcelsTracked
 from daemon.domain.events.returns import Event, RequestStands, ReturnRead
 from daemon.domain.lifecycle import apply
-from daemon.domain.returns import Return
+from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.context import Decision, NotYet
 from daemon.errors import IllegalTransition, McfdError, StaleReturn
@@ -111,7 +111,11 @@ class Recorder:
         if before is not after:
             self._metrics.moved(saved.after.shop, before, after)
             kind = type(saved.event).__name__
-            log.info("return.moved", ref=saved.after.ref, event_kind=kind, before=before, after=after)
+            moved = {"ref": saved.after.ref, "event_kind": kind, "before": before, "after": after}
+            if after is State.STUCK:
+                log.warning("return.moved", **moved, reason=saved.after.problem)
+            else:
+                log.info("return.moved", **moved)
         return saved.after
 
     async def _dropped(self, ret: Return, dropped: _Dropped) -> Return:

@@ -3,6 +3,7 @@
 from itertools import count, pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.domain.portal import PortalState, RequestIssued, ReturnChanged
 from daemon.domain.returns import RequestState, State
@@ -444,6 +445,18 @@ class TestUnreadRequest:
             await stage.pass_time(3 * MINUTE)
 
         assert (await stage.ret()).state is State.STUCK
+
+    async def test_the_log_warns_of_it_with_the_reason(self, stage):
+        """The move to STUCK is a warning that says why; every other move is none."""
+        stage.ship(SOCK=1)
+        with capture_logs() as lines:
+            await stage.submit()
+            stage.portal.returns.pop("77")
+            await stage.reach(State.STUCK, within=2 * HOUR)
+        moves = [line for line in lines if line["event"] == "return.moved"]
+        assert moves[-1]["after"] is State.STUCK
+        assert (moves[-1]["log_level"], moves[-1]["reason"]) == ("warning", (await stage.ret()).problem)
+        assert {line["log_level"] for line in moves[:-1]} <= {"info"}
 
     async def test_one_that_can_never_be_read_is_tried_ever_more_rarely(self, stage):
         """Loop lists it for ever and refuses it for ever: it does not ring an operator every other hour."""

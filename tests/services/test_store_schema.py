@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.sqlite.schema import APPLICATION_ID, Migration, migrations
-from adapters.sqlite.store import keeps_commits, open_store
+from adapters.sqlite.store import open_store
 from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
 from daemon.domain.queues import Queue
@@ -380,22 +380,3 @@ def plan(connection: sqlite3.Connection, sql: str) -> str:
         return ""
     rows = connection.execute("EXPLAIN QUERY PLAN " + sql, {}).fetchall()
     return "\n".join([sql, *(row[3] for row in rows)])
-
-
-@pytest.mark.parametrize(
-    ("version", "fixed"),
-    [
-        ((3, 40, 1), False),
-        ((3, 44, 5), False),
-        ((3, 44, 6), True),
-        ((3, 45, 0), False),
-        ((3, 50, 6), False),
-        ((3, 50, 7), True),
-        ((3, 51, 2), False),
-        ((3, 51, 3), True),
-        ((3, 52, 0), True),
-    ],
-)
-def test_versions_that_can_lose_commits_are_known(version, fixed):
-    """A SQLite older than the fix is told apart, the fix's own backports included."""
-    assert keeps_commits(version) is fixed
