@@ -56,15 +56,22 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 @contextmanager
 def booted_or_skipped(release: str) -> Iterator[Machine]:
-    """Boot, or skip with the reason; where all that is needed was to be installed, only the kernel may be one."""
+    """Boot a machine, or skip."""
     with ExitStack() as stack:
-        try:
+        with or_skip():
             one = stack.enter_context(booted(release))
-        except Unavailable as reason:
-            if not isinstance(reason, KernelRefuses) and os.environ.get("CI") == "true":  # noqa: TID251 - not mcfd's
-                raise
-            pytest.skip(str(reason))
         yield one
+
+
+@contextmanager
+def or_skip() -> Iterator[None]:
+    """Skip with the reason; where all that is needed was to be installed, only the kernel may be one."""
+    try:
+        yield
+    except Unavailable as reason:
+        if not isinstance(reason, KernelRefuses) and os.environ.get("CI") == "true":  # noqa: TID251 - not mcfd's
+            raise
+        pytest.skip(str(reason))
 
 
 def unpack(one: Machine) -> None:
