@@ -12,6 +12,7 @@ from adapters.sandbox import Sandbox
 from adapters.sandbox.amazon.orders import ReturnItem
 from adapters.sandbox.amazon.shipping import BoughtShipment
 from adapters.sandbox.loop.returns import LoopReturn
+from adapters.sandbox.stamps import parse_time
 from daemon.domain.duties import duty
 from daemon.domain.returns import Return, State
 
@@ -152,10 +153,16 @@ def _purchases(sandbox: Sandbox) -> Iterator[str]:
         keys = Counter(shipment.key for shipment in shipments)
         yield from (f"parcel {reference}: one purchase was made {n} times" for n in keys.values() if n > 1)
         for earlier, later in pairwise(shipments):
-            if any(parcel.status == "Delivered" for parcel in earlier.parcels):
+            if _used(earlier, later.bought_at):
                 continue
             if not earlier.cancelled or returned[earlier.shipment_id] > later.bought_at:
                 yield f"parcel {reference}: bought again before {earlier.shipment_id} was given back"
+
+
+def _used(shipment: BoughtShipment, at: float) -> bool:
+    """Its parcel had arrived by then."""
+    scans = [event for parcel in shipment.parcels for event in parcel.events if parcel.status == "Delivered"]
+    return any(parse_time(event["eventTime"]) <= at for event in scans[-1:])
 
 
 def _gave_back(operation: str) -> bool:
