@@ -84,6 +84,7 @@ class TestAHandOverThatIsOvertaken:
         await stage.step("78")
 
         async def take_over() -> None:
+            await stage.step("78")  # its label request is read again: the last reading is hours old
             stage.network.inspect((await stage.step("78")).units[0], "Sellable")
 
         lender = await stage.ret()
