@@ -313,7 +313,6 @@ def test_what_another_user_may_not_read(tmp_path, option):
         (["retry", "99"], "no daemon answers at"),
         (["replay", "all"], "no daemon answers at"),
         (["authorize", "amazon"], "no daemon answers at"),
-        (["webhooks", "list"], "cannot connect"),
         (["webhooks", "sync", "--shop", "nobody"], "there is no shop nobody; there are acme"),
         (["backup", "/nonexistent/mcfd.db"], "No such file or directory"),
     ],
@@ -324,6 +323,12 @@ async def test_without_a_daemon(stopped, arguments, text):
     assert (said.status, said.stdout) == (1, "")
     assert text in said.stderr
     assert len(said.stderr.splitlines()) == 1
+
+
+async def test_a_shop_that_cannot_be_asked(stopped):
+    """It is named among the answers, so that others are still listed, and the exit code tells."""
+    said = await told(stopped, "webhooks", "list", *where(stopped))
+    assert (said.status, "cannot connect" in said.stdout) == (1, True)
 
 
 async def test_the_state_directory_is_held(stopped):

@@ -14,6 +14,7 @@ from adapters.sqlite.store import SqliteStore, open_store
 from daemon.domain.events.returns import Resolved
 from daemon.domain.returns import Finding, LabelRequest, State
 from daemon.operations.retention import Periods, Retention
+from daemon.operations.verbs.keeping import Purged
 from daemon.ports.names import link_mark
 from daemon.ports.store import DeadLetter, Delivery, StoreSize
 from tests.services.store_conformance import add, get, make_full_return, make_return, make_unit
@@ -66,6 +67,7 @@ async def test_returns_go_when_their_time_is_over(store, clock):
     gone = await Retention(store, clock, PERIODS, lambda *gone: forgotten.update([gone])).purge()
 
     assert gone["returns"] == 3
+    assert Purged(**gone).returns == 3  # which tells of each kind
     assert forgotten == {("acme", state): 1 for state in (State.CLOSED, State.CANCELLED, State.EXPIRED)}
     names = ("closed", "cancelled", "expired", "young", "stuck", "review", "still due")
     assert [name for name in names if await get(store, name)] == ["young", "stuck", "review", "still due"]
