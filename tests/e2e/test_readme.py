@@ -113,6 +113,20 @@ def test_the_installation(machine: Path):
     assert shell(check, machine).returncode == 0
 
 
+def test_a_second_instance_shares_nothing_with_the_first(machine: Path):
+    """The unit that the lines make has directories, secrets and ports of its own, and no other difference."""
+    script = block(chapter("Install").split("**Several instances.**")[1], "sh")
+    made_by = "install() { :; }\n" + script.replace("/etc/systemd/system", str(machine / "etc/systemd/system"))
+    subprocess.run(["bash", "-euc", made_by], cwd=ROOT, check=True, timeout=60)
+    ours = (ROOT / "mcfd.service").read_text().splitlines()
+    made = (machine / "etc/systemd/system/mcfd-b.service").read_text().splitlines()
+    changed = {
+        line.split("=")[0] for line, was in zip(made, ours, strict=True) if line != was and not line.startswith("#")
+    }
+    directories = {f"{kind}Directory" for kind in ("State", "Runtime", "Configuration")}
+    assert changed == {"ExecStart", "ExecReload", "LoadCredential", "SocketBindAllow", *directories}
+
+
 def test_a_vault_key_is_added(machine: Path):
     """The command of the chapter puts a new key above the ones that are there, and lets nobody read them."""
     assert shell(block(chapter("Install"), "sh"), machine).returncode == 0
