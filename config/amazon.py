@@ -10,7 +10,7 @@ from config.notifications import Notifications
 from config.secret_files import Secrets
 
 Region = Literal["na", "eu", "fe"]
-LabelSource = Literal["amazon_shipping", "rma_page"]
+LabelSource = Literal["amazon_shipping", "easypost", "rma_page"]
 
 LWA_URL = "https://api.amazon.com/auth/o2/token"  # one for all regions
 
@@ -210,9 +210,10 @@ class Amazon(Section):
       rma_page  the label is Amazon's RMA page, without postage
     Default hold, because a label that the shopper must pay for is a surprise that a person should decide on."""
 
-    label_source: Literal["auto", "amazon_shipping", "rma_page"] = "auto"
-    """Where labels come from: auto | amazon_shipping | rma_page. Default auto: amazon_shipping when there is a
-    Return Service ID, else rma_page, because nothing else can work."""
+    label_source: Literal["auto", "amazon_shipping", "easypost", "rma_page"] = "auto"
+    """Where labels come from: auto | amazon_shipping | easypost | rma_page; docs/which-label-source.md helps to choose.
+    A label that was begun with one source is finished with it. Default auto: amazon_shipping with a Return Service ID,
+    else easypost with the secret file easypost_api_key, else rma_page, because nothing else can work."""
 
     endpoint: Url | None = None
     """Overrides the region's URL of the Selling Partner API (the sandbox, a proxy). URL. Default null: Amazon's."""
@@ -295,6 +296,8 @@ class Amazon(Section):
 
     def label_source_in_use(self, secrets: Secrets) -> LabelSource:
         """What `auto` comes to."""
-        if self.label_source == "auto":
-            return "amazon_shipping" if self.return_service_id_in_use(secrets) else "rma_page"
-        return self.label_source
+        if self.label_source != "auto":
+            return self.label_source
+        if self.return_service_id_in_use(secrets):
+            return "amazon_shipping"
+        return "easypost" if secrets.easypost_api_key else "rma_page"

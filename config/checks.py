@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from config.durations import format_duration
+from config.easypost import API_URL
 from config.fields import LOCAL_HOSTS
 from config.model import Settings
 from config.order_names import shared_templates
@@ -27,7 +28,12 @@ def contradictions(settings: Settings, secrets: Secrets, document: Document) -> 
 
 def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
     """What is legal, and probably not meant."""
-    found = [*_about_hosts(settings), *_about_amazon(settings, secrets), *_about_receivers(settings, secrets)]
+    found = [
+        *_about_hosts(settings),
+        *_about_amazon(settings, secrets),
+        *_about_easypost(settings, secrets),
+        *_about_receivers(settings, secrets),
+    ]
     found += _about_retention(settings)
     for name, shop in settings.shops.items():
         found += [(("shops", name, *location), message) for location, message in _about_shop(shop)]
@@ -45,7 +51,24 @@ def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
             "needs a Return Service ID; write it into the secret file amazon_return_service_id, or write auto",
         )
 
+    yield from _without_key(settings, secrets)
     yield from _receivers(settings, secrets)
+
+
+def _without_key(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    """What buys labels needs what pays them."""
+    if not secrets.easypost_api_key:
+        needs = "needs an EasyPost key; write it into the secret file easypost_api_key"
+        if settings.amazon.label_source == "easypost":
+            yield ("amazon", "label_source"), needs
+        for name, shop in settings.shops.items():
+            if shop.label_source == "easypost":
+                yield ("shops", name, "label_source"), needs
+    if not settings.amazon.return_service_id_in_use(secrets):
+        for name, shop in settings.shops.items():
+            if shop.label_source == "amazon_shipping":
+                needs = "needs a Return Service ID; write it into the secret file amazon_return_service_id"
+                yield ("shops", name, "label_source"), needs
 
 
 def _receivers(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
@@ -82,8 +105,17 @@ def _about_amazon(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
         what = f"is {amazon.country}, but labels are for the US only today; expect refusals"
         yield ("amazon", "marketplace_id"), what
     if amazon.label_source == "auto" and amazon.label_source_in_use(secrets) == "rma_page":
-        what = "no Return Service ID, so labels carry no postage; write rma_page if that is meant"
+        what = "no Return Service ID and no EasyPost key, so labels carry no postage; write rma_page if that is meant"
         yield ("amazon", "label_source"), what
+
+
+def _about_easypost(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    key = secrets.easypost_api_key.get_secret_value() if secrets.easypost_api_key else ""
+    used = "easypost" in {settings.label_source_of(shop, secrets) for shop in settings.shops}
+    if used and key.startswith("EZTK") and settings.easypost.api_url == API_URL:
+        yield ("easypost",), "easypost_api_key is a test key (EZTK…): its labels are not paid for, and are held"
+    if used and settings.easypost.void_unused_after > 29 * DAY:
+        yield ("easypost", "void_unused_after"), "USPS refunds nothing after 30 days; write 28d"
 
 
 def _about_receivers(settings: Settings, secrets: Secrets) -> Iterator[_Note]:

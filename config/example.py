@@ -38,6 +38,8 @@ TAIL = """\
 #   amazon_return_service_id    the Return Service ID, when it is not a key above
 #   loop_api_key.acme           API key of the shop acme                                                        required
 #   loop_webhook_secrets.acme   one per line, the newest first; without it the shop is only polled
+#   easypost_api_key            EasyPost's key, EZAK…; labels of a test key, EZTK…, are held       with EasyPost labels
+#   easypost_webhook_secret     one per line, the newest first; without it parcels are only polled
 #   vault_keys                  one per line, the newest first, each as `mcfd keygen` prints it                 required
 #   ops_token                   bearer token of the operator API, such as `openssl rand -hex 32` prints         required
 #   aws_access_key_id           of the AWS user that reads amazon.notifications.queue_url; leave both out where the

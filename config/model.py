@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from config.amazon import Amazon
+from config.amazon import Amazon, LabelSource
 from config.durations import Duration, format_duration
+from config.easypost import EasyPost
 from config.fields import Address, Contradiction, Count, ListenAddress, Section, Url
 from config.notify import Notification
+from config.secret_files import Secrets
 from config.shop import Shop
 from daemon.domain.durations import DAY, HOUR, MINUTE, SECOND
 
@@ -222,6 +224,11 @@ class Settings(Section):
     amazon: Amazon
     """One seller account at Amazon. Shops that share it share its limits."""
 
+    easypost: EasyPost = EasyPost()
+    """The merchant's own carrier account at EasyPost, from which most labels of Loop's come anyway. Used where
+    label_source says so. Its key is the secret file easypost_api_key; with the secret file easypost_webhook_secret, and
+    a webhook of EasyPost's to {public_url}/webhooks/easypost/main, scans are heard at once instead of polled."""
+
     shops: Annotated[Mapping[Annotated[str, AfterValidator(shop_name)], Shop], Field(min_length=1, examples=["acme"])]
     """One or more Loop shops. The name is part of the webhook URL, {public_url}/webhooks/loop/acme, and of the
     names of the shop's secret files: a-z, 0-9 and -, at most 32 characters. It is also stored with each return: do
@@ -253,6 +260,10 @@ class Settings(Section):
       shops: only these; default all
       - {kind: slack, when: [stuck, held, review, parked]}
       - {kind: smtp, name: ops, url: "smtp://mcfd@mail.example.com:587", to: [ops@example.com]}"""
+
+    def label_source_of(self, shop: str, secrets: Secrets) -> LabelSource:
+        """Where the labels of a shop come from."""
+        return self.shops[shop].label_source or self.amazon.label_source_in_use(secrets)
 
     @model_validator(mode="after")
     def _watched_returns_are_kept(self) -> "Settings":

@@ -44,6 +44,9 @@ class Secrets(BaseModel):
     """By shop."""
     loop_webhook_secrets: Mapping[str, tuple[SecretStr, ...]]
     """By shop; an empty tuple means that the shop is only polled."""
+    easypost_api_key: SecretStr | None = None
+    easypost_webhook_secrets: tuple[SecretStr, ...] = ()
+    """None at all means that parcels are only polled."""
     vault_keys: tuple[SecretStr, ...]
     """URL-safe base64 of 32 bytes each."""
     aws_access_key_id: SecretStr | None = None
@@ -59,12 +62,16 @@ class Secrets(BaseModel):
 
     def values(self) -> tuple[str, ...]:
         """Every secret as plain text, for the log's redactor."""
-        optional = (self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key)
+        optional = (
+            *(self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key),
+            self.easypost_api_key,
+        )
         webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
         known = (
             *self.amazon_client_secrets,
             *self.loop_api_keys.values(),
             *webhook_secrets,
+            *self.easypost_webhook_secrets,
             *self.vault_keys,
             *self.notify.values(),
         )
@@ -98,6 +105,8 @@ class SecretDirectory:
             "amazon_return_service_id": self._line("amazon_return_service_id", needed=False, blanks=True, longest=128),
             "loop_api_keys": {shop: key for shop in shops if (key := self._line(f"loop_api_key.{shop}"))},
             "loop_webhook_secrets": {shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in shops},
+            "easypost_api_key": self._line("easypost_api_key", needed=False),
+            "easypost_webhook_secrets": self._lines("easypost_webhook_secret", needed=False),
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
             "notify": {name.removeprefix(NOTIFY): self._line(name, blanks=True) for name in self._of_receivers()},
@@ -209,6 +218,7 @@ class SecretDirectory:
         per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
         known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
         known += [*per_shop, *self._of_receivers(), "aws_access_key_id", "aws_secret_access_key"]
+        known += ["easypost_api_key", "easypost_webhook_secret"]
         for name in sorted(self._files.keys() - set(known)):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "remove it"

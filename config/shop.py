@@ -294,6 +294,10 @@ class Shop(Section):
     inspection is told no transit any more, whatever is written here, until somebody confirms (mcfd status names
     it)."""
 
+    label_source: Literal["amazon_shipping", "easypost", "rma_page"] | None = None
+    """Overrides amazon.label_source for this shop: amazon_shipping | easypost | rma_page. Default null, because one
+    account mostly pays for all shops."""
+
     grade_processor: Annotated[str, printable(100), AfterValidator(_email)] = "mcfd@example.com"
     """The return_processor of grades, an e-mail address of at most 100 characters (Loop's limit). Default
     mcfd@example.com, because it reaches nobody; Loop only shows it."""

@@ -6,11 +6,11 @@ read off the shipment, and it is bought again by the same id or not at all.
 """
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Self
 
 from adapters.easypost.connection import FUNDS, EasyPostConnection, Operation
-from adapters.easypost.wire import files, shipments, trackers
+from adapters.easypost.wire import accounts, files, shipments, trackers
 from adapters.easypost.wire.errors import complaint, refusal
 from adapters.easypost.wire.shipments import Asking, ShipmentView
 from adapters.vendor_calls.transport import Reply, Transport
@@ -34,6 +34,7 @@ BUY = Operation(shipments.BUY, "POST", Lane.SHOPPER, pays=True)
 READ = Operation(shipments.READ, "GET", Lane.SHOPPER)
 LOOK = Operation(shipments.READ, "GET", Lane.BACKGROUND)
 REFUND = Operation(shipments.REFUND, "POST", Lane.BACKGROUND)
+ACCOUNTS = Operation(accounts.READ, "GET", Lane.BACKGROUND)
 TRACK = Operation(trackers.READ, "GET", Lane.BACKGROUND)
 
 SOLD_BEFORE = "SHIPMENT.POSTAGE.EXISTS"
@@ -92,6 +93,10 @@ class EasyPostLabels:
         """Why nothing can be bought just now; empty while it can."""
         return self._easypost.parking.refused.get(FUNDS, "")
 
+    def hang_up(self) -> None:
+        """Make no more calls: whoever waits for a turn comes back after the next start."""
+        self._easypost.close()
+
     def unpark(self) -> None:
         """Try at once again what was refused."""
         self._easypost.parking.forget()
@@ -130,6 +135,11 @@ class EasyPostLabels:
             service=rate.lane,
             mode=shipment.mode,
         )
+
+    async def carrier_accounts(self) -> Sequence[tuple[str, str]]:
+        """(id, carrier) of every carrier account."""
+        reply = await self._easypost.call(ACCOUNTS, accounts.ACCOUNTS_PATH)
+        return accounts.decode_accounts(reply.status, reply.body)
 
     async def buy(self, body: bytes, key: str) -> BoughtPostage | OfferExpired:  # noqa: ARG002 - the shipment is the key
         """Buy the saved shipment at its rate, in one attempt; whatever is not clear is read off the shipment."""

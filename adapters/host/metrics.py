@@ -21,6 +21,7 @@ TROUBLES = (
     *("bug", "store", "clock", "poll_failed", "unsettled", "processed_before_inspection"),
     *("restock_requested", "service_not_offered", "order_list"),
     *("queue_unreadable", "announcement_failed"),
+    *("stray_purchase", "voided_label_used", "refund_rejected"),
     *("purchase_refused", "tracking_refused", "unknown_tracking_status", "label_id_lost", "unknown_portal_state"),
     *(f"{act}_refused" for act in ("write_notes", "grade_lines", "report_refusal", "report_transit", "track_parcels")),
 )

@@ -1,4 +1,4 @@
-"""The listener that the internet reaches: webhooks of Loop, labels for shoppers, and what `extra_routes` adds.
+"""The listener that the internet reaches: webhooks of Loop and EasyPost, labels, and what `extra_routes` adds.
 
 A webhook is answered 200 only after the receiver returned, so after its commit; a sender that goes away meanwhile has
 delivered it all the same. Nobody learns more than a status: no versions, no reasons, no tracebacks.
@@ -7,10 +7,11 @@ delivered it all the same. Nobody learns more than a status: no versions, no rea
 import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
@@ -44,7 +45,7 @@ class WebhookReceiver(Protocol):
     async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
         """Return once the delivery is durable, with a word for the metric; `shop` is one of the listener's.
 
-        Raises WebhookRejected for what is not Loop's, StoreUnavailable, or Transient while the shop has no secret.
+        Raises WebhookRejected for what is not the sender's, StoreUnavailable, or Transient while there is no secret.
         """
 
 
@@ -66,7 +67,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Webhooks:
-    """Answers deliveries. `on_webhook(shop, outcome, seconds)` hears of each one.
+    """Answers deliveries of one sender, whose signature is in `header`.
+
+    `on_webhook(shop, outcome, seconds)` hears of each one; before the name stands what the sender is `called`.
 
     Outcomes: what the receiver said, the kind of a WebhookRejected, `unknown_shop` (with shop ""), `incomplete`,
     `unavailable`, `failed`.
@@ -77,13 +80,15 @@ class Webhooks:
     clock: Clock
     max_body: int
     on_webhook: Callable[[str, str, float], None]
+    header: str = "X-Loop-Signature"
+    called: str = ""
 
     async def post(self, request: web.BaseRequest, shop: str) -> web.Response:
         """Answer one delivery."""
         began = self.clock.monotonic()
         known = shop in self.shops
         outcome, answer = await self._take(request, shop) if known else ("unknown_shop", say(404))
-        self.on_webhook(shop if known else "", outcome, self.clock.monotonic() - began)
+        self.on_webhook(self.called + shop if known else "", outcome, self.clock.monotonic() - began)
         return answer
 
     async def _take(self, request: web.BaseRequest, shop: str) -> tuple[str, web.Response]:
@@ -118,7 +123,7 @@ class Webhooks:
             raise TooLarge
         if "Content-Encoding" in request.headers:
             raise Encoded
-        signatures = request.headers.getall("X-Loop-Signature", [])
+        signatures = request.headers.getall(self.header, [])
         if len(signatures) > 1 or not all(signature.isascii() for signature in signatures):
             raise BadSignature
         return signatures[0] if signatures else None
@@ -222,17 +227,36 @@ class LabelPages:
         return ("missing", say(404)) if self.misses.spend() else ("limited", say(429, retry_after=_RETRY_AFTER))
 
 
+@dataclass(frozen=True)
+class _ByName:
+    """Hands a delivery to the receiver of its name."""
+
+    receivers: Mapping[str, WebhookReceiver]
+
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
+        """Let that one judge it."""
+        return await self.receivers[shop].receive(shop, signature, body)
+
+
+def _of_parcels(webhooks: Webhooks, receivers: Mapping[str, WebhookReceiver]) -> Webhooks:
+    """The same for EasyPost's events."""
+    receiver = _ByName(receivers)
+    return replace(webhooks, receiver=receiver, shops=receivers, header="X-Hmac-Signature", called="easypost/")
+
+
 class PublicListener:
     """The listener itself: one socket, behind GuardedServer. Durations are seconds, `max_body` is bytes.
 
-    `shops` are the names in the webhook paths. A handler among `extra_routes` gets undecoded requests and may raise
-    aiohttp's HTTPException; any other exception is answered 503. Nothing is cached, referred or indexed.
+    `shops` are the names in the paths of Loop's webhooks, those of `parcels` in EasyPost's. A handler among
+    `extra_routes` gets undecoded requests and may raise aiohttp's HTTPException; any other exception is answered 503.
+    Nothing is cached, referred or indexed.
     """
 
     def __init__(
         self,
         *,
         receiver: WebhookReceiver,
+        parcels: Mapping[str, WebhookReceiver] = MappingProxyType({}),
         labels: HostedLabels,
         shops: Container[str],
         clock: Clock,
@@ -250,10 +274,10 @@ class PublicListener:
     ) -> None:
         self._clock = clock
         webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook)
-        misses = misses or Allowance(clock, burst=60)
-        pages = LabelPages(labels, misses, max_lookups, on_label, patience=label_patience)
+        pages = LabelPages(labels, misses or Allowance(clock, burst=60), max_lookups, on_label, patience=label_patience)
         self._paths: list[tuple[re.Pattern[str], dict[str, Callable[..., Awaitable[web.StreamResponse]]]]] = [
             (re.compile(r"/webhooks/loop/(?P<shop>[^/]{1,100})/?"), {"POST": webhooks.post}),
+            (re.compile(r"/webhooks/easypost/(?P<shop>[^/]{1,100})/?"), {"POST": _of_parcels(webhooks, parcels).post}),
             (re.compile(r"/labels/(?P<token>[A-Za-z0-9_-]{43})\.pdf"), {"GET": pages.get, "HEAD": pages.get}),
             (re.compile(r"/robots\.txt"), {"GET": _robots, "HEAD": _robots}),
             *((re.compile(re.escape(route.path)), {route.method: route.handler}) for route in extra_routes),

@@ -14,6 +14,10 @@ from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.amazon_mcf.notifications import NOTIFICATIONS, ROTATION, AmazonNotifications
 from adapters.amazon_mcf.postage import ReturnServicePostage
+from adapters.easypost.client import EasyPostLabels
+from adapters.easypost.connection import EasyPostConnection
+from adapters.easypost.wire.files import allowed_hosts
+from adapters.easypost.wire.shipments import Asking
 from adapters.host.metrics import PrometheusMetrics
 from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
@@ -24,6 +28,7 @@ from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
 from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
 from daemon.domain.portal import ParcelSize
+from daemon.domain.rates import RateRules
 from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
@@ -45,6 +50,12 @@ USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; 
 AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
 """The seller's credentials, and the two APIs for which a role may be missing."""
 
+EASYPOST_CONNECTIONS = ("easypost", "easypost/funds")
+"""The merchant's key at EasyPost, and the money behind it."""
+
+PURCHASE_TIMEOUT, FETCH_TIMEOUT = 90.0, 20.0  # seconds
+LARGEST_LABEL = 5 * 1024 * 1024  # bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
@@ -55,12 +66,15 @@ class Vendors:
     portals: Mapping[str, LoopPortal]
     postage: ReturnServicePostage | None
     notifications: AmazonNotifications
+    easypost: EasyPostLabels | None
     buckets: AmazonLimits
     loop_limits: Mapping[str, LoopLimits]
 
     def hang_up(self) -> None:
         """Make no more calls: who waits for his turn, however long the queue, comes back after the next start."""
         self.buckets.close()
+        if self.easypost is not None:
+            self.easypost.hang_up()
         for limits in self.loop_limits.values():
             limits.close()
 
@@ -84,6 +98,8 @@ class Vendors:
         self.notifications.unpark()
         if self.postage is not None:
             self.postage.unpark()
+        if self.easypost is not None:
+            self.easypost.unpark()
         for portal in self.portals.values():
             portal.unpark()
 
@@ -96,6 +112,8 @@ class Vendors:
         found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
         found["amazon/outbound"] = self.network.refused
         found["amazon/shipping"] = self.postage.refused if self.postage else ""
+        if self.easypost is not None:
+            found["easypost"], found["easypost/funds"] = self.easypost.refused, self.easypost.without_funds
         if self.tokens.state is not TokenState.OK:
             found["amazon"] = f"credentials: {self.tokens.state}"
         return {connection: problem for connection, problem in found.items() if problem}
@@ -161,8 +179,45 @@ async def connect(
         portals=portals,
         postage=postage,
         notifications=_notifications(transport(vendor="amazon"), tokens, buckets, current, clock),
+        easypost=await _easypost(stack, current, clock, on_call),
         buckets=buckets,
         loop_limits=loop_limits,
+    )
+
+
+async def _easypost(
+    stack: AsyncExitStack, current: Current, clock: Clock, on_call: Callable[[Call], None]
+) -> EasyPostLabels | None:
+    """The merchant's account at EasyPost; None without a key.
+
+    Each call has a connection of its own: one that was kept and has just died would leave a purchase unclear for
+    nothing. Labels are fetched from public addresses alone, but for an API on this machine.
+    """
+    if not current.easypost_api_key():
+        return None
+    chosen, timeout = current.settings.easypost, current.settings.timings.http_timeout
+    session = await stack.enter_async_context(open_session(USER_AGENT, fresh=True))
+    public = await stack.enter_async_context(open_session(USER_AGENT, fresh=True, public_only=True))
+    transport = partial(Transport, session, vendor="easypost", on_call=on_call)
+    connection = EasyPostConnection(
+        transport(timeout=timeout),
+        transport(timeout=max(timeout, PURCHASE_TIMEOUT)),
+        clock,
+        api_url=chosen.api_url,
+        api_key=current.easypost_api_key,
+    )
+    return EasyPostLabels(
+        connection,
+        rules=RateRules(services=chosen.services, max_cents=chosen.max_rate_cents),
+        asking=Asking(
+            carrier_accounts=chosen.carrier_accounts,
+            shopper_phone=chosen.shopper_phone or "",
+            center_phone=chosen.center_phone or "",
+        ),
+        hosts=allowed_hosts(chosen.label_hosts, chosen.api_url),
+        api_key=current.easypost_api_key,
+        fetch=Transport(public, vendor="easypost", on_call=on_call, timeout=FETCH_TIMEOUT, max_body=LARGEST_LABEL),
+        fetch_locally=transport(timeout=FETCH_TIMEOUT, max_body=LARGEST_LABEL),
     )
 
 
@@ -300,6 +355,8 @@ def _account(
     sources: dict[LabelSourceName, LabelSource] = {}
     if vendors.postage is not None:
         sources[LabelSourceName.AMAZON_SHIPPING] = ShadowPostage(vendors.postage) if shadow else vendors.postage
+    if vendors.easypost is not None:
+        sources[LabelSourceName.EASYPOST] = ShadowPostage(vendors.easypost) if shadow else vendors.easypost
     return Account(
         name=MAIN_ACCOUNT,
         network=network,

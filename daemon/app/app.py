@@ -18,7 +18,7 @@ from config.load import Loaded
 from config.logging.journal import running_under_systemd
 from config.logging.setup import configure
 from daemon import __version__
-from daemon.app.accounts import AMAZON_CONNECTIONS, contexts, tell_of_call
+from daemon.app.accounts import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS, contexts, tell_of_call
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.notifications import News, listen_for_news
@@ -136,7 +136,8 @@ class App:
         counts = await resources.store.read(lambda uow: uow.counts())
         self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
         self._metrics.ages(resources.ages.authorization_days, resources.ages.secret_days)
-        for name in AMAZON_CONNECTIONS:
+        own = EASYPOST_CONNECTIONS if resources.vendors.easypost else ()
+        for name in (*AMAZON_CONNECTIONS, *own):
             self._metrics.connection(name, partial(resources.vendors.refuses, name))
         for shop, portal in resources.vendors.portals.items():
             self._metrics.connection(f"loop/{shop}", partial(_is_parked, portal))

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from urllib.parse import urlsplit
 
+from adapters.easypost.wire.files import is_local
 from adapters.host.certificate import read_certificate
 from adapters.http.ops_client import TokenRefused
 from adapters.loop_returns.wire.webhooks import TRIGGERS
@@ -36,6 +37,7 @@ from daemon.operations.doctor.amazon import (
     trouble,
     warn,
 )
+from daemon.operations.doctor.easypost import EasyPostPatient, examine_easypost
 from daemon.operations.doctor.notifications import NotificationPatient, examine_notifications
 from daemon.operations.doctor.shop import ShopPatient, examine_shop
 from daemon.operations.rekeying import keys_fit
@@ -93,6 +95,7 @@ class Checkup:
                 self._absent,
                 *([amazon] if self._current.client_secrets else []),
                 partial(self._notifications, vendors),
+                partial(examine_easypost, self._easypost(vendors)),
                 *shops,
                 partial(self._public, transport),
                 self._certificate,
@@ -148,6 +151,16 @@ class Checkup:
             return await examine_notifications(patient)
         finally:
             await queue.close()
+
+    def _easypost(self, vendors: Vendors) -> EasyPostPatient | None:
+        settings, secrets = self._current.settings, self._current.secrets
+        used = "easypost" in {settings.label_source_of(shop, secrets) for shop in settings.shops}
+        if vendors.easypost is None or not used:
+            return None
+        chosen = settings.easypost
+        return EasyPostPatient(
+            source=vendors.easypost, accounts=chosen.carrier_accounts, local=is_local(chosen.api_url)
+        )
 
     def _shop(self, name: str, vendors: Vendors) -> ShopPatient:
         return ShopPatient(

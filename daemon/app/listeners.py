@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from adapters.easypost.webhooks import EasyPostWebhooks
 from adapters.host.metrics import PrometheusMetrics
 from adapters.http.consent import ConsentPages
 from adapters.http.ops import OpsListener, WatchListener
@@ -14,6 +15,7 @@ from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
 from daemon.app.live_config import Current
 from daemon.app.verbs import Answering, description
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.notifications import Notifications
@@ -44,8 +46,10 @@ async def open_public(
         metrics.webhook(shop, outcome, clock.now())
         metrics.webhook_answered(seconds)
 
+    scans = EasyPostWebhooks(secrets=current.easypost_webhook_secrets, parcel_changed=intake.parcel_changed)
     listener = PublicListener(
         receiver=_receiver(current, intake, box, clock),
+        parcels={MAIN_ACCOUNT: scans} if current.easypost_api_key() else {},
         labels=hosting,
         shops=frozenset(current.settings.shops),
         clock=clock,

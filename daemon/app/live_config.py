@@ -41,6 +41,15 @@ class Current:
         """The webhook secrets of a shop, newest first."""
         return [secret.get_secret_value().encode() for secret in self.secrets.loop_webhook_secrets[shop]]
 
+    def easypost_api_key(self) -> str:
+        """The key of the EasyPost account; "" when there is none."""
+        key = self.secrets.easypost_api_key
+        return key.get_secret_value() if key else ""
+
+    def easypost_webhook_secrets(self) -> list[str]:
+        """The secrets of EasyPost's webhook, newest first."""
+        return [secret.get_secret_value() for secret in self.secrets.easypost_webhook_secrets]
+
     def refresh_token(self) -> str | None:
         """What the secret file amazon_refresh_token holds."""
         token = self.secrets.amazon_refresh_token

@@ -1,5 +1,6 @@
 """The operator's settings as the plain values that rules and adapters take."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 
 from config.model import Settings
@@ -38,13 +39,20 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
         default_reason=shop.reasons.default,
         report_transit=shop.report_transit,
         verdict=verdict_policy(shop),
-        label_source=LabelSourceName(settings.amazon.label_source_in_use(secrets)),
-        page_instead=frozenset(
-            {LabelSourceName.AMAZON_SHIPPING} if settings.amazon.on_service_not_offered == "rma_page" else ()
-        ),
+        label_source=LabelSourceName(settings.label_source_of(name, secrets)),
+        page_instead=frozenset(_page_instead(settings)),
+        max_spend_per_day_cents=settings.easypost.max_spend_per_day_cents,
         rma_carrier=settings.amazon.rma_page.carrier,
         rma_rate_cents=settings.amazon.rma_page.rate_cents,
     )
+
+
+def _page_instead(settings: Settings) -> Iterator[LabelSourceName]:
+    """The sources whose labels may be replaced by Amazon's page."""
+    if settings.amazon.on_service_not_offered == "rma_page":
+        yield LabelSourceName.AMAZON_SHIPPING
+    if settings.easypost.on_no_rate == "rma_page":
+        yield LabelSourceName.EASYPOST
 
 
 def verdict_policy(shop: Shop) -> VerdictPolicy:

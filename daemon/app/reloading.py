@@ -21,7 +21,10 @@ log = structlog.get_logger(__name__)
 PORTAL_KEYS = ("api_url", "api_version", "grade_processor")
 """Keys of a shop that its open connection was made with."""
 
-TAKEN_SECRETS = ("amazon_client_secrets", "amazon_refresh_token", "loop_api_keys", "loop_webhook_secrets")
+TAKEN_SECRETS = (
+    *("amazon_client_secrets", "amazon_refresh_token", "loop_api_keys", "loop_webhook_secrets"),
+    *("easypost_api_key", "easypost_webhook_secrets"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from daemon.engine.intake import Intake
 from daemon.engine.order_index import IDLE, OrderIndex
 from daemon.engine.pauses import PauseKeeper
 from daemon.engine.polls import PortalPolls
+from daemon.engine.purchases import EVERY as LOOK_AT_PURCHASES
+from daemon.engine.purchases import PurchaseWatch
 from daemon.engine.recorder import Recorder
 from daemon.engine.supervisor import Heartbeats, Service, run_every
 from daemon.engine.walker import Claims, Walker
@@ -88,6 +90,8 @@ class Services:
             metrics=resources.metrics,
             wake=self.wake,
         )
+        unused = settings.easypost.void_unused_after
+        parcels = PurchaseWatch(resources.store, recorder, contexts, resources.metrics, unused_after=unused)
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
         services["store"] = resources.store.watch
         for account in {context.account.name: context.account for context in contexts.values()}.values():
@@ -97,6 +101,7 @@ class Services:
         for name, seconds, work in (
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
+            ("purchases", LOOK_AT_PURCHASES, parcels.round),
             ("clock", CLOCK_ROUND, keeper.round),
             ("pauses", PAUSES_ROUND, pause_keeper(resources).round),
         ):

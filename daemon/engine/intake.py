@@ -22,7 +22,7 @@ from daemon.domain.portal import (
     RestockAsked,
     ReturnChanged,
 )
-from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, RequestState, Return, Settlement, State
+from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, LabelSourceName, RequestState, Return, Settlement, State
 from daemon.domain.schedule import Timings, plan
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.ports.host import Clock, Metrics
@@ -119,6 +119,26 @@ class Intake:
         if concerned:
             self._wake()
         return concerned
+
+    async def parcel_changed(self, handle: str) -> bool:
+        """A carrier has news of a parcel: it is asked now. Whether the parcel is ours, by its handle."""
+
+        def work(uow: UnitOfWork) -> bool:
+            now = self._clock.now()
+            parcel = uow.purchase(LabelSourceName.EASYPOST, handle)
+            if parcel is None:
+                return False
+            if parcel.look_at is not None:
+                uow.look_at_purchase(parcel.source, handle, min(parcel.look_at, now))
+            ret = uow.get(parcel.shop, parcel.return_id)
+            if ret is not None and ret.amazon_due_at is not None:  # also while it is looked at: this may be newer
+                uow.defer(replace(ret, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
+            return True
+
+        ours = await self._store.transact(work)
+        if ours:
+            self._wake()
+        return ours
 
     def _announce(self, moved: list[tuple[State | None, Return]]) -> None:
         for before, ret in moved:

@@ -18,9 +18,9 @@ from daemon.engine.handlers.search import Tried as TriedOrder
 from daemon.errors import McfdError, OperatorError
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.verb import instant
-from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched, Tried
+from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched, ReturnShown, Tried
 from daemon.ports.host import Clock
-from daemon.ports.names import link_mark, quiet_mark
+from daemon.ports.names import link_mark, proof_mark, quiet_mark
 from daemon.ports.store import MaintainedStore, UnitOfWork
 from daemon.ports.vendors import Lane
 
@@ -46,6 +46,15 @@ class Operator(ReturnsReader):
         self._contexts = contexts
         self._wake = wake
         self._moved = moved
+
+    async def show(self, name: str) -> ReturnShown:
+        """As the reader does; and with a link to a label that waits for a person, which only the daemon can open."""
+        shown, ret = await super().show(name), await self.find(name)
+        context = self._contexts.get(ret.shop)
+        if context is None or not any(postage.doubtful for postage in ret.postage):
+            return shown
+        link = await self._store.read(lambda uow: uow.mark(proof_mark(ret.shop, ret.return_id)))
+        return shown.model_copy(update={"label": context.labels.hosting.reveal(link)}) if link else shown
 
     async def retry(self, name: str, by: str) -> Changed:
         """Send a stuck return, or one in review whose flag was lifted, back to work."""

@@ -11,6 +11,7 @@ from itertools import pairwise
 from adapters.sandbox import Sandbox
 from adapters.sandbox.amazon.orders import ReturnItem
 from adapters.sandbox.amazon.shipping import BoughtShipment
+from adapters.sandbox.easypost.shipments import EasyPostShipment
 from adapters.sandbox.loop.returns import LoopReturn
 from adapters.sandbox.stamps import parse_time
 from daemon.domain.duties import duty
@@ -67,7 +68,9 @@ def judge_ending(sandbox: Sandbox, ending: Ending) -> list[str]:
     if ret.state not in ending.portal:
         wrong.append(f"ended {ret.state}, not {'/'.join(sorted(ending.portal))}")
     wrong += [f"no note says {words!r}" for words in ending.words if not _says(ret, words)]
-    if ending.given_back and any(not s.cancelled for s in shipments_of(sandbox, ret.return_id)):
+    kept = [s for s in shipments_of(sandbox, ret.return_id) if not s.cancelled]
+    kept_parcels = [s for s in parcels_of(sandbox, ret.return_id) if not s.given_back]
+    if ending.given_back and (kept or kept_parcels):
         wrong.append("a label that nobody needs was not given back")
     return [f"{ending.kind} {ret.return_id}: {what}" for what in wrong]
 
@@ -149,6 +152,7 @@ def _purchases(sandbox: Sandbox) -> Iterator[str]:
     returned = {
         call["path"].split("/")[-2]: call["at"] for call in reversed(sandbox.calls()) if _gave_back(call["operation"])
     }
+    yield from _sales(sandbox)
     for reference, shipments in bought.items():
         keys = Counter(shipment.key for shipment in shipments)
         yield from (f"parcel {reference}: one purchase was made {n} times" for n in keys.values() if n > 1)
@@ -163,6 +167,30 @@ def _used(shipment: BoughtShipment, at: float) -> bool:
     """Its parcel had arrived by then."""
     scans = [event for parcel in shipment.parcels for event in parcel.events if parcel.status == "Delivered"]
     return any(parse_time(event["eventTime"]) <= at for event in scans[-1:])
+
+
+def _sales(sandbox: Sandbox) -> Iterator[str]:
+    """At EasyPost a parcel is known by the RMA on its label: a second one is sold only after the first was given back."""
+    sold: dict[str, list[EasyPostShipment]] = defaultdict(list)
+    for shipment in sandbox.easypost_labels():
+        sold[rma_of(shipment)].append(shipment)
+    for rma, shipments in sold.items():
+        live = [one for one in shipments if not one.given_back and one.sale and one.sale.tracker.status != "delivered"]
+        if len(live) > 1:
+            yield f"{rma}: {len(live)} labels were paid for and kept"
+        references = Counter(shipment.reference for shipment in shipments if not shipment.given_back)
+        yield from (f"{rma}: purchase {name} was made {n} times" for name, n in references.items() if n > 1)
+
+
+def rma_of(shipment: EasyPostShipment) -> str:
+    """What EasyPost prints on the label for us."""
+    return str(shipment.request.get("options", {}).get("print_custom_1", ""))
+
+
+def parcels_of(sandbox: Sandbox, return_id: int) -> list[EasyPostShipment]:
+    """The labels that EasyPost sold for a return."""
+    printed = {f"RMA {item.authorization.rma}" for item in items_of(sandbox, return_id)}
+    return [shipment for shipment in sandbox.easypost_labels() if rma_of(shipment) in printed]
 
 
 def _gave_back(operation: str) -> bool:

@@ -54,6 +54,9 @@ LIVES = {
     "clean": _short(kinds=(good,)),
     "damaged": _short(kinds=(bad,), options=replace(OPTIONS, label_after=5.0)),
     "bought label": _short(kinds=(good,), buys_labels=True, options=replace(OPTIONS, documents_after=5.0)),
+    "carrier's label": _short(kinds=(good,), buys_labels="easypost"),
+    "shows late": _short(kinds=(good,), buys_labels="easypost", options=replace(OPTIONS, sale_shows_after=20.0)),
+    "refunded": _short(kinds=(dropped,), buys_labels="easypost"),
     "given back": _short(kinds=(dropped,), buys_labels=True),
 }
 

@@ -16,7 +16,14 @@ from tests.support.simulation.world import DAY, HOUR, MINUTE, World
 HUNG = 45.0
 """Seconds of silence: longer than the daemon waits for an answer."""
 
-SAFE_LATE = ("createFulfillmentReturn", "purchaseShipment", "createLabel", "flagReturn", "processReturn")
+SAFE_LATE = (
+    "createFulfillmentReturn",
+    "purchaseShipment",
+    "buy_shipment",
+    "createLabel",
+    "flagReturn",
+    "processReturn",
+)
 """Calls that may arrive after their time-out. A note or a grade that does is written twice: nobody can prevent that."""
 
 
@@ -31,7 +38,7 @@ def random_plan(seed: int, returns: int) -> Plan:
     return Plan(
         kinds=kinds,
         seed=seed,
-        buys_labels=dice.random() < 0.5,
+        buys_labels=dice.choice((False, True, "easypost")),
         options=_options(seed, dice),
         spread=dice.choice((0.0, 10 * MINUTE, DAY)),
         latency=_latency(random.Random(f"{seed}/latency"), dice.choice((0.02, 0.3, 3.0))),
@@ -46,6 +53,7 @@ def _options(seed: int, dice: random.Random) -> SandboxOptions:
         seed=seed,
         label_after=dice.choice((0.0, 0.0, 5.0, 200.0)),
         documents_after=dice.choice((0.0, 0.0, 20.0)),
+        sale_shows_after=dice.choice((0.0, 0.0, 60.0)),
         process_after=dice.choice((0.0, 30.0, 240.0)),
         list_page_size=dice.choice((2, 50)),
         bad_reason=dice.choice(("request", "item")),
@@ -72,7 +80,7 @@ def faults(rate: float, lost: float) -> list[Fault]:
     """Every way in which vendors fail, each with a small probability, on every route."""
     if not rate:
         return webhooks(lost)
-    everyone = ("amazon", "shipping", "loop")
+    everyone = ("amazon", "shipping", "easypost", "loop")
     found = [Fault(vendor=v, kind="status", status=s, probability=rate) for v in everyone for s in (429, 500, 503)]
     for vendor in everyone:
         for late in (False, True):
@@ -81,9 +89,11 @@ def faults(rate: float, lost: float) -> list[Fault]:
             found.append(Fault(vendor=vendor, kind="status", status=502, probability=rate, after_effect=late))
         found.append(Fault(vendor=vendor, kind="delay", seconds=10.0, probability=rate))
     for operation in SAFE_LATE:
-        vendor = {"createFulfillmentReturn": "amazon", "purchaseShipment": "shipping"}.get(operation, "loop")
+        vendor = {"createFulfillmentReturn": "amazon", "purchaseShipment": "shipping", "buy_shipment": "easypost"}.get(
+            operation, "loop"
+        )
         found.append(Fault(vendor=vendor, operation=operation, kind="delay", seconds=HUNG, probability=rate))
-    for vendor in ("amazon", "shipping"):
+    for vendor in ("amazon", "shipping", "easypost"):
         found += [
             Fault(vendor=vendor, kind="contradiction", probability=rate, after_effect=late) for late in (False, True)
         ]
@@ -118,7 +128,7 @@ def _trouble(rate: float, lost: float) -> Callable[[World, random.Random], objec
 
 async def _outage(world: World, dice: random.Random, usual: list[Fault]) -> None:
     """One vendor answers nobody for some hours."""
-    vendor = dice.choice(("amazon", "shipping", "loop", "lwa"))
+    vendor = dice.choice(("amazon", "shipping", "easypost", "loop", "lwa"))
     kind = dice.choice(("drop", "status"))
     status = dice.choice((429, 500, 503))
     world.vendors.set_faults([Fault(vendor=vendor, kind=kind, status=status), *usual])

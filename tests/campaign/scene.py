@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from adapters.sandbox import ReturnLine, Sandbox
 from adapters.sandbox.loop.returns import LoopReturn
-from tests.campaign.judge import Ending, shipments_of
+from tests.campaign.judge import Ending, parcels_of, shipments_of
 
 
 class Place(Protocol):
@@ -88,6 +88,9 @@ class Scene:
                 for parcel in shipment.parcels:
                     if not shipment.cancelled:
                         self.sandbox.scan(parcel.tracking_id, status)
+            for sold in parcels_of(self.sandbox, return_id):
+                if sold.sale and not sold.given_back:
+                    self.sandbox.scan(sold.sale.tracker.code, status)
 
     async def inspected(self, return_id: int, *conditions: str | None) -> None:
         """The units are inspected one by one; the conditions are those of the first lines."""

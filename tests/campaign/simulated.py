@@ -48,10 +48,11 @@ class Plan:
 
     kinds: Sequence[Kind]
     seed: int = 0
-    buys_labels: bool = False
+    buys_labels: bool | str = False
     options: SandboxOptions = OPTIONS
     hour: float = HOUR
     timings: Mapping[str, str] = field(default_factory=dict)
+    easypost: Mapping[str, object] = field(default_factory=dict)
     spread: float = 0.0
     latency: Callable[[], float] | None = None
     before: Callable[[World], None] = lambda _world: None
@@ -92,7 +93,9 @@ class Simulation:
     async def _live(self, loop: VirtualLoop, plan: Plan) -> Outcome:
         shop = {"exchanges": {"auto_process": True}, "on_unmatched": "refuse"}
         clocks = {name: f"{hours * plan.hour:.0f}s" for name, hours in CLOCKS.items()} | dict(plan.timings)
-        loaded = configuration(self._path, plan.options, buys_labels=plan.buys_labels, timings=clocks, shop=shop)
+        loaded = configuration(
+            self._path, plan.options, buys_labels=plan.buys_labels, timings=clocks, shop=shop, easypost=plan.easypost
+        )
         world = World(loop, loaded, plan.options, seed=plan.seed, before=plan.before)
         world.latency = plan.latency or world.latency
         async with world:

@@ -202,9 +202,9 @@ class DaemonProcess:
         status, answer = await self.verb("show", **{"return": str(return_id)})
         return answer if status == 200 else {"state": "", "history": []}
 
-    async def deliver(self, path: str, body: bytes, signature: str | None) -> int:
-        """Post to the public listener as Loop does; the status."""
-        headers = {"Content-Type": "application/json"} | ({"X-Loop-Signature": signature} if signature else {})
+    async def deliver(self, path: str, body: bytes, signature: str | None, *, header: str = "X-Loop-Signature") -> int:
+        """Post to the public listener as Loop does, or whoever signs in that header; the status."""
+        headers = {"Content-Type": "application/json"} | ({header: signature} if signature else {})
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"http://127.0.0.1:{self.public_port}{path}", data=body, headers=headers) as reply,

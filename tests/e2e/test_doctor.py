@@ -289,3 +289,21 @@ async def test_the_doctor_is_of_use_before_all_secrets_are_written(tmp_path):
         assert found["amazon", "amazon client secret"][0] == "fail"
         assert ("amazon", "token") not in found
         assert (await w.daemon.cli("status")).status == 78
+
+
+async def test_the_merchants_carriers(tmp_path):
+    """EasyPost's key, the carrier accounts and a sample parcel's price have a line each; nothing is bought for it."""
+    mine = {"carrier_accounts": ["ca_sandbox2"]}
+    async with vendors(tmp_path, buys_labels="easypost", easypost=mine) as w:
+        await w.daemon.start()
+        found = lines(await w.daemon.cli("doctor", "--json"))
+        assert found["easypost", "key"] == ("ok", "EasyPost accepts it (production)")
+        assert found["easypost", "carrier accounts"] == ("ok", "ca_sandbox2 (UPS)")
+        verdict, text = found["easypost", "rate"]
+        assert (verdict, "costs 8.12 USD with ca_sandbox2/UPS/Ground" in text) == ("ok", True)
+        w.sandbox.offer_rates([{"carrier": "USPS", "service": "Priority", "cents": 9000}])
+        found = lines(await w.daemon.cli("doctor", "--json"))
+        assert found["easypost", "carrier accounts"][0] == found["easypost", "rate"][0] == "fail"
+        w.sandbox.set_easypost_key(active=False)
+        assert lines(await w.daemon.cli("doctor", "--json"))["easypost", "key"][0] == "fail"
+        assert w.sandbox.easypost_labels() == []

@@ -56,6 +56,24 @@ async def test_no_url_of_a_vendor_is_fetched(tmp_path, buys_labels):
         await until("the trap works", lambda: bait.visits == 1)
 
 
+async def test_of_easyposts_urls_only_the_label_is_fetched(tmp_path):
+    """Tracking pages, forms and every other address in EasyPost's answers lead to a trap, and nobody comes."""
+    async with trap() as bait, world(tmp_path, buys_labels="easypost") as w:
+        view = w.sandbox.easypost.view
+
+        def baited(shipment, **whole):
+            forms = [{"form_type": "label_qr_code", "form_url": bait.url}]
+            return view(shipment, **whole) | {"forms": forms, "url": bait.url, "commercial_invoice_url": bait.url}
+
+        w.sandbox.easypost.view = baited
+        return_id = w.submit("#6903", SOCK)
+        await w.labelled(return_id)
+        assert w.calls("labelFile") == 1
+        await w.receive(return_id, SOCK)
+        await w.state(return_id, "closed")
+        assert bait.visits == 0
+
+
 def small_pages(w: World, bait: Trap) -> list[str]:
     """Let Loop list one return on a page, and say that the next is at the trap's; the pages that were asked for."""
     reader, turned = w.sandbox._reader, []

@@ -15,6 +15,7 @@ from typing import Any
 from adapters.host.clock import SystemClock
 from adapters.sandbox import ReturnLine, Sandbox, SandboxOptions
 from adapters.sandbox.amazon.http import FulfillmentVendor
+from adapters.sandbox.easypost.shipments import EasyPostShipment
 from adapters.sandbox.listener import Vendor
 from tests.e2e.daemon_process import DaemonProcess
 
@@ -102,7 +103,9 @@ class World:
 
     def subscribe(self) -> None:
         """Let Loop deliver to where the daemon listens now."""
-        self.sandbox.set_webhook_url(f"http://127.0.0.1:{self.daemon.public_port}/webhooks/loop/{SHOP}")
+        here = f"http://127.0.0.1:{self.daemon.public_port}/webhooks"
+        self.sandbox.set_webhook_url(f"{here}/loop/{SHOP}")
+        self.sandbox.set_easypost_webhook(f"{here}/easypost/main")
 
     async def restart(self) -> None:
         """Stop the daemon if it runs, start it again, and let Loop find it."""
@@ -129,6 +132,14 @@ class World:
         numbers = {label["tracking_number"] for label in self.portal(return_id)["delivered_labels"]}
         bought = held["shipments"].values()
         return [s for s in bought if numbers & {parcel["tracking_id"] for parcel in s["parcels"]}]
+
+    def parcels(self, return_id: int) -> list[EasyPostShipment]:
+        """What EasyPost sold for a return, refunded labels included: the RMA is printed on it."""
+        orders = self.sandbox.network.orders.values()
+        items = [i for order in orders for i in order.items.values() if f"-{return_id}-" in i.seller_id]
+        printed = {f"RMA {item.authorization.rma}" for item in items}
+        sold = self.sandbox.easypost_labels()
+        return [s for s in sold if s.request.get("options", {}).get("print_custom_1") in printed]
 
     def loop_calls_of_this_start(self) -> int:
         """How often Loop was asked since the daemon was last started."""
@@ -210,14 +221,21 @@ async def vendors(folder: Path, **options: Any) -> AsyncIterator[World]:
         "refresh_token": fresh_secret("refresh"),
         "loop_api_key": fresh_secret("loop"),
         "webhook_secret": fresh_secret("webhook"),
+        "easypost_api_key": "EZAK" + fresh_secret("easypost"),
+        "easypost_webhook_secret": fresh_secret("easypost-webhook"),
     }
     timings, shop, more = options.pop("timings", {}), options.pop("shop", {}), options.pop("config", {})
-    buys = options.pop("buys_labels", False)
+    buys, easypost = options.pop("buys_labels", False), options.pop("easypost", {})
     defaults = {"process_after": 0.05, "retry_unit": 0.2, "enforce_limits": False}
     async with RaisedSandbox(SandboxOptions(**{**own, **defaults, **options}), CLOCK) as sandbox:
         config = configuration(folder, sandbox, timings, shop) | more
         daemon = DaemonProcess(folder, config, secret_files(sandbox.options))
-        if buys:
+        if buys == "easypost":
+            daemon.config["amazon"]["label_source"] = "easypost"
+            daemon.config["easypost"] = {"api_url": sandbox.easypost_url} | easypost
+            daemon.secrets["easypost_api_key"] = sandbox.options.easypost_api_key
+            daemon.secrets["easypost_webhook_secret"] = sandbox.options.easypost_webhook_secret
+        elif buys:
             daemon.config["amazon"]["label_source"] = "amazon_shipping"
             daemon.secrets["amazon_return_service_id"] = sandbox.options.return_service_id
         try:

@@ -4,25 +4,41 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
 
 from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.postage import ReturnServicePostage
+from adapters.easypost.client import EasyPostLabels
+from adapters.easypost.connection import EasyPostConnection
+from adapters.easypost.wire.files import allowed_hosts
+from adapters.easypost.wire.shipments import Asking
 from adapters.host.clock import SystemClock
 from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
 from adapters.vendor_calls.transport import Transport, open_session
-from daemon.domain.portal import Grade
+from daemon.domain.portal import Grade, ParcelSize
+from daemon.domain.postage import PostageOrder
+from daemon.domain.rates import RateRules
 from daemon.domain.returns import Label, ReturnUnit, Transit
 from daemon.errors import McfdError, Unavailable
 from daemon.ports.vendors import Lane
 from tests.support.amazon_server import USER_AGENT, HeldTokens, WatchedLimits
+from tests.support.builders import CENTER, SHOPPER
 
 LABEL = Label(url="https://x.test/l.pdf", carrier="Amazon", tracking_number="RMA-1")
 UNIT = ReturnUnit(line_id="1", portal_sku="S", sku="S", return_item_id="r-1", order_item_id="A", shipment_id="D1")
+ORDER = PostageOrder(
+    reference="77-A1",
+    ship_from=SHOPPER,
+    ship_to=CENTER,
+    rma_id="RMA-1",
+    size=ParcelSize(weight_g=500),
+    value_cents=1999,
+    skus=("S",),
+)
 GRADES = [Grade(line_id="1", grade="grade_a", title="Grade A", disposition="donate", description="ok", inspected_at=0)]
 
 HANGING_UP = {
@@ -82,6 +98,7 @@ class Clients:
 
     network: McfNetwork
     shipping: ReturnServicePostage
+    easypost: EasyPostLabels
     portal: LoopPortal
 
 
@@ -96,6 +113,15 @@ async def clients(url: str) -> AsyncIterator[Clients]:
             McfNetwork(transport, tokens, limits, endpoint=url, marketplace_id="M"),
             ReturnServicePostage(
                 transport, tokens, limits, endpoint=url, business_id="B", service_id="S", label_format="PDF"
+            ),
+            EasyPostLabels(
+                EasyPostConnection(transport, transport, clock, api_url=f"{url}/v2", api_key=lambda: "EZAK"),
+                rules=RateRules(),
+                asking=Asking(),
+                hosts=allowed_hosts(("files.test",), url),
+                api_key=lambda: "EZAK",
+                fetch=transport,
+                fetch_locally=transport,
             ),
             LoopPortal(
                 transport,
@@ -113,6 +139,9 @@ CALLS: dict[str, Callable[[Clients], Awaitable[object]]] = {
     "createFulfillmentReturn": lambda c: c.network.create_return("A", [UNIT]),
     "purchaseShipment": lambda c: c.shipping.buy(b"{}", "key-1"),
     "cancelShipment": lambda c: c.shipping.void("S1"),
+    "create_shipment": lambda c: c.easypost.offer(ORDER),
+    "rerate_shipment": lambda c: c.easypost.offer(replace(ORDER, handle="shp_1")),
+    "buy_shipment": lambda c: c.easypost.buy(b'{"shipment": "shp_1", "rate": "rate_1"}', "key-1"),
     "deliver_label": lambda c: c.portal.deliver_label("7", LABEL),
     "report_refusal": lambda c: c.portal.report_refusal("7", "no"),
     "report_transit": lambda c: c.portal.report_transit("9", Transit.IN_TRANSIT),

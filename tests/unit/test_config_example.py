@@ -23,6 +23,8 @@ def write_secrets(directory: Path) -> Path:
         "amazon_return_service_id": secrets.token_urlsafe(),
         "loop_api_key.acme": secrets.token_urlsafe(),
         "loop_webhook_secrets.acme": secrets.token_urlsafe(),
+        "easypost_api_key": secrets.token_urlsafe(),
+        "easypost_webhook_secret": secrets.token_urlsafe(),
         "vault_keys": base64.b64encode(secrets.token_bytes(32)).decode(),
         "ops_token": secrets.token_urlsafe(),
         "aws_access_key_id": secrets.token_urlsafe(),

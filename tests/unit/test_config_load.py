@@ -190,7 +190,7 @@ SECTIONS = [
     ("vault_keys: [canary]", "vault_keys: unknown key; secrets are files, write it into the file vault_keys"),
     (
         "zzz: 1",
-        "zzz: unknown key; known here: public_url, listen, store, amazon, shops, timings, attempts, retention, log, notify",
+        "zzz: unknown key; known here: public_url, listen, store, amazon, easypost, shops, timings, attempts, retention, log, notify",
     ),
     ("log: {timings: {}}", "log.timings: unknown key here; it belongs at the top"),
     ("12: x", "[12]: is a key that is not text; put it in quotes"),
@@ -231,7 +231,10 @@ AMAZON = [
         "amazon.return_service_id: differs from the secret file amazon_return_service_id; keep one of them",
     ),
     ("on_service_not_offered: refuse", "amazon.on_service_not_offered: is none of hold, rma_page; write one of them"),
-    ("label_source: rma", "amazon.label_source: is none of auto, amazon_shipping, rma_page; write one of them"),
+    (
+        "label_source: rma",
+        "amazon.label_source: is none of auto, amazon_shipping, easypost, rma_page; write one of them",
+    ),
     ("endpoint: http://sandbox.test", "amazon.endpoint: is not encrypted; write https:// (http:// only for localhost)"),
     ("lwa_endpoint: x", "amazon.lwa_endpoint: is not a URL; write one like https://returns.example.com"),
     ("consent_url: http://a.test", "amazon.consent_url: is not encrypted; write https:// (http:// only for localhost)"),
@@ -736,7 +739,7 @@ def test_shops_of_one_account_that_amazon_cannot_tell_apart(tmp_path: Path) -> N
 
 def test_without_return_service_id(tmp_path: Path) -> None:
     """Labels without postage come with a warning when they are chosen by default, and none when they are meant."""
-    said = "no Return Service ID, so labels carry no postage; write rma_page if that is meant"
+    said = "no Return Service ID and no EasyPost key, so labels carry no postage; write rma_page if that is meant"
     for source, warnings in (("auto", (f"amazon.label_source: {said} (line 4)",)), ("rma_page", ())):
         case = tmp_path / source
         case.mkdir()

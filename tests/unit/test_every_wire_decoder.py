@@ -15,8 +15,8 @@ from daemon.errors import ContractBroken, Refused, Transient
 TESTS = Path(__file__).parents[1]
 ADAPTERS = TESTS.parent / "adapters"
 WIRES = {
-    "amazon_mcf": ("outbound", "shipping", "tracking"),
-    "easypost": ("errors", "shipments", "trackers", "webhooks"),
+    "amazon_mcf": ("notifications", "outbound", "shipping", "subscriptions", "tracking"),
+    "easypost": ("accounts", "errors", "shipments", "trackers", "webhooks"),
     "loop_returns": ("labels", "returns", "setup", "webhooks"),
 }
 SAMPLES = {vendor: sorted((TESTS / "samples" / vendor).glob("*.json")) for vendor in WIRES}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from adapters.vendor_calls.json import code_word, printable
 from adapters.vendor_calls.reading import JsonObject, parse
-from daemon.errors import ContractBroken, Refused
+from daemon.errors import ContractBroken, Refused, Unavailable
 
 WORDS_LIMIT = 400
 DEEPEST = 6
@@ -40,12 +40,13 @@ def complaint(body: bytes) -> Complaint:
 
 
 def accept(operation: str, status: int, body: bytes) -> JsonObject:
-    """Return the object of a good answer. Raises Refused for any other answer that can be read, or ContractBroken."""
-    if status < 300:
-        answer = parse(operation, body)
-        if "error" not in answer.members or answer.members["error"] is None:
-            return answer
-    raise refusal(status, body)
+    """Return the object of a good answer. Raises Refused, ContractBroken, or Unavailable for an error inside."""
+    if status >= 300:
+        raise refusal(status, body)
+    answer = parse(operation, body)
+    if answer.members.get("error") is not None:
+        raise Unavailable(f"{operation}: an error in an answer of status {status}")
+    return answer
 
 
 def refusal(status: int, body: bytes) -> Refused:

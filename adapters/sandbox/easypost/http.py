@@ -122,7 +122,7 @@ class EasyPostVendor:
 
 
 async def _json(request: web.Request) -> object:
-    if not request.can_read_body:
+    if not await request.read():  # kept by aiohttp, for whoever reads it again
         return {}
     return await read_json(request, easypost_error(400, "BAD_REQUEST", "The body is not JSON."))
 

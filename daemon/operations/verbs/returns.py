@@ -173,6 +173,7 @@ class ReturnShown(Answer):
     return_: str
     state: str
     problem: str
+    label: str | None = Field(default=None, description="Link to a label of which a person has to see where it leads.")
     owes: str
     due: Instant | None
     deadline: Instant | None

@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 
 from adapters.http.ops import OpsListener
 from adapters.http.public import PublicListener
+from adapters.labels.document import text_of
 from adapters.sandbox import SandboxOptions
 from adapters.sqlite.store import SqliteStore, open_store
 from config.load import Loaded
@@ -42,8 +43,12 @@ class Home(Protocol):
         """The line to the vendors."""
 
 
+SOURCES = {True: "amazon_shipping", "easypost": "easypost"}
+"""Where labels are bought."""
+
+
 def configuration(
-    path: Path, options: SandboxOptions, *, buys_labels: bool = False, **sections: Mapping[str, Any]
+    path: Path, options: SandboxOptions, *, buys_labels: bool | str = False, **sections: Mapping[str, Any]
 ) -> Loaded:
     """What an operator would write for the simulated vendors; `sections` are merged into it."""
     document: dict[str, Any] = {
@@ -54,8 +59,9 @@ def configuration(
             "client_id": options.client_id,
             "endpoint": "https://amazon.test",
             "lwa_endpoint": "https://amazon.test/auth/o2/token",
-            "label_source": "amazon_shipping" if buys_labels else "rma_page",
+            "label_source": SOURCES.get(buys_labels, "rma_page"),
         },
+        "easypost": {"api_url": "https://easypost.test/v2", "label_hosts": ["easypost.test"]},
         "shops": {SHOP: {"api_url": "https://loop.test/api", "order_id_templates": ["{order_name}"]}},
     }
     for name, section in sections.items():
@@ -65,7 +71,8 @@ def configuration(
         {
             "amazon_client_secrets": [options.client_secret],
             "amazon_refresh_token": options.refresh_token,
-            "amazon_return_service_id": options.return_service_id if buys_labels else None,
+            "amazon_return_service_id": options.return_service_id if buys_labels is True else None,
+            "easypost_api_key": options.easypost_api_key if buys_labels == "easypost" else None,
             "loop_api_keys": {SHOP: options.loop_api_key},
             "loop_webhook_secrets": {SHOP: [options.webhook_secret]},
             "vault_keys": [base64.urlsafe_b64encode(bytes(32)).decode()],
@@ -156,7 +163,7 @@ async def _open_store(path: Path) -> SqliteStore:
     return store
 
 
-def _open_session(user_agent: str) -> Line:
+def _open_session(user_agent: str, **_: bool) -> Line:
     return _home().line(user_agent)
 
 
@@ -165,9 +172,14 @@ async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
 
 
+async def _read(label: bytes) -> str:
+    """Reading beside the loop is a thread, which would not be simulated."""
+    return text_of(label)
+
+
 _STAND_INS: Sequence[tuple[ModuleType, Mapping[str, object]]] = (
     (resources, {"open_store": _open_store}),
-    (vendors, {"open_session": _open_session, "print_labels": _print}),
+    (vendors, {"open_session": _open_session, "print_labels": _print, "read_text": _read}),
     (listeners, {"PublicListener": Door, "OpsListener": _OpsDoor}),
     (
         asyncio_throttle.throttler,
