@@ -76,15 +76,14 @@ def or_skip() -> Iterator[None]:
 
 def unpack(one: Machine) -> None:
     """The source, as somebody has unpacked it."""
-    source = "mkdir /root/mcfd && tar -C /usr/src/mcfd --exclude=./.venv --exclude=./.system --exclude=./.git -c ."
-    one.do(f"{source} | tar -C /root/mcfd -x")
+    one.do("mkdir /root/mcfd && cd /usr/src/mcfd && tar -c --exclude='./.*' . | tar -C /root/mcfd -x")
 
 
 def install(one: Machine) -> None:
     """What an operator does, up to the start."""
     unpack(one)
     for block in blocks("## Install"):
-        one.do(f"umask 077\ncd /root/mcfd\n{block}", timeout=300, **WITHOUT_NETWORK)
+        one.do(f"umask 077\ncd /root/mcfd\n{block}", timeout=900, **WITHOUT_NETWORK)
     one.write("/etc/mcfd/config.yaml", SANDBOX)
     for name, secret in SECRETS.items():
         one.write(f"/etc/mcfd/secrets/{name}", secret, "600")

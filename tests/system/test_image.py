@@ -11,7 +11,7 @@ import yaml
 from tests.system.conftest import SANDBOX, SECRETS, or_skip
 from tests.system.machine import ROOT, Unavailable, debian, wheels
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("trixie")]
+pytestmark = [pytest.mark.timeout(2000), pytest.mark.xdist_group("trixie")]
 
 RELEASE = "trixie"
 KEYS = {"vault_keys": "A" * 43 + "=", "ops_token": "a-token-of-at-least-sixteen-letters"}
@@ -29,7 +29,7 @@ class Builder:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=900,
         )
         assert done.returncode == 0, f"{verb} {arguments}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done.stdout.strip()

@@ -5,7 +5,7 @@ import pytest
 from tests.system.conftest import SANDBOX, SECRETS, WITHOUT_NETWORK, unpack
 from tests.system.machine import Machine
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2000)
 
 READY = "curl -fso /dev/null http://127.0.0.1:9108/readyz"
 INSTALL = "DEBIAN_FRONTEND=noninteractive dpkg --install"
@@ -15,7 +15,7 @@ INSTALL = "DEBIAN_FRONTEND=noninteractive dpkg --install"
 def package(bare: Machine) -> str:
     """The path of a package that was built on the machine itself."""
     unpack(bare)
-    bare.do("cd /root/mcfd && umask 077 && deploy/debian/build /root/dist", timeout=400, **WITHOUT_NETWORK)
+    bare.do("cd /root/mcfd && umask 077 && deploy/debian/build /root/dist", timeout=900, **WITHOUT_NETWORK)
     return bare.do("ls /root/dist/*.deb").strip()
 
 

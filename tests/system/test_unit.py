@@ -7,7 +7,7 @@ import pytest
 from tests.system.conftest import SANDBOX, WITHOUT_NETWORK, blocks
 from tests.system.machine import Machine
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2000)
 
 READY = "curl -fso /dev/null http://127.0.0.1:9108/readyz"
 ANSWERS = "curl -so /dev/null http://127.0.0.1:9108/healthz"
@@ -172,7 +172,7 @@ def test_an_upgrade_keeps_everything(mcfd):
     return_id = submit(mcfd, "2006")
     mcfd.until(state(return_id, "awaiting_inspection"))
     for block in blocks("**Upgrade.**"):
-        mcfd.do(f"cd /root/mcfd\n{block}", timeout=300, **WITHOUT_NETWORK)
+        mcfd.do(f"cd /root/mcfd\n{block}", timeout=900, **WITHOUT_NETWORK)
     mcfd.until(READY)
     mcfd.do(f"mcfd show {return_id}")
 
