@@ -321,6 +321,11 @@ class App:
         ret = await store.read(lambda uow: uow.get(shop, return_id))
         return ret.state.value if ret is not None else ""
 
+    def label_source_of(self, shop: str) -> str:
+        """How labels of a shop are made just now, for the same."""
+        context = self._contexts.get(shop)
+        return context.policy.label_source.value if context else ""
+
     async def _health(self) -> dict[str, str]:
         return dict.fromkeys(self._beats.late(), "has not been heard of in time")
 

@@ -33,6 +33,7 @@ class Narrator:
     sandbox: Sandbox
     app: App
     console: Console
+    choose: Callable[[str], None]
 
     def title(self, text: str) -> None:
         """Begin a story."""
@@ -94,8 +95,11 @@ class Narrator:
         return [s for s in bought if any(p["reference"].startswith(f"{return_id}-") for p in s["parcels"])]
 
     def parcels(self, return_id: int) -> list[str]:
-        """The tracking ids of these labels."""
-        return [parcel["tracking_id"] for shipment in self.shipments(return_id) for parcel in shipment["parcels"]]
+        """The tracking ids of these labels, and of those that EasyPost sold."""
+        amazons = [parcel["tracking_id"] for shipment in self.shipments(return_id) for parcel in shipment["parcels"]]
+        told = {label["tracking_number"] for label in self.portal(return_id)["delivered_labels"]}
+        sold = [s.sale.tracker.code for s in self.sandbox.easypost_labels() if s.sale is not None]
+        return [*amazons, *(code for code in sold if code in told)]
 
 
 async def _said(seen: Callable[[], object]) -> object:

@@ -5,6 +5,7 @@ import base64
 import os
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -43,7 +44,13 @@ async def tell() -> int:
     options = SandboxOptions(label_after=0.5, process_after=0.3, enforce_limits=False)
     with tempfile.TemporaryDirectory(prefix="mcfd-demo-") as folder:
         async with Sandbox(options, SystemClock()) as sandbox:
-            app = App(_loaded(Path(folder), sandbox), clock=SystemClock(), notifier=Notifier(None, SystemClock()))
+            loaded = _loaded(Path(folder), sandbox)
+            app = App(
+                loaded,
+                clock=SystemClock(),
+                notifier=Notifier(None, SystemClock()),
+                read_again=partial(_read, Path(folder)),
+            )
             stop, opened = asyncio.Event(), asyncio.Event()
 
             async def ready() -> None:
@@ -53,7 +60,7 @@ async def tell() -> int:
             async def stories() -> int:
                 await opened.wait()
                 try:
-                    return await _tell_all(Narrator(sandbox, app, console))
+                    return await _tell_all(Narrator(sandbox, app, console, partial(_choose, Path(folder), app)))
                 finally:
                     stop.set()
 
@@ -79,6 +86,19 @@ async def _tell_all(teller: Narrator) -> int:
     return told
 
 
+def _choose(folder: Path, app: App, source: str) -> None:
+    """What a merchant does to have labels made in another way: writes the key, and reloads."""
+    file = folder / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["shops"][SHOP]["label_source"] = source
+    file.write_text(yaml.safe_dump(config))
+    app.reload()
+
+
+def _read(folder: Path) -> Loaded:
+    return load(folder / "config.yaml", folder / "secrets")
+
+
 def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
     """The daemon's configuration, from real files as an operator writes them."""
     options = sandbox.options
@@ -92,15 +112,18 @@ def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
             "lwa_endpoint": sandbox.lwa_url,
             "limits": LIMITS,
         },
+        "easypost": {"api_url": sandbox.easypost_url},
         "shops": {
             SHOP: {"api_url": sandbox.loop_url, "exchanges": {"auto_process": True}, "report_transit": "all"},
         },
         "timings": QUICK,
+        "log": {"format": "console", "level": "error"},  # a reload sets it up anew, and the story is told alone
     }
     secrets = {
         "amazon_client_secret": options.client_secret,
         "amazon_refresh_token": options.refresh_token,
         "amazon_return_service_id": options.return_service_id,
+        "easypost_api_key": options.easypost_api_key,
         f"loop_api_key.{SHOP}": options.loop_api_key,
         f"loop_webhook_secrets.{SHOP}": options.webhook_secret,
         "vault_keys": base64.urlsafe_b64encode(os.urandom(32)).decode(),
@@ -113,4 +136,4 @@ def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
         path = secret_folder / name
         path.touch(mode=0o600)
         path.write_text(value)
-    return load(folder / "config.yaml", secret_folder)
+    return _read(folder)

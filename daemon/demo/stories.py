@@ -1,10 +1,10 @@
-"""What the demo tells: seven returns, each from the shopper's wish to its end."""
+"""What the demo tells: eight returns, each from the shopper's wish to its end."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from adapters.sandbox import ReturnLine
-from daemon.demo.narrator import Narrator, StoryFailed
+from daemon.demo.narrator import SHOP, Narrator, StoryFailed
 
 Story = Callable[[Narrator], Awaitable[None]]
 
@@ -93,6 +93,19 @@ async def cancelled(teller: Narrator) -> None:
     await teller.ends(return_id, "awaiting_inspection")
 
 
+async def own_carrier(teller: Narrator) -> None:
+    """A merchant without a Return Service ID buys the label on a carrier account at EasyPost."""
+    teller.does("merchant", "has no Return Service ID: writes label_source: easypost, and reloads mcfd")
+    teller.choose("easypost")
+    await teller.expect("mcfd", "buys labels from EasyPost now", lambda: teller.app.label_source_of(SHOP) == "easypost")
+    return_id = await _until_label(teller, "#1008", [ReturnLine(sku="KETTLE", reason="Changed my mind")])
+    await teller.expect("EasyPost", "sold one label, for {}", lambda: _price(teller, return_id))
+    await _carrier(teller, return_id)
+    await _inspect(teller, return_id, "KETTLE", "Sellable", "UNWANTED_ITEM")
+    await teller.expect("Loop", "refunded the shopper and closed the return", teller.in_portal(return_id, "closed"))
+    await teller.ends(return_id, "closed")
+
+
 STORIES: Sequence[tuple[str, Story]] = (
     ("A clean return", clean),
     ("A damaged return", damaged),
@@ -101,6 +114,7 @@ STORIES: Sequence[tuple[str, Story]] = (
     ("Refused by Amazon", refused),
     ("Two parcels", two_parcels),
     ("Cancelled after the label", cancelled),
+    ("A label on the merchant's own carrier account", own_carrier),
 )
 
 
@@ -158,6 +172,13 @@ def _dispositions(teller: Narrator, return_id: int) -> list[str]:
     return [
         (line["disposition"] or {}).get("disposition_outcome", "") for line in teller.portal(return_id)["line_items"]
     ]
+
+
+def _price(teller: Narrator, return_id: int) -> str:
+    """What EasyPost sold the label of a return for, when it sold just one."""
+    (number,) = teller.parcels(return_id)
+    sold = [s.sale for s in teller.sandbox.easypost_labels() if s.sale and s.sale.tracker.code == number]
+    return f"{sold[0].rate['rate']} USD" if len(sold) == 1 else ""
 
 
 def _label_status(teller: Narrator, return_id: int) -> str:

@@ -30,7 +30,7 @@ async def test_every_story_ends_as_it_should(tmp_path):
     process = await demo(tmp_path)
     said, complaints = await process.communicate()
     assert process.returncode == 0, said.decode() + complaints.decode()
-    assert b"All 7 stories ended as they should." in said
+    assert b"All 8 stories ended as they should." in said
     assert b"waits in Needs Review" in said
     assert list(tmp_path.iterdir()) == []
 
