@@ -125,7 +125,9 @@ def _check_file(path: Path, latest: int) -> None:
     if not path.is_file():
         raise ConfigError([f"{path}: is not a file: store.path must name the database file"])
     if not _writable(path, os.R_OK | os.W_OK):
-        raise ConfigError([f"{path}: cannot be written: give the file to the user that runs mcfd, mode 0600"])
+        raise ConfigError(
+            [f"{path}: cannot be written; run chown --reference={path.parent} {path} && chmod 600 {path}"]
+        )
     header = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
     try:
         check_marks(path, header, latest)
