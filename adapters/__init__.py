@@ -1,1 +1,1 @@
-"""Everything that speaks somebody else's language."""
+"""Adapters: code that speaks a vendor's, the database's, the network's or the machine's own language."""

@@ -1,7 +1,7 @@
 """Login with Amazon: one access token for all callers, renewed before it expires, parked when Amazon refuses us.
 
-A refresh runs as one shared task that never raises: it leaves a token or a hold (what failed, and until when nobody
-asks again), and whoever waited looks at that. So a cancelled waiter harms nobody, and no failure goes unnoticed.
+A refresh runs as one shared task that never raises. It stores either a token or a hold (the error, and when to try
+again), and each waiting caller reads the result. So a cancelled caller disturbs nobody, and no failure is lost.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ LONGEST_BACKOFF = 30.0
 NOT_AUTHORIZED = (
     "there is no Amazon refresh token: run `mcfd authorize amazon`, or add the secret file amazon_refresh_token"
 )
-# https://developer.amazon.com/docs/login-with-amazon/authorization-code-grant.html: what an operator must put right.
+# https://developer.amazon.com/docs/login-with-amazon/authorization-code-grant.html: errors that an operator must fix.
 REFUSALS = {
     "invalid_client": "check amazon.client_id and the secret file amazon_client_secret; a secret lives 180 days",
     "invalid_grant": "the authorization was withdrawn or has expired: run `mcfd authorize amazon`, or replace the "
@@ -36,7 +36,7 @@ REFUSALS = {
 
 
 class TokenState(StrEnum):
-    """Whether calls to Amazon can be authorized: for readiness and metrics."""
+    """Whether calls to Amazon can be authorized, for readiness and metrics."""
 
     OK = "ok"
     NO_TOKEN = "no_token"  # noqa: S105 - a state's name
@@ -59,7 +59,7 @@ class _AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
-    """Until then (monotonic) Amazon is not asked again with these credentials."""
+    """A failed refresh: Amazon is not asked again with these credentials before `until` (monotonic)."""
 
     of: _Credentials
     until: float
@@ -78,7 +78,7 @@ class _GrantRefused(Exception):
 
 
 class GrantlessTokens:
-    """Implements Tokens for operations that belong to the application and to no seller."""
+    """Implements Tokens for operations that belong to the application, not to a seller."""
 
     def __init__(self, tokens: "AccessTokens", scope: str, clock: Clock) -> None:
         self._tokens = tokens
@@ -89,7 +89,7 @@ class GrantlessTokens:
         self._renew_at = 0.0
 
     async def token(self) -> str:
-        """Return a token that is good for the next call. Raises CredentialsRefused or Unavailable."""
+        """Return a token for the next call. Raises CredentialsRefused or Unavailable."""
         async with self._lock:
             if not self._token or self._clock.monotonic() >= self._renew_at:
                 self._token, life = await self._tokens.grantless(self._scope)
@@ -105,8 +105,8 @@ class GrantlessTokens:
 class AccessTokens:
     """The seller's access token, for every caller of the SP-API.
 
-    `client_secrets` (newest first) and `refresh_token()` are read anew each time: a change is tried at once.
-    `on_state` hears each change of state.
+    `client_secrets` (newest first) and `refresh_token()` are read for every refresh, so that a change is tried at once.
+    `on_state` is called at each change of state.
     """
 
     def __init__(
@@ -134,10 +134,10 @@ class AccessTokens:
         self._refreshing: asyncio.Task[None] | None = None
 
     async def token(self) -> str:
-        """Return a token that is good for the next call.
+        """Return a token for the next call.
 
-        Raises CredentialsRefused, with the seconds until the next probe, or Unavailable: never unclear, and never
-        RateLimited, for the call that needs the token has not been made.
+        Raises CredentialsRefused, with the seconds until the next probe, or Unavailable. The error is never unclear and
+        never RateLimited, because the call that needs the token has not been made.
         """
         while True:
             credentials = self._credentials()
@@ -158,12 +158,12 @@ class AccessTokens:
             await asyncio.shield(self._refresh(credentials))
 
     def drop(self, token: str) -> None:
-        """Forget this token if it is still the current one: Amazon has just not accepted it."""
+        """Forget this token if it is still the current one, because Amazon has just rejected it."""
         if self._token and self._token.value == token:
             self._token = None
 
     async def grantless(self, scope: str) -> tuple[str, int]:
-        """Ask for a token of one scope, which needs no seller; the token, and the seconds that it lives.
+        """Ask for a token of one scope, which needs no seller. Return the token and its lifetime in seconds.
 
         Raises CredentialsRefused or Unavailable.
         """
@@ -178,9 +178,9 @@ class AccessTokens:
         return value, life
 
     async def trade_code(self, code: str, redirect_uri: str) -> str:
-        """Trade the consent page's code for a refresh token: within five minutes, and only once.
+        """Trade the consent page's code for a refresh token. The code works once, and for five minutes.
 
-        Raises Refused when the code is not accepted, CredentialsRefused when we are not, or Unavailable.
+        Raises Refused when Amazon rejects the code, CredentialsRefused when it rejects our credentials, or Unavailable.
         """
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         try:
@@ -196,7 +196,7 @@ class AccessTokens:
 
     @property
     def state(self) -> TokenState:
-        """Tell whether calls can be authorized, as far as is known."""
+        """Say whether calls can be authorized, as far as is known."""
         credentials = self._credentials()
         if credentials is None:
             return TokenState.NO_TOKEN
@@ -204,7 +204,7 @@ class AccessTokens:
         return TokenState.REFUSED if refused else TokenState.OK
 
     async def close(self) -> None:
-        """End a refresh that is under way; call it before the session is closed."""
+        """Cancel a running refresh; call this before closing the session."""
         if self._refreshing:
             self._refreshing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -236,14 +236,14 @@ class AccessTokens:
         now, last = self._clock.monotonic(), self._hold
         if last is None or last.of != credentials:
             last = _Hold(credentials, now, "", refused=False)
-        if last.refused:  # nothing new is known: they stay parked
+        if last.refused:  # nothing has changed: they stay parked
             return _Hold(credentials, now + PROBE_EVERY, last.reason, refused=True)
         backoff = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, 2 * last.backoff))
         until = now + max(backoff, min(failure.retry_after or 0.0, PROBE_EVERY))
         return _Hold(credentials, until, str(failure), refused=False, backoff=backoff)
 
     async def _ask(self, form: Mapping[str, str], client_secrets: tuple[str, ...]) -> Mapping[str, object]:
-        """Ask for a grant with one client secret after the other, the one that worked last first if none is new."""
+        """Ask for a grant with each client secret in turn: first the one that worked last, unless one is new."""
         good = self._good[1] if self._good and self._good[0] == client_secrets else None
         for secret in sorted(client_secrets, key=lambda secret: good is not None and secret != good):
             try:
@@ -271,7 +271,7 @@ class AccessTokens:
         if not _is_token(value) or life is None:
             raise Unavailable("Login with Amazon sent no readable access token")
         now = self._clock.monotonic()
-        margin = min(60.0, life / 20)  # a call that begins now must still find it valid when it arrives
+        margin = min(60.0, life / 20)  # the token must still be valid when a call that starts now arrives
         return _AccessToken(credentials, value, renew_at=now + 0.8 * life, expires_at=now + life - margin)
 
     def _announce(self) -> None:
@@ -282,7 +282,7 @@ class AccessTokens:
 
 
 def _read_grant(reply: Reply) -> Mapping[str, object]:
-    """Success is status 200 and a JSON object without an error; a known error is a refusal; all else is no answer."""
+    """Accept status 200 with a JSON object without an error; a known error is a refusal, anything else no answer."""
     try:
         document = json.loads(reply.body)
     except (ValueError, RecursionError):
@@ -297,12 +297,12 @@ def _read_grant(reply: Reply) -> Mapping[str, object]:
 
 
 def _is_token(value: object) -> TypeGuard[str]:
-    """Tell whether this can be sent in a header."""
+    """Say whether this can be sent in a header."""
     return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 
 
 def _seconds(value: object) -> int | None:
-    """Read a positive whole number, also one that is written as text."""
+    """Read a positive whole number, which may be written as text."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
         value = int(value)
     return value if type(value) is int and value > 0 else None

@@ -1,4 +1,4 @@
-"""How every call to the Selling Partner API is made: its turn, its token, one fresh token, its words for a refusal."""
+"""How every call to the Selling Partner API is made: rate limit, token, one retry with a fresh token, refusals."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,17 +19,17 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 DENIED = frozenset({401, 403})
 SECRET_PROBED_EVERY = 30.0
-"""Seconds between tries while Amazon says that the client secret has expired: that heals by itself."""
+"""Seconds between tries while Amazon says that the client secret has expired; the error goes away by itself."""
 
 
 class Tokens(Protocol):
     """Where access tokens come from."""
 
     async def token(self) -> str:
-        """Return a token that is believed to be good; raises Transient or CredentialsRefused."""
+        """Return a token that should work; raises Transient or CredentialsRefused."""
 
     def drop(self, token: str) -> None:
-        """Forget this token, unless another has taken its place already."""
+        """Forget this token unless another has already replaced it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,10 @@ class Request:
 
 
 class SellingPartnerApi:
-    """Makes calls for one seller to one of its APIs. `endpoint` is the region's host with its scheme.
+    """Makes calls for one seller to one of its APIs. `endpoint` is the region's host, with its scheme.
 
-    `probe` makes a call that any seller with the role may make. Amazon answers 403 to odd ids as well as to a seller
-    without the role, and only the probe tells which it was.
+    `probe` is a call that any seller with the role may make. Amazon answers 403 both to malformed ids and to a seller
+    without the role; only the probe tells the two apart.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class SellingPartnerApi:
         return self._parking.refused.get(CircuitBreaker.EVERYTHING, "")
 
     def unpark(self) -> None:
-        """Try at once again what was refused."""
+        """Let the next call try again at once."""
         self._parking.forget()
 
     async def call(self, request: Request, lane: Lane, decode: Callable[[int, bytes], T]) -> T:
         """Wait for a turn, send, and decode.
 
-        Nothing is sent twice, but for one repeat with a fresh token after a 401 or 403, which have no effect. After
-        that it is CredentialsRefused, which parks this API, or Refused when only this call was not liked.
+        A call is repeated only after a 401 or 403, which have no effect: once, with a fresh token. If that fails, too,
+        it raises CredentialsRefused and parks this API, or Refused when Amazon objects to this call alone.
         """
         self._parking.check()
         reply = await self._authorized(request, lane)
@@ -100,12 +100,12 @@ class SellingPartnerApi:
         denied = denial(request.operation, reply.status, reply.body)
         try:
             let_in = not denied.secret_expired and await self._lets_us_in(lane)
-        except Transient:  # the call was refused for certain; who is to blame, the next one tells
+        except Transient:  # the call was certainly refused; the next one will find out whose fault it was
             raise CredentialsRefused(f"amazon {request.operation}: {denied.words}", retry_after=60.0) from None
         raise self._blamed(denied, age, request.operation, let_in=let_in)
 
     def _blamed(self, denied: Denial, age: int, operation: str, *, let_in: bool) -> McfdError:
-        """Blame this call where the probe was let in, else us, which parks; replaced credentials tell nothing."""
+        """Blame this call if the probe was accepted, else our credentials, and park unless they were replaced."""
         words_of_us = f"amazon {operation}: {denied.words}"
         if age != self._parking.age:
             return CredentialsRefused(words_of_us)
@@ -115,13 +115,13 @@ class SellingPartnerApi:
         if not denied.secret_expired:
             self._parking.park(words_of_us)
             return CredentialsRefused(words_of_us)
-        if self.refused != denied.words:  # warned of once, not with each try
+        if self.refused != denied.words:  # warn once, not at each try
             log.warning("amazon.secret_expired", operation=operation, cause=denied.words)
         self._parking.park(denied.words, seconds=SECRET_PROBED_EVERY)
         return SecretExpired(denied.words, retry_after=SECRET_PROBED_EVERY)
 
     async def _lets_us_in(self, lane: Lane) -> bool:
-        """Only a success tells that we are let in: what else there may be, a 404 say, comes without any role."""
+        """Count only a success as accepted: other answers, such as a 404, need no role."""
         reply, _ = await self._attempt(self._probe(), lane)
         return reply.status < 300
 
@@ -143,7 +143,7 @@ class SellingPartnerApi:
 
     @contextmanager
     def _heeding_limits(self, operation: str) -> Iterator[None]:
-        """Hold the operation back when Amazon says that it was called too often, by status or in a body."""
+        """Slow the operation down when Amazon says, by status or in the body, that it was called too often."""
         try:
             yield
         except RateLimited as limited:

@@ -1,4 +1,4 @@
-"""The seller's fulfillment network, over Fulfillment Outbound 2020-07-01."""
+"""The fulfillment network port, over Fulfillment Outbound 2020-07-01."""
 
 from collections.abc import Sequence
 
@@ -33,18 +33,18 @@ class McfNetwork:
         return self._api.refused
 
     def unpark(self) -> None:
-        """Try at once again what was refused."""
+        """Let the next call try again at once."""
         self._api.unpark()
 
     async def order(self, order_id: str, lane: Lane) -> FulfillmentOrder | None:
-        """Read one fulfillment order; None when Amazon knows none, and for a blank id, whose path is the list's."""
+        """Read one fulfillment order; None when Amazon has none, and for a blank id, which would ask for the list."""
         if not order_id.strip():
             return None
         request = Request(operation=wire.GET_ORDER, method="GET", path=wire.order_path(order_id))
         return await self._api.call(request, lane, wire.decode_order)
 
     async def orders_since(self, since: float, next_token: str) -> OrderPage:
-        """Read one page of the orders changed since, in Unix seconds."""
+        """Read one page of the orders changed since a Unix time."""
         return await self._api.call(_listing(since, next_token), Lane.BACKGROUND, wire.decode_page)
 
     async def reason_codes(self, sku: str) -> Sequence[str]:
@@ -64,7 +64,7 @@ class McfNetwork:
         return await self._api.call(request, Lane.SHOPPER, wire.decode_created)
 
     def _probe(self) -> Request:
-        """The orders of the last minute: next to nothing to list, no id that could be odd, no hour in the future."""
+        """Ask for the orders of the last minute: a short list, no id to be malformed, no time in the future."""
         return _listing(self._clock.now() - 60.0, "")
 
 

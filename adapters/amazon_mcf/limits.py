@@ -9,14 +9,14 @@ from daemon.ports.vendors import Lane
 
 
 class AmazonLimits:
-    """One bucket per SP-API operation, kept by `x-amzn-RateLimit-Limit` and by 429s.
+    """One bucket per SP-API operation, adjusted by `x-amzn-RateLimit-Limit` and by 429s.
 
-    Amazon counts arrivals, we count departures. Were our bucket as large as Amazon's, a full burst whose calls arrive
-    closer together than they left, by J seconds, would break the limit by `rate * J`. So that much is kept back from
-    the burst, for J of half a second. The rate is taken half a percent low for clocks that differ. Calls that left a
-    bucket which started empty then never exceed Amazon's, wherever its own windows begin.
+    Amazon counts arrivals, we count departures. If the calls of a burst arrive J seconds closer together than they
+    left, a bucket as large as Amazon's would exceed the limit by `rate * J` calls. So our burst is smaller by that
+    much, for J = 0.5 s, and our rate is half a percent lower, because clocks differ. As our bucket also starts empty,
+    our calls never exceed Amazon's limit, wherever its windows begin.
 
-    New shoppers and those for whom Amazon is late take turns: neither crowd holds up the other.
+    New shoppers take turns with those who wait for a late answer of Amazon, so that neither crowd delays the other.
     """
 
     ARRIVAL_JITTER = 0.5
@@ -48,13 +48,13 @@ class AmazonLimits:
     def __init__(
         self, clock: Clock, limits: Mapping[str, tuple[float, float]], *, jitter: Jitter = random.random
     ) -> None:
-        """Take (rate per second, burst) of the operations for which it is not the published one."""
+        """Take (rate per second, burst) of each operation whose limit differs from the published one."""
         self.clock = clock
         published = dict.fromkeys(self.FULFILLMENT, (2.0, 30.0)) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
         published |= dict.fromkeys(self.NOTIFICATIONS, (1.0, 5.0)) | {self.ROTATION: (1 / 60, 1.0)}
         self._limits = published | dict(limits)
         self._configured = {operation: limit[0] for operation, limit in limits.items()}
-        # Made now, not at the first call: they fill while nobody needs them.
+        # Created now rather than at the first call, so that they can fill before they are needed.
         self._buckets = {
             operation: TokenBucket(clock, *self._within(*limit), jitter=jitter, even=True)
             for operation, limit in self._limits.items()
@@ -65,9 +65,9 @@ class AmazonLimits:
         await self._buckets[operation].acquire(lane)
 
     def observe(self, operation: str, headers: Mapping[str, str]) -> None:
-        """Take over the rate that Amazon says it applies; what cannot be one is ignored.
+        """Adopt the rate that Amazon says it applies; ignore a value that cannot be a rate.
 
-        A rate that an operator wrote down is never exceeded: another program of the same application may need the rest.
+        A rate that the operator configured is never exceeded: another program of the same application may use the rest.
         """
         rate = _positive(headers.get("x-amzn-RateLimit-Limit"))
         if rate is not None:
@@ -79,17 +79,17 @@ class AmazonLimits:
         self._buckets[operation].pause(retry_after or 0.0)
 
     def pauses(self) -> dict[str, float]:
-        """Return the operations that nobody may call for now, and for how many seconds."""
+        """Return the paused operations, and how many seconds each pause still lasts."""
         left = {operation: bucket.pause_left() for operation, bucket in self._buckets.items()}
         return {operation: seconds for operation, seconds in left.items() if seconds > 0}
 
     def close(self) -> None:
-        """Give no more turns: whoever waits, or comes, gets Transient."""
+        """Give no more turns: every waiting and later caller gets Transient."""
         for bucket in self._buckets.values():
             bucket.close()
 
     def levels(self) -> dict[str, float]:
-        """Return how many calls of each operation could go at once."""
+        """Return how many calls of each operation could go right now."""
         return {operation: bucket.level() for operation, bucket in self._buckets.items()}
 
     def _within(self, rate: float, burst: float) -> tuple[float, float]:
@@ -97,7 +97,7 @@ class AmazonLimits:
 
 
 def _positive(value: str | None) -> float | None:
-    """Read a rate between one call in a quarter of an hour and 1000 a second; anything else is not one."""
+    """Read a rate between one call in a quarter of an hour and 1000 a second; None for anything else."""
     try:
         rate = float(value or "")
     except ValueError:

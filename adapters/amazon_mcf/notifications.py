@@ -39,27 +39,27 @@ class AmazonNotifications:
         self._clock = limits.clock
         self._seller = api(tokens=tokens, probe=self._probe)
         self._application = api(tokens=grantless, probe=listing)
-        # To be sure that nothing else than a person's wish replaces a secret: this probe is always refused.
+        # Only a person may have a secret replaced, so this probe is one that is always refused.
         self._rotation = api(tokens=rotation, probe=listing)
 
     def unpark(self) -> None:
-        """Try at once again what was refused."""
+        """Let the next call try again at once."""
         for api in (self._seller, self._application, self._rotation):
             api.unpark()
 
     async def destinations(self) -> Sequence[Destination]:
-        """Every queue that the application has named."""
+        """Every queue that the application has registered."""
         request = Request(operation=wire.GET_DESTINATIONS, method="GET", path=wire.DESTINATIONS)
         return await self._application.call(request, Lane.BACKGROUND, wire.decode_destinations)
 
     async def create_destination(self, name: str, arn: str) -> Destination:
-        """Name a queue. Amazon sends it a test message first, and refuses a queue that it may not send to."""
+        """Register a queue. Amazon sends it a test message first, and refuses a queue that it may not write to."""
         body = wire.encode_destination(name, arn)
         request = Request(operation=wire.CREATE_DESTINATION, method="POST", path=wire.DESTINATIONS, body=body)
         return await self._application.call(request, Lane.BACKGROUND, wire.decode_destination)
 
     async def subscriptions(self) -> Sequence[Subscription]:
-        """Every subscription of the seller to news of fulfillment orders; of an Amazon that lists none, the one."""
+        """The seller's subscriptions to fulfillment order events; the only one where Amazon cannot list them."""
         request = Request(operation=wire.GET_SUBSCRIPTIONS, method="GET", path=wire.SUBSCRIPTIONS)
         try:
             return await self._seller.call(request, Lane.BACKGROUND, wire.decode_subscriptions)
@@ -68,7 +68,7 @@ class AmazonNotifications:
             return await self._seller.call(one, Lane.BACKGROUND, wire.decode_one_subscription)
 
     async def subscribe(self, destination_id: str, *, filtered: bool) -> Subscription:
-        """Subscribe a queue: with the filter in either spelling, or, when Amazon takes none, without."""
+        """Subscribe a queue, with the filter in either spelling, or without it when Amazon accepts neither."""
         for expression in wire.FILTERS if filtered else ():
             try:
                 return await self._subscribe(destination_id, expression)
@@ -89,5 +89,5 @@ class AmazonNotifications:
         return await self._seller.call(request, Lane.BACKGROUND, wire.decode_subscription)
 
     def _probe(self) -> Request:
-        """The orders since now, which any seller with the role may list."""
+        """Ask for the orders since now, which any seller with the role may list."""
         return Request(operation=outbound.LIST_ORDERS, method="GET", path=outbound.orders_path(self._clock.now(), ""))

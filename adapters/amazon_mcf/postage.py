@@ -1,7 +1,7 @@
 """Labels bought with the Return Service ID: Amazon Shipping v2 on the seller's account.
 
-Nothing public says what Amazon means by that id. Here, and nowhere else, it is read as the `serviceId` of an Amazon
-Shipping rate: the shopper's parcel is rated as a return, and the rate of that service is bought.
+Amazon does not document what that id identifies. Only this module assumes that it is the `serviceId` of an Amazon
+Shipping rate: it asks for rates for the shopper's parcel as a return and buys the rate of that service.
 """
 
 from functools import partial
@@ -27,8 +27,8 @@ from daemon.ports.vendors import Lane
 class ReturnServicePostage:
     """Implements LabelSource. Its calls raise as SellingPartnerApi.call does, and ContractBroken.
 
-    `service_id` is the merchant's Return Service ID and is told to nobody else. `business_id` names the Amazon Shipping
-    business; without it Amazon takes the British one.
+    `service_id` is the merchant's Return Service ID, sent to nobody but Amazon. `business_id` names the Amazon Shipping
+    business; without it Amazon uses the British one.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class ReturnServicePostage:
 
     @property
     def mode(self) -> str:
-        """Amazon sells nothing but labels that are paid for."""
+        """Empty: Amazon has no test mode, every label is paid for."""
         return ""
 
     @property
     def purchase_reader(self) -> None:
-        """A purchase of unknown end is settled by sending it again."""
+        """None: a purchase whose outcome is unknown is settled by sending it again."""
         return
 
     @property
@@ -64,11 +64,11 @@ class ReturnServicePostage:
         return self._api.refused
 
     def unpark(self) -> None:
-        """Try at once again what was refused."""
+        """Let the next call try again at once."""
         self._api.unpark()
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
-        """The rate whose service is the return service; Refused also when a shopper could not print its label."""
+        """Find the rate of the return service. Also raises Refused when a shopper could not print its label."""
         request = self._request(wire.GET_RATES, "POST", wire.RATES_PATH, wire.encode_rates(order))
         decode = partial(wire.decode_quote, service_id=self._service_id)
         quote = await self._api.call(request, Lane.SHOPPER, decode)
@@ -83,18 +83,18 @@ class ReturnServicePostage:
         return await self._api.call(request, Lane.SHOPPER, wire.decode_purchase)
 
     async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
-        """The pages and the number of the parcel that we named `reference`, once Amazon has made them."""
+        """Read the pages and the tracking number of the parcel that we named `reference`, once Amazon has made them."""
         path = wire.documents_path(shipment_id, reference, label_format)
         return await self._api.call(self._request(wire.GET_DOCUMENTS, "GET", path), Lane.SHOPPER, wire.decode_documents)
 
     async def void(self, shipment_id: str) -> VoidAnswer:
-        """Give an unused label back; one that was voided before is done."""
+        """Void an unused label; one that is void already counts as done."""
         request = self._request(wire.CANCEL, "PUT", wire.cancel_path(shipment_id))
         await self._api.call(request, Lane.BACKGROUND, wire.decode_cancelled)
         return VoidAnswer.DONE
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
-        """Where the parcel is; nothing at all while the carrier has not heard of it."""
+        """Say where the parcel is; the answer is empty until the carrier has heard of it."""
         request = self._request(GET_TRACKING, "GET", tracking_path(tracking_id, carrier_id))
         return await self._api.call(request, Lane.BACKGROUND, decode_tracking)
 

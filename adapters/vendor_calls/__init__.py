@@ -1,1 +1,1 @@
-"""How any vendor is called: HTTP, limits, lanes, and pauses after refusals."""
+"""What calls to all vendors share: HTTP, rate limits, lanes, and pauses after refusals."""

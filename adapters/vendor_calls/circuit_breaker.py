@@ -1,4 +1,4 @@
-"""A credential that a vendor does not accept is not tried with every call."""
+"""Pauses calls with a credential that a vendor has refused."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class _Refusal:
 
 
 class CircuitBreaker:
-    """What a vendor refused, by scope: no call for a while, then one that tries, and so on until one succeeds.
+    """What a vendor refused, by scope. Calls are blocked for a while, then one tries, and so on until one succeeds.
 
-    `age` grows with each credential: an answer to an older one says nothing of the one in use.
+    `age` grows with each new credential: an answer to an older one says nothing about the current one.
     """
 
     SECONDS = 300.0
@@ -28,34 +28,34 @@ class CircuitBreaker:
         self.age = 0
 
     def check(self, scope: str = EVERYTHING) -> None:
-        """Raise CredentialsRefused while calls that need the scope are parked."""
+        """Raise CredentialsRefused while the scope is parked."""
         for refusal in self._concerning(scope).values():
             if (left := refusal.until - self._clock.monotonic()) > 0:
                 raise CredentialsRefused(f"{refusal.words}; it will be tried again", retry_after=left)
 
     def admit(self, scope: str = EVERYTHING) -> None:
-        """Check once more, and make everybody else wait for the call that now tries what is parked."""
+        """Check again; if this call is the one that tries a parked scope, keep all others waiting for it."""
         self.check(scope)
         for name, refusal in self._concerning(scope).items():
             self.park(refusal.words, name, seconds=refusal.seconds)
 
     def park(self, words: str, scope: str = EVERYTHING, *, seconds: float = SECONDS) -> None:
-        """Take note of a refusal that is about us; `seconds` later one call tries again."""
+        """Record that our credential was refused; one call tries again after `seconds`."""
         self._refused[scope] = _Refusal(words, seconds, self._clock.monotonic() + seconds)
 
     def lift(self, scope: str = EVERYTHING) -> None:
-        """Take note of an answer that is no refusal."""
+        """Record an answer that was not a refusal."""
         for name in self._concerning(scope):
             del self._refused[name]
 
     def forget(self) -> None:
-        """Take note of a new credential: nothing is known against it."""
+        """Record a new credential, which nobody has refused yet."""
         self.age += 1
         self._refused.clear()
 
     @property
     def refused(self) -> dict[str, str]:
-        """Why, by scope; "" stands for all of them."""
+        """Why each scope is parked; "" stands for all scopes."""
         return {name: refusal.words for name, refusal in sorted(self._refused.items())}
 
     def _concerning(self, scope: str) -> dict[str, _Refusal]:

@@ -1,4 +1,4 @@
-"""What is read of all vendors' answers in the same way. PURE."""
+"""How every vendor's JSON is read. PURE."""
 
 import json
 import re
@@ -12,15 +12,15 @@ _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
 def parse(body: bytes, what: str, parse_float: Callable[[str], object]) -> object:
-    """Read JSON, of two equal keys the last; `what` opens the error's text. Raises ContractBroken."""
-    # Raised outside the handler: a JSONDecodeError in the context would carry the body.
+    """Read JSON; the last of duplicate keys wins. Raises ContractBroken, whose text begins with `what`."""
+    # Raised outside the handler, because a JSONDecodeError as its context would carry the body.
     with suppress(ValueError, ArithmeticError, RecursionError):  # ValueError: not JSON, not UTF-8, thousands of digits
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number, parse_float=parse_float)
     raise ContractBroken(f"{what}: {_kind(body)}")
 
 
 def printable(text: str, longest: int) -> str:
-    """Return text on one line, bounded, without e-mail addresses and without what does not print."""
+    """Return at most `longest` characters on one line, without e-mail addresses and unprintable characters."""
     words = text[: 8 * longest].split()
     line = " ".join("[…]" if "@" in word[1:-1] else word for word in words)
     visible = "".join(char if char.isprintable() else " " for char in line)
@@ -29,7 +29,7 @@ def printable(text: str, longest: int) -> str:
 
 
 def code_word(text: str) -> str:
-    """Return a vendor's code, "" for what is no code: a sentence, or an address, may stand where one belongs."""
+    """Return a vendor's error code, or "" when the text is something else, such as a sentence or an address."""
     word = text.strip()
     return word if _CODE.fullmatch(word) else ""
 

@@ -1,9 +1,9 @@
-"""The queue before a rate limit: lanes, one timer, no background task.
+"""The queue in front of a rate limit: lanes, one timer, no background task.
 
-One of the waiting callers, the leader, does the timed wait. When a call may go it lets go whoever is first by the
-rules, itself or another, and a leader that leaves (served or cancelled) wakes its successor. So nothing polls, and each
-call wakes at most two callers however many thousands wait. A cancelled caller steps out of its queue; a turn that it
-had already been given goes to the next.
+One of the waiting callers, the leader, waits for the time of the next call. Then it releases the caller whose turn it
+is, which may be itself. A leader that leaves (served or cancelled) wakes its successor. So nothing polls, and each
+call wakes at most two callers, even if thousands wait. A cancelled caller leaves its queue; if it already had a turn,
+the next caller gets it.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from daemon.ports.vendors import ON_BEHALF_OF, Lane
 
 LANES = tuple(Lane)
 LONGEST_PAUSE = 30.0
-"""Seconds that a caller waits in place for the end of a pause; a longer one is for the caller to plan with."""
+"""The longest pause, in seconds, that callers wait out here. A longer one raises, so that the caller can plan."""
 
 
 class Limit(Protocol):
-    """What the gate stands before."""
+    """The rate limit behind the gate."""
 
     def delay(self, lane: Lane) -> float:
-        """Return the seconds until a call of that lane may go; 0 or less: now."""
+        """Return the seconds until a call of that lane may go; 0 or less means now."""
 
     async def take(self, lane: Lane) -> None:
-        """Count a call that goes now; never waits."""
+        """Count a call that goes now, without waiting."""
 
     def give_back(self, lane: Lane) -> None:
-        """Take back the call counted last: its caller was cancelled."""
+        """Uncount the last call, because its caller was cancelled."""
 
     def pause_left(self) -> float:
-        """Return the seconds for which the vendor lets nobody call, or 0."""
+        """Return the seconds left of the pause that the vendor demands, or 0."""
 
 
 class _Waiter:
@@ -57,7 +57,7 @@ class _Waiter:
 
 
 class _Line:
-    """Those who wait in a lane: the shops take turns, and within a shop who came first goes first."""
+    """The callers waiting in a lane: shops take turns; within a shop, first come, first served."""
 
     def __init__(self) -> None:
         self._shops: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
@@ -89,10 +89,10 @@ class _Line:
 
 
 class LaneGate:
-    """The lanes in their order, but every tenth call is of a lane further down; within a lane the shops take turns.
+    """Serves the lanes in order. After nine calls of one lane, the next goes to a lower lane; shops take turns.
 
-    A lane may have to wait longer than others: those before it go on, nobody from behind overtakes it. Nobody waits
-    out a long pause in here. With `even`, SHOPPER and OPENING take turns.
+    When the limit makes one lane wait, higher lanes go on, but no lower lane overtakes it. Nobody waits out a long
+    pause here. With `even`, SHOPPER and OPENING take turns.
     """
 
     IN_A_ROW = 9
@@ -108,16 +108,16 @@ class LaneGate:
         self.closed = False
 
     def close(self) -> None:
-        """Let nobody through any more: whoever waits, or comes, gets Transient."""
+        """Let nobody through any more: every waiting and later caller gets Transient."""
         self.closed = True
         self._turn_away_all()
 
     def look_again(self) -> None:
-        """Hear that the limit has changed."""
+        """Recompute the wait, because the limit has changed."""
         self._changed.set()
 
     def paused(self) -> None:
-        """Hear that the vendor wants a pause: if it is a long one, whoever waits gets RateLimited."""
+        """React to a pause that the vendor demands: if it is long, every waiting caller gets RateLimited."""
         if self._limit.pause_left() > LONGEST_PAUSE:
             self._turn_away_all()
 
@@ -151,7 +151,7 @@ class LaneGate:
         self._lanes[lane].join(waiter)
         if self._leader is None:
             self._leader = waiter
-        elif first:  # of a lane that the leader has not reckoned with
+        elif first:  # the first of a lane that the leader did not know to be waiting
             self.look_again()
         try:
             while not waiter.granted:
@@ -165,7 +165,7 @@ class LaneGate:
                 self._leader = self._successor()
 
     async def _lead(self) -> None:
-        """Let one caller go, as soon as one may."""
+        """Release one caller as soon as the limit allows."""
         lanes = self._next_lanes()
         delays = [self._limit.delay(lane) for lane in lanes]
         lane = next((lane for lane, delay in zip(lanes, delays, strict=True) if delay <= 0), None)
@@ -177,14 +177,14 @@ class LaneGate:
             self._grant(lane)
 
     def _next_lanes(self) -> list[Lane]:
-        """The lane whose turn it is; then, should it have to wait, those before it."""
+        """The lane whose turn it is, then the higher lanes, in case that one has to wait."""
         waiting = [lane for lane, waiters in self._lanes.items() if waiters]
         contested = pairwise(waiting)
         turn = next((lane for lane, behind in contested if self._in_a_row[lane] < self._most(behind)), waiting[-1])
         return [turn, *waiting[: waiting.index(turn)]]
 
     def _most(self, behind: Lane) -> int:
-        """How many calls of a lane go in a row while that other lane waits."""
+        """How many calls of a lane may go in a row while the other lane waits."""
         return 1 if self._even and behind is Lane.OPENING else self.IN_A_ROW
 
     def _grant(self, lane: Lane) -> None:

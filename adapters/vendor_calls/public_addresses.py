@@ -1,4 +1,4 @@
-"""Names that a vendor wrote into its answer must not lead into the network that mcfd stands in."""
+"""Keeps host names from a vendor's answer from leading into mcfd's own network."""
 
 import ipaddress
 import socket
@@ -8,7 +8,7 @@ from aiohttp.resolver import DefaultResolver
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only. The address that was checked is the one that is connected to."""
+    """Resolves names to public addresses only; the connection goes to the very address that was checked."""
 
     def __init__(self, resolver: AbstractResolver | None = None) -> None:
         self._resolver = resolver or DefaultResolver()
@@ -24,12 +24,12 @@ class PublicResolver(AbstractResolver):
         return public
 
     async def close(self) -> None:
-        """Close what resolves."""
+        """Close the resolver behind this one."""
         await self._resolver.close()
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the open internet; IPv4 addresses inside IPv6 ones are looked at as well."""
+    """Whether an address belongs to the public internet; an IPv4 address inside an IPv6 one is checked, too."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

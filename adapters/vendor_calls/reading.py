@@ -1,4 +1,4 @@
-"""Reading JSON member by member. Errors name the member by its path and never show its value."""
+"""Reading JSON member by member. Errors name the path of the member, never its value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,20 +13,20 @@ LARGEST = Decimal(1_000_000_000)
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """One JSON object. Unknown members are never looked at; null and blank text count as absent."""
+    """One JSON object. Unknown members are ignored; null and blank text count as absent."""
 
     path: str
     members: Mapping[str, object] = field(repr=False)
 
     def text(self, name: str) -> str:
-        """Return text that must be there."""
+        """Return required text."""
         value = self.optional_text(name)
         if value is None:
             raise self.broken(name, "is absent")
         return value
 
     def optional_text(self, name: str) -> str | None:
-        """Return text as it was sent; some vendors print ids as numbers."""
+        """Return text as it was sent; a number counts as text, since some vendors send ids as numbers."""
         value = self.members.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -37,7 +37,7 @@ class JsonObject:
         return value if value.strip() else None
 
     def count(self, name: str) -> int:
-        """Return a whole number from 0 to 2³¹ − 1 that must be there, also one that is written as text."""
+        """Return a required whole number from 0 to 2³¹ − 1, which may be written as text."""
         value = self.members.get(name)
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
             value = int(value)
@@ -55,7 +55,7 @@ class JsonObject:
         return value
 
     def number(self, name: str) -> Decimal:
-        """Return a number from 0 to a thousand million that must be there; vendors write some of them as text."""
+        """Return a required number from 0 to a thousand million, which may be written as text."""
         value = self.members.get(name)
         try:
             number = Decimal(value) if isinstance(value, int | str | Decimal) else None
@@ -70,7 +70,7 @@ class JsonObject:
         return vendor_answers.cents(self.number(name))
 
     def time(self, name: str) -> float:
-        """Return an ISO 8601 time that must be there, in Unix seconds."""
+        """Return a required ISO 8601 time in Unix seconds."""
         value = self.optional_time(name)
         if value is None:
             raise self.broken(name, "is absent")
@@ -88,14 +88,14 @@ class JsonObject:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
     def child(self, name: str) -> "JsonObject":
-        """Return an object that must be there."""
+        """Return a required object."""
         node = self.optional_child(name)
         if node is None:
             raise self.broken(name, "is absent")
         return node
 
     def optional_child(self, name: str) -> "JsonObject | None":
-        """Return an object."""
+        """Return an object, None when it is absent."""
         value = self.members.get(name)
         if value is None:
             return None
@@ -120,7 +120,7 @@ class JsonObject:
         return value
 
     def broken(self, name: str, what: str) -> ContractBroken:
-        """Build the error for a member that cannot be read."""
+        """Build the error for an unreadable member."""
         return ContractBroken(f"{self.path}.{name} {what}")
 
 
@@ -133,7 +133,7 @@ def parse(operation: str, body: bytes) -> JsonObject:
 
 
 def _encodable(text: str) -> bool:
-    """Say whether text can be stored and sent: half a surrogate pair cannot."""
+    """Whether text can be stored and sent, which half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

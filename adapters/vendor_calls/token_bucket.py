@@ -1,4 +1,4 @@
-"""Waiting for one's turn: Amazon's token buckets and Loop's 300 calls a minute, each behind the same gate of lanes."""
+"""A token bucket behind a gate of lanes, and the pause after a 429."""
 
 import math
 import random
@@ -9,14 +9,14 @@ from daemon.ports.host import Clock
 from daemon.ports.vendors import Lane
 
 Jitter = Callable[[], float]
-"""A number between 0 and 1, another one each time."""
+"""Returns a random number between 0 and 1."""
 
 
 class Penalty:
-    """What a 429 costs: a pause for everybody, then a slower pace that doubles every 10 s until it is whole again.
+    """What a 429 costs: a pause for everybody, then a slower pace that doubles every 10 s until it is normal again.
 
-    Each further 429 halves the pace (to a sixteenth at most) and so doubles the pause, which is jittered. Answers of
-    calls that were under way when the pause began count once. From the worst, all is forgiven within a minute.
+    Each further 429 halves the pace (down to 1/16) and so doubles the pause, which is jittered. All 429s of calls that
+    were under way when the pause began count once. Even the slowest pace is normal again within a minute.
     """
 
     SLOWEST = 1 / 16
@@ -29,7 +29,7 @@ class Penalty:
         self.until = -math.inf
 
     def strike(self, at_least: float, unit: float) -> float:
-        """Begin a pause of `unit / pace` seconds or prolong one, and return the seconds it will last."""
+        """Begin or prolong a pause of `unit / pace` seconds, and return how long it will last."""
         now = self._clock.monotonic()
         seconds = at_least
         if now >= self.until:
@@ -43,7 +43,7 @@ class Penalty:
         return max(0.0, self.until - self._clock.monotonic())
 
     def pace(self) -> float:
-        """Return the part of the normal rate to be used, between 1/16 and 1."""
+        """Return the share of the normal rate to use, between 1/16 and 1."""
         calm = max(0.0, self._clock.monotonic() - self.until)
         return min(1.0, self._pace * 2 ** min(calm / self.DOUBLES_IN, 64.0))
 
@@ -70,14 +70,14 @@ class TokenBucket:
         await self._gate.enter(lane)
 
     def set_rate(self, rate: float, burst: float | None = None) -> None:
-        """Change the limit from now on; whoever waits is served by the new one."""
+        """Change the limit from now on, also for those who already wait."""
         self._refill()
         self._rate, self._burst = _checked(rate, self._burst if burst is None else burst)
         self._tokens = min(self._tokens, self._burst)
         self._gate.look_again()
 
     def pause(self, seconds: float = 0.0) -> float:
-        """Answer a 429: drain the bucket and hold everybody back for this long, or longer; return how long."""
+        """React to a 429: empty the bucket and hold everybody back for at least this long; return for how long."""
         self._refill()
         self._tokens = min(self._tokens, 0.0)
         paused_for = self._penalty.strike(seconds, max(1.0, 1 / self._rate))
@@ -89,12 +89,12 @@ class TokenBucket:
         return self._penalty.left()
 
     def level(self) -> float:
-        """Return how many calls could go at once."""
+        """Return how many calls could go right now."""
         self._refill()
         return max(0.0, self._tokens)
 
     def close(self) -> None:
-        """Give no more turns: whoever waits, or comes, gets Transient."""
+        """Give no more turns: every waiting and later caller gets Transient."""
         self._gate.close()
 
     async def take(self, _lane: Lane) -> None:
@@ -109,7 +109,7 @@ class TokenBucket:
         """Return the seconds until there is a token."""
         self._refill()
         missing = 1 - self._tokens
-        if missing < 1e-6:  # a timer may ring early by a rounding error; what is lent here is paid back by the next
+        if missing < 1e-6:  # a timer may fire early by a rounding error; the next call makes up for it
             missing = 0.0
         return self._penalty.left() + missing / (self._rate * self._pace)
 

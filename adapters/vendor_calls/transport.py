@@ -1,4 +1,4 @@
-"""One HTTP call becomes bytes or a classified error: bounded in time and size, never sent twice, never redirected."""
+"""Turns one HTTP call into bytes or a classified error: bounded in time and size, sent once, never redirected."""
 
 import asyncio
 import re
@@ -22,20 +22,20 @@ REQUEST_IDS = ("x-amzn-RequestId", "x-ep-request-uuid", "x-request-id", "cf-ray"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer to be read by a wire: any status but 3xx, 408, 429 and 5xx. Its repr shows neither headers nor body."""
+    """An answer for a wire to read: any status but 3xx, 408, 429 and 5xx. Its repr shows neither headers nor body."""
 
     status: int
     headers: CIMultiDictProxy[str] = field(repr=False)
     body: bytes = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """Return a header's first value, whatever the case of its name."""
+        """Return a header's first value; the case of its name does not matter."""
         return self.headers.get(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One finished call, for whoever counts, logs or compares clocks; `date` is the answer's header.
+    """One finished call, for metrics, the log and the clock check; `date` is the answer's header.
 
     `outcome`: ok (2xx), refused (another readable status), rate_limited, unavailable, broken or abandoned.
     """
@@ -50,7 +50,7 @@ class Call:
 
     @property
     def answered_at(self) -> float | None:
-        """When the vendor answered by his own clock (Unix seconds); None when he does not say."""
+        """When the vendor answered by its own clock (Unix seconds); None when it does not say."""
         try:
             return parsedate_to_datetime(self.date or "").timestamp()
         except ValueError:
@@ -62,12 +62,12 @@ def open_session(
 ) -> aiohttp.ClientSession:
     """Open a session fit for Transport; needs a running event loop, and the caller closes it.
 
-    `connections` bounds the sockets in use; a call that waits for one may time out with nothing sent. `fresh` makes a
-    new connection for each call, `public_only` connects to no address of a private network or of this machine.
+    `connections` bounds the sockets in use; a call that waits for one may time out before anything is sent. `fresh`
+    opens a new connection for each call; `public_only` refuses addresses of private networks and of this machine.
     """
     session = aiohttp.ClientSession(
-        # A pooled connection that the server has just closed would make the next write fail unclearly, though no
-        # healthy server saw it. Servers keep idle connections for a minute or so: ours are dropped well before.
+        # If the server has just closed a pooled connection, the next write fails and looks unclear though no server
+        # saw it. Servers keep idle connections for about a minute; we drop ours well before.
         connector=aiohttp.TCPConnector(
             limit=connections,
             force_close=fresh,
@@ -79,8 +79,8 @@ def open_session(
         trust_env=False,
         raise_for_status=False,
     )
-    # aiohttp sends GET, PUT and DELETE again by itself when the peer drops the connection, and has no public switch.
-    # A createFulfillmentReturn (PUT) sent twice unnoticed would break the promise that each is sent knowingly.
+    # aiohttp repeats GET, PUT and DELETE by itself when the peer drops the connection, and has no public switch for it.
+    # createFulfillmentReturn is a PUT, and it must never be sent twice unnoticed.
     session._retry_connection = False
     return session
 
@@ -103,7 +103,7 @@ class Transport:
         self._vendor = vendor
         self._on_call = on_call
         self._max_body = max_body
-        connect = min(CONNECT_TIMEOUT, timeout / 2)  # shorter than the whole, so that a time-out tells which it was
+        connect = min(CONNECT_TIMEOUT, timeout / 2)  # shorter than the total, so that a time-out tells the two apart
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect)
 
     async def send(
@@ -115,7 +115,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Send one request, once. `url` is already percent-encoded and goes out as it is.
+        """Send one request, once. `url` is already percent-encoded and sent as it is.
 
         Raises RateLimited (429), Unavailable (no answer, 408, 5xx) or ContractBroken (3xx, too large).
         """
@@ -134,7 +134,7 @@ class Transport:
             return reply
         finally:
             self._report(operation, outcome, attempt)
-        # Raised out here so that it carries no cause: aiohttp's own texts spell out the URL.
+        # Raised out here so that it has no cause: aiohttp's own texts contain the URL.
         raise error
 
     async def _exchange(
@@ -166,7 +166,7 @@ class _Attempt:
     date: str | None = None
 
 
-# aiohttp's exceptions, the first match decides: kind, and whether the request may have had its effect.
+# aiohttp's exceptions; the first match gives the kind, and whether the request may have had its effect.
 _FAILURES: tuple[tuple[type[Exception], str, bool], ...] = (
     (aiohttp.ClientConnectorDNSError, "the host name does not resolve", False),
     (aiohttp.ClientSSLError, "no trusted TLS connection", False),
@@ -198,7 +198,7 @@ def _outcome(error: McfdError) -> str:
 
 
 def _reject_unusable(label: str, response: aiohttp.ClientResponse) -> None:
-    """Sort out the statuses that are no answer of the application, before reading any of the body."""
+    """Raise for a status that is not an answer of the application, before reading the body."""
     status = response.status
     if status == 429:
         raise RateLimited(f"{label}: rate limited (429)", retry_after=_retry_after(response.headers))

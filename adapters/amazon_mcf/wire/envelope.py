@@ -12,12 +12,12 @@ LONGEST_MESSAGE = 300
 LONGEST_READ = 2000
 MOST_ERRORS = 5
 
-# Codes of errors that pass, whatever the status they travel with.
+# Codes of temporary errors, whatever HTTP status comes with them.
 FAILING = frozenset({"internalfailure", "internalerror", "internalservererror", "serviceunavailable"})
 LIMITING = frozenset({"quotaexceeded", "toomanyrequests", "requestthrottled"})
 
-# https://github.com/amzn/selling-partner-api-models/issues/4489: tokens are issued, and every call gets this 403, also
-# for half an hour and more after the secret was replaced.
+# https://github.com/amzn/selling-partner-api-models/issues/4489: tokens are issued, but every call gets this 403, even
+# for half an hour or more after the secret was replaced.
 SECRET_EXPIRED = re.compile(r"(lwa|client)secret\w{0,200}expired")
 RENEW_IT = (
     "the application's client secret has expired: put the new one into the secret file amazon_client_secret; if that "
@@ -33,7 +33,7 @@ UNKNOWN = re.compile(r"not(be)?found|does(not|nt)exist|nosuch|unabletofind")
 
 @dataclass(frozen=True, slots=True)
 class VendorError:
-    """One row of `errors`, as it was sent."""
+    """One row of `errors`, as sent."""
 
     code: str
     message: str = field(repr=False)
@@ -42,7 +42,7 @@ class VendorError:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON answer; whether it is a success is decided by status and body together."""
+    """A JSON answer. Status and body together decide whether it is a success."""
 
     operation: str
     status: int
@@ -52,18 +52,18 @@ class Answer:
 
     @property
     def failed(self) -> bool:
-        """It carries no result; Amazon also says so with status 200 and a list of errors."""
+        """Whether there is no result. Amazon also fails with status 200 and a list of errors."""
         return self.status >= 300 or bool(self.errors and not (self.payload and self.payload.members))
 
     @property
     def unknown(self) -> bool:
-        """Nothing has that id: a 404 of the application (not of a gateway), or the 400 that Amazon really sends."""
+        """Whether nothing has that id: a 404 of the application (not a gateway), or the 400 that Amazon really sends."""
         if self.status == 404:
             return bool(self.errors)
         return self.status == 400 and self.said(UNKNOWN)
 
     def accept(self) -> JsonObject:
-        """Return the payload; raises Refused, or Transient for an error that passes, or ContractBroken."""
+        """Return the payload; raises Refused, Transient for a temporary error, or ContractBroken."""
         if self.failed:
             raise self.failure()
         if self.payload is None:
@@ -80,22 +80,22 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Amazon's word for the first error; the status where it has none."""
+        """Amazon's code of the first error; the status when there is none."""
         return (code_word(self.errors[0].code) if self.errors else "") or f"HTTP{self.status}"
 
     @property
     def words(self) -> str:
-        """What Amazon says: not for a log, for it may repeat what we sent."""
+        """Amazon's text. Not for a log: it may repeat what we sent."""
         said = "; ".join(f"{e.message} ({e.details})" if e.details else e.message for e in self.errors)
         return printable(said, LONGEST_MESSAGE)
 
     def said(self, pattern: re.Pattern[str]) -> bool:
-        """Say whether an error matches, looking at the lower-case letters and digits of its code and texts."""
+        """Say whether an error matches; only letters and digits of its code and texts count, in lower case."""
         return any(pattern.search(_letters(f"{e.code}|{e.message}|{e.details}")) for e in self.errors)
 
 
 def read(operation: str, status: int, body: bytes) -> Answer:
-    """Take an answer apart; ContractBroken when it is not a JSON object."""
+    """Parse an answer; ContractBroken when it is not a JSON object."""
     document = parse(operation, body)
     payload = document.optional_child("payload") if status < 300 else None
     return Answer(operation, status, document, payload, _errors(document))
@@ -103,14 +103,14 @@ def read(operation: str, status: int, body: bytes) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a call got 401 or 403, fit for a log; `secret_expired`: it is the application's client secret."""
+    """Why a call got 401 or 403, fit for a log; `secret_expired` means the application's client secret."""
 
     words: str
     secret_expired: bool = False
 
 
 def denial(operation: str, status: int, body: bytes) -> Denial:
-    """Read a 401 or 403, which may come from a gateway and hold no JSON. Only words that are known are repeated."""
+    """Read a 401 or 403, which may come from a gateway and hold no JSON. Only known words are repeated."""
     try:
         answer = read(operation, status, body)
     except ContractBroken:

@@ -1,6 +1,6 @@
-"""What Amazon's notifications say. PURE.
+"""Reading Amazon's notifications. PURE.
 
-Older types spell their members in PascalCase, newer ones in camelCase: names are compared without case.
+Older types spell their members in PascalCase, newer ones in camelCase, so names are compared without case.
 https://developer-docs.amazon/sp-api/docs/notification-type-values
 """
 
@@ -14,7 +14,7 @@ RETURN = "return"
 
 
 def decode_notification(body: bytes) -> Notification:
-    """Read one message. Raises ContractBroken for one that is none, or that lacks what it is about."""
+    """Read one message. Raises ContractBroken when it is not a notification or lacks its subject."""
     message = _caseless(parse("notification", body))
     kind = message.text("notificationtype")
     match kind.upper():
@@ -31,7 +31,7 @@ def decode_notification(body: bytes) -> Notification:
 
 
 def _order_status(message: JsonObject) -> Notification:
-    """Only `Return` events concern us; the schema's other members are filled or absent as Amazon likes."""
+    """Read only `Return` events; Amazon may fill or omit the schema's other members."""
     told = _payload(message, "fulfillmentorderstatusnotification")
     if told.text("eventtype").casefold() != RETURN:
         return OtherNews()
@@ -46,7 +46,7 @@ def _payload(message: JsonObject, name: str) -> JsonObject:
 
 
 def _secret(told: JsonObject) -> str:
-    """A secret that could not be sent in a form would be of no use, and its text must not get into an error."""
+    """Read a secret that can be sent in a form. Its text must never get into an error."""
     secret = told.text("newclientsecret")
     if not secret.isascii() or not secret.isprintable() or len(secret) > LONGEST_SECRET:
         raise told.broken("newclientsecret", "is not a client secret")

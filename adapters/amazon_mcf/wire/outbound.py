@@ -1,6 +1,6 @@
 """Fulfillment Outbound 2020-07-01: bytes to values and back. PURE.
 
-A shopper's address (`destinationAddress`) is in the answers; only its postal code is read, to tell two orders apart.
+The answers hold the shopper's address (`destinationAddress`); only its postal code is read, to tell orders apart.
 """
 
 import json
@@ -45,7 +45,7 @@ CONDITIONS = {
 
 
 def encode_id(text: str) -> str:
-    """Percent-encode a path segment or a query value, once and wholly."""
+    """Percent-encode a path segment or a query value, every reserved character."""
     return quote(text, safe="")
 
 
@@ -55,12 +55,12 @@ def order_path(order_id: str) -> str:
 
 
 def create_return_path(order_id: str) -> str:
-    """Return the path that takes new return items."""
+    """Return the path for creating return items."""
     return f"{order_path(order_id)}/return"
 
 
 def orders_path(since: float, next_token: str) -> str:
-    """Return the path of a page of orders changed since (Unix seconds); later pages are named by the token alone."""
+    """Return the path of a page of orders changed since a Unix time; the token alone names a later page."""
     if next_token:
         return f"{BASE}/fulfillmentOrders?nextToken={encode_id(next_token)}"
     start = datetime.fromtimestamp(int(max(since, 0.0)), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -73,7 +73,7 @@ def reasons_path(sku: str, marketplace_id: str) -> str:
 
 
 def encode_create(units: Sequence[ReturnUnit]) -> bytes:
-    """Write the body of createFulfillmentReturn: one item per unit, and no comment, for those are people's words."""
+    """Write the body of createFulfillmentReturn: one item per unit, and no comment, which could hold personal data."""
     items = [
         {
             "sellerReturnItemId": unit.return_item_id,
@@ -87,7 +87,7 @@ def encode_create(units: Sequence[ReturnUnit]) -> bytes:
 
 
 def decode_order(status: int, body: bytes) -> FulfillmentOrder | None:
-    """Read one order; None when Amazon says that it knows no such order."""
+    """Read one order; None when Amazon says that there is no such order."""
     answer = read(GET_ORDER, status, body)
     if answer.unknown:
         return None
@@ -124,9 +124,9 @@ def decode_reasons(status: int, body: bytes) -> tuple[str, ...]:
 
 
 def decode_page(status: int, body: bytes) -> OrderPage:
-    """Read one page of order heads; on the last one Amazon leaves the token out or sends an empty one.
+    """Read one page of order heads. On the last page Amazon omits the token or sends an empty one.
 
-    One that cannot be read must not hide the others, nor all pages behind it.
+    An unreadable order must hide neither the others nor the pages that follow.
     """
     payload = read(LIST_ORDERS, status, body).accept()
     rows = payload.children("fulfillmentOrders")
@@ -145,7 +145,7 @@ def _head(node: JsonObject) -> OrderHead:
 
 
 def _date(node: JsonObject, name: str) -> float | None:
-    """Read a date that is good to know; one that cannot be read must not make its order unreadable."""
+    """Read an optional date; an unreadable one must not make the order unreadable."""
     with suppress(ContractBroken):
         return node.optional_time(name)
     return None
@@ -161,7 +161,7 @@ def _postal_code(head: JsonObject) -> str:
 def _readable(
     decode: Callable[[JsonObject], T], nodes: Sequence[JsonObject], needed: Callable[[JsonObject], bool]
 ) -> tuple[T, ...]:
-    """Read the rows; one that is not needed, and cannot be read, must not make the whole order unreadable."""
+    """Read the rows; an unreadable row that is not needed must not make the order unreadable."""
     rows = []
     for node in nodes:
         try:
@@ -173,7 +173,7 @@ def _readable(
 
 
 def _has_left(shipment: JsonObject) -> bool:
-    """A shipment that is being prepared, or was cancelled, may lack its id and its items."""
+    """Say whether it was shipped; one in preparation or cancelled may lack its id and items."""
     word = shipment.members.get("fulfillmentShipmentStatus")
     return not isinstance(word, str) or word.strip().casefold() == "shipped"
 
@@ -184,7 +184,7 @@ def _is_ours(item: JsonObject) -> bool:
 
 
 def _listed_item(node: JsonObject) -> ReturnItem:
-    """Read a unit of anybody's. Others may return units of the order, too, by hand for example: only that counts."""
+    """Read a unit that anybody returns, also by hand: one that is not ours only has to be counted."""
     if _is_ours(node):
         return _return_item(node)
     return ReturnItem(
@@ -223,7 +223,7 @@ def _shipment(node: JsonObject) -> Shipment:
 
 
 def _return_item(node: JsonObject) -> ReturnItem:
-    """Read one unit; a status that is neither New nor Processed is not guessed at."""
+    """Read one unit; any status but New and Processed is an error, not a guess."""
     processed = PROCESSED.get(node.text("status").strip().casefold())
     if processed is None:
         raise node.broken("status", "is neither New nor Processed")
@@ -241,7 +241,7 @@ def _return_item(node: JsonObject) -> ReturnItem:
 
 
 def _condition(word: str | None) -> str | None:
-    """Spell a condition as the model does, however Amazon spelled it; an unknown one stays as it is."""
+    """Spell a condition as Amazon's model does, whatever case it came in; leave an unknown one as it is."""
     return None if word is None else CONDITIONS.get(word.strip().casefold(), word)
 
 
@@ -266,7 +266,7 @@ def _authorization(node: JsonObject) -> ReturnAuthorization:
 
 
 def _page_url(node: JsonObject) -> str:
-    """Read the page that shoppers are sent to, which must be one for a browser."""
+    """Read the URL of the page that shoppers are sent to, which a browser must be able to open."""
     url = node.text("rmaPageURL").strip()
     if not re.match(r"https?://[!-~]+$", url):
         raise node.broken("rmaPageURL", "is not a web address")

@@ -6,7 +6,7 @@ from daemon.errors import Refused
 
 LABEL = "LABEL"
 
-# Codes of Refused that are ours.
+# Codes of Refused that mcfd itself raises.
 IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
 PARCEL_SIZE = "PARCEL_SIZE"
 OTHER_CURRENCY = "OTHER_CURRENCY"
@@ -17,7 +17,7 @@ ADDITIONAL_INPUTS = "REQUIRES_ADDITIONAL_INPUTS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintOption:
-    """One advertised way to print. `kinds` are the documents to be had, `mandatory` those that must be asked for."""
+    """One advertised way to print: `kinds` are the available documents, `mandatory` those that must be ordered."""
 
     dpis: tuple[int, ...] = ()
     layouts: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class PrintOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentOffer:
-    """One advertised format and size, with the ways to print it."""
+    """One advertised format and size, with its print options."""
 
     format: str
     width: float
@@ -39,7 +39,7 @@ class DocumentOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentChoice:
-    """The one document specification that is bought."""
+    """The document specification to buy."""
 
     format: str
     width: float
@@ -53,10 +53,10 @@ class DocumentChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One service on offer; it charges US dollars.
+    """One service on offer, priced in US dollars.
 
-    `services` are those that must be bought with it, in `charge_cents` already; `unmet` names what is demanded besides
-    and cannot be bought.
+    `services` must be bought with it, and `charge_cents` includes them. `unmet` names further requirements that we
+    cannot meet.
     """
 
     rate_id: str
@@ -71,9 +71,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What getRates says of the service asked for; to be bought within ten minutes, by its token.
+    """What getRates says of the service asked for. Its token can be used to buy for ten minutes.
 
-    `rate` is None when the service is not `offered`. Of other services nothing else is read.
+    `rate` is None when the service is not `offered`. Nothing else is read of other services.
     """
 
     request_token: str = field(repr=False)
@@ -82,10 +82,10 @@ class Quote:
 
 
 def choose_document(rate: Rate, preferred: str = "PDF") -> DocumentChoice:
-    """Choose how the label is printed: the preferred format, else PDF, else PNG, as advertised by the rate.
+    """Choose how the label is printed: in the preferred format, else PDF, else PNG, if the rate advertises it.
 
-    Raises Refused (NO_PRINTABLE_LABEL) when there is none of these, since shoppers own no ZPL printer, and
-    (ADDITIONAL_INPUTS, REQUIRED_SERVICE) when the service wants more than we can give.
+    Raises Refused (NO_PRINTABLE_LABEL) when none of these is offered, since shoppers own no ZPL printer, and
+    (ADDITIONAL_INPUTS, REQUIRED_SERVICE) when the service requires more than we can give.
     """
     if rate.unmet:
         raise Refused(REQUIRED_SERVICE, f"the service demands one of the group {rate.unmet}, and none can be bought")
@@ -100,7 +100,7 @@ def choose_document(rate: Rate, preferred: str = "PDF") -> DocumentChoice:
 
 
 def _choice(offer: DocumentOffer, option: PrintOption) -> DocumentChoice:
-    """Take the finest print up to 300 dpi, the plainest layout, and separate files where they are allowed."""
+    """Take the highest resolution up to 300 dpi, the plainest layout, and separate files where allowed."""
     dpis = [dpi for dpi in option.dpis if dpi <= 300] or option.dpis
     layouts = [layout for layout in option.layouts if layout == "DEFAULT"] or option.layouts
     return DocumentChoice(

@@ -1,6 +1,6 @@
-"""Amazon Shipping v2, as far as a return label needs it: bytes to values and back. PURE.
+"""The part of Amazon Shipping v2 that a return label needs: bytes to values and back. PURE.
 
-That `RETURNS` with channel `EXTERNAL` is sold from a shopper to a fulfillment center is documented nowhere.
+No documentation says that `RETURNS` with channel `EXTERNAL` is sold from a shopper to a fulfillment center.
 """
 
 import base64
@@ -32,7 +32,7 @@ from daemon.errors import Refused
 BASE = "/shipping/v2"
 RATES_PATH = f"{BASE}/shipments/rates"
 PURCHASE_PATH = f"{BASE}/shipments"
-INPUTS_PATH = f"{BASE}/carrierAccountFormInputs"  # holds nothing of ours: a known-good call
+INPUTS_PATH = f"{BASE}/carrierAccountFormInputs"  # names no id of ours, so this call always works
 GET_RATES = "getRates"
 PURCHASE = "purchaseShipment"
 GET_DOCUMENTS = "getShipmentDocuments"
@@ -44,7 +44,7 @@ SAYS_CONFLICT = re.compile(r"idempoten")
 SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
 
 UNKNOWN_VALUE = 100  # cents, as Amazon's FAQ advises
-CURRENCY = "USD"  # the portal is told every charge in it
+CURRENCY = "USD"  # of every charge that the portal is told
 NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
 
 
@@ -60,7 +60,7 @@ def cancel_path(shipment_id: str) -> str:
 
 
 def encode_rates(order: PostageOrder) -> bytes:
-    """Write the body of getRates, with addresses cut to Amazon's limits. Raises Refused for a parcel without a size."""
+    """Write the body of getRates, addresses cut to Amazon's limits. Raises Refused for a parcel without a size."""
     body = {
         "shipmentType": "RETURNS",
         "channelDetails": {"channelType": "EXTERNAL"},
@@ -84,7 +84,7 @@ def decode_quote(status: int, body: bytes, service_id: str) -> Quote:
 
 
 def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice, services: Sequence[str] = ()) -> bytes:
-    """Write the body of purchaseShipment: the same bytes for the same choice, so that a repeat is a repeat."""
+    """Write the body of purchaseShipment: always the same bytes for the same choice, so that Amazon sees a repeat."""
     specification: dict[str, object] = {
         "format": document.format,
         "size": {"width": document.width, "length": document.length, "unit": document.unit},
@@ -106,7 +106,7 @@ def encode_purchase(request_token: str, rate_id: str, document: DocumentChoice, 
 
 
 def decode_purchase(status: int, body: bytes) -> BoughtPostage | OfferExpired:
-    """Read what was bought. Amazon's words for a token that came too late, or a key used before, are not documented."""
+    """Read what was bought. How Amazon words an expired token, or a key used before, is not documented."""
     answer = read(PURCHASE, status, body)
     if answer.failed and answer.said(SAYS_EXPIRED):
         return OfferExpired()
@@ -124,7 +124,7 @@ def decode_documents(status: int, body: bytes) -> BoughtPostage:
 
 
 def decode_cancelled(status: int, body: bytes) -> None:
-    """Read the answer to a cancellation: nothing, or an object that may be quite empty, or that it was done before."""
+    """Read the answer to a cancellation: no body, an object that may be empty, or an error for one cancelled before."""
     if status < 300 and not body.strip():
         return
     answer = read(CANCEL, status, body)
@@ -133,7 +133,7 @@ def decode_cancelled(status: int, body: bytes) -> None:
 
 
 def _package(order: PostageOrder) -> dict[str, object]:
-    """Write the one parcel; its units share its weight."""
+    """Write the parcel; its weight is divided among its units."""
     size = order.size
     length, width, height, weight = size.length_in, size.width_in, size.height_in, size.weight_g
     if length is None or width is None or height is None or weight is None:
@@ -156,7 +156,7 @@ def _package(order: PostageOrder) -> dict[str, object]:
 
 
 def _items(order: PostageOrder) -> Counter[tuple[str, int]]:
-    """Count the units by SKU and price; Amazon demands a value though it calls it optional."""
+    """Count the units by SKU and price; Amazon requires a value though it calls it optional."""
     prices = order.prices_cents or (0,) * len(order.skus)
     return Counter(zip(order.skus, prices, strict=True))
 
@@ -166,7 +166,7 @@ def _grams(weight: float) -> dict[str, object]:
 
 
 def _address(place: PostalAddress) -> dict[str, str]:
-    """Write an address; optional members must not be empty, and a sender must have a name."""
+    """Write an address. Optional members must not be empty, and a sender needs a name."""
     optional = {
         "addressLine2": _cut(place.line2, LINE_LIMIT),
         "addressLine3": _cut(place.line3, LINE_LIMIT),
@@ -207,7 +207,7 @@ def _rate(node: JsonObject) -> Rate:
 
 
 def _required(rate: JsonObject) -> tuple[tuple[str, ...], int, str]:
-    """Read the cheapest service of each group that is demanded, what they cost together, and what cannot be had.
+    """Read the cheapest service of each required group, their total cost, and which requirement cannot be met.
 
     Without them Amazon refuses the purchase: https://github.com/amzn/selling-partner-api-models/issues/4759
     """
@@ -249,7 +249,7 @@ def _option(node: JsonObject) -> PrintOption:
 
 
 def _bought(payload: JsonObject, parcels: tuple[JsonObject, ...]) -> BoughtPostage:
-    """Read a purchase; documents that are not made yet are missing, or empty."""
+    """Read a purchase; documents that do not exist yet are missing or empty."""
     tracking_ids = (parcel.optional_text("trackingId") for parcel in parcels)
     documents = (node for parcel in parcels for node in parcel.children("packageDocuments"))
     label = next((d for d in documents if d.optional_text("type") == LABEL and d.optional_text("contents")), None)

@@ -29,16 +29,16 @@ FILTERS = (
     'FulfillmentOrderStatusNotification.EventType == "Return"',
     "FulfillmentOrderStatusNotification.EventType == `Return`",
 )
-"""The filter as CEL's own grammar has it, and as the example in Amazon's model quotes."""
+"""The filter in CEL's own grammar, and as the example in Amazon's model quotes it."""
 
 
 def encode_destination(name: str, arn: str) -> bytes:
-    """Name a queue to Amazon."""
+    """Write the body that registers a queue."""
     return json.dumps({"name": name, "resourceSpecification": {"sqs": {"arn": arn}}}).encode()
 
 
 def encode_subscription(destination_id: str, filter_expression: str) -> bytes:
-    """Subscribe a destination; an empty filter lets everything through."""
+    """Write the body that subscribes a destination; an empty filter lets everything through."""
     body: dict[str, object] = {"payloadVersion": "1.0", "destinationId": destination_id}
     if filter_expression:
         body["processingDirective"] = {"filterExpression": filter_expression}
@@ -46,13 +46,13 @@ def encode_subscription(destination_id: str, filter_expression: str) -> bytes:
 
 
 def decode_destinations(status: int, body: bytes) -> Sequence[Destination]:
-    """Every destination of the application that is a queue."""
+    """Read every destination of the application that is a queue."""
     rows = _rows(GET_DESTINATIONS, status, body, "destinations")
     return [found for row in rows if (found := _destination(row)) is not None]
 
 
 def decode_destination(status: int, body: bytes) -> Destination:
-    """The destination that was made."""
+    """Read the created destination."""
     made = _destination(read(CREATE_DESTINATION, status, body).accept())
     if made is None:
         raise ContractBroken(f"{CREATE_DESTINATION}: the destination that was made is no queue")
@@ -60,34 +60,34 @@ def decode_destination(status: int, body: bytes) -> Destination:
 
 
 def decode_subscriptions(status: int, body: bytes) -> Sequence[Subscription]:
-    """Every subscription of the type; how the list is wrapped is not documented beyond the payload."""
+    """Read every subscription of the type. How the list is wrapped inside the payload is not documented."""
     return [_subscription(row) for row in _rows(GET_SUBSCRIPTIONS, status, body, "subscriptions")]
 
 
 def decode_one_subscription(status: int, body: bytes) -> Sequence[Subscription]:
-    """The subscription of the type, if there is one: what was answered before there could be several."""
+    """Read the single subscription of the type, the older answer from when there could be only one."""
     answer = read(GET_SUBSCRIPTION, status, body)
     return [] if answer.unknown else [_subscription(answer.accept())]
 
 
 def decode_subscription(status: int, body: bytes) -> Subscription:
-    """The subscription that was made."""
+    """Read the created subscription."""
     return _subscription(read(CREATE_SUBSCRIPTION, status, body).accept())
 
 
 def decode_rotated(status: int, body: bytes) -> None:
-    """Success has no body; raises what else it stands for."""
+    """Accept success, which has no body; raises the error that any other answer stands for."""
     if status != 204:
         raise read(ROTATE, status, body).failure()
 
 
 def filter_refused(error: Refused) -> bool:
-    """Whether a subscription was refused for what was asked, and may be taken without its filter."""
+    """Whether Amazon refused the request itself, so that it may accept it without the filter."""
     return error.code.casefold() in {"invalidinput", "badrequest", "http400", "invalidparameter"}
 
 
 def _rows(operation: str, status: int, body: bytes, name: str) -> tuple[JsonObject, ...]:
-    """A list that is the payload itself, or one of its members."""
+    """Read a list that is the payload itself or one of its members."""
     document = parse(operation, body)
     if status < 300 and isinstance(document.members.get("payload"), list):
         return document.children("payload")

@@ -8,7 +8,7 @@ from daemon.domain.returns import Transit
 
 GET_TRACKING = "getTracking"
 
-# Amazon's words in lower case; None is a word that says nothing which the portal has a status for.
+# Amazon's words in lower case; None where the portal has no matching status.
 TRANSIT = {
     "pretransit": Transit.PRE_TRANSIT,
     "intransit": Transit.IN_TRANSIT,
@@ -22,20 +22,20 @@ TRANSIT = {
     "undeliverable": None,
 }
 
-# Events that happen without anybody having the parcel in hand. An event we do not know counts as a scan, so that a
-# label is rather kept than voided, and a parcel rather waited for than called missing.
+# Events that can happen before anybody has the parcel. An unknown event counts as a scan: keeping a label is safer than
+# voiding it, and waiting for a parcel is safer than calling it missing.
 NO_SCAN = frozenset(
     {"readyforreceive", "pickupcancelled", "lost", "returninitiated", "recipientrequestedalternatedeliverytiming"}
 )
 
 
 def tracking_path(tracking_id: str, carrier_id: str) -> str:
-    """Return the path of a parcel's tracking; `carrier_id` is the rate's."""
+    """Return the path of a parcel's tracking; `carrier_id` comes from the rate."""
     return f"/shipping/v2/tracking?trackingId={encode_id(tracking_id)}&carrierId={encode_id(carrier_id)}"
 
 
 def decode_tracking(status: int, body: bytes) -> Tracking:
-    """Read where a parcel is; nothing when Amazon knows of none. How it says so is documented nowhere."""
+    """Read where a parcel is; empty when Amazon knows none, which it says in an undocumented way."""
     answer = read(GET_TRACKING, status, body)
     if answer.unknown:
         return Tracking()
