@@ -1,1 +1,1 @@
-"""The machine: its clock, its service manager, its keys, its counters."""
+"""The machine: clock, service manager, encryption keys, metrics."""

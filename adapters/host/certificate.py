@@ -1,4 +1,4 @@
-"""The certificate that a server shows to whoever comes."""
+"""Reads the certificate that a server presents."""
 
 import asyncio
 import ssl
@@ -9,14 +9,14 @@ from daemon.errors import Refused, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """From when to when it is good, in Unix seconds."""
+    """The validity of a certificate, in Unix seconds."""
 
     begins: float
     ends: float
 
 
 async def read_certificate(host: str, port: int, *, timeout: float) -> Certificate:
-    """Shake hands, and no more. Raises Refused for a certificate that nobody should trust, or Unavailable."""
+    """Make a TLS handshake and nothing else. Raises Refused for an untrusted certificate, or Unavailable."""
     try:
         async with asyncio.timeout(timeout):
             _, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context())
@@ -25,5 +25,5 @@ async def read_certificate(host: str, port: int, *, timeout: float) -> Certifica
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"no TLS connection to {host}:{port} ({type(error).__name__})") from None
     shown = writer.get_extra_info("peercert")
-    writer.transport.abort()  # there is nothing left to say
+    writer.transport.abort()  # nothing more to send
     return Certificate(ssl.cert_time_to_seconds(shown["notBefore"]), ssl.cert_time_to_seconds(shown["notAfter"]))

@@ -5,7 +5,7 @@ import time
 
 
 class SystemClock:
-    """Implements the Clock port with the machine's clocks."""
+    """Implements the Clock port with the system clocks."""
 
     def now(self) -> float:
         """Unix seconds."""

@@ -1,6 +1,6 @@
-"""What operators count, on a registry of our own. Label values are bounded: never an id.
+"""The metrics, on a registry of our own. Label values are bounded: never an id.
 
-What an alert watches for is there from the start, with 0: Prometheus does not see a counter rise that begins at 1.
+A counter that an alert watches starts at 0, because Prometheus does not see a counter rise that first appears as 1.
 """
 
 from collections import Counter as Counted
@@ -26,7 +26,7 @@ TROUBLES = (
     *(f"{act}_refused" for act in ("write_notes", "grade_lines", "report_refusal", "report_transit", "track_parcels")),
 )
 ALARMING = ("bad_signature", "unreadable", "unavailable")
-"""Outcomes of deliveries that an alert watches for."""
+"""Outcomes of deliveries that an alert watches."""
 
 
 AUTHORIZATION_LIVES, SECRET_LIVES = 365.0, 180.0
@@ -34,7 +34,7 @@ AUTHORIZATION_LIVES, SECRET_LIVES = 365.0, 180.0
 
 
 class PrometheusMetrics:
-    """Implements the Metrics port; what can be read off a live object is read when Prometheus asks."""
+    """Implements the Metrics port; values of live objects are read when Prometheus asks."""
 
     def __init__(self, version: str) -> None:
         self.registry = registry = CollectorRegistry()
@@ -60,7 +60,7 @@ class PrometheusMetrics:
             ["shop"],
             registry=registry,
         )
-        # The two that count most: prometheus_client finds a labelled counter anew each time, under a lock.
+        # Cached for the two most frequent counts: prometheus_client looks up a labelled counter under a lock each time.
         self._steps = cache(
             Counter("mcfd_steps", "Duties by what came of them.", ["shop", "act", "outcome"], registry=registry).labels
         )
@@ -151,36 +151,36 @@ class PrometheusMetrics:
             self._troubles.labels(kind=kind)
 
     def of(self, shop: str) -> "ShopMetrics":
-        """What is counted of one shop's returns."""
+        """The metrics of one shop's returns."""
         return ShopMetrics(self, shop)
 
     def webhook(self, shop: str, outcome: str, now: float) -> None:
-        """A delivery was judged; for one that was signed by the shop also when."""
+        """Count a webhook; if the shop signed it, also note the time."""
         self._webhooks.labels(shop=shop, outcome=outcome).inc()
         if outcome in {"verified", "duplicate", "unreadable"}:
             self.verified(shop, now)
 
     def verified(self, shop: str, at: float) -> None:
-        """When a delivery of the shop was last verified, perhaps by an earlier process."""
+        """Set when a delivery of the shop was last verified, perhaps by an earlier process."""
         self._verified.labels(shop=shop).set(at)
 
     def held(self) -> Counted[State]:
-        """Returns by state, over all shops."""
+        """Count returns by state, over all shops."""
         total = Counted[State]()
         for sample in (sample for family in self._returns.collect() for sample in family.samples):
             total[State(sample.labels["state"])] += int(sample.value)
         return total
 
     def webhook_answered(self, seconds: float) -> None:
-        """How long a delivery took to be answered."""
+        """Record how long the answer to a webhook took."""
         self._webhook_seconds.observe(seconds)
 
     def label_fetched(self, outcome: str) -> None:
-        """Somebody followed a link to a label, or guessed one."""
+        """Count a request for a label, by link or by guess."""
         self._fetched.labels(outcome=outcome).inc()
 
     def turned_away(self, why: str) -> None:
-        """A public connection was ended before it made a request that could be answered."""
+        """Count a public connection that was closed before it made a request that could be answered."""
         self._turned_away.labels(why=why).inc()
 
     def step(self, shop: str, act: str, outcome: str) -> None:
@@ -188,13 +188,13 @@ class PrometheusMetrics:
         self._steps(shop, act, outcome).inc()
 
     def moved(self, shop: str, before: State | None, after: State) -> None:
-        """A return is in another state now."""
+        """Note that a return has changed its state."""
         if before is not None:
             self._returns.labels(shop=shop, state=before).dec()
         self._returns.labels(shop=shop, state=after).inc()
 
     def began(self, now: float, shops: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
-        """When, for which shops, and with which returns by (shop, state): those of other shops count as well."""
+        """Note the start: when, for which shops, and with how many returns by (shop, state), also of other shops."""
         self._started.set(now)
         for shop in {*shops, *(shop for shop, _ in counts)}:
             for state in State:
@@ -204,7 +204,7 @@ class PrometheusMetrics:
                 self._webhooks.labels(shop=shop, outcome=outcome)
 
     def holds(self, shops: Iterable[str], counts: Mapping[str, int]) -> None:
-        """How many returns wait for an order, for these shops and those that have some."""
+        """Set how many returns wait for an order, for these shops and all that have some."""
         self._held.clear()
         for shop in {*shops, *counts}:
             self._held.labels(shop=shop).set(counts.get(shop, 0))
@@ -218,28 +218,28 @@ class PrometheusMetrics:
         self._seen.observe(seconds)
 
     def notification(self, outcome: str, now: float) -> None:
-        """A message was heard."""
+        """Count a message from a queue."""
         self._notifications.labels(outcome=outcome).inc()
         self._notified.set(now)
 
     def notified(self, at: float) -> None:
-        """When a message was last heard, perhaps by an earlier process."""
+        """Set when a message was last received, perhaps by an earlier process."""
         self._notified.set(at)
 
     def queue_read(self, queue: str, at: float) -> None:
-        """A queue was read."""
+        """Set when a queue was last read."""
         self._queue_read.labels(queue=queue).set(at)
 
     def secret_unfiled(self, only_here: Callable[[], bool]) -> None:
-        """Expose whether the store has the only copy of a client secret."""
+        """Expose whether the only copy of a client secret is in the store."""
         self._secret_unfiled.set_function(only_here)
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
-        """A service went round."""
+        """Count one round of a service."""
         self._lateness.labels(service=service).set(oldest_due_seconds)
 
     def service(self, name: str, silent: Callable[[], bool]) -> None:
-        """Expose whether a service keeps its promise to be heard of."""
+        """Expose whether a service has missed its heartbeat."""
         self._silent.labels(service=name).set_function(silent)
 
     def trouble(self, kind: str) -> None:
@@ -247,25 +247,25 @@ class PrometheusMetrics:
         self._troubles.labels(kind=kind).inc()
 
     def call(self, vendor: str, operation: str, outcome: str, seconds: float) -> None:
-        """A vendor was called."""
+        """Count a call to a vendor."""
         self._calls(vendor, operation, outcome).inc()
         self._call_seconds.labels(vendor=vendor).observe(seconds)
 
     def reloaded(self, *, successful: bool) -> None:
-        """A reload was asked for."""
+        """Count a reload."""
         self._reloads.set(successful)
 
     def connection(self, name: str, parked: Callable[[], bool]) -> None:
-        """Expose whether a connection is parked, as it is when Prometheus asks."""
+        """Expose whether a connection is parked, read when Prometheus asks."""
         self._parked.labels(connection=name).set_function(parked)
 
     def ages(self, authorization: Callable[[], float], client_secret: Callable[[], float]) -> None:
-        """Expose how many days the credentials of Amazon have left, by their ages; NaN while that is not known."""
+        """Expose how many days Amazon's credentials have left, computed from their ages; NaN while unknown."""
         self._authorization_left.set_function(lambda: AUTHORIZATION_LIVES - authorization())
         self._secret_left.set_function(lambda: SECRET_LIVES - client_secret())
 
     def forgotten(self, shop: str, state: State) -> None:
-        """A return of that state is no longer kept."""
+        """Note that a return of that state was deleted."""
         self._returns.labels(shop=shop, state=state).dec()
 
     def watch(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
@@ -273,7 +273,7 @@ class PrometheusMetrics:
         self.registry.register(_Reading(name, help_text, label, read))
 
     def render(self) -> bytes:
-        """The text that Prometheus scrapes."""
+        """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)
 
 

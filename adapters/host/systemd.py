@@ -1,4 +1,4 @@
-"""What systemd is told (sd_notify, https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html)."""
+"""Notifications to systemd (sd_notify, https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html)."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class Notifier:
-    """Speaks to the socket at `address` (the value of NOTIFY_SOCKET); to nobody when it is None or empty."""
+    """Writes to the socket at `address` (the value of NOTIFY_SOCKET), or nowhere when it is None or empty."""
 
     def __init__(self, address: str | None, clock: Clock) -> None:
         # A leading @ stands for the zero byte of the abstract namespace.
@@ -21,15 +21,15 @@ class Notifier:
         self._clock = clock
 
     def ready(self) -> None:
-        """Say that the daemon serves, or that a reload is over."""
+        """Say that the daemon is ready, or that a reload has ended."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the daemon is on its way out."""
+        """Say that the daemon is stopping."""
         self._send("STOPPING=1")
 
     def reloading(self) -> None:
-        """Say that a reload begins; `ready` ends it."""
+        """Say that a reload has begun; `ready` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock.monotonic() * 1_000_000)}")
 
     def status(self, text: str) -> None:
@@ -52,11 +52,11 @@ class Notifier:
 
 
 class Watchdog:
-    """The service that earns each ping: the event loop turns, the store answers, and no heartbeat is late.
+    """Pings systemd only while the event loop runs, the store answers, and no heartbeat is late.
 
     `interval` is WatchdogSec in seconds (None: systemd does not watch). `store_alive` makes a round trip through the
-    store; one that answers StoreUnavailable lives (a restart would not empty the disk), one that is silent does not.
-    `status` is the sentence that `systemctl status` shows; it is told when it has changed.
+    store. StoreUnavailable counts as an answer (a restart would not free a full disk); silence does not. `status` is
+    the sentence that `systemctl status` shows; it is sent when it changes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Encryption at rest: AES-256-GCM under the newest of the operator's keys; older keys still open what they sealed."""
+"""Encryption at rest: AES-256-GCM with the operator's newest key; older keys still open what they sealed."""
 
 import hashlib
 import os
@@ -14,11 +14,11 @@ NONCE = 12
 
 
 class SealBroken(McfdError):
-    """A sealed value cannot be opened: no configured key fits, or it was changed."""
+    """A sealed value cannot be opened: no configured key fits, or the value was changed."""
 
 
 class Vault:
-    """Implements the SecretBox port. A sealed value is the key's mark, the nonce, and the ciphertext."""
+    """Implements the SecretBox port. A sealed value consists of the key's mark, the nonce and the ciphertext."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         """Take the 32-byte keys, newest first."""
@@ -26,28 +26,28 @@ class Vault:
         self._newest = _mark(keys[0])
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
-        """Encrypt under the newest key, bound to its purpose."""
+        """Encrypt with the newest key; the value opens only for the same purpose."""
         nonce = os.urandom(NONCE)
         return self._newest + nonce + self._keys[self._newest].encrypt(nonce, plain, purpose.encode())
 
     def unseal(self, sealed: bytes, purpose: str) -> bytes:
-        """Decrypt with the key that sealed it. Raises SealBroken."""
+        """Decrypt with the key that sealed the value. Raises SealBroken."""
         mark, nonce, text = sealed[:KEY_MARK], sealed[KEY_MARK : KEY_MARK + NONCE], sealed[KEY_MARK + NONCE :]
         key = self._keys.get(mark)
         if key is None:
             raise SealBroken("no key in vault_keys fits a sealed value; put back the key that was removed")
         try:
             return key.decrypt(nonce, text, purpose.encode())
-        except (InvalidTag, ValueError) as error:  # the latter for what is too short to be sealed at all
+        except (InvalidTag, ValueError) as error:  # ValueError: too short to be a sealed value
             raise SealBroken("a sealed value was changed or belongs to another place") from error
 
     @property
     def mark(self) -> str:
-        """Tells the newest key from others, and nothing about it."""
+        """Identifies the newest key without revealing anything about it."""
         return self._newest.hex()
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether the newest key made it."""
+        """Whether the newest key sealed this value."""
         return sealed[:KEY_MARK] == self._newest
 
 

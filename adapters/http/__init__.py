@@ -1,1 +1,1 @@
-"""The listeners: what Loop, shoppers and operators reach."""
+"""The HTTP listeners for Loop, shoppers and operators."""

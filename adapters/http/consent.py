@@ -1,4 +1,4 @@
-"""The two pages of the website authorization: the one that an operator opens, and the one that Amazon sends him to."""
+"""The two pages of the website authorization: one that the operator opens, one that Amazon redirects to."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,29 +16,29 @@ _PAGES: Mapping[str, tuple[int, str]] = {
 
 
 class Begun(Protocol):
-    """What a good invitation leads to."""
+    """An authorization that a valid invitation has begun."""
 
     @property
     def consent_url(self) -> str:
-        """Where the browser goes."""
+        """The page of Amazon that the browser is sent to."""
 
     @property
     def cookie(self) -> str:
-        """How it is known again."""
+        """The cookie by which the browser is recognized later."""
 
 
 class Workflow(Protocol):
-    """Decides; these pages only speak HTTP."""
+    """Makes the decisions; these pages only speak HTTP."""
 
     def begin(self, token: str) -> Begun | None:
-        """Take an invitation."""
+        """Begin with an invitation; None when it is not valid."""
 
     async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> str:
         """Trade the code; one of `done`, `stale`, `refused`, `unavailable`."""
 
 
 class ConsentPages:
-    """Plain text; the listener sees to it that nothing is cached or referred. `secure`: browsers reach us by https."""
+    """Pages of plain text; the listener forbids caching and referrers. `secure`: browsers use https."""
 
     def __init__(self, workflow: Workflow, *, callback_path: str, secure: bool) -> None:
         self._workflow = workflow
@@ -58,12 +58,12 @@ class ConsentPages:
             path=self._callback_path,
             httponly=True,
             secure=self._secure,
-            samesite="Lax",  # Amazon's redirect is a top-level navigation from another site: Strict would not be sent
+            samesite="Lax",  # not Strict: Amazon's redirect is a navigation from another site
         )
         return answer
 
     async def callback(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Hand over what came along, and forget the cookie."""
+        """Pass the parameters of Amazon's redirect to the workflow, and delete the cookie."""
         given = request.query
         answer = _page(
             await self._workflow.finish(

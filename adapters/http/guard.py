@@ -1,9 +1,9 @@
-"""An aiohttp server that slow, greedy or silent clients cannot hold.
+"""An aiohttp server that slow, greedy or silent clients cannot block.
 
-aiohttp lets a request take for ever to arrive and accepts connections without end. Here a request has
-`request_deadline` seconds to arrive whole, headers and body; and when every place is taken, the connection that has
-kept us waiting longest gives its place to the newcomer: refusing newcomers would let an attacker lock out the sender
-we live for. A request that has arrived whole is never touched while its handler runs, whatever its client does.
+aiohttp sets no deadline for a request and no bound on connections. Here a request, headers and body, must arrive
+within `request_deadline` seconds. When all places are taken, a newcomer gets the place of the connection that has kept
+us waiting longest; if newcomers were refused, an attacker could lock Loop out. A request that has arrived completely
+is never cut off while its handler runs, whatever its client does.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-# Long enough for a client that sends blindly to notice our early answer, too short to be worth an attack.
+# Long enough for a client that is still sending to notice our early answer, too short to be useful in an attack.
 _LINGERING = 1.0
 _SWEPT_AT_ONCE = 16
-# aiohttp's own timer would cut off a request whose first bytes came just before it; Places keeps the time instead.
+# aiohttp's own timer could cut off a request that has just begun to arrive, so Places keeps the time instead.
 _AIOHTTP_KEEPALIVE = 86_400.0
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's protocol, telling its server when bytes come and telling strangers nothing.
+    """aiohttp's protocol, which reports arriving bytes to its server and reveals nothing to clients.
 
-    The overridden methods are aiohttp's, without a promise to stay; the tests of this module notice when they go.
+    aiohttp does not promise to keep the methods overridden here; the tests of this module notice when they go.
     """
 
     __slots__ = ("_server",)
@@ -49,7 +49,7 @@ class Connection(web.RequestHandler):
         self._server = server
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Tell the server that bytes have come, and parse them."""
         if data:
             self._server.places.bytes_came(self)
         super().data_received(data)
@@ -61,10 +61,10 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - aiohttp's text quotes the request
     ) -> web.StreamResponse:
-        """Answer what aiohttp could not parse, or a handler that failed, in two words."""
+        """Answer briefly when aiohttp cannot parse a request or a handler fails."""
         if status < 500:
             self._server.on_turned_away("malformed")
-        elif self.transport is not None or not isinstance(exc, ConnectionError):  # else it left; that is no news
+        elif self.transport is not None or not isinstance(exc, ConnectionError):  # else the client left: no news
             log.error("request.failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
@@ -74,7 +74,7 @@ class Connection(web.RequestHandler):
 
 
 class Places:
-    """Who holds a connection, and since when they keep us waiting. All times are the event loop's, in seconds."""
+    """The open connections, and since when each keeps us waiting. Times are the event loop's, in seconds."""
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ class Places:
         self._on_turned_away = on_turned_away
         self._open: dict[web.RequestHandler, asyncio.Transport] = {}
         self._serving: set[web.RequestHandler] = set()  # a handler runs; its body may still be arriving
-        self._early: set[web.RequestHandler] = set()  # sent the next request while we serve the one before
-        # Both in order of arrival, so the first one is the oldest and the next one to run out of time.
+        self._early: set[web.RequestHandler] = set()  # sent the next request while we serve the previous one
+        # Both in order of arrival, so the first entry is the next to run out of time.
         self._incomplete: OrderedDict[web.RequestHandler, float] = OrderedDict()
         self._idle: OrderedDict[web.RequestHandler, float] = OrderedDict()
         self._limits = (
@@ -101,7 +101,7 @@ class Places:
         self._wakes_at = 0.0
 
     def connected(self, connection: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a place; the time for the first request runs from here."""
+        """Take a place and start the time for the first request."""
         self._open[connection] = transport
         if len(self._open) > self._max:
             self._make_room(connection)
@@ -109,7 +109,7 @@ class Places:
             self._await_request(connection)
 
     def bytes_came(self, connection: web.RequestHandler) -> None:
-        """Start the time of a kept connection's next request."""
+        """Start the time for the next request of a kept-alive connection."""
         if connection in self._idle:
             del self._idle[connection]
             self._await_request(connection)
@@ -119,16 +119,16 @@ class Places:
     def began(self, connection: web.RequestHandler) -> None:
         """Note that a handler runs for the connection."""
         self._serving.add(connection)
-        if self._idle.pop(connection, None) is not None:  # a pipelined request, its bytes came with the one before
+        if self._idle.pop(connection, None) is not None:  # a pipelined request, which arrived with the previous one
             self._await_request(connection)
 
     def completed(self, connection: web.RequestHandler) -> None:
-        """Note that the request is here, headers and body."""
+        """Note that the request has arrived, headers and body."""
         if self._incomplete.pop(connection, None) is not None and connection not in self._serving:
             self._await_silence(connection)
 
     def answered(self, connection: web.RequestHandler) -> None:
-        """Note that the handler is done; sending the answer counts as the silence after it."""
+        """Note that the handler is done; time spent on sending the answer counts as idle."""
         self._serving.discard(connection)
         if connection not in self._open or connection in self._incomplete:
             return
@@ -146,7 +146,7 @@ class Places:
         self._early.discard(connection)
 
     def dismiss(self) -> None:
-        """Close every connection that no handler runs for, once what was written to it is sent."""
+        """Close every connection without a running handler, after sending what was written to it."""
         for connection in [one for one in self._open if one not in self._serving]:
             self._open[connection].close()
             self.lost(connection)
@@ -176,14 +176,14 @@ class Places:
     def _set_timer(self) -> None:
         due = [next(iter(waiting.values())) + limit for waiting, limit, _ in self._limits if waiting]
         if self._timer is not None:
-            if due and self._wakes_at <= min(due):  # uvloop's handle of what is due at once cannot say when()
+            if due and self._wakes_at <= min(due):  # not when(): uvloop's handle lacks it if due at once
                 return
             self._timer.cancel()
         self._wakes_at = min(due, default=0.0)
         self._timer = self._loop.call_at(self._wakes_at, self._sweep) if due else None
 
     def _sweep(self) -> None:
-        """Turn away whose time is over: a thousand at once would keep everybody else waiting, so a few in each turn."""
+        """Close overdue connections, a few in each turn of the loop, so that a thousand do not delay everybody else."""
         self._timer = None
         now, left = self._loop.time(), _SWEPT_AT_ONCE
         for waiting, limit, why in self._limits:
@@ -196,9 +196,9 @@ class Places:
 class GuardedServer(web.Server):
     """A factory of protocols for `loop.create_server`, with a deadline per request and a bound on connections.
 
-    `on_turned_away` hears why somebody was: `late` (the request did not arrive in time), `evicted` (gave way to a
-    newcomer), `idle`, `refused` (every place is held by a running handler), `malformed` (not HTTP). Durations are
-    seconds. The handler gets undecoded bodies: nothing is decompressed.
+    `on_turned_away` is told why a connection was closed: `late` (the request did not arrive in time), `evicted` (for a
+    newcomer), `idle`, `refused` (a running handler holds every place), `malformed` (not HTTP). Durations are in
+    seconds. Handlers get bodies as they came; nothing is decompressed.
     """
 
     def __init__(
@@ -228,19 +228,19 @@ class GuardedServer(web.Server):
         return Connection(self)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Hear from a protocol that it is connected."""
+        """Note that a protocol is connected."""
         super().connection_made(handler, transport)
         self.places.connected(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        """Hear from a protocol that its connection is gone; its handler runs on."""
+        """Note that a protocol has lost its connection; its handler continues to run."""
         super().connection_lost(handler, exc)
         self.places.lost(handler)
 
     async def drain(self, clock: Clock, seconds: float) -> int:
-        """Let requests in hand finish, close everything else; the number of those cut off after `seconds`.
+        """Let running requests finish and close everything else. Return how many were cut off after `seconds`.
 
-        The listening socket must be closed before.
+        Close the listening socket first.
         """
         self._draining = True
         self.places.dismiss()
@@ -274,6 +274,6 @@ class GuardedServer(web.Server):
 
 
 def _anonymous(response: web.StreamResponse) -> web.StreamResponse:
-    """Keep aiohttp from naming its version and Python's."""
+    """Keep aiohttp from sending its version and Python's."""
     response.headers["Server"] = "mcfd"
     return response

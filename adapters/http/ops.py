@@ -1,4 +1,4 @@
-"""The listener on localhost: what Prometheus scrapes, what probes ask, and the operator's verbs behind a token."""
+"""The listener on localhost: metrics, health probes, and the operator's verbs behind a token."""
 
 import hmac
 import json
@@ -16,13 +16,13 @@ log = structlog.get_logger(__name__)
 
 Verb = Callable[[Mapping[str, object]], Awaitable[object]]
 Probe = Callable[[], Awaitable[Mapping[str, str]]]
-"""Answers what is wrong, by name; empty when all is well."""
+"""Returns the problems by name; empty when there are none."""
 
 MAX_BODY = 64 * 1024
 
 
 class WatchListener:
-    """Serves whoever watches: metrics and probes, and nothing that changes anything."""
+    """Serves metrics and probes, which are read-only."""
 
     def __init__(self, *, render: Callable[[], bytes], health: Probe, ready: Probe) -> None:
         self._render = render
@@ -50,7 +50,7 @@ class WatchListener:
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close at once; operators ask again."""
+        """Close at once; an interrupted operator can ask again."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -70,9 +70,9 @@ class WatchListener:
 
 
 class OpsListener(WatchListener):
-    """Serves operators on this machine besides. `verbs` are called with the JSON object that was posted.
+    """Also serves operators on this machine. `verbs` are called with the JSON object that was posted.
 
-    `describe` gives the OpenAPI description of it all.
+    `describe` returns the OpenAPI description of the whole listener.
     """
 
     def __init__(
@@ -117,12 +117,12 @@ class OpsListener(WatchListener):
 
 
 async def _perform(name: str, verb: Verb, arguments: Mapping[str, object]) -> web.Response:
-    """Whatever happens, the operator reads words in JSON."""
+    """Run a verb; whatever happens, the answer is JSON with a readable text."""
     try:
         return web.json_response(await verb(arguments))
     except McfdError as error:
         return _error(HTTPStatus.CONFLICT, str(error))
-    except OSError as error:  # about a file that the operator named, as the daemon's user finds it
+    except OSError as error:  # about a file that the operator named; the daemon's user may not see it
         place = f"{error.filename}: " if error.filename else ""
         return _error(HTTPStatus.CONFLICT, f"{place}{error.strerror or type(error).__name__}")
     except Exception:
@@ -131,7 +131,7 @@ async def _perform(name: str, verb: Verb, arguments: Mapping[str, object]) -> we
 
 
 async def _arguments(request: web.Request) -> dict[str, object] | web.Response:
-    """What was posted, or the answer to what cannot be asked."""
+    """Read the posted arguments, or return the answer to a request that cannot be read."""
     try:
         arguments = json.loads(await request.read() or b"{}", parse_int=_number)
     except web.HTTPRequestEntityTooLarge:
@@ -154,7 +154,7 @@ def _number(digits: str) -> int:
 
 
 def _storable(arguments: Mapping[str, object]) -> bool:
-    """Whether the store can take it: half a surrogate pair has no place in UTF-8, and 1e999 none among numbers."""
+    """Whether the store can take it: not half a surrogate pair, nor a number as large as 1e999."""
     try:
         json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
     except ValueError:  # UnicodeEncodeError is one

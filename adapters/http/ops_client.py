@@ -1,4 +1,4 @@
-"""How the command line talks to the running daemon: one call after the other, without an event loop."""
+"""How the command line talks to the running daemon: blocking calls, without an event loop."""
 
 import hmac
 import json
@@ -23,25 +23,25 @@ MOST = 64 * 1024 * 1024
 
 
 class NotRunning(McfdError):
-    """Nobody answers at the operator's address."""
+    """Nothing answers at the ops address."""
 
 
 class DaemonSaid(McfdError):
-    """The daemon declined; the text is its own."""
+    """The daemon declined; the text comes from the daemon."""
 
 
 class TokenRefused(DaemonSaid):
-    """The daemon takes another ops token than ours."""
+    """The daemon has a different ops token."""
 
 
 def ask(base_url: str, token: str, verb: str, arguments: Mapping[str, object], *, timeout: float) -> object:
     """Call one verb; `timeout` is in seconds. Raises NotRunning or DaemonSaid.
 
-    The token goes out only over a connection whose other end has proved that it knows it.
+    The token is sent only over a connection whose other end has proved that it knows the token.
     """
     place = urlsplit(base_url)
     connection = HTTPConnection(place.hostname or "", place.port or 80, timeout=CONNECTS_WITHIN)
-    connection.auto_open = 0  # what is not proved is another connection
+    connection.auto_open = 0  # a new connection would be unproven
     try:
         _connect(connection, base_url)
         connection.sock.settimeout(timeout)
@@ -84,14 +84,14 @@ def _prove(connection: HTTPConnection, base_url: str, token: str) -> None:
 
 
 def _post(connection: HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, object]:
-    """Send one request, by no proxy, and follow nobody elsewhere."""
+    """Send one request, without proxy and without following redirects."""
     connection.request("POST", path, body, dict(headers))
     reply = connection.getresponse()
     return reply.status, json.loads(reply.read(MOST))
 
 
 def _declined(base_url: str, status: int, answer: object) -> DaemonSaid:
-    """What a verb says stands for itself; anything else may come from a server that is not mcfd."""
+    """Pass on a verb's own text; any other answer may come from a server that is not mcfd."""
     said = answer.get("error") if isinstance(answer, dict) else None
     if status == 401:
         return TokenRefused(f"{base_url}: {OTHER_KEY}")
@@ -101,7 +101,7 @@ def _declined(base_url: str, status: int, answer: object) -> DaemonSaid:
 
 
 def answers(base_url: str) -> bool:
-    """Whether anything listens there, be it ever so slow."""
+    """Whether anything listens there, however slowly it answers."""
     place = urlsplit(base_url)
     try:
         socket.create_connection((place.hostname or "", place.port or 80), timeout=CONNECTS_WITHIN).close()

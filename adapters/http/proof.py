@@ -1,6 +1,6 @@
-"""How the daemon proves that it knows the ops token, before anybody sends it.
+"""How the daemon proves that it knows the ops token before a client sends the token.
 
-Its port is one that any user of the machine may take while mcfd is down, and a token that is sent there is given away.
+While mcfd is down, any user of the machine may listen on its port; a token sent to them would be lost.
 """
 
 import hashlib
@@ -11,6 +11,6 @@ LONGEST_NONCE = 128
 
 
 def proof(token: bytes, port: int, nonce: str) -> str:
-    """What the listener of that port answers to a nonce; so no other listener can have the daemon answer for it."""
+    """Compute the answer to a nonce. It includes the port, so that another listener cannot relay the nonce to mcfd."""
     asked = f"mcfd ops listener\n{port}\n{nonce}".encode("utf-8", "replace")
     return hmac.new(token, asked, hashlib.sha256).hexdigest()

@@ -1,7 +1,7 @@
-"""The listener that the internet reaches: webhooks of Loop and EasyPost, labels, and what `extra_routes` adds.
+"""The public listener: webhooks of Loop and EasyPost, labels for shoppers, and `extra_routes`.
 
-A webhook is answered 200 only after the receiver returned, so after its commit; a sender that goes away meanwhile has
-delivered it all the same. Nobody learns more than a status: no versions, no reasons, no tracebacks.
+A webhook is answered 200 only after the receiver has returned, that is, after its commit. If the sender disconnects
+meanwhile, the delivery still counts. Clients learn nothing but a status: no versions, no reasons, no tracebacks.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ _PDF = {
 
 
 class WebhookReceiver(Protocol):
-    """Judges a delivery and keeps it."""
+    """Verifies a delivery and stores it."""
 
     async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
-        """Return once the delivery is durable, with a word for the metric; `shop` is one of the listener's.
+        """Return the outcome for the metric once the delivery is durable; `shop` is one of the listener's.
 
-        Raises WebhookRejected for what is not the sender's, StoreUnavailable, or Transient while there is no secret.
+        Raises WebhookRejected when it is not the sender's, StoreUnavailable, or Transient while there is no secret.
         """
 
 
@@ -58,7 +58,7 @@ class HostedLabels(Protocol):
 
 @dataclass(frozen=True)
 class Route:
-    """One more thing that the listener answers, at exactly this path."""
+    """An additional route of the listener, for exactly this path."""
 
     method: str
     path: str
@@ -67,9 +67,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Webhooks:
-    """Answers deliveries of one sender, whose signature is in `header`.
+    """Answers the deliveries of one sender, whose signature is in `header`.
 
-    `on_webhook(shop, outcome, seconds)` hears of each one; before the name stands what the sender is `called`.
+    `on_webhook(shop, outcome, seconds)` is called for each; the name gets the prefix `called`.
 
     Outcomes: what the receiver said, the kind of a WebhookRejected, `unknown_shop` (with shop ""), `incomplete`,
     `unavailable`, `failed`.
@@ -112,13 +112,13 @@ class Webhooks:
         except Transient as error:
             return "unavailable", say(503, retry_after=error.retry_after)
         except Exception:
-            # Never a 4xx for a fault of ours: Loop does not deliver again after one.
+            # Never a 4xx for a fault of ours: Loop does not retry after one.
             log.exception("webhook.failed", shop=shop)
             return "failed", say(503)
         return outcome, say(200)
 
     def _signature(self, request: web.BaseRequest) -> str | None:
-        """Judge by the headers alone, before a byte of the body is read."""
+        """Reject by the headers alone, before reading the body."""
         if (request.content_length or 0) > self.max_body:
             raise TooLarge
         if "Content-Encoding" in request.headers:
@@ -140,9 +140,9 @@ class Webhooks:
 
 
 class Allowance:
-    """How often strangers may have something that costs us more than them: `burst` at once, then `rate` a second.
+    """Bounds requests that cost us more than the sender: `burst` at once, then `rate` a second.
 
-    Everybody shares it, because the peer is usually the proxy in front of us.
+    All clients share it, because the peer address is usually that of the proxy in front of us.
     """
 
     def __init__(self, clock: Clock, *, rate: float = 1.0, burst: int) -> None:
@@ -166,9 +166,9 @@ class Allowance:
 class LabelPages:
     """Answers shoppers. `on_label(outcome)`: `served`, `gone`, `missing`, `limited`, `unavailable`, `unread`.
 
-    A label that exists is served, however often others guess; but only `max_lookups` are looked up at once, so that
-    guessing occupies neither the store nor every connection. `most_bytes` are on their way to readers at once, and a
-    reader who takes nothing for `patience` seconds is `unread` and cut off: whoever reads slowly occupies memory.
+    An existing label is served however often others guess. At most `max_lookups` run at once, so that guessing blocks
+    neither the store nor all connections. At most `most_bytes` are being sent at once, because slow readers occupy
+    memory; a reader who takes nothing for `patience` seconds is cut off and counted as `unread`.
     """
 
     labels: HostedLabels
@@ -203,7 +203,7 @@ class LabelPages:
             if request.transport is not None:
                 request.transport.abort()
             return "unread", answer
-        except ConnectionError:  # it went away
+        except ConnectionError:  # the reader went away
             return "unread", answer
         finally:
             self.sending -= len(pdf)
@@ -229,27 +229,27 @@ class LabelPages:
 
 @dataclass(frozen=True)
 class _ByName:
-    """Hands a delivery to the receiver of its name."""
+    """Passes each delivery to the receiver of the shop in its path."""
 
     receivers: Mapping[str, WebhookReceiver]
 
     async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
-        """Let that one judge it."""
+        """Pass the delivery on."""
         return await self.receivers[shop].receive(shop, signature, body)
 
 
 def _of_parcels(webhooks: Webhooks, receivers: Mapping[str, WebhookReceiver]) -> Webhooks:
-    """The same for EasyPost's events."""
+    """Return the same handler for EasyPost's events."""
     receiver = _ByName(receivers)
     return replace(webhooks, receiver=receiver, shops=receivers, header="X-Hmac-Signature", called="easypost/")
 
 
 class PublicListener:
-    """The listener itself: one socket, behind GuardedServer. Durations are seconds, `max_body` is bytes.
+    """The listener itself: one socket behind GuardedServer. Durations are in seconds, `max_body` in bytes.
 
-    `shops` are the names in the paths of Loop's webhooks, those of `parcels` in EasyPost's. A handler among
-    `extra_routes` gets undecoded requests and may raise aiohttp's HTTPException; any other exception is answered 503.
-    Nothing is cached, referred or indexed.
+    `shops` are the names in the paths of Loop's webhooks, `parcels` those in EasyPost's. Handlers of `extra_routes` get
+    undecoded requests and may raise aiohttp's HTTPException; any other exception is answered 503. Headers forbid
+    caching, referrers and indexing.
     """
 
     def __init__(
@@ -300,13 +300,13 @@ class PublicListener:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that is bound."""
         if self._socket is None:
             raise RuntimeError("not started")
         return int(self._socket.sockets[0].getsockname()[1])
 
     async def stop(self, drain_seconds: float) -> None:
-        """Accept nobody new, let requests in hand finish for `drain_seconds`, cut the rest off."""
+        """Accept no new connections, let running requests finish for `drain_seconds`, cut off the rest."""
         if self._socket is None or self._server is None:
             return
         self._socket.close()
@@ -323,7 +323,7 @@ class PublicListener:
             log.exception("request.failed")
             answer = say(503)
         answer.headers.update(_DISCREET)
-        if not request.content.is_eof():  # nobody waits for the rest of a body that is not wanted
+        if not request.content.is_eof():  # do not wait for the rest of an unwanted body
             answer.force_close()
         return answer
 
@@ -342,7 +342,7 @@ class PublicListener:
 
 
 def say(status: int, text: str | None = None, *, retry_after: float | None = None) -> web.Response:
-    """Answer in as few words as the status needs; `retry_after` is in seconds, a minute if the fault is ours."""
+    """Answer with a status and a short text; `retry_after` is in seconds, by default a minute for a 503."""
     answer = web.Response(status=status, text=text or f"{HTTPStatus(status).phrase.lower()}\n")
     wait = _RETRY_AFTER if retry_after is None and status == 503 else retry_after
     if wait is not None:

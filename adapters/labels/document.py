@@ -1,6 +1,6 @@
-"""The PDF that a shopper prints: for each parcel its label as the carrier made it, then the slip to lay inside.
+"""The PDF that a shopper prints: for each parcel the carrier's label, then the slip to put inside.
 
-Slips are 4 x 6 inch, as labels are, so that one printer setting serves the whole file.
+Slips measure 4 x 6 inch, like labels, so that one printer setting fits the whole file.
 """
 
 import logging
@@ -27,15 +27,15 @@ MAX_RMA = 80
 MAX_LABEL_PIXELS = 20_000_000  # 4 x 6 inch at 600 dpi has 8.6 million
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PAGE_KEYS = frozenset({  # what a page shows; actions, scripts, thumbnails and private data are none of it
+PAGE_KEYS = frozenset({  # what a page shows: no actions, scripts, thumbnails or private data
     "/Type", "/MediaBox", "/CropBox", "/BleedBox", "/TrimBox", "/ArtBox", "/Rotate", "/UserUnit", "/Group",
     PageAttributes.RESOURCES, PageAttributes.CONTENTS, PageAttributes.ANNOTS,
 })  # fmt: skip
 
-# pypdf's warnings quote what they stumble over, and a label is personal data.
+# pypdf's warnings quote the file, and a label is personal data.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
-# reportlab keeps its fonts in globals of its modules.
+# reportlab keeps its fonts in module globals.
 _one_at_a_time = threading.Lock()
 
 
@@ -43,7 +43,7 @@ class PdfPrinter:
     """Joins labels and slips into one file. Thread-safe; the same parcels always give the same bytes."""
 
     def render(self, parcels: Sequence[SlipParcel], *, order_name: str) -> bytes:
-        """Return the file. Raises ContractBroken when a label or an RMA id cannot be printed as it is."""
+        """Return the file. Raises ContractBroken when a label or an RMA id cannot be printed unchanged."""
         if not parcels:
             raise ValueError("a label document needs a parcel")
         with _one_at_a_time:
@@ -51,7 +51,7 @@ class PdfPrinter:
 
 
 def text_of(label: bytes) -> str:
-    """The text of a label, "" for a picture and for what no reader understands: then nothing is known of it."""
+    """The text of a label; "" when it is a picture or unreadable, so that nothing is known about it."""
     if label.startswith(PNG) or len(label) > MAX_LABEL_BYTES:
         return ""
     try:
@@ -95,7 +95,7 @@ def _add_label(writer: PdfWriter, label: bytes) -> None:
 
 def _label_pages(label: bytes) -> Iterator[PageObject]:
     reader = PdfReader(BytesIO(_framed(label) if label.startswith(PNG) else label))
-    if reader.is_encrypted and not reader.decrypt(""):  # most that are encrypted may be read by anybody
+    if reader.is_encrypted and not reader.decrypt(""):  # most encrypted files open without a password
         raise ContractBroken("a label is a PDF that asks for a password")
     if not 1 <= len(reader.pages) <= MAX_LABEL_PAGES:
         raise ContractBroken(f"a label has {len(reader.pages)} pages")
@@ -107,7 +107,7 @@ def _label_pages(label: bytes) -> Iterator[PageObject]:
 
 
 def _harmless(page: PageObject) -> PageObject:
-    """Keep what the page shows. What belongs to the file (its scripts, forms, attachments) is never taken over."""
+    """Keep only what the page shows. Whatever belongs to the file (scripts, forms, attachments) is dropped."""
     for key in set(page) - PAGE_KEYS:
         del page[key]
     if page.annotations:
@@ -116,7 +116,7 @@ def _harmless(page: PageObject) -> PageObject:
 
 
 def _picture(reference: PdfObject) -> Iterator[DictionaryObject]:
-    """The look of an annotation or of a filled form field, if it has one, without what it does."""
+    """The appearance of an annotation or filled form field, if it has one, without its actions."""
     annotation = reference.get_object()
     if isinstance(annotation, DictionaryObject) and "/AP" in annotation:
         look = {key: annotation.raw_get(key) for key in ("/Rect", "/AP", "/AS", "/F") if key in annotation}
@@ -125,7 +125,7 @@ def _picture(reference: PdfObject) -> Iterator[DictionaryObject]:
 
 
 def _framed(png: bytes) -> bytes:
-    """A page of 4 x 6 inch that the image fills as far as its proportions allow, turned upright if it lies."""
+    """A page of 4 x 6 inch with the image scaled to fit, turned upright if it is wider than high."""
     raw = Image.open(BytesIO(png), formats=["PNG"])
     if raw.width * raw.height > MAX_LABEL_PIXELS or raw.mode not in {"1", "L", "LA", "P", "RGB", "RGBA"}:
         raise ContractBroken("a label's image has an unusual size or depth")

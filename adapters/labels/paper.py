@@ -12,15 +12,15 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 PAGE_WIDTH, PAGE_HEIGHT = 4 * inch, 6 * inch
-DOT = inch / 203  # of the usual label printer; bars that begin and end with its dots are printed sharp
+DOT = inch / 203  # the usual label printer; bars aligned with its dots print sharp
 MARGIN = 41 * DOT
 WIDTH = PAGE_WIDTH - 2 * MARGIN
 
 HEAD_HEIGHT = 26.0
 BARS_HEIGHT = 0.6 * inch
-TRIM = DOT / 20  # a renderer blackens every dot that a bar touches, and rounding must not touch one more
+TRIM = DOT / 20  # a renderer blackens every dot that a bar touches; rounding must not add one
 MAX_DOTS, MIN_DOTS = 3, 2  # per narrowest bar: 15 and 10 mil
-BASES = str.maketrans("ĐđĦħıŁł", "DdHhiLl")  # accents that Unicode does not take off
+BASES = str.maketrans("ĐđĦħıŁł", "DdHhiLl")  # letters that Unicode does not decompose
 
 
 class Face(NamedTuple):
@@ -39,7 +39,7 @@ CODE = Face("Courier-Bold", 16, 19)  # tells I from l and O from 0
 
 
 class Row(NamedTuple):
-    """A strip of a page: its height in points, and how to paint it, given the height of its bottom."""
+    """A strip of a page: its height in points, and a function that paints it above a given height."""
 
     height: float
     paint: Callable[[Canvas, float], None]
@@ -51,7 +51,7 @@ def text(line: str, face: Face = BODY) -> list[Row]:
 
 
 def link(url: str) -> list[Row]:
-    """Rows of text to click on; only the web's own schemes can be clicked. Nothing for an empty URL."""
+    """Rows of a clickable URL; only http and https can be clicked. Nothing for an empty URL."""
     target = url if url.isascii() and url.startswith(("https://", "http://")) else ""
     lines = _wrapped(printable(url), SMALL) if url else []
     return [Row(SMALL.leading, partial(_paint_line, part, SMALL, target)) for part in lines]
@@ -65,12 +65,12 @@ def _paint_line(line: str, face: Face, url: str, canvas: Canvas, bottom: float) 
 
 
 def section(title: str, rows: list[Row]) -> list[Row]:
-    """The rows under a title from which no page break parts the first of them; nothing when there are none."""
+    """The rows under a title; no page break separates it from the first row. Nothing without rows."""
     return [Row(6, lambda _canvas, _bottom: None), *together([*text(title, HEAD), *rows])] if rows else []
 
 
 def together(rows: list[Row]) -> list[Row]:
-    """The rows as one, that no page break parts; unless they are as tall as half a page."""
+    """Join the rows so that no page break separates them, unless they fill half a page."""
     height = sum(row.height for row in rows)
     return [Row(height, partial(_paint_rows, rows, height))] if height < PAGE_HEIGHT / 2 else rows
 
@@ -83,9 +83,9 @@ def _paint_rows(rows: list[Row], height: float, canvas: Canvas, bottom: float) -
 
 
 def bars(rma: str) -> list[Row]:
-    """The Code 128 symbol; nothing for an id so long that a scanner could not read it. The margins keep it quiet."""
+    """The Code 128 symbol; nothing for an id too long for a scanner. The page margins are its quiet zones."""
     symbol = Code128(rma, barWidth=1, quiet=0)
-    dots = min(MAX_DOTS, int(WIDTH / DOT) // round(symbol.width))  # asked for its width, it lays out the bars
+    dots = min(MAX_DOTS, int(WIDTH / DOT) // round(symbol.width))  # reading `width` lays out the bars
     pattern = symbol.decomposed  # a letter for each bar (A to D: 1 to 4 modules) and each space (a to d)
     return [Row(BARS_HEIGHT + 4, partial(_paint_bars, pattern, dots * DOT))] if dots >= MIN_DOTS else []
 
@@ -104,7 +104,7 @@ def _paint_bars(pattern: str, module: float, canvas: Canvas, bottom: float) -> N
 
 
 def paged(rows: Iterable[Row], again: list[Row]) -> list[list[Row]]:
-    """Rows by page; the second and later pages begin with the rows of `again`."""
+    """Distribute rows over pages; each page after the first begins with the rows of `again`."""
     pages: list[list[Row]] = [[]]
     room = full = PAGE_HEIGHT - 2 * MARGIN - HEAD_HEIGHT
     for row in rows:
@@ -117,7 +117,7 @@ def paged(rows: Iterable[Row], again: list[Row]) -> list[list[Row]]:
 
 
 def drawn(pages: list[list[Row]], title: str, place: str) -> bytes:
-    """A PDF of the pages, each headed by its title and its place among the others."""
+    """A PDF of the pages, each headed by the title, the place and the page number."""
     file = BytesIO()
     canvas = Canvas(file, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), pageCompression=1)
     for number, rows in enumerate(pages, start=1):
@@ -134,7 +134,7 @@ def drawn(pages: list[list[Row]], title: str, place: str) -> bytes:
 
 
 def _wrapped(words: str, face: Face) -> list[str]:
-    """Lines that fit: broken at blanks, and within a word only when the word alone is too wide."""
+    """Break text into lines that fit: at blanks, and inside a word only when the word alone is too wide."""
     lines: list[str] = []
     line = ""
     for word in words.split(" "):
@@ -164,7 +164,7 @@ def _fits(line: str, face: Face) -> bool:
 
 
 def printable(words: str) -> str:
-    """The words in the letters that every PDF viewer has; others lose their accents, or become a question mark."""
+    """Replace letters that not every PDF viewer has: by the letter without accent, or by a question mark."""
     spaced = "".join(letter if letter.isprintable() else " " for letter in words)
     return "".join(map(_letter, unicodedata.normalize("NFC", spaced).translate(BASES)))
 

@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing has that id: a 404 of the application (not a gateway), or the 400 that Amazon really sends."""
+        """Whether nothing has that id: a 404 of the application (no gateway), or the 400 that Amazon really sends."""
         if self.status == 404:
             return bool(self.errors)
         return self.status == 400 and self.said(UNKNOWN)
