@@ -1,1 +1,1 @@
-"""Every knob an operator may turn."""
+"""Every setting that an operator may change."""

@@ -1,1 +1,1 @@
-"""Everything that knows how Loop Returns speaks: the wires are pure, the client calls, the webhooks listen."""
+"""Loop Returns: pure wires, the API client, and the receiver of webhooks."""

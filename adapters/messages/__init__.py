@@ -1,1 +1,1 @@
-"""How people are told: a web hook of their own, Slack, ntfy, or mail."""
+"""Messages to operators: by web hook, Slack, ntfy or mail."""

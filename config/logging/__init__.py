@@ -1,1 +1,1 @@
-"""What the log looks like, and what never gets into it."""
+"""The format of the log, and the redaction of secrets and personal data."""

@@ -1,1 +1,1 @@
-"""How a person or a script moves the sandbox's world."""
+"""How a person or a script controls the sandbox."""
