@@ -24,7 +24,7 @@ from daemon.domain.postage import (
     Tracking,
     VoidAnswer,
 )
-from daemon.domain.rates import Rate, RateRules, choose_rate, why_none
+from daemon.domain.postage_rates import Rate, RateRules, choose_rate, why_none
 from daemon.errors import ContractBroken, RateLimited, Refused, Transient, Unavailable
 from daemon.ports.vendors import Lane
 

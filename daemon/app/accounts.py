@@ -28,7 +28,7 @@ from daemon.app.live_config import Current
 from daemon.app.policies import shop_policy, timings
 from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
 from daemon.domain.portal import ParcelSize
-from daemon.domain.rates import RateRules
+from daemon.domain.postage_rates import RateRules
 from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue

@@ -26,7 +26,7 @@ from daemon.app.notifications import services as news_services
 from daemon.app.policies import shop_policy, timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
-from daemon.app.resources import Resources, closing, open_house
+from daemon.app.resources import Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.engine.announcements import Announcements
@@ -82,14 +82,14 @@ class App:
         """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, CannotListen."""
         settings = self._current.settings
         async with AsyncExitStack() as stack:
-            resources = await open_house(stack, self._current, self._clock, self._metrics)
+            resources = await open_resources(stack, self._current, self._clock, self._metrics)
             await prove_keys(resources.store, resources.vault)
             self._store = resources.store
             self._echo()
             await self._take_stock(resources)
             hosting = self._hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
-            self._contexts = self._make_desks(resources, hosting, news.push)
+            self._contexts = self._make_contexts(resources, hosting, news.push)
             intake = Intake(resources.store, self._clock, timings(settings), self._metrics, self._services.wake)
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
@@ -155,7 +155,7 @@ class App:
             new_token=partial(secrets.token_urlsafe, 32),
         )
 
-    def _make_desks(self, resources: Resources, hosting: LabelHosting, push: Push | None) -> dict[str, ShopContext]:
+    def _make_contexts(self, resources: Resources, hosting: LabelHosting, push: Push | None) -> dict[str, ShopContext]:
         return contexts(
             resources.vendors,
             self._current,

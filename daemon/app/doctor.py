@@ -24,7 +24,7 @@ from daemon.engine.notifications import heard_mark
 from daemon.errors import AlreadyRunning, McfdError, NoDatabase, Refused, Unavailable
 from daemon.operations.credential_ages import Ages
 from daemon.operations.doctor.amazon import (
-    AmazonPatient,
+    AmazonProbe,
     Check,
     Line,
     examine,
@@ -37,9 +37,9 @@ from daemon.operations.doctor.amazon import (
     trouble,
     warn,
 )
-from daemon.operations.doctor.easypost import EasyPostPatient, examine_easypost
-from daemon.operations.doctor.notifications import NotificationPatient, examine_notifications
-from daemon.operations.doctor.shop import ShopPatient, examine_shop
+from daemon.operations.doctor.easypost import EasyPostProbe, examine_easypost
+from daemon.operations.doctor.notifications import NotificationProbe, examine_notifications
+from daemon.operations.doctor.shop import ShopProbe, examine_shop
 from daemon.operations.rekeying import keys_fit
 from daemon.operations.verbs.connections import Examined
 from daemon.operations.webhooks import Subscriptions
@@ -116,10 +116,10 @@ class Checkup:
         if (at := call.answered_at) is not None:
             self._skews[call.vendor] = self._clock.now() - at
 
-    def _amazon(self, vendors: Vendors) -> AmazonPatient:
+    def _amazon(self, vendors: Vendors) -> AmazonProbe:
         amazon, secrets = self._current.settings.amazon, self._current.secrets
         ages: Ages | None = self._resources.ages if self._resources else None
-        return AmazonPatient(
+        return AmazonProbe(
             tokens=vendors.tokens,
             network=vendors.network,
             marketplace=amazon.marketplace_id,
@@ -141,29 +141,27 @@ class Checkup:
         heard = await resources.store.read(lambda uow: uow.mark(heard_mark(MAIN_ACCOUNT))) if resources else None
         queue = await open_queue(self._current, section.queue_url)
         try:
-            patient = NotificationPatient(
+            probe = NotificationProbe(
                 waiting=queue.waiting,
                 setup=notification_setup(self._current, vendors, lambda _ids: nothing()),
                 last=float(heard) if heard else None,
                 now=self._clock.now(),
                 secret_unfiled=resources is not None and resources.client_secrets.only_here,
             )
-            return await examine_notifications(patient)
+            return await examine_notifications(probe)
         finally:
             await queue.close()
 
-    def _easypost(self, vendors: Vendors) -> EasyPostPatient | None:
+    def _easypost(self, vendors: Vendors) -> EasyPostProbe | None:
         settings, secrets = self._current.settings, self._current.secrets
         used = "easypost" in {settings.label_source_of(shop, secrets) for shop in settings.shops}
         if vendors.easypost is None or not used:
             return None
         chosen = settings.easypost
-        return EasyPostPatient(
-            source=vendors.easypost, accounts=chosen.carrier_accounts, local=is_local(chosen.api_url)
-        )
+        return EasyPostProbe(source=vendors.easypost, accounts=chosen.carrier_accounts, local=is_local(chosen.api_url))
 
-    def _shop(self, name: str, vendors: Vendors) -> ShopPatient:
-        return ShopPatient(
+    def _shop(self, name: str, vendors: Vendors) -> ShopProbe:
+        return ShopProbe(
             shop=name,
             portal=vendors.portals[name],
             destinations=self._current.settings.shops[name].destinations,

@@ -65,10 +65,10 @@ async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, 
         )
     from adapters.host.metrics import PrometheusMetrics  # noqa: PLC0415 - who only reads the store need not wait
     from daemon.app.doctor import Checkup  # noqa: PLC0415
-    from daemon.app.resources import open_house  # noqa: PLC0415
+    from daemon.app.resources import open_resources  # noqa: PLC0415
     from daemon.app.verbs import retention, vendor_access  # noqa: PLC0415
 
-    resources = await open_house(stack, current, clock, PrometheusMetrics(__version__), noting=False)
+    resources = await open_resources(stack, current, clock, PrometheusMetrics(__version__), noting=False)
     if verb.need.unhindered:
         return Examination(examine=Checkup(current, clock, resources=resources).run)
     return vendor_access(resources, retention(resources))

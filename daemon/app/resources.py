@@ -40,7 +40,7 @@ class Resources:
     client_secrets: ClientSecrets
 
 
-async def open_house(
+async def open_resources(
     stack: AsyncExitStack, current: Current, clock: Clock, metrics: PrometheusMetrics, *, noting: bool = True
 ) -> Resources:
     """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable.

@@ -18,8 +18,8 @@ from daemon.engine.intake import Intake
 from daemon.engine.order_index import IDLE, OrderIndex
 from daemon.engine.pauses import PauseKeeper
 from daemon.engine.polls import PortalPolls
-from daemon.engine.purchases import EVERY as LOOK_AT_PURCHASES
-from daemon.engine.purchases import PurchaseWatch
+from daemon.engine.purchase_watch import EVERY as LOOK_AT_PURCHASES
+from daemon.engine.purchase_watch import PurchaseWatch
 from daemon.engine.recorder import Recorder
 from daemon.engine.supervisor import Heartbeats, Service, run_every
 from daemon.engine.walker import Claims, Walker

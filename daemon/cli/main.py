@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
+from daemon.cli.commands import commands
 from daemon.cli.copies import backup, restore
 from daemon.cli.options import EX_CONFIG, as_json, example, keep_streams, logged, plainly, run_loop, settings, speak
 from daemon.cli.sandbox import sandbox
-from daemon.cli.verbs import commands
 from daemon.errors import ConfigError
 
 

@@ -26,7 +26,7 @@ from daemon.domain.postage import (
     PostageOrder,
     VoidAnswer,
 )
-from daemon.domain.rates import RateRules
+from daemon.domain.postage_rates import RateRules
 from daemon.domain.returns import Transit
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
 from tests.support.builders import CENTER, SHOPPER

@@ -21,7 +21,7 @@ from adapters.loop_returns.limits import LoopLimits
 from adapters.vendor_calls.transport import Transport, open_session
 from daemon.domain.portal import Grade, ParcelSize
 from daemon.domain.postage import PostageOrder
-from daemon.domain.rates import RateRules
+from daemon.domain.postage_rates import RateRules
 from daemon.domain.returns import Label, ReturnUnit, Transit
 from daemon.errors import McfdError, Unavailable
 from daemon.ports.vendors import Lane

@@ -16,8 +16,8 @@ from daemon.errors import (
     Unavailable,
 )
 from daemon.operations.doctor.amazon import (
-    AmazonPatient,
-    Verdict,
+    AmazonProbe,
+    CheckStatus,
     examine_amazon,
     examine_clock,
     examine_store,
@@ -60,9 +60,9 @@ class Amazon:
         return ("CR-UNWANTED_ITEM",)
 
 
-def patient(amazon: Amazon, **changes) -> AmazonPatient:
+def probe(amazon: Amazon, **changes) -> AmazonProbe:
     """A healthy account."""
-    well = AmazonPatient(
+    well = AmazonProbe(
         tokens=amazon,
         network=amazon,
         marketplace="ATVPDKIKX0DER",
@@ -78,15 +78,15 @@ def patient(amazon: Amazon, **changes) -> AmazonPatient:
     return replace(well, **changes)
 
 
-async def seen(amazon: Amazon, **changes) -> dict[str, Verdict]:
+async def seen(amazon: Amazon, **changes) -> dict[str, CheckStatus]:
     """The verdict of each line."""
-    return {line.what: line.verdict for line in await examine_amazon(patient(amazon, **changes), None, FakeClock())}
+    return {line.what: line.verdict for line in await examine_amazon(probe(amazon, **changes), None, FakeClock())}
 
 
 async def test_a_healthy_account():
     """Everything is ok, and the marketplace was tried with a SKU of some order."""
     amazon = Amazon()
-    assert set((await seen(amazon)).values()) == {Verdict.OK}
+    assert set((await seen(amazon)).values()) == {CheckStatus.OK}
     assert amazon.asked == ["SKU-OF-ORDER"]
 
 
@@ -94,19 +94,19 @@ async def test_a_missing_role_and_a_wrong_marketplace_are_told_apart():
     """Each refusal fails its own line; without a token nothing else is tried."""
     no = Refused("Unauthorized", "no")
     role = await seen(Amazon(orders=no))
-    assert (role["token"], role["role"]) == (Verdict.OK, Verdict.FAIL)
-    assert (await seen(Amazon(reasons=no)))["marketplace"] is Verdict.FAIL
+    assert (role["token"], role["role"]) == (CheckStatus.OK, CheckStatus.FAIL)
+    assert (await seen(Amazon(reasons=no)))["marketplace"] is CheckStatus.FAIL
     amazon = Amazon()
     amazon.orders = []
-    assert (await seen(amazon))["marketplace"] is Verdict.WARN
-    assert (await seen(Amazon(), country="DE"))["marketplace"] is Verdict.WARN
+    assert (await seen(amazon))["marketplace"] is CheckStatus.WARN
+    assert (await seen(Amazon(), country="DE"))["marketplace"] is CheckStatus.WARN
     assert set(await seen(Amazon(token=CredentialsRefused("no")))) == {"token", "return service id"}
 
 
 async def test_credentials_that_grow_old():
     """A warning comes before the end of a client secret and of an authorization; unknown ages are no matter."""
     old = await seen(Amazon(), secret_days=151.0, authorization_days=331.0)
-    assert (old["client secret"], old["authorization"]) == (Verdict.WARN, Verdict.WARN)
+    assert (old["client secret"], old["authorization"]) == (CheckStatus.WARN, CheckStatus.WARN)
     assert not {"client secret", "authorization"} & set(await seen(Amazon(), secret_days=math.nan))
 
 
@@ -117,7 +117,7 @@ async def test_the_return_service_id(has, buys, verdict):
     """An id that is in use is well; absent or unused, labels carry no postage, which may be meant."""
     assert (await seen(Amazon(), has_service_id=has, buys_labels=buys))["return service id"] == verdict
     meant = await seen(Amazon(), has_service_id=False, buys_labels=False, page_wanted=True)
-    assert meant["return service id"] is Verdict.OK
+    assert meant["return service id"] is CheckStatus.OK
 
 
 @pytest.mark.parametrize(

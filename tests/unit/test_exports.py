@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.cli.verbs import _harmless
+from daemon.cli.commands import _harmless
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, Void
 from daemon.operations.exports import REPORTS, _money, rows_of

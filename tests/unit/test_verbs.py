@@ -3,8 +3,8 @@
 import click
 import pytest
 
+from daemon.cli.commands import commands
 from daemon.cli.main import main
-from daemon.cli.verbs import commands
 from daemon.errors import OperatorError
 from daemon.operations.verb import STORE, Bare, Facts, Findings, Page, Table, Timeline, Verb
 from daemon.operations.verbs import VERBS

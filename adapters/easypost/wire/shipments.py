@@ -18,7 +18,7 @@ from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.discretion import strike
 from daemon.domain.orders import PostalAddress
 from daemon.domain.postage import PostageOrder
-from daemon.domain.rates import Rate
+from daemon.domain.postage_rates import Rate
 from daemon.errors import ContractBroken
 
 SHIPMENTS = "/shipments"

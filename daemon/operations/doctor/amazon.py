@@ -23,7 +23,7 @@ AUTHORIZATION_WARN, AUTHORIZATION_LIVES = 330, 365
 CERTIFICATE_WARN = 21 * DAY
 
 
-class Verdict(StrEnum):
+class CheckStatus(StrEnum):
     """How it stands."""
 
     OK = "ok"
@@ -37,7 +37,7 @@ class Line:
 
     area: str
     what: str
-    verdict: Verdict
+    verdict: CheckStatus
     text: str
     todo: str = ""
 
@@ -47,17 +47,17 @@ Check = Callable[[], Awaitable[Sequence[Line]]]
 
 def ok(area: str, what: str, text: str) -> Line:
     """All is well."""
-    return Line(area, what, Verdict.OK, text)
+    return Line(area, what, CheckStatus.OK, text)
 
 
 def warn(area: str, what: str, text: str, todo: str) -> Line:
     """It works, perhaps not as it is meant."""
-    return Line(area, what, Verdict.WARN, text, todo)
+    return Line(area, what, CheckStatus.WARN, text, todo)
 
 
 def fail(area: str, what: str, text: str, todo: str) -> Line:
     """It does not work."""
-    return Line(area, what, Verdict.FAIL, text, todo)
+    return Line(area, what, CheckStatus.FAIL, text, todo)
 
 
 def trouble(area: str, what: str, error: McfdError, todo: str) -> Line:
@@ -81,7 +81,7 @@ class Tokens(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AmazonPatient:
+class AmazonProbe:
     """What is examined at Amazon. Ages are in days, NaN when unknown."""
 
     tokens: Tokens
@@ -97,77 +97,77 @@ class AmazonPatient:
     holds: bool
 
 
-async def examine_amazon(patient: AmazonPatient, store: MaintainedStore | None, clock: Clock) -> Sequence[Line]:
+async def examine_amazon(probe: AmazonProbe, store: MaintainedStore | None, clock: Clock) -> Sequence[Line]:
     """Token, role, marketplace, and what the Return Service ID means."""
-    ages = [*_age(patient)]
+    ages = [*_age(probe)]
     try:
-        await patient.tokens.token()
+        await probe.tokens.token()
     except McfdError as error:
         todo = "run `mcfd authorize amazon`, or put the secret files right"
-        return [trouble("amazon", "token", error, todo), *ages, _service(patient)]
-    token = ok("amazon", "token", f"Login with Amazon accepts us (refresh token: {patient.token_source})")
-    return [token, *ages, await _role(patient, clock), await _marketplace(patient, store, clock), _service(patient)]
+        return [trouble("amazon", "token", error, todo), *ages, _service(probe)]
+    token = ok("amazon", "token", f"Login with Amazon accepts us (refresh token: {probe.token_source})")
+    return [token, *ages, await _role(probe, clock), await _marketplace(probe, store, clock), _service(probe)]
 
 
-def _age(patient: AmazonPatient) -> Sequence[Line]:
+def _age(probe: AmazonProbe) -> Sequence[Line]:
     lines = []
-    if patient.secret_days > SECRET_WARN:
-        text = f"first seen {patient.secret_days:.0f} days ago; a secret lives {SECRET_LIVES} days"
+    if probe.secret_days > SECRET_WARN:
+        text = f"first seen {probe.secret_days:.0f} days ago; a secret lives {SECRET_LIVES} days"
         lines.append(warn("amazon", "client secret", text, "rotate it, and put the new one first into the secret file"))
-    if patient.authorization_days > AUTHORIZATION_WARN:
-        text = f"given {patient.authorization_days:.0f} days ago; a public application's lives {AUTHORIZATION_LIVES}"
+    if probe.authorization_days > AUTHORIZATION_WARN:
+        text = f"given {probe.authorization_days:.0f} days ago; a public application's lives {AUTHORIZATION_LIVES}"
         lines.append(warn("amazon", "authorization", text, "renew it: `mcfd authorize amazon`"))
     return lines
 
 
-async def _role(patient: AmazonPatient, clock: Clock) -> Line:
+async def _role(probe: AmazonProbe, clock: Clock) -> Line:
     try:
-        await patient.network.orders_since(clock.now() - DAY, "")
+        await probe.network.orders_since(clock.now() - DAY, "")
     except McfdError as error:
         todo = "give the application the role Amazon Fulfillment, and authorize it again"
         return trouble("amazon", "role", error, todo)
     return ok("amazon", "role", "fulfillment orders can be read (role Amazon Fulfillment)")
 
 
-async def _marketplace(patient: AmazonPatient, store: MaintainedStore | None, clock: Clock) -> Line:
+async def _marketplace(probe: AmazonProbe, store: MaintainedStore | None, clock: Clock) -> Line:
     """The return reasons of any SKU tell whether the marketplace is the account's."""
-    where = f"{patient.marketplace} ({patient.country or 'not in the table of Amazon'})"
+    where = f"{probe.marketplace} ({probe.country or 'not in the table of Amazon'})"
     try:
-        sku = await _some_sku(patient, store, clock)
+        sku = await _some_sku(probe, store, clock)
         if sku is None:
             return warn(
                 "amazon", "marketplace", f"{where} was not tried: no SKU is known yet", "ask again after an order"
             )
-        await patient.network.reason_codes(sku)
+        await probe.network.reason_codes(sku)
     except (Refused, CredentialsRefused) as error:
         return fail("amazon", "marketplace", f"{where}: {error}", "check amazon.marketplace_id and amazon.region")
     except McfdError as error:
         return trouble("amazon", "marketplace", error, "check amazon.marketplace_id")
-    if patient.country != "US":
+    if probe.country != "US":
         todo = "expect refusals, or use a marketplace of the United States"
         return warn("amazon", "marketplace", f"{where} answers, but labels are for the US only today", todo)
     return ok("amazon", "marketplace", f"{where} answers")
 
 
-async def _some_sku(patient: AmazonPatient, store: MaintainedStore | None, clock: Clock) -> str | None:
+async def _some_sku(probe: AmazonProbe, store: MaintainedStore | None, clock: Clock) -> str | None:
     known = await store.survey(lambda keep: keep.some_sku()) if store else None
     if known:
         return known
-    page = await patient.network.orders_since(clock.now() - 30 * DAY, "")
-    order = await patient.network.order(page.heads[0].order_id, Lane.BACKGROUND) if page.heads else None
+    page = await probe.network.orders_since(clock.now() - 30 * DAY, "")
+    order = await probe.network.order(page.heads[0].order_id, Lane.BACKGROUND) if page.heads else None
     return order.items[0].sku if order and order.items else None
 
 
-def _service(patient: AmazonPatient) -> Line:
+def _service(probe: AmazonProbe) -> Line:
     what = "return service id"
-    if patient.has_service_id and patient.buys_labels:
-        otherwise = "the return is held" if patient.holds else "the label is Amazon's RMA page"
+    if probe.has_service_id and probe.buys_labels:
+        otherwise = "the return is held" if probe.holds else "the label is Amazon's RMA page"
         text = f"present: labels are bought with it; whether it is offered shows with a parcel, if not {otherwise}"
         return ok("amazon", what, text)
-    if patient.has_service_id:
+    if probe.has_service_id:
         todo = "set amazon.label_source to auto or amazon_shipping to use it"
         return warn("amazon", what, "present, but label_source is rma_page: labels carry no postage", todo)
-    if patient.page_wanted:
+    if probe.page_wanted:
         return ok("amazon", what, "absent: labels are Amazon's RMA page without postage, as amazon.label_source says")
     todo = (
         "write it into the secret file amazon_return_service_id, or set amazon.label_source: rma_page if that is meant"
@@ -249,7 +249,7 @@ async def examine(checks: Sequence[Check], skews: Mapping[str, float]) -> Examin
     found = await asyncio.gather(*(check() for check in checks))
     lines = [line for lines in found for line in lines] + [examine_clock(skews)]
     told = [Found.model_validate({name: value for name, value in asdict(line).items() if value}) for line in lines]
-    return Examined(ok=all(line.verdict is not Verdict.FAIL for line in lines), lines=told)
+    return Examined(ok=all(line.verdict is not CheckStatus.FAIL for line in lines), lines=told)
 
 
 def since(at: float) -> str:

@@ -46,7 +46,7 @@ class CarrierShop(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EasyPostPatient:
+class EasyPostProbe:
     """What is examined at EasyPost. `accounts` are the ids of the configuration, `local` an API on this machine."""
 
     source: CarrierShop
@@ -54,41 +54,41 @@ class EasyPostPatient:
     local: bool
 
 
-async def examine_easypost(patient: EasyPostPatient | None) -> Sequence[Line]:
+async def examine_easypost(probe: EasyPostProbe | None) -> Sequence[Line]:
     """Key, carrier accounts, and a rate; nothing for who does not use EasyPost."""
-    if patient is None:
+    if probe is None:
         return []
     try:
-        known = dict(await patient.source.carrier_accounts())
+        known = dict(await probe.source.carrier_accounts())
     except McfdError as error:
         return [trouble(AREA, "key", error, "put the key of EasyPost's API Keys page into easypost_api_key")]
-    return [_key(patient), _accounts(patient, known), await _rate(patient)]
+    return [_key(probe), _accounts(probe, known), await _rate(probe)]
 
 
-def _key(patient: EasyPostPatient) -> Line:
-    if patient.source.mode == "test" and not patient.local:
+def _key(probe: EasyPostProbe) -> Line:
+    if probe.source.mode == "test" and not probe.local:
         return warn(
             AREA,
             "key",
             "it works, but it is a test key: its labels are not paid for, and are held",
             "put the production key, EZAK…, into easypost_api_key",
         )
-    return ok(AREA, "key", f"EasyPost accepts it ({patient.source.mode})")
+    return ok(AREA, "key", f"EasyPost accepts it ({probe.source.mode})")
 
 
-def _accounts(patient: EasyPostPatient, known: dict[str, str]) -> Line:
-    missing = [account for account in patient.accounts if account not in known]
+def _accounts(probe: EasyPostProbe, known: dict[str, str]) -> Line:
+    missing = [account for account in probe.accounts if account not in known]
     if missing:
         listed = ", ".join(f"{account} ({carrier})" for account, carrier in known.items()) or "none"
         text = f"{', '.join(missing)} of easypost.carrier_accounts is not there; there is {listed}"
         return fail(AREA, "carrier accounts", text, "correct easypost.carrier_accounts")
     if not known:
         return fail(AREA, "carrier accounts", "there is none", "add a carrier on EasyPost's carrier page")
-    used = patient.accounts or tuple(known)
+    used = probe.accounts or tuple(known)
     return ok(AREA, "carrier accounts", ", ".join(f"{account} ({known[account]})" for account in used))
 
 
-async def _rate(patient: EasyPostPatient) -> Line:
+async def _rate(probe: EasyPostProbe) -> Line:
     """What a usual parcel would cost: a shipment is made, and never bought."""
     order = PostageOrder(
         reference="doctor",
@@ -101,7 +101,7 @@ async def _rate(patient: EasyPostPatient) -> Line:
         skus=("SAMPLE",),
     )
     try:
-        offer = await patient.source.offer(order)
+        offer = await probe.source.offer(order)
     except McfdError as error:
         return trouble(AREA, "rate", error, "see what EasyPost's page says of a shipment like this")
     if isinstance(offer, NotOffered):

@@ -11,7 +11,7 @@ SILENT = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationPatient:
+class NotificationProbe:
     """What is examined. `waiting` counts the messages in the queue; `last` is when one was last heard, if ever."""
 
     waiting: Callable[[], Awaitable[int]]
@@ -21,10 +21,10 @@ class NotificationPatient:
     secret_unfiled: bool
 
 
-async def examine_notifications(patient: NotificationPatient) -> Sequence[Line]:
+async def examine_notifications(probe: NotificationProbe) -> Sequence[Line]:
     """The queue, the subscription, the last message, and where the only copy of a client secret is."""
-    lines = [await _queue(patient), await _subscription(patient), _last(patient)]
-    if patient.secret_unfiled:
+    lines = [await _queue(probe), await _subscription(probe), _last(probe)]
+    if probe.secret_unfiled:
         text = "Amazon sent another one, which only the store has: a lost disk would take it"
         lines.append(
             warn("amazon", "client secret", text, "write what `mcfd client-secret` prints into the secret file")
@@ -32,20 +32,20 @@ async def examine_notifications(patient: NotificationPatient) -> Sequence[Line]:
     return lines
 
 
-async def _queue(patient: NotificationPatient) -> Line:
+async def _queue(probe: NotificationProbe) -> Line:
     what = "notification queue"
     try:
-        waiting = await patient.waiting()
+        waiting = await probe.waiting()
     except McfdError as error:
         todo = "check amazon.notifications, the AWS key or role, and the policies of the operating page"
         return trouble("amazon", what, error, todo)
     return ok("amazon", what, f"can be read; about {waiting} messages wait in it")
 
 
-async def _subscription(patient: NotificationPatient) -> Line:
+async def _subscription(probe: NotificationProbe) -> Line:
     what = "notification subscription"
     try:
-        found = await patient.setup.listing()
+        found = await probe.setup.listing()
     except McfdError as error:
         return trouble(
             "amazon", what, error, "check amazon.notifications, and that the application may use notifications"
@@ -56,11 +56,11 @@ async def _subscription(patient: NotificationPatient) -> Line:
     return fail("amazon", what, text, "run `mcfd notifications sync`")
 
 
-def _last(patient: NotificationPatient) -> Line:
+def _last(probe: NotificationProbe) -> Line:
     what = "last notification"
-    if patient.last is None:
+    if probe.last is None:
         return warn("amazon", what, "none was heard of one of our orders yet", "wait for an inspection, and ask again")
-    if patient.now - patient.last > SILENT:
+    if probe.now - probe.last > SILENT:
         todo = "if returns were inspected since: `mcfd notifications list`, and the dead-letter queue at AWS"
-        return warn("amazon", what, since(patient.last), todo)
-    return ok("amazon", what, since(patient.last))
+        return warn("amazon", what, since(probe.last), todo)
+    return ok("amazon", what, since(probe.last))

@@ -68,7 +68,7 @@ class Listing(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShopPatient:
+class ShopProbe:
     """What is examined of a shop. `refused` are the scopes that the running daemon found missing."""
 
     shop: str
@@ -79,28 +79,28 @@ class ShopPatient:
 
 
 async def examine_shop(
-    patient: ShopPatient, subscriptions: Listing, store: MaintainedStore | None, clock: Clock
+    probe: ShopProbe, subscriptions: Listing, store: MaintainedStore | None, clock: Clock
 ) -> Sequence[Line]:
     """Key and scopes, label requests, destinations, webhooks."""
-    refusal = await _key(patient)
+    refusal = await _key(probe)
     if refusal is not None:
         return [refusal]
-    last_label = await store.survey(lambda keep: keep.last_label(patient.shop)) if store else None
+    last_label = await store.survey(lambda keep: keep.last_label(probe.shop)) if store else None
     return [
-        ok(patient.shop, "api key", "Loop accepts it"),
-        await _returns(patient, clock),
-        await _label_requests(patient, last_label),
-        _labels(patient, last_label),
-        *await _destinations(patient),
-        *await _webhooks(patient, subscriptions),
-        await _last_delivery(patient, store, clock),
+        ok(probe.shop, "api key", "Loop accepts it"),
+        await _returns(probe, clock),
+        await _label_requests(probe, last_label),
+        _labels(probe, last_label),
+        *await _destinations(probe),
+        *await _webhooks(probe, subscriptions),
+        await _last_delivery(probe, store, clock),
     ]
 
 
-async def _key(patient: ShopPatient) -> Line | None:
+async def _key(probe: ShopProbe) -> Line | None:
     """Any call tells a wrong key from a good one; one that lacks a scope is found below."""
     failure: McfdError | None = None
-    for call in (patient.portal.probe, patient.portal.destinations):
+    for call in (probe.portal.probe, probe.portal.destinations):
         try:
             await call()
         except CredentialsRefused as error:
@@ -108,73 +108,71 @@ async def _key(patient: ShopPatient) -> Line | None:
         except Refused:
             return None
         except McfdError as error:
-            return trouble(patient.shop, "api key", error, "")
+            return trouble(probe.shop, "api key", error, "")
         else:
             return None
-    todo = (
-        f"check the secret file loop_api_key.{patient.shop}: the key exists in Loop's Developer tools, with its scopes"
-    )
-    return None if failure is None else trouble(patient.shop, "api key", failure, todo)
+    todo = f"check the secret file loop_api_key.{probe.shop}: the key exists in Loop's Developer tools, with its scopes"
+    return None if failure is None else trouble(probe.shop, "api key", failure, todo)
 
 
-async def _returns(patient: ShopPatient, clock: Clock) -> Line:
+async def _returns(probe: ShopProbe, clock: Clock) -> Line:
     async def read() -> str:
-        await patient.portal.updated_returns(PortalState.OPEN, clock.now() - 60.0, clock.now())
+        await probe.portal.updated_returns(PortalState.OPEN, clock.now() - 60.0, clock.now())
         return "returns can be read"
 
-    return await _scope(patient, RETURN, read)
+    return await _scope(probe, RETURN, read)
 
 
-async def _label_requests(patient: ShopPatient, last_label: float | None) -> Line:
+async def _label_requests(probe: ShopProbe, last_label: float | None) -> Line:
     """Loop tells nowhere whether third-party labels are on; label requests are the sign of it."""
     waiting: Sequence[IssuedRequest] = ()
 
     async def read() -> str:
         nonlocal waiting
-        waiting = await patient.portal.issued_requests()
+        waiting = await probe.portal.issued_requests()
         return f"label requests can be read, {len(waiting)} are open"
 
-    line = await _scope(patient, LABEL_REQUESTS, read)
+    line = await _scope(probe, LABEL_REQUESTS, read)
     if line.todo or waiting or last_label is not None:
         return line
     text = "label requests can be read, but none was ever seen: third-party labels may be off"
     todo = "in Loop's return policy turn on Generate labels, third-party, for the destination that means Amazon"
-    return warn(patient.shop, f"scope {LABEL_REQUESTS}", text, todo)
+    return warn(probe.shop, f"scope {LABEL_REQUESTS}", text, todo)
 
 
-def _labels(patient: ShopPatient, last_label: float | None) -> Line:
+def _labels(probe: ShopProbe, last_label: float | None) -> Line:
     """Only posting a label needs this scope, and the doctor posts nothing."""
     what, todo = f"scope {LABELS}", f"tick {LABELS} and {LABEL_REQUESTS} at the key in Loop's Developer tools"
-    if any("write" in scope.casefold() for scope in patient.refused):
-        return fail(patient.shop, what, f"Loop refused it: {', '.join(patient.refused)}", todo)
+    if any("write" in scope.casefold() for scope in probe.refused):
+        return fail(probe.shop, what, f"Loop refused it: {', '.join(probe.refused)}", todo)
     if last_label is None:
-        return warn(patient.shop, what, "not known before the first label is delivered", todo)
-    return ok(patient.shop, what, f"a label was delivered, {since(last_label)}")
+        return warn(probe.shop, what, "not known before the first label is delivered", todo)
+    return ok(probe.shop, what, f"a label was delivered, {since(last_label)}")
 
 
-async def _destinations(patient: ShopPatient) -> Sequence[Line]:
+async def _destinations(probe: ShopProbe) -> Sequence[Line]:
     found: dict[str, Destination] = {}
 
     async def read() -> str:
-        found.update({one.destination_id: one for one in await patient.portal.destinations()})
+        found.update({one.destination_id: one for one in await probe.portal.destinations()})
         return f"{len(found)} destinations can be read"
 
-    line = await _scope(patient, DESTINATIONS, read)
+    line = await _scope(probe, DESTINATIONS, read)
     if line.todo:
         return [line]
-    return [line, *_configured(patient, found)]
+    return [line, *_configured(probe, found)]
 
 
-def _configured(patient: ShopPatient, found: Mapping[str, Destination]) -> Sequence[Line]:
+def _configured(probe: ShopProbe, found: Mapping[str, Destination]) -> Sequence[Line]:
     enabled = [one for one in found.values() if one.enabled]
-    if not patient.destinations:
+    if not probe.destinations:
         text = "none is configured: every label request of the shop counts as ours"
         if len(enabled) < 2:
-            return [ok(patient.shop, "destinations", text)]
+            return [ok(probe.shop, "destinations", text)]
         names = ", ".join(f"{one.destination_id} ({one.name})" for one in enabled)
-        todo = f"put those that mean Amazon into shops.{patient.shop}.destinations: {names}"
-        return [warn(patient.shop, "destinations", text, todo)]
-    return [_destination(patient.shop, wanted, found.get(wanted)) for wanted in patient.destinations]
+        todo = f"put those that mean Amazon into shops.{probe.shop}.destinations: {names}"
+        return [warn(probe.shop, "destinations", text, todo)]
+    return [_destination(probe.shop, wanted, found.get(wanted)) for wanted in probe.destinations]
 
 
 def _destination(shop: str, wanted: str, found: Destination | None) -> Line:
@@ -185,42 +183,42 @@ def _destination(shop: str, wanted: str, found: Destination | None) -> Line:
     return ok(shop, "destinations", f"{wanted} {found.name} is enabled")
 
 
-async def _webhooks(patient: ShopPatient, subscriptions: Listing) -> Sequence[Line]:
+async def _webhooks(probe: ShopProbe, subscriptions: Listing) -> Sequence[Line]:
     rows: list[Subscribed] = []
 
     async def read() -> str:
-        rows.extend(await subscriptions.of_shop(patient.shop))
+        rows.extend(await subscriptions.of_shop(probe.shop))
         return "webhook subscriptions can be read"
 
-    line = await _scope(patient, DEVELOPER_TOOLS, read)
+    line = await _scope(probe, DEVELOPER_TOOLS, read)
     if line.todo:
         return [line]
     absent = [f"{row.trigger} is {row.state}" for row in rows if row.state != ACTIVE]
     if absent:
         todo = "run `mcfd webhooks sync`; until then labels wait for the poll"
-        return [line, warn(patient.shop, "webhooks", "; ".join(absent), todo)]
-    return [line, ok(patient.shop, "webhooks", f"all {len(rows)} are active at {subscriptions.url(patient.shop)}")]
+        return [line, warn(probe.shop, "webhooks", "; ".join(absent), todo)]
+    return [line, ok(probe.shop, "webhooks", f"all {len(rows)} are active at {subscriptions.url(probe.shop)}")]
 
 
-async def _last_delivery(patient: ShopPatient, store: MaintainedStore | None, clock: Clock) -> Line:
+async def _last_delivery(probe: ShopProbe, store: MaintainedStore | None, clock: Clock) -> Line:
     what = "last delivery"
-    if not patient.has_webhook_secret:
-        todo = f"write the secret that Loop's Developer tools show into the file loop_webhook_secrets.{patient.shop}"
-        return warn(patient.shop, what, "no webhook secret: deliveries are refused, the shop is only polled", todo)
-    last = await store.read(lambda uow: uow.mark(verified_mark(patient.shop))) if store else None
+    if not probe.has_webhook_secret:
+        todo = f"write the secret that Loop's Developer tools show into the file loop_webhook_secrets.{probe.shop}"
+        return warn(probe.shop, what, "no webhook secret: deliveries are refused, the shop is only polled", todo)
+    last = await store.read(lambda uow: uow.mark(verified_mark(probe.shop))) if store else None
     if last is None:
         todo = "edit any return in Loop and look again; if nothing comes, compare the secret with Loop's"
-        return warn(patient.shop, what, "none was verified yet", todo)
+        return warn(probe.shop, what, "none was verified yet", todo)
     if clock.now() - float(last) > QUIET:
         todo = "a quiet shop, or a secret that was changed in Loop: compare them"
-        return warn(patient.shop, what, since(float(last)), todo)
-    return ok(patient.shop, what, since(float(last)))
+        return warn(probe.shop, what, since(float(last)), todo)
+    return ok(probe.shop, what, since(float(last)))
 
 
-async def _scope(patient: ShopPatient, scope: str, read: Callable[[], Awaitable[str]]) -> Line:
+async def _scope(probe: ShopProbe, scope: str, read: Callable[[], Awaitable[str]]) -> Line:
     """A call that needs the scope tells whether the key has it."""
     try:
-        return ok(patient.shop, f"scope {scope}", await read())
+        return ok(probe.shop, f"scope {scope}", await read())
     except McfdError as error:
         todo = f"tick {scope} at the key in Loop's Developer tools"
-        return trouble(patient.shop, f"scope {scope}", error, todo)
+        return trouble(probe.shop, f"scope {scope}", error, todo)

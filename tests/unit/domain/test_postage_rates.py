@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain.rates import Rate, RateRules, choose_rate, why_none
+from daemon.domain.postage_rates import Rate, RateRules, choose_rate, why_none
 
 
 def rate(name: str = "USPS/GroundAdvantage", cents: int = 607, **changes) -> Rate:
