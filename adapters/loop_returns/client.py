@@ -1,4 +1,4 @@
-"""Loop Returns as the ReturnsPortal port, and what the operator's commands ask of it."""
+"""Loop Returns behind the ReturnsPortal port, and the calls that the operator's commands need."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -46,11 +46,11 @@ ACTIVATE_WEBHOOK = Operation("activate_webhook", "PUT", Scope.DEVELOPER_TOOLS)
 
 
 class LoopPortal:
-    """Implements ReturnsPortal for one shop. `api_url` ends before the version, `processor` signs the grades.
+    """Implements ReturnsPortal for one shop. `api_url` has no version in it, `processor` signs the grades.
 
-    `api_key` is asked for each call, and what it returns is shown to nobody else.
+    `api_key` is called for each request; its result goes to Loop alone.
 
-    After a 401 the credential is parked: CredentialsRefused comes at once, one call in five minutes tries again.
+    After a 401 the credential is parked: calls raise CredentialsRefused at once, and one in five minutes tries again.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class LoopPortal:
 
     @property
     def parked_scopes(self) -> tuple[str, ...]:
-        """What is parked: scopes in Loop's words, "" for the whole key."""
+        """The parked scopes in Loop's words; "" stands for the whole key."""
         return tuple(self._loop.parking.refused)
 
     def unpark(self) -> None:
-        """Try at once again what was refused."""
+        """Let the next call try again at once."""
         self._loop.parking.forget()
 
     async def label_request(self, request_id: str, lane: Lane) -> PortalLabelRequest:
@@ -94,11 +94,11 @@ class LoopPortal:
         return await self._requests(ISSUED_REQUESTS, "issued")
 
     async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
-        """Page through the cancelled label requests that were made since a Unix time."""
+        """Page through the cancelled label requests that were created since a Unix time."""
         return await self._requests(CANCELLED_REQUESTS, "cancelled", since)
 
     async def _requests(self, operation: Operation, status: str, since: float | None = None) -> list[IssuedRequest]:
-        """Ask until a page brings nothing new: Loop may cap its pages."""
+        """Ask until a page brings nothing new, because Loop may return less than a full page."""
         requests: dict[str, IssuedRequest] = {}
         offset = 0
         for _ in range(MAX_PAGES):
@@ -117,7 +117,7 @@ class LoopPortal:
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """Page through the returns of a state that changed between two Unix times, at most 120 days apart.
 
-        Raises ListCut when a cursor comes again, or after a thousand pages.
+        Raises ListCut when a cursor repeats, or after a thousand pages.
         """
         ids: dict[str, None] = {}
         cursor = ""
@@ -141,7 +141,7 @@ class LoopPortal:
         return wire_returns.read_return(value, return_id)
 
     async def deliver_label(self, request_id: str, label: Label) -> str:
-        """Post the label and return its id, which no later call will tell."""
+        """Post the label and return its id, which no other call returns."""
         reply = await self._loop.call(DELIVER_LABEL, "/labels", wire_writes.label_body(request_id, label))
         value = wire_errors.answer(DELIVER_LABEL.label, reply.status, reply.body)
         return wire_labels.read_label_id(value, reply.header("Location"))
@@ -165,12 +165,12 @@ class LoopPortal:
         await self._write(WRITE_NOTE, wire_writes.return_path(return_id, "note"), wire_writes.note_body(text))
 
     async def grade(self, grades: Sequence[Grade]) -> None:
-        """Write conditions, twenty lines in a call."""
+        """Write conditions, twenty lines per call."""
         for body in wire_writes.grade_bodies(grades, self._api_version, self._processor):
             await self._write(GRADE, "/dispositioning/grade", body)
 
     async def assess(self, grades: Sequence[Grade]) -> None:
-        """Write dispositions, twenty lines in a call."""
+        """Write dispositions, twenty lines per call."""
         for body in wire_writes.assess_bodies(grades, self._processor):
             await self._write(ASSESS, "/dispositioning/assess", body)
 
@@ -187,25 +187,25 @@ class LoopPortal:
         await self._act(REMOVE, wire_writes.remove_path(return_id, line_ids))
 
     async def destinations(self) -> Sequence[Destination]:
-        """Read where the shop's returns may go."""
+        """Read the shop's possible destinations of returns."""
         return wire_setup.read_destinations(await self._ask(DESTINATIONS, "/destinations"))
 
     async def webhooks(self) -> Sequence[Subscription]:
-        """Read the shop's webhook subscriptions, those of others included."""
+        """Read the shop's webhook subscriptions, including those of other programs."""
         return wire_setup.read_subscriptions(await self._ask(WEBHOOKS, "/webhooks"))
 
     async def create_webhook(self, topic: str, trigger: str, url: str) -> Subscription:
-        """Subscribe to one trigger. Not idempotent: look at `webhooks` first."""
+        """Subscribe to one trigger. Not idempotent: check `webhooks` first."""
         body = wire_writes.subscription_body(topic, trigger, url)
         return wire_setup.read_subscription(await self._ask(CREATE_WEBHOOK, "/webhooks", body))
 
     async def activate_webhook(self, subscription: Subscription) -> None:
-        """Make an inactive subscription active again."""
+        """Activate an inactive subscription."""
         body = wire_writes.subscription_body(subscription.topic, subscription.trigger, subscription.url)
         await self._write(ACTIVATE_WEBHOOK, wire_writes.webhook_path(subscription.webhook_id), body)
 
     async def probe(self) -> None:
-        """Make a call that any good key may make, even while the credential is parked; succeeding lifts that."""
+        """Make a call that any good key may make, even while the credential is parked; success unparks it."""
         reply = await self._loop.call(*PROBE, parked=True)
         wire_errors.answer(PROBE[0].label, reply.status, reply.body)
 

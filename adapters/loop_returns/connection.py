@@ -1,4 +1,4 @@
-"""One shop's connection to Loop: whose turn it is, who we are, and whether Loop still accepts that."""
+"""One shop's connection to Loop: rate limit, credential, and parking when Loop refuses the credential."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from daemon.ports.vendors import Lane
 
 
 class Scope(StrEnum):
-    """What a key must be allowed to do, in the words of Loop's admin."""
+    """A permission of an API key, named as in Loop's admin."""
 
     RETURNS = "Returns"
     DEVELOPER_TOOLS = "Developer Tools"
@@ -27,12 +27,12 @@ class Scope(StrEnum):
 
 
 ASIDE = frozenset({Scope.DEVELOPER_TOOLS, Scope.DESTINATIONS})
-"""What only operators need: labels must not wait for a missing tick there."""
+"""Scopes that only operators need. If one is missing, labels must not have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call of Loop's API: its name in metrics and errors, its method, the scope it needs, its lane."""
+    """One call of Loop's API: name for metrics and errors, method, required scope, lane."""
 
     name: str
     method: str
@@ -41,19 +41,20 @@ class Operation:
 
     @property
     def label(self) -> str:
-        """How errors name it."""
+        """The name in error texts."""
         return f"Loop {self.name}"
 
 
 Credential = Callable[[], Mapping[str, str]]
-"""Returns the headers that say who we are to Loop; asked anew for each call."""
+"""Returns the headers that authenticate us to Loop; called for each request."""
 
 
 class LoopConnection:
-    """Calls Loop's API for one shop. `base_url` has the version in it; `probe` is a GET that any good key may make.
+    """Calls Loop's API for one shop. `base_url` includes the version; `probe` is a GET that any good key may make.
 
-    A 401 is answered with one repeat, then with the probe: the whole key is parked when that is refused, too. Else
-    the key lacks a scope, which parks that scope alone; where the probe needs the same scope, nothing is parked.
+    After a 401 the call is repeated once. If it fails again, the probe decides: when that is refused, too, the whole
+    key is parked. When it succeeds, the key lacks a scope, and that scope alone is parked; if the probe needs the same
+    scope, nothing is parked.
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class LoopConnection:
         lane: Lane | None = None,
         parked: bool = False,
     ) -> Reply:
-        """Call and return the answer undecoded, 401 included; with `parked`, even while the credential is.
+        """Call and return the answer undecoded, even a 401. With `parked`, call even while the credential is parked.
 
-        Nothing is sent twice, but for the repeat after a 401, which has no effect. Raises Transient, ContractBroken, or
-        CredentialsRefused without calling.
+        A call is repeated only after a 401, which has no effect. Raises Transient or ContractBroken, and, without
+        calling, CredentialsRefused.
         """
         if not parked:
             self.parking.check(operation.scope)
@@ -99,7 +100,7 @@ class LoopConnection:
         reply = await self._send(operation, path, body)
         if not _doubtful(operation.scope, reply) or trying:
             return self._learn(operation.scope, reply, age, whole=trying)
-        async with self._doubts:  # one call finds out, not each of fifty
+        async with self._doubts:  # one call finds out, rather than each of fifty
             if CircuitBreaker.EVERYTHING in self.parking.refused:
                 return reply
             await self._limits.acquire(lane)
@@ -107,12 +108,12 @@ class LoopConnection:
             if not _doubtful(operation.scope, reply):
                 return self._learn(operation.scope, reply, age, whole=False)
             accepted = await self._accepts_key(operation, lane)
-            if accepted and operation.scope is self._probe[0].scope:  # Loop does not like this very call
+            if accepted and operation.scope is self._probe[0].scope:  # Loop objects to this call alone
                 return reply
             return self._learn(operation.scope, reply, age, whole=not accepted)
 
     async def _accepts_key(self, refused: Operation, lane: Lane) -> bool:
-        """Whether Loop accepts the key for another call; no answer leaves that to the next one."""
+        """Whether Loop accepts the key for another call. Without an answer, the next call has to find out."""
         operation, path = self._probe
         if refused is operation:
             return False
@@ -122,7 +123,7 @@ class LoopConnection:
         return True
 
     def _learn(self, scope: Scope, reply: Reply, age: int, *, whole: bool) -> Reply:
-        """Take note of an answer, unless it is to a key that has been replaced meanwhile."""
+        """Record an answer, unless the key has been replaced meanwhile."""
         if age != self.parking.age:
             return reply
         if reply.status != 401:
@@ -149,5 +150,5 @@ class LoopConnection:
 
 
 def _doubtful(scope: Scope, reply: Reply) -> bool:
-    """A 401 that does not say itself that it is about one scope."""
+    """Whether this is a 401 that does not itself name a missing scope as the reason."""
     return reply.status == 401 and scope not in ASIDE and not lacks_scope(reply.body)

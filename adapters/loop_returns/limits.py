@@ -1,4 +1,4 @@
-"""Loop's limit: so many calls in any minute, for each API key."""
+"""Loop's limit: a number of calls in any minute, for each API key."""
 
 import math
 import random
@@ -17,19 +17,20 @@ from daemon.ports.vendors import Lane
 
 
 class LoopLimits:
-    """Loop's limit per API key: so many calls in any minute, whoever makes them.
+    """Loop's limit per API key: a number of calls in any minute, whoever makes them.
 
-    asyncio-throttle keeps the log of the last minute. It would wait by polling, so its log is asked when the next slot
-    opens. Its period is half a second longer than the minute, against arrivals closer together than departures.
+    asyncio-throttle keeps the log of the last minute. It would wait by polling, so we only ask its log when the next
+    slot opens. Its period is half a second longer than the minute, because calls may arrive closer together than they
+    left.
 
-    A crowd of new label requests would use the minute up by being read, and nobody's label could be delivered before
-    the next one. So a reader leaves room for the label calls that are still to come of what was read before: see
-    `_awaited`. What then is left over is used, spread over the time until the minute has room again, so that a label
-    that comes after all finds some. What the process before this one has used up is not known, so before Loop's first
-    answer, or for 10 s, only FIRST calls are made.
+    If a crowd of new label requests were read at once, the reads would use up the minute, and no label could be
+    delivered before the next one. So reads leave room for the label calls that earlier reads will lead to (see
+    `_awaited`). The slots left over are spread over the time until the minute has room again, so that an unexpected
+    label still finds one. As we do not know how many calls the previous process made, only FIRST calls go out before
+    Loop's first answer, or for 10 s.
 
-    After a 429 everybody pauses for a moment; then a few calls try, labels first, and the rest follows slowly until
-    Loop is itself again.
+    After a 429 everybody pauses for a moment. Then a few calls try, labels first, and the rest follow slowly until the
+    pace is normal again.
     """
 
     PERIOD = 60.5
@@ -55,9 +56,9 @@ class LoopLimits:
         await self._gate.enter(lane)
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Leave room for others who use the same key, when Loop counts fewer calls remaining than we do.
+        """Leave room for other users of the key, when Loop reports fewer remaining calls than we count.
 
-        The difference is believed for 10 s; then one call is let through to ask again.
+        The difference is assumed for 10 s; then one call goes out to ask again.
         """
         value = headers.get("x-ratelimit-remaining", "")
         if value.isascii() and value.isdigit() and len(value) <= 9:
@@ -74,15 +75,15 @@ class LoopLimits:
         return paused_for
 
     def pause_left(self) -> float:
-        """Return the seconds for which nobody may call."""
+        """Return the seconds left of the pause."""
         return self._penalty.left()
 
     def level(self) -> float:
-        """Return how many calls could go at once."""
+        """Return how many calls could go right now."""
         return max(0.0, float(self._window.rate_limit - self._window.used()))
 
     def close(self) -> None:
-        """Give no more turns: whoever waits, or comes, gets Transient."""
+        """Give no more turns: every waiting and later caller gets Transient."""
         self._gate.close()
 
     async def take(self, lane: Lane) -> None:
@@ -93,7 +94,7 @@ class LoopLimits:
         self._taken_at = self._clock.monotonic()
 
     def give_back(self, lane: Lane) -> None:
-        """Strike the last call out again."""
+        """Remove the last call from the log."""
         self._window.forget_last()
         self._expected.forget_last(lane)
 
@@ -112,7 +113,7 @@ class LoopLimits:
         return max(self._penalty.left(), self._slowly(now), opens_in)
 
     def _slowly(self, now: float) -> float:
-        """Return for how long a call is held back because Loop has just refused others."""
+        """Return the seconds to hold a call back because of a recent 429."""
         pace = self._penalty.pace()
         if pace >= 1 or self._probes < self.PROBES:
             return 0.0
@@ -125,12 +126,12 @@ class LoopLimits:
 
 
 class _Expected:
-    """How many label calls are still to come of the label requests that were read in the last minute.
+    """Estimates how many label calls the label requests read in the last minute will still lead to.
 
-    A label takes two readings of what is asked for, and then up to three calls. Fresh readings are expected to come to
-    labels as often as the older ones of the minute did; where there are no old ones, all of them. Older readings are
-    not forgotten while labels keep coming: what came in the last moments is expected on and on, up to what can come at
-    all. It will want its slots within SOON seconds; those that become free until then need not be kept for it.
+    A label takes two reads and then up to three label calls. Fresh reads are expected to lead to labels as often as
+    the older reads of the minute did; without enough older ones, all are expected to. While labels keep coming, the
+    rate of the last moments is expected to continue, up to the number still possible. Those calls will need their slots
+    within SOON seconds, so slots that become free before then need not be kept for them.
     """
 
     SHARE = 2 / 5
@@ -143,7 +144,7 @@ class _Expected:
     SOON = 30.0
     AGAIN = 1.0
     _CHANGES: Mapping[Lane, float] = MappingProxyType({Lane.OPENING: CALLS, Lane.SHOPPER: -1.0, Lane.BACKGROUND: 0.0})
-    """What a call of a lane changes in the number of label calls that can still come."""
+    """How a call of each lane changes the number of label calls still possible."""
 
     def __init__(self, clock: Clock, per_minute: int) -> None:
         self._clock = clock
@@ -153,19 +154,19 @@ class _Expected:
         self._possible = 0.0
 
     def taken(self, lane: Lane) -> None:
-        """Hear of a call."""
+        """Note a call."""
         if lane is not Lane.BACKGROUND:
             self._of(lane).append(self._clock.monotonic())
         self._possible = max(0.0, self._possible + self._CHANGES[lane])
 
     def forget_last(self, lane: Lane) -> None:
-        """Hear that the last call of that lane was not made after all."""
+        """Forget the last call of that lane, which was not made after all."""
         if lane is not Lane.BACKGROUND and self._of(lane):
             self._of(lane).pop()
         self._possible = max(0.0, self._possible - self._CHANGES[lane])
 
     def delay(self, free: int, frees: Sequence[float]) -> float:
-        """Return the seconds until a reading may go: `free` slots are left, and others become free at these times."""
+        """Return the seconds until a read may go, given the `free` slots and the times when others become free."""
         now = self._forget_old()
         if len(self._readings) < self._share:
             return 0.0
@@ -177,7 +178,7 @@ class _Expected:
         return last + max(0.0, next_free - last) / (spare + 1) - now
 
     def _kept(self, now: float, frees: Sequence[float]) -> float:
-        """How many slots have to be kept for what is awaited, until enough others have become free."""
+        """How many slots to keep for the expected label calls until enough others become free."""
         awaited = self._awaited(now)
         return max(awaited * part - bisect(frees, now + self.SOON * part) for part in (0.0, 0.05, 0.1, 0.25, 0.5, 1.0))
 
@@ -217,7 +218,7 @@ class _Window(Throttler):
         return float(self._task_logs[surplus]) + float(self.period) if surplus >= 0 else -math.inf
 
     def frees(self) -> list[float]:
-        """When each call of the log leaves the window, the oldest first."""
+        """When each call in the log leaves the window, oldest first."""
         self.used()
         return [float(at) + float(self.period) for at in self._task_logs]
 

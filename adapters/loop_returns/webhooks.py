@@ -1,4 +1,4 @@
-"""Deliveries of Loop: judged by their signature, read, and handed on before they are acknowledged."""
+"""Deliveries of Loop: verified, read, and stored before they are acknowledged."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -10,24 +10,24 @@ from daemon.ports.host import Clock
 
 log = structlog.get_logger(__name__)
 
-NO_SECRET_RETRY_AFTER = 300.0  # Loop gives a delivery up when asked to wait for more than half an hour
+NO_SECRET_RETRY_AFTER = 300.0  # Loop drops a delivery when asked to wait for more than half an hour
 BUSY_RETRY_AFTER = 10.0
 
 Secrets = Callable[[str], Sequence[bytes]]
-"""The webhook secrets of a shop, newest first; empty while it has none."""
+"""Returns the webhook secrets of a shop, newest first; empty while it has none."""
 
 Intake = Callable[[str, WebhookDelivery, str, float], Awaitable[bool]]
-"""Takes (shop, delivery, digest, Unix seconds) and returns after the commit; False when it was taken before."""
+"""Takes (shop, delivery, digest, Unix seconds). Returns after the commit; False for a duplicate."""
 
 DeadLetters = Callable[[str, bytes, str], Awaitable[None]]
-"""Keeps (shop, body, reason) and returns after the commit."""
+"""Stores (shop, body, reason) as a dead letter and returns after the commit."""
 
 
 class LoopWebhooks:
     """Receives deliveries for the public listener.
 
-    `may_encode` is asked before a body is encoded anew to judge its signature: strangers can make us do that, so its
-    answer is no when it was asked too often. A shop of which a delivery was signed so before may then come again.
+    `may_encode` is asked before a body is re-encoded to check its signature. As strangers can make us do that, it says
+    no when asked too often, except for a shop that has signed a delivery in that form before.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LoopWebhooks:
         self._signing_canonically: set[str] = set()
 
     async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
-        """Return once a delivery to our shop is durable: `verified`, `duplicate`, or `unreadable` for a dead letter.
+        """Return once a delivery is durable: `verified`, `duplicate`, or `unreadable` for a dead letter.
 
         Raises BadSignature, Transient while the shop has no secret, and what the two callables raise.
         """

@@ -1,4 +1,4 @@
-"""Messages by mail."""
+"""Sending messages by mail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailServer:
-    """Where mail is handed in: encrypted from the first byte (`tls`) or by STARTTLS; in the clear only locally."""
+    """The SMTP server: encrypted from the first byte (`tls`) or by STARTTLS; unencrypted only on this machine."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class MailServer:
 
 
 class MailMessenger:
-    """Sends plain-text mail, each message to all addresses."""
+    """Sends each message as plain-text mail to all addresses."""
 
     def __init__(self, server: MailServer, *, sender: str, to: Sequence[str], timeout: float) -> None:
         self._server = server
@@ -34,7 +34,7 @@ class MailMessenger:
         self._timeout = timeout
 
     async def send(self, message: Message) -> None:
-        """Send one mail. Raises Unavailable, or Refused when the server does not take it."""
+        """Send one mail. Raises Unavailable, or Refused when the server rejects it."""
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self._sender, ", ".join(self._to), message.subject
         mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain=self._sender.rpartition("@")[2])
@@ -61,7 +61,7 @@ class MailMessenger:
 
 
 def _refused(code: int) -> McfdError:
-    """SMTP's 4xx means later, 5xx never. The server's text is left out: it may quote addresses."""
+    """Classify an SMTP error: 4xx is temporary, 5xx final. The server's text is left out: it may quote addresses."""
     if code < 500:
         return Unavailable(f"the mail server asks to try later ({code})")
     return Refused(str(code), "the mail server does not take the message")

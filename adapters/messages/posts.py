@@ -1,4 +1,4 @@
-"""Messages that are one HTTP POST: to a web hook, to Slack or whoever speaks like it, to ntfy."""
+"""Sending messages by HTTP POST: to a web hook, to Slack and compatible services, to ntfy."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from daemon.errors import Refused
 
 
 class WebhookMessenger:
-    """JSON for a program: the cases as data, the words beside them. `token` is sent as a bearer token."""
+    """Sends JSON for a program: the cases as data, and the text. `token` is sent as a bearer token."""
 
     def __init__(self, transport: Transport, url: str, token: str | None) -> None:
         self._transport = transport
@@ -28,20 +28,20 @@ class WebhookMessenger:
 
 
 class SlackMessenger:
-    """Slack's incoming webhooks, which Mattermost, Rocket.Chat and Discord's /slack take as well."""
+    """Sends to Slack's incoming webhooks; Mattermost, Rocket.Chat and Discord's /slack accept the same."""
 
     def __init__(self, transport: Transport, url: str) -> None:
         self._transport = transport
         self._url = url
 
     async def send(self, message: Message) -> None:
-        """Post one message. Slack reads & < > as mark-up."""
+        """Post one message. Slack treats & < > as mark-up."""
         plain = f"*{message.subject}*\n{message.text}".replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         await _post(self._transport, self._url, {"text": plain}, {})
 
 
 class NtfyMessenger:
-    """ntfy, by its JSON form: headers could not carry what is not ASCII."""
+    """Sends to ntfy in its JSON form, because headers cannot carry non-ASCII text."""
 
     def __init__(self, transport: Transport, url: str, token: str | None) -> None:
         self._transport = transport
@@ -49,7 +49,7 @@ class NtfyMessenger:
         self._headers = _bearer(token)
 
     async def send(self, message: Message) -> None:
-        """Publish one message to the topic, which is the last part of the URL."""
+        """Publish one message; the topic is the last part of the URL."""
         published = {"topic": self._topic, "title": message.subject, "message": message.text, "tags": ["package"]}
         await _post(self._transport, self._server + "/", published, self._headers)
 

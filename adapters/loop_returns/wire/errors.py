@@ -1,4 +1,4 @@
-"""The nine ways in which Loop says no, read in one place. Success is decided by the status and the body.
+"""The nine shapes of Loop's refusals. Status and body together decide whether an answer is a success.
 
 | a | `{"error": {"code": "401", "http_code": "GEN-UNAUTHORIZED", "message"}}`  gateway                  |
 | b | `{"errors": "Unauthorized."}`                                             401, a scope is missing  |
@@ -23,10 +23,10 @@ MESSAGE_LIMIT = 200
 
 
 def answer(what: str, status: int, body: bytes) -> object:
-    """Return the JSON of an answer that is no refusal, None when the body is empty.
+    """Return the JSON of an answer that is not a refusal, None when the body is empty.
 
-    Raises CredentialsRefused (401), Refused, Unavailable for an error of Loop's own, or ContractBroken for what is
-    neither JSON nor empty: a page of HTML is not Loop's word on anything.
+    Raises CredentialsRefused (401), Refused, Unavailable for an error inside Loop, or ContractBroken for a body that is
+    neither JSON nor empty, such as a page of HTML.
     """
     if status == 401:
         raise CredentialsRefused(f"{what}: Loop does not accept the API key")
@@ -40,7 +40,7 @@ def answer(what: str, status: int, body: bytes) -> object:
 
 
 def found(what: str, status: int, body: bytes) -> object:
-    """Return the JSON of details; Loop says with HTTP 200 and no code that it knows no such return (shape d)."""
+    """Return the JSON of details. For an unknown return Loop answers HTTP 200 without a code (shape d)."""
     try:
         return answer(what, status, body)
     except Refused as refused:
@@ -50,19 +50,19 @@ def found(what: str, status: int, body: bytes) -> object:
 
 
 def listed_or_none(what: str, status: int, body: bytes) -> object:
-    """Return the JSON of a list; Loop answers 422 with `false` when a return has no notes (shape i)."""
+    """Return the JSON of a list. For a return without notes Loop answers 422 with `false` (shape i)."""
     return [] if status == 422 and body.strip() == b"false" else answer(what, status, body)
 
 
 def done(what: str, status: int, body: bytes) -> None:
-    """Check that an action on a return was taken: Loop then answers `true`, or the text "true"."""
+    """Check that an action on a return succeeded: Loop answers `true`, or the text "true"."""
     value = answer(what, status, body)
     if status != 204 and value not in (True, "true"):
         raise ContractBroken(f"{what}: the answer is neither true nor an error")
 
 
 def accepted(what: str, status: int, body: bytes) -> None:
-    """Check that something was written: Loop echoes it, says `true`, or nothing."""
+    """Check that a write succeeded: Loop echoes it, answers `true`, or sends nothing."""
     value = answer(what, status, body)
     if not (value is None or value in (True, "true") or isinstance(value, dict | list)):
         raise ContractBroken(f"{what}: the answer is neither an echo nor an error")
@@ -77,9 +77,9 @@ def lacks_scope(body: bytes) -> bool:
 
 
 def complaint(value: object) -> tuple[str, str]:
-    """Return the code and the message of a refusal, each bounded and printable, "" when it has none.
+    """Return the code and the message of a refusal, each bounded and printable, "" where missing.
 
-    The message is not for a log: it may repeat what we sent.
+    Do not log the message: it may repeat what we sent.
     """
     if not isinstance(value, dict):
         return "", ""
@@ -95,9 +95,9 @@ def complaint(value: object) -> tuple[str, str]:
 
 
 def _is_refusal(value: object) -> bool:
-    """Whether an answer with a good status is a refusal all the same.
+    """Whether an answer with a good status is nevertheless a refusal.
 
-    Not every `errors` is one: a label request has them, too. Nor every `message`: the echo of a note of ours has one.
+    `errors` alone does not prove it: a label request has them, too. Nor does `message`: the echo of our note has one.
     """
     if not isinstance(value, dict) or "id" in value:
         return value is False
@@ -111,7 +111,7 @@ def _names_no_code(value: object) -> bool:
 
 
 def _code(value: dict[str, object]) -> str:
-    """Return the vendor's word; the gateway has a number where the word belongs."""
+    """Return Loop's error code; the gateway has a number in its place and the code elsewhere."""
     words = [code_word(_words(value.get(name))) for name in ("code", "http_code")]
     return next((word for word in words if word and not word.isdigit()), words[0])
 

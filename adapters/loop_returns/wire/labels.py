@@ -1,6 +1,6 @@
-"""Label requests and labels, as Loop's API answers. Pure.
+"""Reading label requests and labels from Loop's answers. PURE.
 
-Takes JSON that `wire_errors.answer` let through; raises ContractBroken naming the field that cannot be read.
+Takes JSON that `errors.answer` accepted; raises ContractBroken, naming the unreadable field.
 """
 
 import re
@@ -32,7 +32,7 @@ from daemon.ports.vendors import IssuedRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPage:
-    """One page of the list of label requests; `size` counts the rows that came, read or not."""
+    """One page of the list of label requests; `size` counts all rows, also unreadable ones."""
 
     requests: Sequence[IssuedRequest]
     size: int
@@ -67,7 +67,7 @@ def read_request_page(value: object) -> RequestPage:
 
 
 def read_label_id(value: object, location: str | None) -> str:
-    """Read the id of a label just made: from the answer, or else from its Location."""
+    """Read the id of a new label from the answer, or else from its Location header."""
     given = value.get("id") if isinstance(value, dict) else None
     if given is None:
         match = re.search(r"/labels/([^/?#]+)/?(?:[?#]|$)", location or "")
@@ -78,7 +78,7 @@ def read_label_id(value: object, location: str | None) -> str:
 
 
 def _private(value: object) -> tuple[str, ...]:
-    """Return every text and number of the shopper's address, also of members that nobody documents; not the country."""
+    """Return every text and number of the shopper's address except the country, also of undocumented members."""
     addresses = value.get("addresses") if isinstance(value, dict) else None
     left: list[tuple[str, object]] = [("", addresses.get("origin") if isinstance(addresses, dict) else None)]
     texts = []
@@ -104,7 +104,7 @@ def _place(address: "_Address") -> PostalAddress:
         line2=address.address2,
         city=address.city,
         region=address.region,
-        postal_code=code.zfill(5) if country == "US" and code.isdigit() else code,  # a number has lost its zeros
+        postal_code=code.zfill(5) if country == "US" and code.isdigit() else code,  # numbers lose leading zeros
         country_code=country,
     )
 
@@ -118,14 +118,14 @@ def _status(value: object) -> RequestStatus:
 
 
 def _posted_error(value: object) -> str:
-    """Read a label request error that was posted before: its message, or its reason when it has none."""
+    """Read an earlier label request error: its message, or else its reason."""
     if isinstance(value, dict):
         return to_text(value.get("message")) or to_text(value.get("reason"))
     return to_text(value)
 
 
 class _Address(Payload):
-    """An address of the API, without a phone. That of a webhook has `state`, `zip` and `phone`; it is never read."""
+    """An address in the API, without a phone. Webhooks spell addresses differently; those are never read."""
 
     name: Text = ""
     address1: Text = ""

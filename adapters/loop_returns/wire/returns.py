@@ -1,6 +1,6 @@
-"""Returns and their notes, as Loop's API answers. Pure.
+"""Reading returns and their notes from Loop's answers. PURE.
 
-Takes JSON that `wire_errors.answer` let through; raises ContractBroken naming the field that cannot be read.
+Takes JSON that `errors.answer` accepted; raises ContractBroken, naming the unreadable field.
 """
 
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ from adapters.loop_returns.wire.values import (
 from daemon.domain.portal import PortalLine, PortalReturn
 from daemon.errors import ContractBroken
 
-IN_A_QUERY = "%!$'()*+,;:=@/?"  # besides letters and digits; what is in none is percent-encoded
+IN_A_QUERY = "%!$'()*+,;:=@/?"  # allowed beside letters and digits; the rest is percent-encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnPage:
-    """One page of the list of returns; `cursor` is spelled as Loop sent it, and empty on the last page."""
+    """One page of the list of returns; `cursor` is as Loop sent it, and empty on the last page."""
 
     return_ids: Sequence[str]
     cursor: str
@@ -61,7 +61,7 @@ def read_return(value: object, asked: str) -> PortalReturn:
         submitted_at=found.created_at,
         destination_id=found.destination_id,
         has_exchange=_has_exchange(found),
-        # Only the whole counts: after a refund alone, the exchange of the same return may still be owed.
+        # Only the whole return counts: after a refund, its exchange may still be owed.
         was_processed=found.was_processed or (paid_out is not None and paid_out.return_processed),
         label_urls=tuple(dict.fromkeys(url for url in urls if url)),
     )
@@ -84,7 +84,7 @@ def read_notes(value: object) -> Sequence[str]:
 
 
 def _cursor(following: object, what: str) -> str:
-    """Take only the cursor: the link lacks half of the parameters that led here. Without one, pages would be missed."""
+    """Take the cursor from the link, which lacks half of our parameters. A link without a cursor is an error."""
     with suppress(ValueError):
         query = urlsplit(following).query if isinstance(following, str) else ""
         for name, _, cursor in (pair.partition("=") for pair in query.split("&")):
@@ -94,7 +94,7 @@ def _cursor(following: object, what: str) -> str:
 
 
 def _has_exchange(found: "_Return") -> bool:
-    """Look in all three places, for nothing links them; an upsell is an exchange with money on top."""
+    """Look in all three places, which are independent; an upsell is an exchange with a surcharge."""
     outcomes = set(found.outcome.casefold().split("+"))
     return (
         bool(outcomes & {"exchange", "upsell"}) or found.exchanges or any(x.exchange_variant for x in found.line_items)
@@ -114,7 +114,7 @@ def _line(line: "_Line") -> PortalLine:
 
 
 def _category(value: object) -> str:
-    """Read a grade: a word until 2026-07, an object since 2026-10; how it reads back is not documented."""
+    """Read a grade: a word until 2026-07, an object since 2026-10. How Loop returns it is not documented."""
     if isinstance(value, dict):
         return to_text(value.get("grade")) or to_text(value.get("title"))
     return to_text(value or None)

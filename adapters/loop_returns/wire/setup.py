@@ -1,6 +1,6 @@
-"""What an operator sets up in Loop: destinations and webhook subscriptions. Pure.
+"""Reading what an operator sets up in Loop: destinations and webhook subscriptions. PURE.
 
-Takes JSON that `wire_errors.answer` let through; raises ContractBroken naming the field that cannot be read.
+Takes JSON that `errors.answer` accepted; raises ContractBroken, naming the unreadable field.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from adapters.loop_returns.wire.values import Flag, Id, Payload, Text, read, row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A place that returns go to; `kind` is warehouse or donate."""
+    """A destination of returns; `kind` is warehouse or donate."""
 
     destination_id: str
     name: str
@@ -21,7 +21,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One (topic, trigger, URL) that Loop delivers to while it is active. Its secret is in no answer."""
+    """One (topic, trigger, URL) that Loop delivers to while it is active. No answer contains its secret."""
 
     webhook_id: str
     topic: str
@@ -38,12 +38,12 @@ def read_destinations(value: object) -> Sequence[Destination]:
 
 
 def read_subscriptions(value: object) -> Sequence[Subscription]:
-    """Read `GET /webhooks`, those made by hand included."""
+    """Read `GET /webhooks`, including subscriptions made by hand."""
     return [read_subscription(row) for row in rows_of(value, "webhooks", "Loop webhooks")]
 
 
 def read_subscription(value: object) -> Subscription:
-    """Read one webhook, as it is listed or as its creation answers."""
+    """Read one webhook, from the list or from the answer to its creation."""
     row = read(_Webhook, value, "Loop webhooks")
     active = row.status.strip().casefold() == "active"
     return Subscription(webhook_id=row.id, topic=row.topic, trigger=row.trigger, url=row.url, active=active)

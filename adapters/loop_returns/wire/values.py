@@ -1,4 +1,4 @@
-"""How Loop spells values. Unreadable ones end in ContractBroken, which names the field and never its value.
+"""Reading values as Loop spells them. An unreadable one raises ContractBroken, which names the field, not the value.
 
 Loop is written in PHP: an empty object may arrive as `[]`, a list with gaps as `{"0": …, "2": …}`, a number as text.
 """
@@ -27,18 +27,18 @@ _NOTHING: tuple[object, ...] = (None, "", "0", "N/A", [], {}, 0)
 
 
 class Payload(BaseModel):
-    """The part of an answer that is read; whatever else it holds is ignored."""
+    """The members of an answer that we read; all others are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 def parse(body: bytes, what: str) -> object:
-    """Read JSON; `what` opens the error's text. Raises ContractBroken."""
+    """Read JSON. Raises ContractBroken, whose text begins with `what`."""
     return vendor_answers.parse(body, what, _finite)
 
 
 def read(model: type[M], value: object, what: str) -> M:
-    """Read one object. Raises ContractBroken naming the first field that cannot be read."""
+    """Read one object. Raises ContractBroken, naming the first unreadable field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -48,14 +48,14 @@ def read(model: type[M], value: object, what: str) -> M:
 
 
 def listed(value: object) -> object:
-    """Return a list that PHP encoded as an object with numbers for keys as the list that it is."""
+    """Turn an object with numeric keys, as PHP encodes a list with gaps, back into a list."""
     if value and isinstance(value, dict) and all(key.isdigit() for key in value):
         return list(value.values())
     return value
 
 
 def rows_of(value: object, key: str, what: str) -> list[object]:
-    """Return the rows of a list that is the answer itself or is wrapped under `key`. Raises ContractBroken."""
+    """Return the rows of a list that is the whole answer or its member `key`. Raises ContractBroken."""
     rows = listed(value[key] if isinstance(value, dict) and key in value else value)
     if not isinstance(rows, list):
         raise ContractBroken(f"{what}: {key} is not a list")
@@ -63,9 +63,9 @@ def rows_of(value: object, key: str, what: str) -> list[object]:
 
 
 def read_hints(model: type[M], rows: Sequence[object], what: str) -> list[M]:
-    """Read the rows that can be read: they are hints, and a broken one must not hide the others.
+    """Read all readable rows; they are hints, and a broken one must not hide the others.
 
-    Raises ContractBroken when there are rows and none can be read.
+    Raises ContractBroken when there are rows but none is readable.
     """
     found: list[M] = []
     broken: ContractBroken | None = None
@@ -80,13 +80,13 @@ def read_hints(model: type[M], rows: Sequence[object], what: str) -> list[M]:
 
 
 def require_same(found: str, asked: str, what: str) -> None:
-    """Check that the answer is about what was asked. Raises ContractBroken."""
+    """Check that the answer has the id that was asked for. Raises ContractBroken."""
     if found != asked:
         raise ContractBroken(f"{what}: id is not the one that was asked for")
 
 
 def to_id(value: object) -> str:
-    """Return an id, which Loop spells as a number or as text. Raises ValueError."""
+    """Return an id, which Loop sends as a number or as text. Raises ValueError."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and _ID.fullmatch(text):
         return text
@@ -94,7 +94,10 @@ def to_id(value: object) -> str:
 
 
 def to_text(value: object) -> str:
-    """Return text or a number as text, null as "", with a blank for what cannot be stored. Raises ValueError."""
+    """Return text, or a number as text, or "" for null; blanks replace characters that cannot be stored.
+
+    Raises ValueError.
+    """
     if value is None:
         return ""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -123,12 +126,12 @@ def _cents(value: object) -> int:
 
 
 def _price(value: object) -> int | None:
-    """Return cents; None where no price is told, which is not the same as a price of nothing."""
+    """Return cents; None without a price, which differs from a price of zero."""
     return _cents(value) if to_text(value).strip() else None
 
 
 def _moment(value: object) -> float | None:
-    """Return a time in Unix seconds, without an offset UTC; None for what is none, for nothing hangs on it alone."""
+    """Return a time in Unix seconds, UTC if it has no offset; None when unreadable, because it is never essential."""
     value = value.get("date") if isinstance(value, dict) else value
     try:
         moment = datetime.fromisoformat(to_text(value).strip())
@@ -145,7 +148,7 @@ def _state(value: object) -> PortalState:
 
 
 def _measure(value: object) -> float | None:
-    """Return a positive size or weight; anything else counts as left out."""
+    """Return a positive size or weight; None for anything else."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             size = float(value)

@@ -1,4 +1,4 @@
-"""Loop's deliveries: who signed them, and what they say. Pure."""
+"""Loop's deliveries: checking signatures and reading messages. PURE."""
 
 import base64
 import hashlib
@@ -25,12 +25,12 @@ from daemon.errors import BadSignature
 
 WORD_LIMIT = 64
 _SIGNATURE = re.compile(rb"[A-Za-z0-9+/]{43}=")  # of SHA-256, in base64
-CANONICAL_LIMIT = 16 * 1024  # bytes, more than any delivery; whoever cannot sign must not make us parse more
+CANONICAL_LIMIT = 16 * 1024  # bytes, more than any delivery has; bounds the work that strangers can cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivery:
-    """A delivery; `message` is what it says to the daemon, None when that acts on nothing of the kind."""
+    """A delivery; `message` is what it tells the daemon, None for topics that the daemon ignores."""
 
     topic: str
     trigger: str
@@ -43,7 +43,7 @@ class WebhookDelivery:
 
     @property
     def subject(self) -> str:
-        """The id of what the delivery is about: a label request or a return."""
+        """The id of the label request or return that the delivery is about."""
         match self.message:
             case RequestIssued(request_id=request_id) | RequestCancelled(request_id=request_id):
                 return request_id
@@ -53,9 +53,9 @@ class WebhookDelivery:
 def verify(
     body: bytes, signature: str | None, secrets: Sequence[bytes], may_encode: Callable[[], bool] = lambda: True
 ) -> Literal["raw", "canonical", "unjudged"]:
-    """Say in which form the body was signed: as it came, or re-encoded the way PHP encodes. Raises BadSignature.
+    """Say in which form the body was signed: as it came, or re-encoded the way PHP does. Raises BadSignature.
 
-    To encode costs a hundred times as much as to hash, so `may_encode` is asked before; `unjudged` where it says no.
+    Re-encoding costs a hundred times as much as hashing, so `may_encode` is asked first; if it says no: `unjudged`.
     """
     claimed = (signature or "").encode("utf-8", "replace")
     if _signed(body, claimed, secrets):
@@ -70,7 +70,7 @@ def verify(
 
 
 def decode_delivery(body: bytes) -> WebhookDelivery:
-    """Read a delivery whose signature was verified. Raises ContractBroken naming the field that cannot be read."""
+    """Read a delivery whose signature was verified. Raises ContractBroken, naming the unreadable field."""
     value = parse(body, "Loop webhook")
     envelope = read(_Envelope, value, "Loop webhook")
     reader = _READERS.get((envelope.topic, envelope.trigger))
@@ -82,13 +82,13 @@ def decode_delivery(body: bytes) -> WebhookDelivery:
 
 
 def digest(delivery: WebhookDelivery, body: bytes) -> str:
-    """Name a delivery, so that the same one is known again: Loop sends neither an event id nor a time."""
+    """Compute the identity of a delivery, to recognize duplicates: Loop sends neither an event id nor a time."""
     parts = [delivery.topic, delivery.trigger, delivery.subject, hashlib.sha256(body).hexdigest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _signed(message: bytes, claimed: bytes, secrets: Sequence[bytes]) -> bool:
-    """Try every secret, the right one or not, so that the time taken does not tell which it was."""
+    """Try every secret even after a match, so that the time taken does not reveal which one matched."""
     matches = False
     for secret in secrets:
         made = base64.b64encode(hmac.digest(secret, message, "sha256"))
@@ -97,9 +97,9 @@ def _signed(message: bytes, claimed: bytes, secrets: Sequence[bytes]) -> bool:
 
 
 def _canonical(body: bytes) -> bytes | None:
-    """Encode the body anew without blanks, with escaped slashes and non-ASCII characters; None when it is not JSON.
+    """Re-encode the body without blanks, with slashes and non-ASCII characters escaped; None when it is not JSON.
 
-    Loop's topic pages tell to do so before hashing (docs.loopreturns.com/webhook-reference/topics); its samples do not.
+    Loop's topic pages require it before hashing (docs.loopreturns.com/webhook-reference/topics); its samples do not.
     """
     with suppress(ValueError, RecursionError):
         return json.dumps(json.loads(body.decode("utf-8-sig")), separators=(",", ":")).replace("/", "\\/").encode()
@@ -149,7 +149,7 @@ def _failed(trigger: str, value: object) -> Message:
 
 
 def _restocked(trigger: str, value: object) -> Message | None:
-    """The fields of this payload are documented nowhere: one without a return id says nothing to us."""
+    """Read a return id, if there is one: the fields of this payload are not documented."""
     about = read(_Restock, value, trigger)
     return RestockAsked(return_id=about.return_id) if about.return_id else None
 

@@ -1,4 +1,4 @@
-"""What Loop is told: paths, queries and bodies, within its limits. Pure. Texts are cut by code point."""
+"""Writing paths, queries and bodies for Loop, within its limits. PURE. Texts are cut by code point."""
 
 import json
 import math
@@ -16,9 +16,9 @@ ERROR_LIMIT = 255
 DESCRIPTION_LIMIT = 255
 PROCESSOR_LIMIT = 100
 CATEGORY_LIMIT = 100
-BATCH = 20  # the guide; the endpoint's page says 30
+BATCH = 20  # from the guide; the endpoint's page says 30
 PAGE_SIZE = 250
-GRADE_SUBJECT = "Item condition grade"  # with the title, it names a built-in category; a typo would make a new one
+GRADE_SUBJECT = "Item condition grade"  # with the title, a built-in category; a typo would create a new one
 WORD_GRADES = frozenset({"2026-07", "v1"})
 
 
@@ -28,50 +28,50 @@ def segment(value: str) -> str:
 
 
 def label_request_path(request_id: str) -> str:
-    """Name one label request."""
+    """Return the path of one label request."""
     return f"/label-requests/{segment(request_id)}"
 
 
 def requests_path(status: str, limit: int, offset: int, since: float | None = None) -> str:
-    """Name a page of the label requests of one status, of all or of those made since a Unix time."""
+    """Return the path of a page of label requests of one status, all or those created since a Unix time."""
     made = {} if since is None else {"from": _instant(math.floor(since))}
     return "/label-requests?" + urlencode({"status": status, **made, "limit": limit, "offset": offset})
 
 
 def label_path(label_id: str) -> str:
-    """Name one label."""
+    """Return the path of one label."""
     return f"/labels/{segment(label_id)}"
 
 
 def webhook_path(webhook_id: str) -> str:
-    """Name one webhook subscription."""
+    """Return the path of one webhook subscription."""
     return f"/webhooks/{segment(webhook_id)}"
 
 
 def return_path(return_id: str, part: str) -> str:
-    """Name an action on a return, or its notes."""
+    """Return the path of an action on a return, or of its notes."""
     return f"/warehouse/return/{segment(return_id)}/{part}"
 
 
 def remove_path(return_id: str, line_ids: Sequence[str]) -> str:
-    """Name the removal of all these lines at once: the first call closes the return."""
+    """Return the path that removes all these lines at once, because the first call closes the return."""
     return return_path(return_id, "remove") + "?line_item_id=" + ",".join(map(segment, line_ids))
 
 
 def details_path(return_id: str) -> str:
-    """Name one return by its own id: an order may have several."""
+    """Return the path of one return by its own id, since an order may have several."""
     return "/warehouse/return/details?" + urlencode({"return_id": return_id})
 
 
 def updated_path(state: PortalState, since: float, until: float, cursor: str) -> str:
-    """Name a page of the returns that changed within a window; the cursor goes back as Loop spelled it."""
+    """Return the path of a page of returns that changed within a window; the cursor is sent as Loop spelled it."""
     window = {"from": _instant(math.floor(since)), "to": _instant(math.ceil(until))}
     asked = {**window, "filter": "updated_at", "state": state.value, "paginate": "true", "pageSize": PAGE_SIZE}
     return f"/warehouse/return/list?{urlencode(asked)}" + (f"&cursor={cursor}" if cursor else "")
 
 
 def label_body(request_id: str, label: Label) -> bytes:
-    """Hand in a label. The rate is one object: the list on Loop's pages is taken for its set of examples."""
+    """Write a label. The rate is one object: we read the list on Loop's pages as a list of examples."""
     return encode(
         {
             "label_request_id": _number(request_id),
@@ -84,12 +84,12 @@ def label_body(request_id: str, label: Label) -> bytes:
 
 
 def error_body(message: str) -> bytes:
-    """Give up on a label request; "Other" is spelled so, beside words in capitals."""
+    """Write a label request error; Loop spells "Other" this way, its other reasons in capitals."""
     return encode({"reason": "Other", "message": message[:ERROR_LIMIT]})
 
 
 def transit_body(transit: Transit) -> bytes:
-    """Tell where a parcel is."""
+    """Write a parcel's status."""
     return encode({"status": transit.value})
 
 
@@ -99,24 +99,24 @@ def note_body(text: str) -> bytes:
 
 
 def record_body(record: Mapping[str, str]) -> bytes | None:
-    """Keep a record beside an outcome, if there is any."""
+    """Write the record to store with an outcome, if there is any."""
     return encode(dict(record)) if record else None
 
 
 def grade_bodies(grades: Sequence[Grade], api_version: str, processor: str) -> Iterator[bytes]:
-    """Write conditions, a batch at a time; the category is a word until 2026-07 and an object since."""
+    """Write conditions in batches; the category is a word until 2026-07 and an object since 2026-10."""
     for batch in _batches(grades):
         yield encode({"items": [_grade_item(grade, api_version, processor) for grade in batch]})
 
 
 def assess_bodies(grades: Sequence[Grade], processor: str) -> Iterator[bytes]:
-    """Write dispositions, a batch at a time."""
+    """Write dispositions in batches."""
     for batch in _batches(grades):
         yield encode({"items": [_assess_item(grade, processor) for grade in batch]})
 
 
 def subscription_body(topic: str, trigger: str, url: str) -> bytes:
-    """Subscribe, or activate again; Loop's pages disagree on what an absent status means, so it is always said."""
+    """Write a subscription, always with its status: Loop's pages disagree on what a missing one means."""
     return encode({"topic": topic, "trigger": trigger, "url": url, "status": "active"})
 
 
@@ -162,5 +162,5 @@ def _instant(seconds: float) -> str:
 
 
 def _number(given: str) -> int | str:
-    """Send an id as the number it is; one that never was (older pages show UUIDs) goes as text."""
+    """Write a numeric id as a number; any other (older pages show UUIDs) stays text."""
     return int(given) if given.isascii() and given.isdigit() else given
