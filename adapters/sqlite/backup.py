@@ -1,4 +1,4 @@
-"""A copy of the running database, whole or not at all."""
+"""Backup of the running database: complete or not at all."""
 
 import os
 import sqlite3
@@ -14,17 +14,17 @@ from daemon.errors import OperatorError, StoreUnavailable
 
 DATABASE = b"SQLite format 3\0"
 OWNER = slice(68, 72)
-"""Where a database's header says whose it is: https://www.sqlite.org/fileformat2.html#the_database_header"""
+"""Where the header holds the application id: https://www.sqlite.org/fileformat2.html#the_database_header"""
 
-STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine; a look needs the interpreter, which the loop is using
+STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine; each look takes the interpreter from the event loop
 
 
 def copy_database(source: Path, target: Path, stop: threading.Event) -> int:
-    """Write a consistent copy, mode 0600, in place of an older one; its size. `stop` gives it up.
+    """Write a consistent copy, mode 0600, replacing an older backup. Return its size; `stop` aborts.
 
-    Raises StoreUnavailable, or OperatorError for a target that is something else.
+    Raises StoreUnavailable, or OperatorError when the target is something else.
 
-    The connection reads only, so it never writes or checkpoints beside the writer, and the writer does not wait.
+    The connection is read-only: it never writes or checkpoints, and the writer does not wait for it.
     """
     try:
         _spare(source, target)
@@ -47,10 +47,10 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> int:
 
 
 def _spare(source: Path, target: Path) -> None:
-    """Refuse the database's own files, by their names, without opening any.
+    """Refuse the database's own files, by name, without opening them.
 
-    Closing a file drops every lock of the process on it (https://sqlite.org/howtocorrupt.html, 2.2). And an empty log,
-    replaced by a copy, would take away what the daemon goes on writing into it.
+    Closing a file drops all locks of the process on it (https://sqlite.org/howtocorrupt.html, 2.2). And if the copy
+    replaced the log, everything that the daemon then writes to the log would be lost.
     """
     own = (source.with_name(source.name + ending) for ending in ("", "-wal", "-shm", "-journal"))
     if any(target.exists() and file.exists() and target.samefile(file) for file in own):
@@ -62,7 +62,7 @@ def _spare(source: Path, target: Path) -> None:
 
 
 def _spare_others(target: Path) -> None:
-    """Replace only an older backup: whoever may ask for backups must not destroy anything by it."""
+    """Replace only an older backup, so that asking for a backup can destroy nothing else."""
     if not target.is_absolute():
         raise OperatorError(f"{target} is not an absolute path")
     if target.is_dir():
@@ -72,7 +72,7 @@ def _spare_others(target: Path) -> None:
 
 
 def _is_replaceable(target: Path) -> bool:
-    """A plain file; a rename onto a device would put a file in its place."""
+    """Whether it is a plain file; a rename onto a device would replace the device."""
     if not target.is_file():
         return False
     try:
@@ -84,7 +84,7 @@ def _is_replaceable(target: Path) -> bool:
 
 
 def examine_database(path: Path, stop: threading.Event) -> str:
-    """The first thing that is wrong with the running database; empty when it is sound. Raises StoreUnavailable."""
+    """Return the first defect of the running database; empty when it is sound. Raises StoreUnavailable."""
     try:
         with _reading(path, stop) as connection:
             return damage(connection)
@@ -108,7 +108,7 @@ def _reading(path: Path, stop: threading.Event) -> Iterator[sqlite3.Connection]:
 
 
 def sync_directory(directory: Path) -> None:
-    """Bring the names of a directory to the disk."""
+    """Sync the names in a directory to the disk."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,12 +1,12 @@
-"""From the log into the database file."""
+"""Checkpointing the write-ahead log."""
 
 import sqlite3
 
 
 def checkpoint(connection: sqlite3.Connection) -> None:
-    """Bring the log's content into the database file, and empty the log, unless somebody reads it: then the next time.
+    """Copy the log into the database file and empty the log, unless somebody is reading it.
 
-    It waits for no reader: a backup reads for long, and webhooks would wait as well.
+    It never waits for a reader: a backup reads for a long time, and webhooks would have to wait, too.
     """
     (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0").fetchall()

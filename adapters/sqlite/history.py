@@ -1,4 +1,4 @@
-"""What the history keeps of an event: ids, decisions, and bounded texts of why; no links, no addresses."""
+"""What the history stores of an event: ids, decisions and bounded reasons; no links, no addresses."""
 
 import json
 
@@ -26,7 +26,7 @@ _AS_THEY_ARE = (
 
 
 def describe(event: Event) -> str:
-    """A compact JSON object; units read `line/part: condition`, or their standing while nothing was found."""
+    """Return a compact JSON object; a unit reads `line/part: condition`, or its state while nothing was found."""
     detail = {name: value for name in _AS_THEY_ARE if (value := getattr(event, name, None)) not in {None, "", False}}
     if isinstance(call := getattr(event, "call", None), Duty):
         detail["key"] = call.key

@@ -1,4 +1,4 @@
-"""One daemon per state directory: a lock that the kernel lets go when its holder dies."""
+"""One daemon per state directory: a lock that the kernel releases when its holder dies."""
 
 import errno
 import fcntl
@@ -13,7 +13,7 @@ LOCK_FILE = "mcfd.lock"
 
 
 class StateLock:
-    """Holds a directory for as long as it lives. The file stays behind: removing it would let two holders in."""
+    """Locks a directory. The file is never removed, because removing it could let two holders in."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOCK_FILE
@@ -32,17 +32,17 @@ class StateLock:
         except OSError as error:
             os.close(fd)
             raise ConfigError([f"{self._path}: cannot be locked ({error.strerror}): use a local disk"]) from error
-        with suppress(OSError):  # the disk may be full; the lock holds all the same, it only does not tell by whom
+        with suppress(OSError):  # on a full disk the lock still holds, only without the pid
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
 
     def release(self) -> None:
-        """Let go; harmless when the lock is not held."""
+        """Release the lock; harmless when it is not held."""
         if self._fd is None:
             return
         fd, self._fd = self._fd, None
-        with suppress(OSError):  # closing lets go in any case
+        with suppress(OSError):  # closing releases it in any case
             os.ftruncate(fd, 0)
         os.close(fd)
 
@@ -69,17 +69,17 @@ def _open(path: Path) -> int:
 
 
 def _make(path: Path) -> int:
-    """A new file; made by root, it is given to whom the directory belongs, whose daemon has to open it, too."""
+    """Create the file. If root creates it, the directory's owner gets it, since the daemon must open it later."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
         owner = path.parent.stat()
-        with suppress(OSError):  # some file systems know no owners
+        with suppress(OSError):  # some file systems have no owners
             os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
 
 
 def _take(path: Path) -> int:
-    """The file that is there; a link could lead root to any file of the machine."""
+    """Open the existing file, but no link, which could lead root to any file of the machine."""
     try:
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except PermissionError:
@@ -97,6 +97,6 @@ def _unwritable(directory: Path, error: OSError) -> str:
 
 
 def _pid(fd: int) -> str:
-    """The holder as far as it has written itself down."""
+    """Say who holds the lock, if the holder has written its pid."""
     written = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
     return f" (pid {written})" if written.isdigit() else ""

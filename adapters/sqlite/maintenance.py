@@ -1,4 +1,4 @@
-"""The statements that keep the store: what is forgotten, sealed anew, counted and exported."""
+"""The statements of maintenance: deleting, resealing, counting and exporting."""
 
 import shutil
 import sqlite3
@@ -24,9 +24,9 @@ from daemon.ports.store import (
 Key = tuple[int | str, ...]
 
 PAGES_AT_ONCE = 500
-"""Pages that are given back in one go: a few milliseconds, for which the writer's queue has to wait."""
+"""Pages freed at a time: a few milliseconds, for which the writer's queue has to wait."""
 
-# Without the name SQLite would rather read every closed return by `returns_due`, and sort them.
+# Without INDEXED BY, SQLite would read every closed return by `returns_due` and sort them.
 _ENDED = (
     "SELECT shop, return_id, state FROM returns INDEXED BY returns_to_drop "
     "WHERE (state = 'closed' OR state = 'cancelled' OR state = 'expired') AND due_at IS NULL "
@@ -66,14 +66,14 @@ _CASES = (
 
 
 class _Sealed:
-    """How one shelf is read and written; a return's row rises in version with its part."""
+    """How to read and write one kind of sealed value; writing an `owned` one raises the version of its return."""
 
     def __init__(self, keys: str, read: str, write: str, *, owned: bool = False) -> None:
         self.keys, self.read, self.write, self.owned = keys, read, write, owned
 
 
 _LINK = f"label_url LIKE '{SEALED}%'"
-_SHELVES: Mapping[SealedKind, _Sealed] = {
+_STATEMENTS: Mapping[SealedKind, _Sealed] = {
     SealedKind.DOCUMENTS: _Sealed(
         "SELECT id FROM documents WHERE sealed <> x''",
         "SELECT name, sealed FROM documents WHERE id = ? AND sealed <> x''",
@@ -106,7 +106,7 @@ _SHELVES: Mapping[SealedKind, _Sealed] = {
 
 
 class SqliteUpkeep:
-    """Implements the Upkeep port on an open connection."""
+    """Implements the Maintenance port on an open connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -119,63 +119,63 @@ class SqliteUpkeep:
         return [_letter(row) for row in rows]
 
     def letter(self, letter_id: int) -> tuple[DeadLetterRow, bytes] | None:
-        """A dead letter and its sealed content."""
+        """Return a dead letter and its sealed content."""
         rows = self._rows("SELECT id, shop, reason, received_at, sealed FROM dead_letters WHERE id = ?", letter_id)
         return (_letter(rows[0][:4]), rows[0][4]) if rows else None
 
     def drop_letter(self, letter_id: int) -> bool:
-        """Forget a dead letter; False when there was none."""
+        """Delete a dead letter; False when there was none."""
         return self._change("DELETE FROM dead_letters WHERE id = ?", letter_id) == 1
 
     def drop_letters(self, before: float) -> int:
-        """Forget the dead letters received before."""
+        """Delete the dead letters received before a time."""
         return self._change("DELETE FROM dead_letters WHERE received_at < ?", before)
 
-    # ---- what has had its time
+    # ---- what has expired
 
     def drop_deliveries(self, before: float, limit: int) -> int:
-        """Forget deliveries received before, the oldest first."""
+        """Delete deliveries received before a time, oldest first."""
         return self._change(_DROP_DELIVERIES, before, limit)
 
     def drop_indexed_orders(self, before: float, limit: int) -> int:
-        """Forget orders of the index that changed last before, the oldest first."""
+        """Delete indexed orders that last changed before a time, oldest first."""
         return self._change(_DROP_INDEXED, before, limit)
 
     def drop_empty_documents(self, before: float) -> int:
-        """Forget that documents existed whose retention ended before."""
+        """Delete the empty rows of documents whose retention ended before a time."""
         return self._change("DELETE FROM documents WHERE sealed = x'' AND expires_at < ?", before)
 
     def drop_documents_named(self, prefix: str) -> None:
-        """Forget the documents whose names begin so."""
+        """Delete the documents whose names have this prefix."""
         self._change("DELETE FROM documents WHERE name >= ? AND name < ?", prefix, prefix + "\U0010ffff")
 
     def ended(self, before: float, limit: int) -> Sequence[tuple[str, str, State]]:
-        """Returns that ended before and that nothing is due for, the oldest end first."""
+        """List returns that ended before a time and have nothing due, oldest end first."""
         return [(shop, return_id, State(state)) for shop, return_id, state in self._rows(_ENDED, before, limit)]
 
     def drop_return(self, shop: str, return_id: str) -> None:
-        """Forget a return; its parts and its history go with it."""
+        """Delete a return with its parts and its history."""
         self._change("DELETE FROM returns WHERE return_id = ? AND shop = ?", return_id, shop)
         self._change("DELETE FROM purchases WHERE shop = ? AND return_id = ?", shop, return_id)
 
     def drop_mark(self, name: str) -> None:
-        """Forget a remembered value."""
+        """Delete a mark."""
         self._change("DELETE FROM marks WHERE name = ?", name)
 
     # ---- sealed values
 
     def sealed_keys(self, shelf: SealedKind) -> Sequence[Key]:
-        """The keys of every sealed value of a shelf."""
-        return self._rows(_SHELVES[shelf].keys)
+        """List the keys of all sealed values of a kind."""
+        return self._rows(_STATEMENTS[shelf].keys)
 
     def sealed(self, shelf: SealedKind, key: Key) -> SealedValue | None:
-        """A sealed value; None when it has gone meanwhile."""
-        rows = self._rows(_SHELVES[shelf].read, *key)
+        """Return a sealed value; None when it was deleted meanwhile."""
+        rows = self._rows(_STATEMENTS[shelf].read, *key)
         return SealedValue(shelf=shelf, key=key, about=rows[0][0], sealed=rows[0][1]) if rows else None
 
     def reseal(self, value: SealedValue, sealed: bytes | str) -> None:
-        """Replace a sealed value. Its return's version rises: who saves an older reading would bring the old back."""
-        shelf = _SHELVES[value.shelf]
+        """Replace a sealed value. Its return's version rises, so that no older reading can restore the old value."""
+        shelf = _STATEMENTS[value.shelf]
         self._change(shelf.write, sealed, *value.key)
         if shelf.owned:
             self._change("UPDATE returns SET version = version + 1 WHERE id = ?", value.key[0])
@@ -183,44 +183,44 @@ class SqliteUpkeep:
     # ---- reading
 
     def changed_since(self, since: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-        """Returns that changed since, in the order in which they were opened."""
+        """List returns that changed since a time, in the order in which they were opened."""
         sql = "SELECT id, shop, return_id FROM returns WHERE id > ? AND changed_at >= ? ORDER BY id LIMIT ?"
         return self._rows(sql, after, since, limit)
 
     def reasons(self) -> Sequence[ReasonSeen]:
-        """The reasons of all stored units, the most frequent first."""
+        """List the reasons of all stored units, most frequent first."""
         return [
             ReasonSeen(shop=shop, parent_reason=parent, reason=reason, units=units)
             for shop, parent, reason, units in self._rows(_REASONS)
         ]
 
     def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
-        """(shop, return id, problem, since when) of returns that are held before anything was asked of Amazon."""
+        """List (shop, return id, problem, since when) of returns held before anything was asked of Amazon."""
         return self._rows(f"SELECT shop, return_id, problem, changed_at {_HELD} ORDER BY 4, 1, 2 LIMIT ?", limit)
 
     def find_by(self, text: str, limit: int) -> Sequence[Listed]:
-        """The newest returns known by exactly this text: return, order, RMA, tracking number, label request or SKU."""
+        """List the newest returns with exactly this return, order, RMA, tracking number, label request or SKU."""
         return search.find(self._connection, text, limit)
 
     def page_of(self, wanted: ListFilter, limit: int) -> Sequence[Listed]:
-        """The newest returns that fit."""
+        """List the newest returns that fit the filter."""
         return search.page(self._connection, wanted, limit)
 
     def cases(self, since: float, limit: int) -> Sequence[CaseRow]:
-        """What people are told about: what waits now, and what happened since; at most `limit` of each kind."""
+        """List the cases for notifications: what waits now, and what happened since; at most `limit` of each kind."""
         return [CaseRow(*row) for sql in _CASES for row in self._rows(sql, {"since": since, "limit": limit})]
 
     def held_counts(self) -> Mapping[str, int]:
-        """How many there are, by shop. Reads all returns that have just arrived."""
+        """Count the held returns by shop. Reads all newly received returns."""
         return dict(self._rows(f"SELECT shop, count(*) {_HELD} GROUP BY 1 ORDER BY 1"))
 
     def some_sku(self) -> str | None:
-        """Amazon's SKU of the newest unit."""
+        """Return Amazon's SKU of the newest unit."""
         rows = self._rows("SELECT sku FROM return_units WHERE sku <> '' ORDER BY return_ref DESC LIMIT 1")
         return rows[0][0] if rows else None
 
     def last_label(self, shop: str) -> float | None:
-        """When the newest return of a shop that has a label got it."""
+        """Say when the shop's newest return with a label got that label."""
         sql = "SELECT labelled_at FROM returns WHERE shop = ? AND labelled_at IS NOT NULL ORDER BY id DESC LIMIT 1"
         rows = self._rows(sql, shop)
         return rows[0][0] if rows else None
@@ -241,7 +241,7 @@ def _letter(row: tuple[int, str, str, float]) -> DeadLetterRow:
 def give_back(connection: sqlite3.Connection) -> bool:
     """Return some unused pages to the disk; False when none is left. Not within a transaction.
 
-    A file that somebody rebuilt with another auto_vacuum keeps its pages, however often it is asked.
+    A file that somebody rebuilt with another auto_vacuum never returns any.
     """
     before = connection.execute("PRAGMA freelist_count").fetchone()[0]
     connection.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
@@ -250,7 +250,7 @@ def give_back(connection: sqlite3.Connection) -> bool:
 
 
 def sizes(path: Path, connection: sqlite3.Connection) -> StoreSize:
-    """Measure the database and look at its header."""
+    """Measure the database and check its header."""
     page, pages, unused, owner = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_size", "page_count", "freelist_count", "application_id")

@@ -1,4 +1,4 @@
-"""A backup in the database's place, whole or not at all, and what was there beside it."""
+"""Restoring a backup: complete or not at all; the old files are kept beside it."""
 
 import os
 import shutil
@@ -14,15 +14,15 @@ from adapters.sqlite.schema import check_marks, damage, migrations
 from daemon.errors import ConfigError, StoreUnavailable
 
 ENDINGS = ("-wal", "-shm", "-journal", "")
-"""The files of a database, the one without which the others mean nothing last."""
+"""The files of a database; last the main file, without which the others mean nothing."""
 DECIDED = ".restoring-"
 
 
 def restore_database(backup: Path, path: Path, stamp: str) -> Path | None:
-    """Put a backup in the database's place; the name under which the old files are kept, None without any.
+    """Replace the database by a backup. Return the name of the kept old file, None if there was none.
 
-    Only with the state lock in hand. `stamp` becomes part of that name. Raises ConfigError when the backup is none, and
-    StoreUnavailable when it cannot be put there; then everything is as it was.
+    The caller holds the state lock. `stamp` becomes part of that name. Raises ConfigError when the file is no backup of
+    mcfd, and StoreUnavailable when it cannot be put in place; then nothing has changed.
     """
     _check_apart(backup, path)
     decided = path.with_name(f"{path.name}{DECIDED}{_free(path, stamp)}")
@@ -40,7 +40,7 @@ def restore_database(backup: Path, path: Path, stamp: str) -> Path | None:
 
 
 def finish_restore(path: Path) -> Path | None:
-    """Go through with a restore that was decided, as a crash in its middle may have left it; harmless otherwise."""
+    """Complete a restore that a crash interrupted; harmless otherwise."""
     aside = None
     for decided in sorted(path.parent.glob(f"{path.name}{DECIDED}*")) if path.parent.is_dir() else ():
         before = _aside(path, decided.name.removeprefix(path.name + DECIDED))
@@ -62,7 +62,7 @@ def _with(path: Path, ending: str) -> Path:
 
 
 def _free(path: Path, stamp: str) -> str:
-    """A stamp under which nothing is kept yet: a second restore in the same second has a number behind it."""
+    """Return an unused stamp: a second restore in the same second gets a number appended."""
     return next(
         name for name in _numbered(stamp) if not any(_with(_aside(path, name), ending).exists() for ending in ENDINGS)
     )
@@ -87,7 +87,7 @@ def _check_apart(backup: Path, path: Path) -> None:
 
 
 def _draft(backup: Path, path: Path) -> Path:
-    """The backup's bytes beside the database, for the eyes of whom the directory belongs to."""
+    """Copy the backup beside the database, readable only for the directory's owner."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file, backup.open("rb") as source:

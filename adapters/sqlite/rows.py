@@ -1,4 +1,4 @@
-"""Values and their rows: each dataclass field is a column of its name, an optional part is a group of columns."""
+"""Maps dataclasses to rows: each field is a column of its name, an optional part is a group of columns."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ Row = tuple[Any, ...]
 
 
 def _write_duties(duties: Iterable[Duty]) -> str:
-    """One in a line, whatever a vendor's ids are made of."""
+    """Write one duty per line, whatever characters a vendor's ids contain."""
     return "\n".join(duty.key.replace("%", "%25").replace("\n", "%0A") for duty in duties)
 
 
@@ -29,13 +29,13 @@ def _read_duties(text: str) -> tuple[Duty, ...]:
 _TEXTS: Mapping[object, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     tuple[Duty, ...]: (_write_duties, _read_duties)
 }
-"""Fields that lie in their column as text: how it is written, and how it is read."""
+"""Fields stored as text: how to write the text, and how to read it."""
 
 
 class Shape(Generic[V]):
-    """How the values of one dataclass lie in columns: first the plain fields, then the optional parts.
+    """Maps one dataclass to columns: first the plain fields, then the optional parts.
 
-    A part's columns are all NULL when it is absent; its first field is therefore never None.
+    All columns of an absent part are NULL, so the first field of a part must never be None.
     """
 
     def __init__(self, kind: type[V], *, without: Iterable[str] = ()) -> None:
@@ -57,7 +57,7 @@ class Shape(Generic[V]):
         )
 
     def picking(self, names: Sequence[str]) -> Callable[[V], Row]:
-        """How the columns of these plain fields are read off a value."""
+        """Return a function that reads the columns of these plain fields from a value."""
         plain: Callable[[V], Row] = attrgetter(*names)
         written = [(at, self._writers[name]) for at, name in enumerate(names) if name in self._writers]
 
@@ -70,7 +70,7 @@ class Shape(Generic[V]):
         return row if written else plain
 
     def to_row(self, value: V) -> Row:
-        """The columns of a value. Enums and booleans go as they are: sqlite3 takes them for text and integers."""
+        """Return the columns of a value. sqlite3 stores enums as text and booleans as integers."""
         row = self._plain(value)
         for name, part in self._parts.items():
             inner = getattr(value, name)
@@ -78,7 +78,7 @@ class Shape(Generic[V]):
         return row
 
     def from_row(self, row: Row, **others: object) -> V:
-        """The value of a row; `others` are the fields that are not in it."""
+        """Build the value of a row; `others` are the fields that the row lacks."""
         values = dict(zip(self._names, row, strict=False))
         for name, make in self._makers.items():
             if values[name] is not None:
@@ -97,7 +97,7 @@ def _without_none(hint: Any) -> type[Any]:  # noqa: ANN401 - a type hint is any 
 
 
 class PartTable(Generic[V]):
-    """The rows of one kind of part of a return, kept in step with the parts one by one."""
+    """The table of one kind of part of a return; only rows that differ are written."""
 
     def __init__(self, name: str, attribute: str, kind: type[V], key: Sequence[str], *, owners: str = "") -> None:
         self.attribute = attribute
@@ -107,18 +107,18 @@ class PartTable(Generic[V]):
         self._key_at = tuple(columns.index(column) for column in key)
         inserted = (*self._owners, *columns)
         where = " AND ".join(f"{column} = ?" for column in ("return_ref", *key))
-        # Names of our own tables and columns: nothing from outside is ever part of a statement.
+        # Only names of our own tables and columns become part of a statement.
         self._select = f"SELECT {', '.join(columns)} FROM {name} WHERE return_ref = ? ORDER BY position"  # noqa: S608
         self._insert = f"INSERT INTO {name} ({', '.join(inserted)}) VALUES ({', '.join('?' * len(inserted))})"  # noqa: S608
         self._update = f"UPDATE {name} SET {', '.join(f'{c} = ?' for c in columns)} WHERE {where}"  # noqa: S608
         self._delete = f"DELETE FROM {name} WHERE {where}"  # noqa: S608
 
     def load(self, connection: sqlite3.Connection, return_ref: int) -> tuple[V, ...]:
-        """The parts of a return, in their order."""
+        """Read the parts of a return, in order."""
         return tuple(self.shape.from_row(row[1:]) for row in connection.execute(self._select, (return_ref,)))
 
     def store(self, connection: sqlite3.Connection, owner: Mapping[str, object], parts: Iterable[V]) -> None:
-        """Write what differs from what is stored. Two parts of one key break the table's primary key."""
+        """Write the parts that differ from the stored ones. Two parts with one key violate the primary key."""
         return_ref = owner["return_ref"]
         stored = {self._key(row): row for row in connection.execute(self._select, (return_ref,))}
         for position, part in enumerate(parts):

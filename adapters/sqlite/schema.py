@@ -1,4 +1,4 @@
-"""Opening a database file: is it ours, is it sound, is it of this version? If not, it stays as it is."""
+"""Opening a database file. One that is not ours, is damaged or too new is left unchanged."""
 
 import os
 import sqlite3
@@ -19,7 +19,7 @@ APPLICATION_ID = 0x6D636664  # "mcfd"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 INCREMENTAL = 2
 PIECE = 1024 * 1024  # bytes
-CHECKED_WHOLE = 64 * 1024 * 1024  # bytes: a quarter of a second; a larger file would delay the start
+CHECKED_WHOLE = 64 * 1024 * 1024  # bytes, checked in a quarter of a second; a larger file would delay the start
 
 RESTORE = "restore a backup with `mcfd restore`, or move the file away to start empty"
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema; `number` is the version it leads to."""
+    """One step of the schema; `number` is the version that it produces."""
 
     number: int
     sql: str
@@ -36,7 +36,7 @@ class Migration:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """The numbered files beside this module, in order and without gaps."""
+    """Return the numbered files beside this module, in order and without gaps."""
     folder = resources.files("adapters.sqlite") / "migrations"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return tuple(Migration(int(f.name[:4]), f.read_text(encoding="utf-8")) for f in files)
@@ -49,13 +49,13 @@ def make_ready(path: Path, connection: sqlite3.Connection, steps: Sequence[Migra
         _settle_log(path, connection)
         _configure(path, connection)
         migrate(connection, steps)
-        connection.execute("PRAGMA foreign_keys = ON")  # not while tables are rebuilt
+        connection.execute("PRAGMA foreign_keys = ON")  # only now: migrations rebuild tables
     except sqlite3.Error as error:
         raise _explain(path, error) from error
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
-    """Take the missing steps, each wholly or not at all, and bring each into the database file at once."""
+    """Run the missing steps, each completely or not at all, with a checkpoint after each."""
     for step in steps[_pragma(connection, "user_version") :]:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step.number};"
         try:
@@ -68,11 +68,11 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
 
 
 def _settle_log(path: Path, connection: sqlite3.Connection) -> None:
-    """Write the log again as it reads, and sync it, before more is appended to it. Raises StoreUnavailable.
+    """Rewrite the log with its own content and sync it, before anything is appended. Raises StoreUnavailable.
 
-    After a sync that failed, the kernel takes pages for written that the disk does not have; they can be read, and no
-    later sync writes them (https://lwn.net/Articles/752063/). A restart would take the units in them for committed,
-    and a power cut would then take away all that was acknowledged after them.
+    After a failed sync, the kernel considers pages written that the disk does not have. They can be read, but no later
+    sync writes them (https://lwn.net/Articles/752063/). A restarted daemon would believe that they are committed, and
+    a power cut would then lose them and everything acknowledged after them.
     """
     log = path.with_name(path.name + "-wal")
     if not log.exists():
@@ -98,7 +98,7 @@ def _write_again(file: Path) -> None:
 
 
 def check_place(path: Path, latest: int) -> None:
-    """Look at the file from outside, and create it when it is missing, for its owner's eyes only."""
+    """Check the file before SQLite opens it; create it, readable only for its owner, when it is missing."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise ConfigError([f"SQLite {sqlite3.sqlite_version} is too old: mcfd needs 3.37 or newer"])
     directory = path.parent
@@ -110,7 +110,7 @@ def check_place(path: Path, latest: int) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         _check_file(path, latest)
-        if path.stat().st_size == 0:  # a crash at the very first start leaves it so; anything else has lost its content
+        if path.stat().st_size == 0:  # only a crash at the very first start may leave it empty
             log.warning("store.empty", path=str(path), text="it begins anew; if it held returns, restore a backup")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be created: {error.strerror}"]) from error
@@ -121,7 +121,7 @@ def _writable(path: Path, mode: int) -> bool:
 
 
 def _check_file(path: Path, latest: int) -> None:
-    """Read the header without a lock and without the log, so that a foreign or newer file is not touched at all."""
+    """Read the header without a lock and without the log, so that a foreign or newer file is never touched."""
     if not path.is_file():
         raise ConfigError([f"{path}: is not a file: store.path must name the database file"])
     if not _writable(path, os.R_OK | os.W_OK):
@@ -132,8 +132,8 @@ def _check_file(path: Path, latest: int) -> None:
     try:
         check_marks(path, header, latest)
     except sqlite3.Error as error:
-        # Without the log any other finding may be wrong: a checkpoint that a crash interrupted looks like damage. And a
-        # creation that a crash interrupted looks like anything, until the journal beside it has undone it.
+        # Without the log all other findings may be wrong: a checkpoint that a crash interrupted looks like damage. And
+        # an interrupted creation may look like anything until its journal has been rolled back.
         undoable = path.with_name(path.name + "-journal").exists()
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB and not undoable:
             raise _explain(path, error) from error
@@ -142,7 +142,7 @@ def _check_file(path: Path, latest: int) -> None:
 
 
 def check_marks(path: Path, connection: sqlite3.Connection, latest: int) -> None:
-    """Raise ConfigError for the database of another program, or of a later mcfd."""
+    """Raise ConfigError for a database of another program, or of a later mcfd."""
     owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
     if owner not in {0, APPLICATION_ID} or (owner == 0 and version):
         raise ConfigError([f"{path}: belongs to another program: give store.path a file of mcfd's own"])
@@ -163,14 +163,14 @@ def _check_content(path: Path, connection: sqlite3.Connection, latest: int) -> N
 
 
 def damage(connection: sqlite3.Connection) -> str:
-    """The first thing that is wrong with the database, its indexes included; empty when it is sound."""
+    """Return the first defect of the database or its indexes; empty when it is sound."""
     finding = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     return "" if finding == "ok" else " ".join(str(finding).split())
 
 
 def _configure(path: Path, connection: sqlite3.Connection) -> None:
-    if _pragma(connection, "auto_vacuum") != INCREMENTAL:  # saying it again would be one more commit
-        connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # counts before the first table exists
+    if _pragma(connection, "auto_vacuum") != INCREMENTAL:  # setting it again would cost a commit
+        connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")  # has an effect only before the first table exists
     if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise ConfigError([f"{path}: cannot have a write-ahead log here: use a local disk"])
     for setting in (
@@ -189,7 +189,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _explain(path: Path, error: sqlite3.Error) -> Exception:
-    """Damage and permissions are the operator's, a busy or full disk passes, all else is a mistake of ours."""
+    """Classify: damage and permissions are for the operator, a busy or full disk is temporary, the rest is a bug."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
         return ConfigError([f"{path}: is not a database: check store.path, or {RESTORE}"])

@@ -1,4 +1,4 @@
-"""Finding returns by what people know of them, and turning the pages of all."""
+"""Searching returns by an id that people know, and listing them page by page."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -41,13 +41,13 @@ _CONDITIONS = {
 
 
 def find(connection: sqlite3.Connection, text: str, limit: int) -> Sequence[Listed]:
-    """The newest returns that are known by exactly this text."""
+    """List the newest returns for which exactly this text is one of their ids."""
     rows = connection.execute(_FIND, {"text": text, "upper": text.upper(), "limit": limit})
     return [Listed(*row) for row in rows]
 
 
 def page(connection: sqlite3.Connection, wanted: ListFilter, limit: int) -> Sequence[Listed]:
-    """The newest returns that fit, below `before`."""
+    """List the newest returns that fit the filter, below `before`."""
     values = {name: getattr(wanted, name) for name in _CONDITIONS if getattr(wanted, name)}
     where = " AND ".join(_CONDITIONS[name] for name in values) or "1"
     order = "r.changed_at, r.id" if wanted.oldest_first else "r.id DESC"

@@ -1,4 +1,4 @@
-"""Returns in SQLite: the ReturnStore port, and what operating it needs."""
+"""Returns in SQLite: the ReturnStore port, and the operations that keep the store healthy."""
 
 import asyncio
 import sqlite3
@@ -30,7 +30,7 @@ sqlite_version = sqlite3.sqlite_version
 
 
 class SqliteStore:
-    """Implements ReturnStore. Made by `open_store`; must be closed, or its thread keeps the process alive."""
+    """Implements ReturnStore. Open it by `open_store` and close it, or its thread keeps the process alive."""
 
     def __init__(self, path: Path, writer: Writer) -> None:
         self.path = path
@@ -45,15 +45,15 @@ class SqliteStore:
         return await self._writer.read(lambda connection: work(SqliteUnitOfWork(connection)))
 
     async def upkeep(self, work: Callable[[SqliteUpkeep], T]) -> T:
-        """Run what keeps the store in a transaction of its own; returns after the commit. Raises StoreUnavailable."""
+        """Run maintenance in a transaction of its own, and return after the commit. Raises StoreUnavailable."""
         return await self._writer.write(lambda connection: work(SqliteUpkeep(connection)))
 
     async def survey(self, work: Callable[[SqliteUpkeep], T]) -> T:
-        """The same for what only reads."""
+        """Run maintenance that only reads. Raises StoreUnavailable."""
         return await self._writer.read(lambda connection: work(SqliteUpkeep(connection)))
 
     async def shrink(self) -> int:
-        """Give unused pages back to the disk, a few at a time, and empty the log; how many bytes the file lost."""
+        """Return unused pages to the disk, a few at a time, and empty the log. Return how many bytes were freed."""
         before = self.path.stat().st_size
         while await self._writer.alone(give_back):
             pass
@@ -61,18 +61,18 @@ class SqliteStore:
         return before - self.path.stat().st_size
 
     async def sizes(self) -> StoreSize:
-        """How large the database is, and whether all of it is sound; nobody is held up. Raises StoreUnavailable."""
+        """Measure the database and check all of it, without blocking others. Raises StoreUnavailable."""
         size = await self._writer.read(partial(sizes, self.path))
         return replace(size, finding=size.finding or await self._beside(partial(examine_database, self.path)))
 
     async def alive(self) -> None:
-        """Return once the writer has come round; raises StoreUnavailable when it cannot."""
+        """Return once the writer has answered; raises StoreUnavailable when it cannot."""
         await self._writer.read(lambda connection: connection.execute("PRAGMA user_version").fetchone())
 
     async def writable(self) -> None:
-        """Return if units of work can be written; tries it when one could not since. Raises StoreUnavailable.
+        """Return if units of work can be written; after a failure, try it. Raises StoreUnavailable.
 
-        On a full disk the smallest units may still find room, so the trial takes more than a unit ever does.
+        The trial needs more space than any unit, because a full disk may still have room for small ones.
         """
         if self._writer.trouble is not None:
             for size in (PROBE, 0):
@@ -80,9 +80,9 @@ class SqliteStore:
             self._writer.trouble = None
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Wait for `stop`; raises StoreUnavailable once a sync has failed, for then the process has to end.
+        """Wait for `stop`. Raises StoreUnavailable once a sync has failed, because the process must then end.
 
-        The next start looks at the database anew, and writes again what the disk may not hold.
+        The next start checks the database and rewrites what the disk may have lost.
         """
         waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._writer.broken)]
         try:
@@ -94,7 +94,7 @@ class SqliteStore:
             raise self._writer.trouble
 
     async def _beside(self, work: Callable[[threading.Event], T]) -> T:
-        """Work on a connection of its own that only reads; one who stops waiting gives it up."""
+        """Run `work` in a thread with its own read-only connection; cancelling the caller aborts it."""
         stop = threading.Event()
         try:
             return await asyncio.to_thread(work, stop)
@@ -102,7 +102,7 @@ class SqliteStore:
             stop.set()
 
     async def close(self) -> None:
-        """Finish what waits and close; harmless when repeated."""
+        """Finish the waiting units and close; harmless when repeated."""
         await self._writer.close()
 
     async def __aenter__(self) -> "SqliteStore":
@@ -113,9 +113,9 @@ class SqliteStore:
 
 
 async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migration] | None = None) -> SqliteStore:
-    """Open, create or migrate the database. Raises ConfigError when the file is not for us, or StoreUnavailable.
+    """Open, create or migrate the database. Raises ConfigError when the file is unusable, or StoreUnavailable.
 
-    `inline` does without a thread: every unit runs at once on the caller's loop, the same way at every repetition.
+    With `inline` there is no thread: every unit runs at once on the caller's event loop, deterministically.
     """
     steps = migrations() if steps is None else steps
     finish_restore(path)

@@ -1,4 +1,4 @@
-"""The statements: what may be done to the stored returns inside one transaction."""
+"""The statements that one transaction may run on the stored returns."""
 
 import json
 import sqlite3
@@ -40,7 +40,7 @@ def _guarded_update(columns: Sequence[str]) -> str:
     return f"UPDATE returns SET {', '.join(f'{column} = ?' for column in columns)}, {_GUARD}"  # noqa: S608 - our names
 
 
-# Every name in these statements is our own.
+# Only our own names become part of these statements.
 _FIND = f"SELECT id, {', '.join(RETURN.columns)} FROM returns WHERE return_id = ? AND shop = ?"  # noqa: S608
 _ADD = (
     f"INSERT INTO returns ({', '.join((*RETURN.columns, 'queue'))}) "  # noqa: S608
@@ -77,13 +77,13 @@ _clocks = RETURN.picking(_CLOCKS)
 
 @cache
 def merged(condition: str, states: int) -> str:
-    """One seek in the index per state, merged by `due_at`: as many entries are touched as are wanted."""
+    """Search the index once per state and merge by `due_at`, so that no more entries are read than wanted."""
     arm = f"SELECT due_at, shop, return_id FROM returns WHERE state = ? AND {condition}"  # noqa: S608 - our names
     return " UNION ALL ".join([arm] * states) + " ORDER BY 1, 2, 3 LIMIT ?"
 
 
 class SqliteUnitOfWork:
-    """Implements the UnitOfWork port on an open connection. A broken invariant raises sqlite3.IntegrityError."""
+    """Implements the UnitOfWork port on an open connection. Violating an invariant raises sqlite3.IntegrityError."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -91,12 +91,12 @@ class SqliteUnitOfWork:
     # ---- one return
 
     def get(self, shop: str, return_id: str) -> Return | None:
-        """The return as it is stored."""
+        """Read a return."""
         rows = self._rows(_FIND, return_id, shop)
         return self._assemble(rows[0]) if rows else None
 
     def add(self, ret: Return) -> Return:
-        """Store a new return as version 1. Raises StaleReturn when it is stored already."""
+        """Store a new return as version 1. Raises StaleReturn when it exists already."""
         ret = replace(ret, version=1)
         rows = self._rows(_ADD, *RETURN.to_row(ret), queue_of(ret))
         if not rows:
@@ -105,7 +105,7 @@ class SqliteUnitOfWork:
         return ret
 
     def save(self, ret: Return, event: Event | None, before: State) -> Return:
-        """Store everything that changed, one version up, and the event's row, if any. Raises StaleReturn."""
+        """Store all changes, the next version, and the event's row, if any. Raises StaleReturn."""
         return_ref = self._guarded(_SAVE, (*_changing(ret), queue_of(ret)), ret)
         self._store_parts(return_ref, ret)
         version = ret.version + 1
@@ -115,12 +115,12 @@ class SqliteUnitOfWork:
         return replace(ret, version=version)
 
     def defer(self, ret: Return) -> Return:
-        """Store clocks, counters, begun call, hint, hold and problem, and nothing else. Raises StaleReturn."""
+        """Store clocks, counters, pending calls, `needs_read`, `held` and `problem` only. Raises StaleReturn."""
         self._guarded(_DEFER, (*_clocks(ret), queue_of(ret)), ret)
         return replace(ret, version=ret.version + 1)
 
     def history(self, shop: str, return_id: str) -> Sequence[EventRow]:
-        """Everything that happened to a return, oldest first."""
+        """Read the history of a return, oldest event first."""
         rows = self._rows(
             "SELECT e.at, e.event, e.before, e.after, e.detail "
             "FROM returns r JOIN return_events e ON e.return_ref = r.id "
@@ -133,19 +133,19 @@ class SqliteUnitOfWork:
     # ---- many returns
 
     def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of what is due, longest due first; equals in the order of their ids."""
+        """List (due at, shop, return id) of what is due, longest due first, ties in the order of their ids."""
         if not states:
             return []
         parameters = [value for state in states for value in (state, now)]
         return self._rows(merged("due_at <= ?", len(states)), *parameters, limit)
 
     def due_after(self, states: Sequence[State], after: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of what is due later than that, soonest first."""
+        """List (due at, shop, return id) of what is due later than a time, soonest first."""
         parameters = [value for state in states for value in (state, after)]
         return self._rows(merged("due_at > ?", len(states)), *parameters, limit)
 
     def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of what is due in a queue, up to `limit` of each shop, longest due first."""
+        """List (due at, shop, return id) of what is due in a queue, up to `limit` per shop, longest due first."""
         found: list[tuple[float, str, str]] = []
         shop = self._rows(_NEXT_SHOP, queue, "")[0][0]
         while shop is not None:
@@ -154,30 +154,30 @@ class SqliteUnitOfWork:
         return sorted(found)
 
     def next_due(self, states: Sequence[State]) -> float | None:
-        """When the next return of these states is due; it may have been due for long."""
+        """Say when the next return of these states is due, which may be in the past."""
         if not states:
             return None
         rows = self._rows(merged("due_at IS NOT NULL", len(states)), *states, 1)
         return rows[0][0] if rows else None
 
     def listing(self, states: Sequence[State], limit: int) -> Sequence[Return]:
-        """Returns of these states, longest due first, and those that are never due at the end."""
+        """List returns of these states, longest due first, those that are never due last."""
         found: list[Row] = []
         for condition in ("due_at IS NOT NULL", "due_at IS NULL") if states else ():
             found += self._rows(merged(condition, len(states)), *states, limit - len(found))
         return [self._assemble(self._rows(_FIND, return_id, shop)[0]) for _, shop, return_id in found]
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """Returns by shop and state, without the states that nothing is in. Reads the whole index."""
+        """Count returns by shop and state, without empty states. Reads the whole index."""
         rows = self._rows("SELECT shop, state, count(*) FROM returns GROUP BY shop, state ORDER BY shop")
         return {(shop, state): count for shop, state, count in rows}
 
     def find(self, return_id: str) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of the returns of that id, by shop."""
+        """List (shop, return id) of the returns with that id, by shop."""
         return self._rows("SELECT shop, return_id FROM returns WHERE return_id = ? ORDER BY shop", return_id)
 
     def on_order(self, account: str, order_id: str) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of every return of an account with units on a fulfillment order, oldest return first."""
+        """List (shop, return id) of an account's returns with units on a fulfillment order, oldest return first."""
         return self._rows(
             "SELECT shop, return_id FROM returns WHERE id IN "
             "(SELECT return_ref FROM return_units WHERE order_id = ? AND order_id <> '') AND account = ? ORDER BY id",
@@ -186,20 +186,20 @@ class SqliteUnitOfWork:
         )
 
     def promised(self, ret: Return, order_ids: Sequence[str]) -> Sequence[ReturnUnit]:
-        """Planned and authorized units of the account's other returns on these orders, oldest return first."""
+        """List planned and authorized units of the account's other returns on these orders, oldest return first."""
         rows = self._rows(_PROMISED, json.dumps(list(order_ids)), ret.account, ret.return_id, ret.shop)
         return [_UNITS.from_row(row) for row in rows]
 
-    # ---- around the returns
+    # ---- deliveries, documents, orders
 
     def record_delivery(self, delivery: Delivery) -> bool:
-        """Keep a delivery's row; False when the same bytes were recorded for the shop before."""
+        """Store a delivery's row; False when the shop sent the same bytes before."""
         sql = "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         d = delivery
         return self._change(sql, d.shop, d.digest, d.topic, d.trigger, d.subject, d.return_id, d.received_at) == 1
 
     def keep_dead_letter(self, letter: DeadLetter) -> bool:
-        """Keep an unreadable delivery; False when it is kept already."""
+        """Store an unreadable delivery; False when it is stored already."""
         sql = (
             "INSERT INTO dead_letters (shop, digest, reason, sealed, received_at) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING"
@@ -207,7 +207,7 @@ class SqliteUnitOfWork:
         return self._change(sql, letter.shop, letter.digest, letter.reason, letter.sealed, letter.received_at) == 1
 
     def keep_document(self, name: str, sealed: bytes, expires_at: float) -> None:
-        """Keep an encrypted document under its name, in place of the one before."""
+        """Store an encrypted document under its name, replacing an older one."""
         sql = (
             "INSERT INTO documents (name, sealed, expires_at) VALUES (?, ?, ?) ON CONFLICT (name) "
             "DO UPDATE SET sealed = excluded.sealed, expires_at = excluded.expires_at"
@@ -215,12 +215,12 @@ class SqliteUnitOfWork:
         self._change(sql, name, sealed, expires_at)
 
     def document(self, name: str) -> bytes | None:
-        """An encrypted document; empty when its content was dropped."""
+        """Return an encrypted document; empty when its content was deleted."""
         rows = self._rows("SELECT sealed FROM documents WHERE name = ?", name)
         return rows[0][0] if rows else None
 
     def drop_documents(self, now: float, limit: int) -> int:
-        """Empty documents whose retention is over."""
+        """Delete the content of documents whose retention is over."""
         sql = (
             "UPDATE documents SET sealed = x'' WHERE name IN "
             "(SELECT name FROM documents WHERE sealed <> x'' AND expires_at <= ? LIMIT ?)"
@@ -228,19 +228,19 @@ class SqliteUnitOfWork:
         return self._change(sql, now, limit)
 
     def orders_named(self, account: str, name: str) -> Sequence[OrderHead]:
-        """Orders of an account of which one of the two ids begins with `name`, in alphabetical order."""
+        """List an account's orders that have an id beginning with `name`, in alphabetical order."""
         rows = self._rows(_NAMED, *(account, name, name + "\U0010ffff") * 2)
         return [OrderHead(order_id=o, displayable_order_id=d, changed_at=at) for o, d, at in rows]
 
     def index_orders(self, account: str, heads: Sequence[OrderHead]) -> None:
-        """Remember orders; of one that is known already, only the date of its last change."""
+        """Store orders; for a known order, update only the date of its last change."""
         rows = [(account, head.displayable_order_id, head.order_id, head.changed_at) for head in heads]
         self._connection.executemany(_INDEX, rows)
 
-    # ---- parcels that are bought by a handle
+    # ---- parcels bought by a handle
 
     def keep_purchase(self, purchase: Purchase) -> None:
-        """Write down a parcel before it is bought, in place of what was known of it."""
+        """Store a parcel before it is bought, replacing an older record."""
         self._change(
             f"INSERT OR REPLACE INTO purchases ({', '.join(_PURCHASE.columns)}) "  # noqa: S608 - our names
             f"VALUES ({', '.join('?' * len(_PURCHASE.columns))})",
@@ -248,21 +248,21 @@ class SqliteUnitOfWork:
         )
 
     def purchase(self, source: LabelSourceName, handle: str) -> Purchase | None:
-        """A parcel that was written down."""
+        """Return a stored parcel."""
         rows = self._rows(f"{_PURCHASES} WHERE source = ? AND handle = ?", source, handle)
         return _PURCHASE.from_row(rows[0]) if rows else None
 
     def purchases_due(self, now: float, limit: int) -> Sequence[Purchase]:
-        """Parcels to look at, longest due first."""
+        """List the parcels to check now, longest due first."""
         rows = self._rows(f"{_PURCHASES} WHERE look_at <= ? ORDER BY look_at, handle LIMIT ?", now, limit)
         return [_PURCHASE.from_row(row) for row in rows]
 
     def look_at_purchase(self, source: LabelSourceName, handle: str, look_at: float | None) -> None:
-        """Say when to look at a parcel again."""
+        """Set when to check a parcel again."""
         self._change("UPDATE purchases SET look_at = ? WHERE source = ? AND handle = ?", look_at, source, handle)
 
     def spent_since(self, account: str, source: LabelSourceName, since: float, *, but: str = "") -> int:
-        """What parcels cost that were offered since, in cents."""
+        """Sum the cost of parcels offered since a time, in cents."""
         sql = (
             "SELECT coalesce(sum(charge_cents), 0) FROM purchases "
             "WHERE account = ? AND source = ? AND offered_at >= ? AND handle <> ?"
@@ -271,16 +271,16 @@ class SqliteUnitOfWork:
         return spent
 
     def unspend(self, source: LabelSourceName, handle: str) -> None:
-        """A parcel was refused: it cost nothing."""
+        """Set the cost of a refused parcel to nothing."""
         self._change("UPDATE purchases SET charge_cents = 0 WHERE source = ? AND handle = ?", source, handle)
 
     def mark(self, name: str) -> str | None:
-        """A remembered value."""
+        """Read a mark."""
         rows = self._rows("SELECT value FROM marks WHERE name = ?", name)
         return rows[0][0] if rows else None
 
     def set_mark(self, name: str, value: str) -> None:
-        """Remember a value in place of the one before."""
+        """Write a mark, replacing the old value."""
         self._change(
             "INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value
         )

@@ -1,10 +1,10 @@
-"""The one writer: units of work wait in a queue, and all that wait share the next commit.
+"""The single writer: units of work wait in a queue, and all waiting units share the next commit.
 
-A unit of work is a plain function of a sqlite3 connection. A whole batch is one hop to the connection's thread, so no
-cancelled caller can leave half a unit or an open transaction behind.
+A unit of work is a plain function of a sqlite3 connection. A whole batch is one hop to the connection's thread, so a
+cancelled caller cannot leave half a unit or an open transaction behind.
 
-Group commit: a commit waits for the disk, and as long for one unit as for a hundred. Units that come meanwhile gather;
-the next batch commits them all, each in a savepoint of its own. Nobody lingers for company: one alone goes at once.
+Group commit: a commit waits for the disk as long for a hundred units as for one. Units that arrive meanwhile form the
+next batch, each in a savepoint of its own. A batch never waits for more units: a single one is written at once.
 """
 
 import asyncio
@@ -42,44 +42,44 @@ _SURROUNDINGS = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
-"""Result codes that speak of disk, memory and other processes. All others mean a mistake in a statement."""
+"""Result codes about disk, memory and other processes. All others mean a bug in a statement."""
 
 _UNSYNCED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
 
 def unavailable(error: BaseException) -> bool:
-    """The error is the surroundings' fault, not the statement's. The low byte of SQLite's code is the plain one."""
+    """Whether the environment, not the statement, caused the error. The low byte of SQLite's code is its kind."""
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _SURROUNDINGS
 
 
 class Engine(Protocol):
-    """Runs functions of one connection, one after the other, each to its end even when its caller is gone."""
+    """Runs functions on one connection in order, each to its end, even when its caller was cancelled."""
 
     async def run(self, work: Work[T]) -> T:
-        """Run `work`, and hand over what it returns or raises."""
+        """Run `work`; return or raise what it returns or raises."""
 
     async def close(self) -> None:
         """Close the connection."""
 
 
 class ThreadEngine:
-    """A connection that lives in aiosqlite's thread."""
+    """A connection in aiosqlite's thread."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def run(self, work: Work[T]) -> T:
-        """One hop to the thread and back."""
+        """Run it in the thread."""
         result: T = await self._connection._execute(work, self._connection._conn)  # type: ignore[no-untyped-call]
         return result
 
     async def close(self) -> None:
-        """Wait for the thread to end: it would keep the interpreter from exiting."""
+        """Close, and wait for the thread to end, because it would keep the interpreter from exiting."""
         await self._connection.close()
 
 
 class InlineEngine:
-    """A connection that is used right here: blocking, and the same at every repetition."""
+    """A connection used by the caller itself: blocking and deterministic."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -101,7 +101,7 @@ def _trouble(error: Exception) -> StoreUnavailable:
 
 
 class _Job(Generic[T]):
-    """A unit of work and what became of it. The connection's thread fills in `result` or `error`, never `done`."""
+    """A unit of work and its outcome. The connection's thread sets `result` or `error`, but never `done`."""
 
     __slots__ = ("done", "error", "result", "work", "writes")
 
@@ -134,24 +134,24 @@ class _Job(Generic[T]):
         connection.execute("RELEASE unit")
 
     def fail(self, error: Exception) -> None:
-        """Nothing of the unit was kept, because of the database itself."""
+        """Note that the database failed and nothing of the unit was stored."""
         self.result = None
         self.error = _trouble(error)
 
     def outcome(self) -> T:
-        """What the unit returned; raises what it raised."""
+        """Return what the unit returned, or raise what it raised."""
         if self.error is not None:
             raise self.error
         return self.result  # type: ignore[return-value]  # a unit may well return None
 
     def wake(self) -> None:
-        """Tell the caller, if there still is one."""
+        """Wake the caller, if it still waits."""
         if not self.done.done():
             self.done.set_result(None)
 
 
 def run_batch(jobs: Sequence[_Job[Any]], connection: sqlite3.Connection) -> None:
-    """Run the jobs in order; those that write share one commit. Should it fail, they all do; reads are repeated."""
+    """Run the jobs in order; all that write share one commit. If it fails, they all fail, and reads are repeated."""
     if not any(job.writes for job in jobs):
         for job in jobs:
             job.attempt(connection)
@@ -174,7 +174,7 @@ def _commit_together(jobs: Sequence[_Job[Any]], connection: sqlite3.Connection) 
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
-            with suppress(sqlite3.Error):  # what matters is the first error
+            with suppress(sqlite3.Error):  # the first error matters
                 connection.execute("ROLLBACK")
         raise
 
@@ -184,16 +184,16 @@ def _attempt_within(job: _Job[Any], connection: sqlite3.Connection) -> None:
         job.attempt_alone(connection)
     else:
         job.attempt(connection)
-    if not connection.in_transaction:  # SQLite undoes all of it by itself when disk or memory fail
+    if not connection.in_transaction:  # SQLite itself rolls back when disk or memory fails
         raise sqlite3.OperationalError(f"the transaction was undone: {job.error}")
 
 
 class Writer:
-    """The queue in front of the connection. It needs no care: a task runs only while something waits.
+    """The queue in front of the connection. A task runs only while something waits.
 
-    `trouble` is why a unit was not written, until somebody takes it back. `broken` is set for good once a sync has
-    failed: what the disk holds is not known then, and a later sync that succeeds does not tell. So nothing is written
-    any more.
+    `trouble` is the reason of the last failed write, until somebody clears it. `broken` is set for good once a sync has
+    failed: nobody then knows what the disk holds, and even a later successful sync does not prove it. So nothing more
+    is written.
     """
 
     def __init__(self, engine: Engine, *, largest_batch: int = LARGEST_BATCH) -> None:
@@ -210,11 +210,11 @@ class Writer:
         return await self._enqueue(work, writes=True)
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work`, which only reads; it sees everything that was asked for before."""
+        """Run `work`, which only reads; it sees everything queued before it."""
         return await self._enqueue(work, writes=False)
 
     async def alone(self, work: Work[T]) -> T:
-        """Run `work` between two batches, outside of any transaction. Raises StoreUnavailable."""
+        """Run `work` between two batches, outside any transaction. Raises StoreUnavailable."""
         if self._closing is not None:
             raise StoreUnavailable("the store is closed")
         if self.broken.is_set():
@@ -227,7 +227,7 @@ class Writer:
             raise trouble from error
 
     async def close(self) -> None:
-        """Finish what waits, checkpoint, close. A cancelled caller does not stop it; repeating it is harmless."""
+        """Finish the queue, checkpoint and close. Cancelling the caller does not stop it; repeating it is harmless."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
@@ -278,7 +278,7 @@ class Writer:
         return StoreUnavailable(f"nothing is written until the next start: {self.trouble}")
 
     def _take(self) -> list[_Job[Any]]:
-        """All that wait, up to the bound; nobody runs what its caller has given up before its turn."""
+        """Take waiting jobs, up to the bound, without those whose caller was cancelled."""
         batch: list[_Job[Any]] = []
         while self._queue and len(batch) < self._largest_batch:
             job = self._queue.popleft()
@@ -291,7 +291,7 @@ class Writer:
             await asyncio.wait([self._round])
         try:
             if not self.broken.is_set():
-                with suppress(sqlite3.Error):  # what is not checkpointed now is read from the log at the next start
+                with suppress(sqlite3.Error):  # the next start reads the log anyway
                     await self._engine.run(checkpoint)
         finally:
             await self._engine.close()
