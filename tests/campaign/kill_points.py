@@ -16,6 +16,8 @@ from tests.support.simulation.world import MINUTE, World
 OPTIONS = SandboxOptions(process_after=5.0)
 CLOCKS = {"label_request_poll": "30m", "return_poll": "20m", "late_look": "3m", "late_watch": "9m"}
 """Whoever starts polls at once; how often it does later, and watches what is over, adds nothing to a short life."""
+NEVER = dict.fromkeys(("inspection_idle", "inspection_moving", "inspection_arrived"), "100d")
+"""Looks that are further apart than anybody waits: only a message brings one about."""
 
 
 async def good(scene: Scene) -> Sequence[Ending]:
@@ -26,6 +28,15 @@ async def good(scene: Scene) -> Sequence[Ending]:
     await scene.inspected(return_id, "Sellable")
     await scene.becomes(return_id, "closed")
     return ended(return_id, "good", items=1, settled=(1, 0, 0))
+
+
+async def announced(scene: Scene) -> Sequence[Ending]:
+    """Two units are inspected one after the other; Amazon says so, and is asked by itself far too late."""
+    return_id = scene.sends("SOCK", "MUG")
+    await scene.labelled(return_id)
+    await scene.inspected(return_id, "Sellable", "Sellable")
+    await scene.becomes(return_id, "closed")
+    return ended(return_id, "announced", items=2, settled=(1, 0, 0))
 
 
 async def bad(scene: Scene) -> Sequence[Ending]:
@@ -57,6 +68,7 @@ LIVES = {
     "carrier's label": _short(kinds=(good,), buys_labels="easypost"),
     "shows late": _short(kinds=(good,), buys_labels="easypost", options=replace(OPTIONS, sale_shows_after=20.0)),
     "refunded": _short(kinds=(dropped,), buys_labels="easypost"),
+    "announced": _short(kinds=(announced,), pushed=True, timings=CLOCKS | NEVER),
     "given back": _short(kinds=(dropped,), buys_labels=True),
 }
 

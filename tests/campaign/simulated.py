@@ -49,6 +49,7 @@ class Plan:
     kinds: Sequence[Kind]
     seed: int = 0
     buys_labels: bool | str = False
+    pushed: bool = False
     options: SandboxOptions = OPTIONS
     hour: float = HOUR
     timings: Mapping[str, str] = field(default_factory=dict)
@@ -94,10 +95,18 @@ class Simulation:
         shop = {"exchanges": {"auto_process": True}, "on_unmatched": "refuse"}
         clocks = {name: f"{hours * plan.hour:.0f}s" for name, hours in CLOCKS.items()} | dict(plan.timings)
         loaded = configuration(
-            self._path, plan.options, buys_labels=plan.buys_labels, timings=clocks, shop=shop, easypost=plan.easypost
+            self._path,
+            plan.options,
+            buys_labels=plan.buys_labels,
+            pushed=plan.pushed,
+            timings=clocks,
+            shop=shop,
+            easypost=plan.easypost,
         )
         world = World(loop, loaded, plan.options, seed=plan.seed, before=plan.before)
         world.latency = plan.latency or world.latency
+        if plan.pushed:
+            world.vendors.announce_everything()
         async with world:
             return await _Performance(world, plan).go()
 

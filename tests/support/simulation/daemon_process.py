@@ -25,9 +25,10 @@ from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
 from daemon.app import accounts as vendors
-from daemon.app import listeners, resources
+from daemon.app import listeners, notifications, resources
 from daemon.domain.slips import SlipParcel
 from tests.support.simulation.line import Line
+from tests.support.simulation.queue import URL, ProcessQueue
 from tests.support.simulation.vendors import SHOP
 from tests.support.simulation.virtual_loop import current_process
 
@@ -42,13 +43,21 @@ class Home(Protocol):
     def line(self, user_agent: str) -> Line:
         """The line to the vendors."""
 
+    def queue(self) -> ProcessQueue:
+        """The line to the queue."""
+
 
 SOURCES = {True: "amazon_shipping", "easypost": "easypost"}
 """Where labels are bought."""
 
 
 def configuration(
-    path: Path, options: SandboxOptions, *, buys_labels: bool | str = False, **sections: Mapping[str, Any]
+    path: Path,
+    options: SandboxOptions,
+    *,
+    buys_labels: bool | str = False,
+    pushed: bool = False,
+    **sections: Mapping[str, Any],
 ) -> Loaded:
     """What an operator would write for the simulated vendors; `sections` are merged into it."""
     document: dict[str, Any] = {
@@ -64,6 +73,8 @@ def configuration(
         "easypost": {"api_url": "https://easypost.test/v2", "label_hosts": ["easypost.test"]},
         "shops": {SHOP: {"api_url": "https://loop.test/api", "order_id_templates": ["{order_name}"]}},
     }
+    if pushed:
+        document["amazon"]["notifications"] = {"queue_url": URL}
     for name, section in sections.items():
         document[name] = {**document.get(name, {}), **section}
     document["shops"][SHOP] |= document.pop("shop", {})
@@ -167,6 +178,10 @@ def _open_session(user_agent: str, **_: bool) -> Line:
     return _home().line(user_agent)
 
 
+async def _open_queue(_current: object, _url: str) -> ProcessQueue:
+    return _home().queue()
+
+
 async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
     """All labels one after the other, which is what printing comes to."""
     return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
@@ -180,6 +195,7 @@ async def _read(label: bytes) -> str:
 _STAND_INS: Sequence[tuple[ModuleType, Mapping[str, object]]] = (
     (resources, {"open_store": _open_store}),
     (vendors, {"open_session": _open_session, "print_labels": _print, "read_text": _read}),
+    (notifications, {"open_queue": _open_queue}),
     (listeners, {"PublicListener": Door, "OpsListener": _OpsDoor}),
     (
         asyncio_throttle.throttler,

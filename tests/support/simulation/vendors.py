@@ -11,6 +11,7 @@ from adapters.sandbox.listener import Vendor
 from adapters.sandbox.loop.webhooks import Courier, signature
 from daemon.ports.host import Clock
 from tests.support.simulation.in_process_http import Switchboard
+from tests.support.simulation.queue import ARN, SandboxQueue, WorldQueue
 
 SHOP = "acme"
 OPTIONS = SandboxOptions(process_after=30.0)
@@ -26,7 +27,16 @@ class SimulatedVendors(Sandbox):
         super().__init__(options, clock)
         self._courier = _Courier(options, self._shared, receive)
         self.hosts: dict[str, Switchboard] = {}
+        self.queue = WorldQueue()
         self.set_webhook_url(f"http://daemon.test/webhooks/loop/{SHOP}")
+
+    def announce_everything(self) -> None:
+        """Let Amazon put what it has to say of returns into the queue, as after `mcfd notifications sync`."""
+        self.notifications.queue = SandboxQueue(self.queue)
+        arn = {"sqs": {"arn": ARN}}
+        made = self.notifications.create_destination({"name": "mcfd", "resourceSpecification": arn})
+        body = {"payloadVersion": "1.0", "destinationId": made["destinationId"]}
+        self.notifications.subscribe("FULFILLMENT_ORDER_STATUS", body)
 
     async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
         host = f"{vendors[-1].name}.test"

@@ -19,6 +19,7 @@ from daemon.app.app import App
 from daemon.domain.returns import Return, State
 from tests.support.simulation.daemon_process import Door
 from tests.support.simulation.line import Line
+from tests.support.simulation.queue import ProcessQueue
 from tests.support.simulation.vendors import SHOP, SimulatedVendors
 from tests.support.simulation.virtual_loop import START, Process, ProcessClock, VirtualLoop, WorldClock, pass_time
 
@@ -234,6 +235,12 @@ class Home:
         world = self._world
         assert self.process is not None
         return Line(self.process, world.vendors.hosts, user_agent=user_agent, latency=world.latency, step=world.step)
+
+    def queue(self) -> ProcessQueue:
+        """The line to the queue."""
+        world = self._world
+        assert self.process is not None
+        return ProcessQueue(self.process, world.vendors.queue, latency=world.latency, step=world.step)
 
 
 def _reason(task: "asyncio.Task[None]") -> str:
