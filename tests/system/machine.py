@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import threading
@@ -146,10 +145,7 @@ def booted(release: str) -> Iterator[Machine]:
         try:
             leader = _ready(told, process, console)
             threading.Thread(target=_drain, args=(told,), daemon=True).start()
-            try:
-                yield Machine(release, leader)
-            finally:
-                os.kill(leader, signal.SIGKILL)  # nothing of it is kept, so nothing has to be stopped in order
+            yield Machine(release, leader)
         finally:
             _end(process)
 
@@ -180,8 +176,15 @@ def _nspawn(release: str, root: Path, address: str, cgroup: Path, console: IO[st
         [
             *("sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(cgroup)),
             *("env", f"NOTIFY_SOCKET=@{address}", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"),
-            *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot", "--private-network"),
-            *("--register=no", "--keep-unit", "--volatile=overlay", "--notify-ready=yes", "--console=pipe"),
+            *("setpriv", "--pdeathsig", "TERM", "systemd-nspawn", "--quiet", "--boot", "--private-network"),
+            *(
+                "--register=no",
+                "--keep-unit",
+                "--volatile=overlay",
+                "--notify-ready=yes",
+                "--console=pipe",
+                "--kill-signal=SIGKILL",
+            ),
             *(f"--machine={address}", f"--directory={root}"),
             *(f"--bind-ro={ROOT}:/usr/src/mcfd", f"--bind-ro={wheels(release)}:/usr/src/wheels"),
         ],
@@ -202,7 +205,6 @@ def _ready(told: socket.socket, process: "subprocess.Popen[bytes]", console: IO[
                 leader = int(value) if key == "X_NSPAWN_LEADER_PID" else leader
                 if (key, value) == ("READY", "1") and leader:
                     return leader
-    process.terminate()
     _end(process)
     console.seek(0)
     raise KernelRefuses(f"systemd-nspawn did not boot: {console.read()[-600:]}")
@@ -217,6 +219,8 @@ def _drain(told: socket.socket) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Nothing of the machine is kept, so nothing in it has to be stopped in order."""
+    process.terminate()
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:
