@@ -6,14 +6,14 @@ from typing import Any
 
 
 class Background:
-    """Keeps tasks until they end; an error in one of them surfaces at `close`, never silently."""
+    """Keeps tasks until they end; `close` raises an error of any of them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._errors: list[Exception] = []
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine on its own."""
+        """Run a coroutine as a task."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -24,7 +24,7 @@ class Background:
         return bool(self._tasks)
 
     async def close(self) -> None:
-        """Cancel what still runs, then raise what went wrong."""
+        """Cancel running tasks, then raise their errors."""
         running = list(self._tasks)
         for task in running:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Says in plain words what pydantic found wrong with what somebody ordered."""
+"""Turns pydantic's errors about control arguments into plain sentences."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -30,7 +30,7 @@ _MEANINGS = {  # by pydantic's error type; {…} are its own limits
 
 
 def words(found: ErrorDetails, known: Iterable[str]) -> str:
-    """What is wrong with a value; `known` are the names that its place may have."""
+    """Say what is wrong with a value; `known` are the member names that are allowed there."""
     if found["type"] == "extra_forbidden":
         return f"is unknown; known here: {', '.join(known)}"
     context: dict[str, Any] = found.get("ctx", {})

@@ -1,4 +1,4 @@
-"""What goes wrong, on purpose: chosen by vendor and operation, by count or by seeded chance."""
+"""Deliberate faults: chosen by vendor and operation, by count or by seeded chance."""
 
 import math
 import random
@@ -76,23 +76,23 @@ class Fault:
             raise ValueError("a count is 1 or more; without one it goes on for ever")
 
     def covers(self, vendor: str, operation: str) -> bool:
-        """Say whether this request may go wrong this way."""
+        """Whether this fault applies to the request."""
         return self.vendor == vendor and self.operation in {"*", operation}
 
 
 class FaultProfile:
-    """The faults in force; the first that covers a request, and that chance picks, is its fault."""
+    """The faults in force. A request gets the first fault that covers it and that chance selects."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._faults: list[tuple[Fault, int | None]] = []
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Put other faults into force; none at all for an empty list."""
+        """Replace all faults; an empty list removes them."""
         self._faults = [(fault, fault.count) for fault in faults]
 
     def left(self) -> list[Fault]:
-        """List what may still go wrong, each fault with how often."""
+        """List the remaining faults with their remaining counts."""
         return [replace(fault, count=left) for fault, left in self._faults if left != 0]
 
     def pick(self, vendor: str, operation: str) -> Fault | None:

@@ -1,4 +1,4 @@
-"""What was asked of the vendors, in order of arrival, and what they would complain about."""
+"""The requests to the vendors in order of arrival, and warnings about them."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from daemon.ports.host import Clock
 
 @dataclass
 class Call:
-    """One request; `status` is 0 while it is under way and when the connection was dropped."""
+    """One request; `status` is 0 while it runs, and when its connection was dropped."""
 
     vendor: str
     operation: str
@@ -20,7 +20,7 @@ class Call:
 
 @dataclass
 class Journal:
-    """Holds paths and statuses, never a header, a query or a body."""
+    """Records paths and statuses, never a header, a query or a body."""
 
     clock: Clock
     calls: list[Call] = field(default_factory=list)
@@ -33,6 +33,6 @@ class Journal:
         return call
 
     def warn(self, sentence: str) -> None:
-        """Note something that works but that a vendor's page forbids; each sentence once."""
+        """Note something that works here but that a vendor's documentation forbids; each sentence once."""
         if sentence not in self.warnings:
             self.warnings.append(sentence)

@@ -1,4 +1,4 @@
-"""Label files that printers and PDF readers accept, made by hand."""
+"""Label files, written by hand, that printers and PDF readers accept."""
 
 import base64
 import struct
@@ -45,7 +45,7 @@ def zpl(lines: Sequence[str]) -> bytes:
 
 
 def locked(content: bytes) -> bytes:
-    """Encrypt a PDF with an empty password: anybody may read it, and nobody change it."""
+    """Encrypt a PDF with an empty password: everybody can read it, nobody can change it."""
     writer = PdfWriter(clone_from=BytesIO(content))
     writer.encrypt("", "carrier")
     file = BytesIO()

@@ -1,4 +1,4 @@
-"""The vendors' limits, seen from their side: they refuse, they do not wait."""
+"""The vendors' rate limits on the server's side, which refuse instead of waiting."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class TokenBucket:
-    """Amazon's: `rate` tokens a second, `burst` at most, full at the start."""
+    """Amazon's limit: `rate` tokens a second, `burst` at most, full at the start."""
 
     rate: float
     burst: int
@@ -29,7 +29,7 @@ class TokenBucket:
 
 @dataclass
 class SlidingWindow:
-    """Loop's: at most `limit` requests in any `seconds`."""
+    """Loop's limit: at most `limit` requests in any `seconds`."""
 
     limit: int
     seconds: float
@@ -44,7 +44,7 @@ class SlidingWindow:
         return True
 
     def remaining(self, now: float) -> int:
-        """How many requests the window still admits."""
+        """Return how many requests the window still admits."""
         self._forget(now)
         return self.limit - len(self._taken)
 

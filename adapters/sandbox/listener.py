@@ -1,4 +1,4 @@
-"""One port: routes of one or more stand-ins, each request journaled and, if so ordered, spoilt."""
+"""One port with the routes of one or more stand-ins; requests are journaled and may get a fault."""
 
 import asyncio
 import html
@@ -37,19 +37,19 @@ class Vendor(Protocol):
     name: str
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
 
     def admit(self, request: web.Request, operation: str) -> None:
-        """Raise VendorError when the caller may not ask this, or not so often."""
+        """Raise VendorError when the caller may not ask this, or asks too often."""
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Name the headers that every answer of that kind carries."""
+        """Return the headers of every such answer."""
 
     def contradiction(self) -> VendorError:
-        """Build an answer that says 200 outside and no inside."""
+        """Build an answer with status 200 and an error in the body."""
 
     def failure(self, status: int) -> VendorError:
-        """Build the vendor's own answer when it has trouble of its own, or is asked too often."""
+        """Build the vendor's own answer to an internal error or to too many requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Shared:
     ahead: float = 0.0
 
     def date(self) -> dict[str, str]:
-        """The header that bears the vendors' hour."""
+        """Return the Date header by the vendors' clock."""
         at = datetime.fromtimestamp(self.clock.now() + self.ahead, tz=UTC)
         return {"Date": format_datetime(at, usegmt=True)}
 
@@ -82,7 +82,7 @@ async def read_json(request: web.Request, refusal: VendorError) -> object:
 
 
 async def perform(vendor: Vendor, route: Route, request: web.Request) -> web.Response:
-    """Answer as the vendor would on a good day."""
+    """Answer as the vendor does without a fault."""
     try:
         vendor.admit(request, route.operation)
         return await route.handle(request)
@@ -121,7 +121,7 @@ def _retold(error: VendorError, fault: Fault) -> VendorError:
 
 
 class Listener:
-    """Serves vendors on one port; the first route that fits answers."""
+    """Serves vendors on one port; the first matching route answers."""
 
     def __init__(self, shared: Shared, vendors: Sequence[Vendor], *, host: str, port: int) -> None:
         self._shared = shared
@@ -166,10 +166,10 @@ class Listener:
     async def _respond(
         self, vendor: Vendor, route: Route, request: web.Request, fault: Fault | None
     ) -> web.Response | None:
-        """None means: no answer, the connection drops."""
+        """Return the answer, or None to drop the connection."""
         if fault is None:
             return await perform(vendor, route, request)
-        await request.read()  # the vendor is slow, not the network: whoever sends a long body is not held up
+        await request.read()  # the vendor is slow, not the network: a long body arrives first
         if fault.kind == "delay":
             await self._shared.clock.wait(self._shared.stopping, fault.seconds)
             return await perform(vendor, route, request)

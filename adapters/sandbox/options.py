@@ -1,4 +1,4 @@
-"""How a sandbox is set up. Durations are seconds."""
+"""The options of a sandbox. Durations are in seconds."""
 
 import math
 from collections.abc import Mapping
@@ -126,9 +126,9 @@ NO_URL = "is no URL; write one like http://127.0.0.1:8080/webhooks/loop/acme"
 
 
 def is_url(text: str) -> bool:
-    """Whether webhooks could go there."""
+    """Whether this is a URL for webhooks."""
     try:
         parts = urlsplit(text)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, an address that is none
+    except ValueError:  # an invalid port or address
         return False

@@ -1,4 +1,4 @@
-"""How a stand-in says no."""
+"""The errors that stand-ins answer."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class VendorError(Exception):
 
 
 class ControlError(Exception):
-    """Whoever plays the world asked for something that cannot be; the text says why."""
+    """A control operation is impossible; the text says why."""
 
 
 def amazon_error(status: int, code: str, message: str, details: str = "") -> VendorError:
@@ -34,7 +34,7 @@ def quota_exceeded() -> VendorError:
 
 
 def amazon_failure(status: int) -> VendorError:
-    """Build what Amazon says when it is asked too often, or when it has trouble of its own."""
+    """Build Amazon's answer to too many requests or to an internal error."""
     if status == 429:
         return quota_exceeded()
     if status == 503:

@@ -1,4 +1,4 @@
-"""Amazon, Loop and EasyPost on localhost, in one object."""
+"""The stand-ins of Amazon, Loop and EasyPost on localhost, in one object."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -40,7 +40,7 @@ from daemon.ports.host import Clock
 
 
 class Sandbox(AmazonControl, EasyPostControl, LoopControl):
-    """All vendors and the control API, from `async with` to its end. All times come from `clock`."""
+    """All vendors and the control API, as an async context manager. All times come from `clock`."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self.options = options
@@ -100,7 +100,7 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
 
     @property
     def amazon_url(self) -> str:
-        """Where the Selling Partner API answers."""
+        """The base URL of the Selling Partner API."""
         return self._amazon_url
 
     @property
@@ -110,31 +110,31 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
 
     @property
     def consent_url(self) -> str:
-        """The whole URL of the page where a seller agrees; this one agrees at once."""
+        """The whole URL of the consent page, which consents at once."""
         return f"{self._amazon_url}/apps/authorize/consent"
 
     @property
     def loop_url(self) -> str:
-        """Where the Loop API answers; ends in /api."""
+        """The base URL of the Loop API; ends in /api."""
         return self._loop_url
 
     @property
     def easypost_url(self) -> str:
-        """Where the EasyPost API answers; ends in /v2."""
+        """The base URL of the EasyPost API; ends in /v2."""
         return self._easypost_url
 
     @property
     def queue_endpoint(self) -> str:
-        """Where the queue can be read through the sandbox, which may then let it fail."""
+        """The endpoint for reading the queue through the sandbox, so that faults apply."""
         return f"{self._amazon_url}/queue"
 
     @property
     def control_url(self) -> str:
-        """Where the control API answers; ends in /control."""
+        """The base URL of the control API; ends in /control."""
         return self._control_url
 
     def snapshot(self) -> Json:
-        """Show everything the vendors hold."""
+        """Show all data of the vendors."""
         return {
             "amazon": amazon_snapshot(self.network, self.shipping)
             | {
@@ -159,14 +159,14 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
         return [asdict(call) for call in self._journal.calls if call.vendor != "control"]
 
     async def idle(self, seconds: float = 5.0) -> bool:
-        """Wait until no delivery, retry or processing is under way; False when `seconds` were not enough."""
+        """Wait until no delivery, retry or processing is pending; False after `seconds`."""
         end = self._clock.monotonic() + seconds
         while self._background.busy and self._clock.monotonic() < end:
             await self._clock.wait(self._stopping, 0.005)
         return not self._background.busy
 
     def _emit(self, topic: str, trigger: str, payload: Json) -> None:
-        """Send an event to its subscribers; one with another topic gets an empty payload, as Loop's do."""
+        """Send an event to its subscribers; like at Loop, one with a different topic gets an empty payload."""
         for row in self.subscriptions.listening(trigger):
             fitting = payload if row.topic == topic else {}
             self._background.start(self._courier.deliver(row.url, trigger, fitting))

@@ -1,4 +1,4 @@
-"""What whoever plays the world may do on Amazon's side: orders, carriers, inspectors, tokens."""
+"""Control operations on Amazon's side: orders, carriers, inspections, tokens."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -33,7 +33,7 @@ IN_EASYPOSTS_WORDS: Mapping[ParcelStatus, TrackerStatus] = {
 
 
 class AmazonControl:
-    """The operations. What cannot be raises ControlError with a sentence that says why."""
+    """The operations. An impossible one raises ControlError with a sentence that says why."""
 
     network: FulfillmentNetwork
     lwa: LoginWithAmazon
@@ -216,7 +216,7 @@ class AmazonControl:
 
 
 def _shipped(shipments: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Sum up what the shipments hold."""
+    """Add up the quantities of the shipments."""
     wanted: dict[str, int] = {}
     for shipment in shipments:
         for sku, quantity in lines_of(shipment).items():
@@ -225,7 +225,7 @@ def _shipped(shipments: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _belongs(ret: LoopReturn, order: Order, item: ReturnItem, order_id: str | None) -> bool:
-    """Whether a unit may be the return's: by the order named, by the id chosen for it, or by the order's names."""
+    """Whether a unit may belong to the return: by the given order, by its own id, or by the order's names."""
     if order_id is not None:
         return order.order_id == order_id
     names = {ret.provider_order_id, ret.order_name, ret.order_name.lstrip("#")}

@@ -1,4 +1,4 @@
-"""The Selling Partner API over HTTP: the door, and Fulfillment Outbound 2020-07-01 with the RMA page."""
+"""The Selling Partner API over HTTP: the gate, and Fulfillment Outbound 2020-07-01 with the RMA page."""
 
 import html
 import re
@@ -24,7 +24,7 @@ USER_AGENT = re.compile(r"(?:[^/]|\\/)+/.+ \(.*\bLanguage=[^;)]+.*\)")
 
 
 class AmazonGate:
-    """Token, quota and the headers of every answer; shared by all of Amazon's APIs."""
+    """Checks token and quota and writes the headers of every answer; shared by all of Amazon's APIs."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class AmazonGate:
         self._requests = 0
 
     def admit(self, request: web.Request, operation: str, *, rate: float, burst: int, scope: str | None = None) -> None:
-        """Refuse a caller without a good token, or one who asks more often than the options, or else Amazon, allow."""
+        """Refuse a caller without a good token, or over the limit of the options or, without one, Amazon's."""
         self._check_user_agent(request)
         if request.method == "GET" and "Content-Length" in request.headers:
             self._journal.warn("a GET must carry neither a body nor Content-Length")
@@ -71,7 +71,7 @@ class AmazonGate:
 
 
 class FulfillmentVendor:
-    """Fulfillment Outbound and, as the last to be asked, everything that Amazon does not know."""
+    """Fulfillment Outbound and, as the last route, every path that Amazon does not know."""
 
     name = "amazon"
 
@@ -81,7 +81,7 @@ class FulfillmentVendor:
         self._door = door
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
         order = f"{BASE}/fulfillmentOrders/{{order_id}}"
         return (
             Route("GET", f"{BASE}/fulfillmentOrders", "listAllFulfillmentOrders", self._list),
@@ -94,12 +94,12 @@ class FulfillmentVendor:
         )
 
     def admit(self, request: web.Request, operation: str) -> None:
-        """Let anyone see an RMA page; the API wants a token."""
+        """Let anyone see an RMA page; the API needs a token."""
         if operation != "rmaPage":
             self._door.admit(request, operation, rate=2.0, burst=30)
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Name the door's headers."""
+        """Return the gate's headers."""
         return self._door.headers(operation, status)
 
     def contradiction(self) -> VendorError:
@@ -107,7 +107,7 @@ class FulfillmentVendor:
         return amazon_failure(200)
 
     def failure(self, status: int) -> VendorError:
-        """Build Amazon's own error of that status."""
+        """Build Amazon's own error with that status."""
         return amazon_failure(status)
 
     async def _list(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Login with Amazon: trades refresh tokens and consent codes for access tokens, and shows the consent page."""
+"""Login with Amazon: exchanges refresh tokens and consent codes for access tokens, and shows the consent page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def lwa_error(status: int, error: str, description: str) -> VendorError:
 
 
 class LoginWithAmazon:
-    """Tokens: who may have one, how long it lives, whether the seller took the consent back."""
+    """Issues and checks tokens, and knows whether the seller has withdrawn the consent."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self._options = options
@@ -54,9 +54,9 @@ class LoginWithAmazon:
         return self._grant(refresh)
 
     def check(self, token: str | None, scope: str | None = None) -> None:
-        """Raise what the Selling Partner API says of this access token, unless it is good.
+        """Raise the Selling Partner API's error unless this access token is good.
 
-        A grantless operation takes tokens of its scope alone, every other one the seller's.
+        A grantless operation accepts only tokens of its scope, any other one only the seller's.
         """
         if token is None:
             raise amazon_error(401, "MissingAuthenticationToken", "The request carries no access token.")
@@ -70,7 +70,7 @@ class LoginWithAmazon:
             raise amazon_error(403, "Unauthorized", denied, "The access token is not of the right kind.")
 
     def consent(self, redirect_uri: str, state: str) -> str:
-        """Agree as the seller would; return where the browser goes next."""
+        """Consent as the seller would; return where the browser goes next."""
         self._issued += 1
         code = f"sandbox-code-{self._issued}"
         self._codes[code] = self._clock.now() + CODE_SECONDS * self._options.time_factor
@@ -78,16 +78,16 @@ class LoginWithAmazon:
         return str(URL(redirect_uri).update_query(answer))
 
     def revoke(self) -> None:
-        """Take every consent back: refresh tokens and access tokens stop working."""
+        """Withdraw every consent: refresh tokens and access tokens stop working."""
         self._refresh_tokens.clear()
         self._access.clear()
 
     def restore(self) -> None:
-        """Agree again to the refresh token of the options."""
+        """Consent again to the refresh token of the options."""
         self._refresh_tokens.add(self._options.refresh_token)
 
     def expire_access_tokens(self) -> None:
-        """End the life of every access token; refresh tokens go on."""
+        """Expire every access token; refresh tokens stay valid."""
         self._access = dict.fromkeys(self._access, self._clock.now())
 
     def rotate_secret(self, secret: str, *, keep_old: bool) -> None:
@@ -95,7 +95,7 @@ class LoginWithAmazon:
         self._secrets = (self._secrets if keep_old else {}) | {secret: math.inf}
 
     def next_secret(self, overlap: float) -> str:
-        """Make a new client secret; the others go on for `overlap` seconds."""
+        """Create a new client secret; the others stay valid for `overlap` seconds."""
         self._issued += 1
         until = self._clock.now() + overlap * self._options.time_factor
         self._secrets = {known: min(end, until) for known, end in self._secrets.items()}
@@ -149,7 +149,7 @@ class LwaVendor:
         self._options = options
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
         return (
             Route("POST", "/auth/o2/token", "token", self._token),
             Route("GET", "/apps/authorize/consent", "consent", self._consent),
@@ -169,7 +169,7 @@ class LwaVendor:
         return self.failure(200)
 
     def failure(self, status: int) -> VendorError:
-        """Build what LWA says when it has trouble of its own."""
+        """Build LWA's own error with that status."""
         return lwa_error(status, "ServerError", "The server encountered a runtime error.")
 
     async def _token(self, request: web.Request) -> web.Response:

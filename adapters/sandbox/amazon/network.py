@@ -1,4 +1,4 @@
-"""Amazon's fulfillment network as its seller's API sees it: orders, reason codes, inspections."""
+"""Amazon's fulfillment network as the seller's API shows it: orders, reason codes, inspections."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ OLDEST_ORDER = 10 * 366 * 86400
 
 
 class FulfillmentNetwork:
-    """Orders by their seller's id. `base_url` is where the RMA pages live, known once the port is."""
+    """Orders by seller order id. `base_url` is the URL of the RMA pages, known once the port is bound."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self.orders: dict[str, Order] = {}
@@ -89,7 +89,7 @@ class FulfillmentNetwork:
         return order
 
     def set_shipment_status(self, order_id: str, shipment_id: str, status: str) -> None:
-        """Let a shipment leave, or be cancelled."""
+        """Ship or cancel a shipment."""
         if status not in SHIPMENT_STATUSES:
             raise ControlError(f"a shipment cannot be {status!r}; one of {', '.join(SHIPMENT_STATUSES)}")
         order = self.known(order_id)
@@ -100,13 +100,13 @@ class FulfillmentNetwork:
         order.changed_at = self._clock.now()
 
     def known(self, order_id: str) -> Order:
-        """Find an order for whoever plays the world."""
+        """Find an order for a control operation."""
         if order_id not in self.orders:
             raise ControlError(f"there is no fulfillment order {order_id!r}")
         return self.orders[order_id]
 
     def find(self, order_id: str) -> Order:
-        """Find an order for the API, which reads `+` in the path as a blank and answers 400 for an unknown id."""
+        """Find an order for the API, which decodes `+` in the path as a blank and answers 400 for an unknown id."""
         order = self.orders.get(order_id.replace("+", " "))
         if order is None:
             raise invalid_input(f"The requested order {order_id!r} was not found.")
@@ -117,7 +117,7 @@ class FulfillmentNetwork:
         return order_view(self.find(order_id), self._clock.now(), self.base_url)
 
     def list_orders(self, start: str | None, token: str | None) -> Json:
-        """Answer listAllFulfillmentOrders; the end of several pages is an empty token, of one page an absent one."""
+        """Answer listAllFulfillmentOrders. The last of several pages has an empty token, a single page has none."""
         if self._options.list_of_orders != "ends":
             return self._endless()
         since, offset = self._page(start, token)
@@ -131,7 +131,7 @@ class FulfillmentNetwork:
         return page
 
     def _endless(self) -> Json:
-        """A page that leads nowhere, with a token that was never given before."""
+        """Return a page without an end, with a new token each time."""
         self._tokens += 1
         rows = list(self.orders.values())[: self._options.list_page_size]
         shown = rows if self._options.list_of_orders == "repeats" else []
@@ -139,7 +139,7 @@ class FulfillmentNetwork:
         return {"fulfillmentOrders": [header_view(order) for order in shown], "nextToken": token}
 
     def package(self, number: str) -> Json:
-        """Answer getPackageTrackingDetails: of a parcel to the shopper, named by its packageNumber."""
+        """Answer getPackageTrackingDetails for a parcel to the shopper, by its packageNumber."""
         for order in self.orders.values():
             for shipment in order.shipments:
                 if str(shipment.package) == number and shipment.status == "SHIPPED":
@@ -165,11 +165,11 @@ class FulfillmentNetwork:
         return {"reasonCodeDetails": details}
 
     def codes_of(self, sku: str) -> Iterable[str]:
-        """Name the codes that a SKU may be returned with."""
+        """Return the reason codes that a SKU allows."""
         return self.reasons.get(sku, list(REASONS))
 
     def inspect(self, item: ReturnItem, *, condition: str | None, reason: str | None, center: str | None) -> None:
-        """Let a fulfillment center process a unit, or correct what it said before."""
+        """Let a fulfillment center process a unit, or correct its earlier result."""
         if center is not None and center not in CENTERS:
             raise ControlError(f"there is no fulfillment center {center!r}; one of {', '.join(CENTERS)}")
         item.status = "Processed"

@@ -1,4 +1,4 @@
-"""Amazon's notifications: who subscribed to what, and what is sent when a unit is processed or a secret replaced."""
+"""Amazon's notifications: subscriptions, and messages when a unit is processed or a secret is replaced."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ QUOTES: Mapping[str, str] = {"any": "\"'`", "double": '"', "backtick": "`", "non
 
 @dataclass(frozen=True)
 class Subscription:
-    """One subscription of the seller; `event` is what its filter lets through, empty for everything."""
+    """One subscription of the seller; `event` is the type that its filter lets through, empty for all."""
 
     subscription_id: str
     kind: str
@@ -41,7 +41,7 @@ class Subscription:
     event: str
 
     def view(self, *, named: bool) -> Json:
-        """Show it; the list names the type as well."""
+        """Show it; in the list with its type (`named`)."""
         view = {"subscriptionId": self.subscription_id, "payloadVersion": "1.0", "destinationId": self.destination_id}
         view |= {"notificationType": self.kind} if named else {}
         return view | ({"processingDirective": self.directive} if self.directive else {})
@@ -49,7 +49,7 @@ class Subscription:
 
 @dataclass
 class NotificationService:
-    """Destinations, subscriptions and messages. Without a queue everything can be set up, and nothing is sent."""
+    """Destinations, subscriptions and messages. Without a queue everything can be set up, but nothing is sent."""
 
     options: SandboxOptions
     shared: Shared
@@ -96,7 +96,7 @@ class NotificationService:
         return made.view(named=False)
 
     def of_kind(self, kind: str) -> list[Subscription]:
-        """The subscriptions of a type."""
+        """Return the subscriptions of a type."""
         return [row for row in self.subscriptions.values() if row.kind == kind]
 
     def _clashes(self, row: Subscription, kind: str, given: Json) -> bool:
@@ -104,7 +104,7 @@ class NotificationService:
         return row.kind == kind and (same or self.options.subscriptions == "one")
 
     def _event(self, directive: object) -> str:
-        """Read the filter; one whose quotes this Amazon does not take is refused."""
+        """Read the filter; refuse one whose quotes the options do not accept."""
         text = directive.get("filterExpression") if isinstance(directive, dict) else None
         found = FILTER.fullmatch(text) if isinstance(text, str) and len(text) <= LONGEST_FILTER else None
         if found is None or found[1] not in QUOTES[self.options.filter_quotes]:
@@ -118,11 +118,11 @@ class NotificationService:
     # ---- what Amazon sends
 
     def unit_processed(self, order: Order, item: ReturnItem) -> None:
-        """Tell everyone who subscribed that a unit of an order was received."""
+        """Notify all subscribers that a unit of an order was received."""
         self.order_status(order.order_id, "Return", sku=order.sku_of(item.item_id))
 
     def order_status(self, order_id: str, event: str, *, sku: str = "SKU") -> None:
-        """Tell of an event of an order."""
+        """Notify all subscribers of an event of an order."""
         for row in self.of_kind(ORDER_STATUS):
             if not row.event or row.event == event:
                 self._send(ORDER_STATUS, self._order_status(row, order_id, event, sku))
@@ -194,7 +194,7 @@ class NotificationService:
             self.background.start(self._deliver(self.queue, kind, message))
 
     async def _deliver(self, queue: Queue, kind: str, message: Json) -> None:
-        """Put a message into the queue, with whatever is ordered to go wrong."""
+        """Put a message into the queue, with the faults in force."""
         fault = self.shared.faults.pick("notification", kind)
         wrong = fault.kind if fault else ""
         seconds = fault.seconds if fault else 0.0
@@ -211,7 +211,7 @@ class NotificationService:
 
 
 def _bodies(message: Json, wrong: str) -> Iterable[str]:
-    """What is sent in a message's place: twice the same, after one of another seller's, or nothing readable."""
+    """Return what is sent instead of a message: it twice, it after another seller's, or an unreadable half."""
     text = json.dumps(message)
     if wrong == "malformed":
         return [text[: len(text) // 2]]
@@ -235,7 +235,7 @@ class NotificationVendor:
         self._door = door
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
         base = "/notifications/v1"
         return (
             Route("POST", f"{base}/destinations", "createDestination", self._create_destination),
@@ -247,7 +247,7 @@ class NotificationVendor:
         )
 
     def admit(self, request: web.Request, operation: str) -> None:
-        """Grantless operations want a token of their scope, the others the seller's."""
+        """Require a token of its scope for a grantless operation, the seller's for others."""
         rotates = operation == "rotateApplicationClientSecret"
         scope = ROTATION_SCOPE if rotates else NOTIFICATIONS_SCOPE if operation.endswith("tination") else None
         scope = NOTIFICATIONS_SCOPE if operation == "getDestinations" else scope
@@ -255,7 +255,7 @@ class NotificationVendor:
         self._door.admit(request, operation, rate=rate, burst=burst, scope=scope)
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Name the door's headers."""
+        """Return the gate's headers."""
         return self._door.headers(operation, status)
 
     def contradiction(self) -> VendorError:
@@ -263,7 +263,7 @@ class NotificationVendor:
         return amazon_failure(200)
 
     def failure(self, status: int) -> VendorError:
-        """Build Amazon's own error of that status."""
+        """Build Amazon's own error with that status."""
         return amazon_failure(status)
 
     async def _create_destination(self, request: web.Request) -> web.Response:
@@ -284,7 +284,7 @@ class NotificationVendor:
         return web.json_response({"payload": found[0].view(named=False)})
 
     async def _subscriptions(self, request: web.Request) -> web.Response:
-        if self._service.options.subscriptions == "one":  # an Amazon from before the operation came
+        if self._service.options.subscriptions == "one":  # an Amazon that does not have the operation yet
             raise amazon_error(403, "Unauthorized", "Access to requested resource is denied.")
         kinds = request.query.get("notificationTypes", "").split(",")
         rows = [row.view(named=True) for kind in kinds for row in self._service.of_kind(kind)]

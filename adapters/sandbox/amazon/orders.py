@@ -1,4 +1,4 @@
-"""What Amazon's fulfillment network holds, and how it shows it: orders, shipments, return items, authorizations."""
+"""The data of Amazon's fulfillment network and its JSON: orders, shipments, return items, authorizations."""
 
 from dataclasses import dataclass, field, replace
 
@@ -31,7 +31,7 @@ class OrderLine:
 
 @dataclass
 class Shipment:
-    """What left together; `lines` maps order item ids to quantities."""
+    """One shipment; `lines` maps order item ids to quantities."""
 
     shipment_id: str
     status: str
@@ -43,7 +43,7 @@ class Shipment:
 
 @dataclass
 class Authorization:
-    """Amazon's permission for one parcel; nobody sees it before `visible_at`."""
+    """Amazon's permission for one parcel; the API shows it from `visible_at` on."""
 
     authorization_id: str
     center: str
@@ -69,7 +69,7 @@ class ReturnItem:
     shown_at: float = 0.0
 
     def seen(self, now: float) -> "ReturnItem":
-        """The unit as reads show it: for a while after it was processed, as it was before."""
+        """Return the unit as reads show it; they lag for a while after it was processed."""
         return self if now >= self.shown_at else replace(self, status="New", condition=None, center=None)
 
 
@@ -90,12 +90,12 @@ class Order:
     items: dict[str, ReturnItem] = field(default_factory=dict)
 
     def sku_of(self, item_id: str) -> str:
-        """Name the SKU of an order item."""
+        """Return the SKU of an order item."""
         return next(line.sku for line in self.lines if line.item_id == item_id)
 
 
 def spelled(status: str, *, capitals: bool) -> str:
-    """Spell an order's status as Amazon's model does, or in capitals; an unknown one stays as it is."""
+    """Spell an order's status as Amazon's model does, or in capitals; leave an unknown one as it is."""
     return status.upper() if capitals else STATUSES.get(status.upper(), status)
 
 
@@ -169,7 +169,7 @@ def authorization_view(authorization: Authorization, base_url: str) -> Json:
 
 
 def package_view(shipment: Shipment, now: float) -> Json:
-    """Show a PackageTrackingDetails; whatever was shipped arrives after three days."""
+    """Show a PackageTrackingDetails; every shipment arrives after three days."""
     arrival = shipment.shipped_at + DAYS_TO_ARRIVE
     return {
         "packageNumber": shipment.package,

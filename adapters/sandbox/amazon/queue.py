@@ -1,4 +1,4 @@
-"""The way into a queue: SQS' JSON protocol in a few lines, for stand-ins of AWS that check no signature."""
+"""Sending to a queue: a minimal client of SQS' JSON protocol, for AWS stand-ins that check no signature."""
 
 import json
 from typing import Protocol
@@ -16,7 +16,7 @@ TARGET = "X-Amz-Target"
 
 
 class Queue(Protocol):
-    """Where messages go."""
+    """A queue that accepts messages."""
 
     async def send(self, body: str) -> bool:
         """Put a message into the queue; False when that could not be done."""
@@ -41,7 +41,7 @@ class SqsQueue:
         return status == 200
 
     async def forward(self, headers: dict[str, str], body: Json | bytes) -> tuple[int, str, bytes]:
-        """Ask the stand-in; its status, content type and body. Status 0: it did not answer."""
+        """Forward a request to the stand-in. Return status, content type and body; status 0: no answer."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT + 20))
         signed = {"Authorization": f"AWS4-HMAC-SHA256 {CREDENTIAL}, SignedHeaders=host, Signature=0"} | headers
@@ -59,7 +59,7 @@ class SqsQueue:
 
 
 async def insist(queue: Queue, body: str, shared: Shared) -> None:
-    """Send, and again when it could not be done, a second later, then two, then four."""
+    """Send; on failure repeat after one second, then after two, then after four."""
     for attempt in range(ATTEMPTS):
         if await queue.send(body) or await shared.clock.wait(shared.stopping, 2.0**attempt):
             return

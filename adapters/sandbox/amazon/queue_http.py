@@ -1,4 +1,4 @@
-"""The queue's own API, between its reader and the stand-in of AWS, so that it can be ordered to fail."""
+"""A proxy between the queue's reader and the AWS stand-in, which can be made to fail."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ JSON = "application/x-amz-json-1.0"
 
 
 class QueueVendor:
-    """Passes every request on. A reader whose endpoint is this one meets the faults of the vendor `queue`."""
+    """Passes every request on. A reader that uses this endpoint meets the faults of the vendor `queue`."""
 
     name = "queue"
 
@@ -20,14 +20,14 @@ class QueueVendor:
         self._queue = queue
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
         return (Route("POST", "/queue{tail:.*}", "queue", self._pass_on),)
 
     def admit(self, request: web.Request, operation: str) -> None:
-        """Let everyone in: the stand-in of AWS knows whom it wants."""
+        """Let everyone in; the AWS stand-in does its own checks."""
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:  # noqa: ARG002 - none at all
-        """Add nothing to what the stand-in says."""
+        """Add no headers to those of the stand-in."""
         return {}
 
     def contradiction(self) -> VendorError:

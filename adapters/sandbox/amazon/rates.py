@@ -1,4 +1,4 @@
-"""getRates of Shipping v2: what a request must hold, and which services are offered for it."""
+"""getRates of Shipping v2: what a request must contain, and which services it is offered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ INELIGIBLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceOffer:
-    """A shipping service of the account; `ineligible` is one of Amazon's codes, for a service that is not sold now.
+    """A shipping service of the account; `ineligible` is one of Amazon's codes, if it is not sold now.
 
-    `required_service` is a value-added service that must be bought with it, for `required_cents`; an empty one stands
-    for a group that demands a service and has none.
+    `required_service` is a value-added service that must be bought with it for `required_cents`. An empty one stands
+    for a group that requires a service but contains none.
     """
 
     service_id: str
@@ -50,7 +50,7 @@ class ServiceOffer:
 
 
 def check_rates_request(body: object, *, item_values: bool) -> Json:
-    """Return the request if it holds what Amazon demands; item weights, and mostly values, are demanded in practice."""
+    """Return the request if it is complete; Amazon in practice requires item weights and, mostly, item values."""
     if not isinstance(body, dict):
         raise invalid_input("The request body must be an object.")
     channel = _part(body, "channelDetails").get("channelType")
@@ -103,7 +103,7 @@ def _groups(offer: ServiceOffer) -> list[Json]:
 
 
 def check_services(offer: ServiceOffer, wanted: object) -> None:
-    """Refuse a purchase that lacks what the rate demands."""
+    """Refuse a purchase without the services that the rate requires."""
     given = [one.get("id") for one in wanted if isinstance(one, Mapping)] if isinstance(wanted, list) else []
     if offer.required_service is not None and offer.required_service not in given:
         raise invalid_input("A required value added service is missing from the request.")
@@ -115,7 +115,7 @@ def charge_view(offer: ServiceOffer) -> Json:
 
 
 def promise_view(now: float) -> Json:
-    """Show a Promise: fetched within a day, delivered within five."""
+    """Show a Promise: pickup within a day, delivery within five."""
     day = 86400
     return {
         "deliveryWindow": {"start": amazon_time(now + 3 * day), "end": amazon_time(now + 5 * day)},
@@ -135,7 +135,7 @@ def ineligible_view(offer: ServiceOffer, code: str) -> Json:
 
 
 def ineligibility(offer: ServiceOffer, request: Json) -> str | None:
-    """Say why a service cannot carry a request, or None."""
+    """Say why a service cannot carry the parcel; None when it can."""
     if offer.ineligible:
         return offer.ineligible
     countries = {request[role]["countryCode"] for role in ("shipFrom", "shipTo") if role in request}

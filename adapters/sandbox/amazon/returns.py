@@ -1,4 +1,4 @@
-"""createFulfillmentReturn: which units Amazon takes back, which it refuses, and the authorizations it gives."""
+"""createFulfillmentReturn: accepting and refusing units, and issuing authorizations."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ LENGTHS = {"sellerReturnItemId": 80, "returnComment": 1000}
 
 
 class ReturnsService:
-    """Creates returns in a network. A call adds return items; it never replaces any."""
+    """Creates returns in a network. A call adds return items and never replaces any."""
 
     def __init__(self, network: FulfillmentNetwork, options: SandboxOptions, clock: Clock) -> None:
         self._network = network
@@ -22,7 +22,7 @@ class ReturnsService:
         self._authorizations = 0
 
     def create(self, order_id: str, body: object) -> Json:
-        """Answer createFulfillmentReturn: accepted and refused items side by side."""
+        """Answer createFulfillmentReturn, which may accept some items and refuse others."""
         order = self._network.find(order_id)
         wanted = _items_of(body)
         for item in wanted:
@@ -115,7 +115,7 @@ def _items_of(body: object) -> list[Mapping[str, object]]:
 
 
 def _shortage(order: Order, shipment: Shipment, item_id: str) -> tuple[str, str] | None:
-    """Refuse what has not shipped, and what other return items already hold."""
+    """Refuse units that have not shipped or that other return items already claim."""
     if shipment.status != "SHIPPED":
         return "NoCompletedShipItems", "The item has not shipped yet."
     shipped = sum(s.lines.get(item_id, 0) for s in order.shipments if s.status == "SHIPPED")

@@ -1,4 +1,4 @@
-"""Shipping v2: quotes that go stale, purchases that an idempotency key finds again, documents, voids, tracking."""
+"""Shipping v2: expiring quotes, idempotent purchases, documents, voids, tracking."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class Quote:
 
 @dataclass
 class Parcel:
-    """A package of a bought shipment, as its carrier sees it."""
+    """A package of a bought shipment, with its carrier's events."""
 
     reference: str
     tracking_id: str
@@ -70,7 +70,7 @@ class Parcel:
 
 @dataclass
 class BoughtShipment:
-    """A purchase. `ready_at` is when its documents can be fetched."""
+    """A purchase. Its documents can be fetched from `ready_at` on."""
 
     shipment_id: str
     offer: ServiceOffer
@@ -119,7 +119,7 @@ class ShippingService:
         }
 
     def purchase(self, body: object, key: str | None) -> Json:
-        """Answer purchaseShipment; a known key answers with the shipment that it bought."""
+        """Answer purchaseShipment; for a known key, with the shipment bought before."""
         wanted = _purchase_of(body)
         quote = self._quotes.get(wanted["requestToken"])
         if quote is None:
@@ -142,7 +142,7 @@ class ShippingService:
         return self._bought_view(shipment)
 
     def one_click(self, body: object) -> Json:
-        """Answer oneClickShipment: the first of the wanted services that is sold, without rates and without a key."""
+        """Answer oneClickShipment: buy the first wanted service that is sold, without rates and without a key."""
         request = check_rates_request(body, item_values=self._options.item_value == "required")
         specification, wanted = request.get("labelSpecifications"), request.get("serviceSelection")
         services = wanted.get("serviceId") if isinstance(wanted, dict) else None
@@ -172,7 +172,7 @@ class ShippingService:
         return {"shipmentId": shipment_id, "packageDocumentDetail": self._documents_view(shipment, parcel)}
 
     def cancel(self, shipment_id: str) -> Json:
-        """Answer cancelShipment: not twice, and not once a carrier has scanned it."""
+        """Answer cancelShipment, which fails the second time and after a carrier's scan."""
         shipment = self._find(shipment_id)
         if shipment.cancelled:
             raise invalid_input("The shipment is already cancelled.")

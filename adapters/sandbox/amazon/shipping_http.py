@@ -46,7 +46,7 @@ class ShippingVendor:
         self._options = options
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
         return (
             Route("POST", f"{BASE}/shipments/rates", "getRates", self._rates),
             Route("POST", f"{BASE}/shipments", "purchaseShipment", self._purchase),
@@ -58,7 +58,7 @@ class ShippingVendor:
         )
 
     def admit(self, request: web.Request, operation: str) -> None:
-        """Refuse another business than the account's; without the header Amazon assumes the British one."""
+        """Refuse any business but the account's; without the header Amazon assumes the British one."""
         self._door.admit(request, operation, rate=80.0, burst=100)
         business = request.headers.get("x-amzn-shipping-business-id", DEFAULT_BUSINESS)
         if business not in BUSINESSES:
@@ -67,7 +67,7 @@ class ShippingVendor:
             raise amazon_error(403, "Unauthorized", f"The account is not enrolled in {business}.")
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Name the door's headers."""
+        """Return the gate's headers."""
         return self._door.headers(operation, status)
 
     def contradiction(self) -> VendorError:
@@ -75,7 +75,7 @@ class ShippingVendor:
         return amazon_failure(200)
 
     def failure(self, status: int) -> VendorError:
-        """Build Amazon's own error of that status."""
+        """Build Amazon's own error with that status."""
         return amazon_failure(status)
 
     async def _rates(self, request: web.Request) -> web.Response:
@@ -100,7 +100,7 @@ class ShippingVendor:
         return web.json_response({"payload": self._service.cancel(request.match_info["shipment_id"])})
 
     async def _form_inputs(self, _: web.Request) -> web.Response:
-        return web.json_response({"linkableCarriersList": [LINKABLE]})  # no payload around it, says the model
+        return web.json_response({"linkableCarriersList": [LINKABLE]})  # the model has no payload around it
 
     async def _tracking(self, request: web.Request) -> web.Response:
         payload = self._service.tracking(request.query.get("trackingId"), request.query.get("carrierId"))

@@ -1,8 +1,8 @@
-"""The control API: whoever plays the world does it over HTTP.
+"""The control API: how a person or a script controls the sandbox over HTTP.
 
 `POST /control/{operation}` takes the keyword arguments of the Sandbox method of that name as a JSON object and answers
-`{"result": …}`. Wrong arguments are a 400, what cannot be is a 409, an unknown operation a 404, each `{"error": "…"}`.
-`GET /control/snapshot` shows all that the vendors hold, `GET /control/calls` every request they got,
+`{"result": …}`. Wrong arguments get a 400, an impossible operation a 409, an unknown one a 404, each `{"error": "…"}`.
+`GET /control/snapshot` shows all data of the vendors, `GET /control/calls` every request to them,
 `GET /control` lists the operations, `GET /openapi.json` describes all this, and `/` is a page that uses it.
 
 Amazon
@@ -66,26 +66,26 @@ from adapters.sandbox.listener import Route, read_json
 from adapters.sandbox.refusals import ControlError, Json, VendorError
 
 
-class Stage(Protocol):
-    """What the control API shows besides the operations."""
+class Controllable(Protocol):
+    """What the control API shows beside the operations."""
 
     def snapshot(self) -> Json:
-        """Show everything the vendors hold."""
+        """Show all data of the vendors."""
 
     def calls(self) -> list[Json]:
         """List every request."""
 
 
 class ControlVendor:
-    """Serves the operations of a sandbox; nothing here is limited, secured or ever goes wrong on purpose."""
+    """Serves the operations of a sandbox, without limits, tokens or faults."""
 
     name = "control"
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, sandbox: Controllable) -> None:
+        self._sandbox = sandbox
 
     def routes(self) -> Sequence[Route]:
-        """List what it answers."""
+        """List the routes."""
         posts = [Route("POST", f"/control/{name}", name, self._operation(name)) for name in OPERATIONS]
         return (
             Route("GET", "/", "page", self._page),
@@ -109,7 +109,7 @@ class ControlVendor:
         return self.failure(200)
 
     def failure(self, status: int) -> VendorError:
-        """Build an error of no particular meaning."""
+        """Build a plain error with that status."""
         return VendorError(status, {"error": "this is no answer"})
 
     def _operation(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -118,7 +118,7 @@ class ControlVendor:
         async def handle(request: web.Request) -> web.Response:
             arguments = await _arguments(request)
             try:
-                return web.json_response({"result": operation.perform(self._stage, arguments)})
+                return web.json_response({"result": operation.perform(self._sandbox, arguments)})
             except WrongArguments as error:
                 raise VendorError(400, {"error": str(error)}) from error
             except ControlError as error:
@@ -137,10 +137,10 @@ class ControlVendor:
         return web.json_response({"operations": list(OPERATIONS)})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
-        return web.json_response(self._stage.snapshot())
+        return web.json_response(self._sandbox.snapshot())
 
     async def _calls(self, _: web.Request) -> web.Response:
-        return web.json_response(self._stage.calls())
+        return web.json_response(self._sandbox.calls())
 
     async def _unknown(self, _: web.Request) -> web.Response:
         raise VendorError(404, {"error": "there is no such operation; GET /control lists them"})

@@ -1,4 +1,4 @@
-"""The control API described in OpenAPI 3.1, made from the operations themselves."""
+"""The OpenAPI 3.1 description of the control API, generated from the operations."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""What whoever plays the world can order, each operation with its arguments as a schema."""
+"""The control operations, each with the schema of its arguments."""
 
 import inspect
 import json
@@ -31,7 +31,7 @@ ALL = ("set_faults",)
 
 
 class WrongArguments(Exception):
-    """The arguments do not fit the operation; `problems` are the wrong values, each with a sentence about it."""
+    """The arguments do not fit the operation; `problems` lists each wrong value with a sentence."""
 
     def __init__(self, problems: Sequence[tuple[object, str]]) -> None:
         super().__init__(problems[0][1])
@@ -48,7 +48,7 @@ class Operation:
     arguments: type[BaseModel]
 
     def check(self, given: Mapping[str, object]) -> dict[str, Any]:
-        """Return the arguments as the method takes them. Raises WrongArguments."""
+        """Convert the arguments for the method. Raises WrongArguments."""
         try:
             made = self.arguments.model_validate(dict(given))
         except ValidationError as error:
@@ -56,15 +56,15 @@ class Operation:
         return {name: getattr(made, name) for name in made.model_fields_set}
 
     def perform(self, sandbox: object, given: Mapping[str, object]) -> object:
-        """Do it. Raises WrongArguments, or ControlError when it cannot be."""
+        """Call the method. Raises WrongArguments, or ControlError when the operation is impossible."""
         return getattr(sandbox, self.name)(**self.check(given))
 
     def result_schema(self) -> dict[str, Any]:
-        """Describe what it returns."""
+        """Return the schema of the result."""
         return TypeAdapter(inspect.signature(self.method).return_annotation).json_schema()
 
     def _explained(self, error: ValidationError) -> list[tuple[object, str]]:
-        """Name the arguments that are wrong."""
+        """List the wrong arguments."""
         found = error.errors(include_url=False)
         places = [json.dumps(".".join(str(part) for part in one["loc"])) for one in found]
         return [

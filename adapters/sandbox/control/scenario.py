@@ -1,4 +1,4 @@
-"""A story that the sandbox plays by itself: control operations with times, read from YAML."""
+"""Scenarios that the sandbox plays by itself: control operations with times, read from YAML."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ SHIPPED = resources.files("adapters.sandbox.control") / "scenarios"
 
 
 class ScenarioError(Exception):
-    """A scenario cannot be read, or a step of it cannot be done; each problem is a sentence that names its place."""
+    """A scenario is unreadable or a step is impossible; each problem is a sentence with its place."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -49,7 +49,7 @@ class _Timing(_Strict):
 
 @dataclass(frozen=True)
 class Step:
-    """One operation. `after` counts from the end of the step before, `within` is how long it is tried again."""
+    """One operation. `after` counts from the end of the previous step; it is retried for `within`."""
 
     operation: Operation
     arguments: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A whole story; `options` are the sandbox's."""
+    """All steps; `options` are the sandbox's."""
 
     about: str
     options: Mapping[str, Any]
@@ -68,7 +68,7 @@ class Scenario:
 
 
 def find(name: str) -> str:
-    """Read a file, or one of the scenarios that are shipped, by its bare name. Raises ScenarioError."""
+    """Read a file or, by its bare name, one of the shipped scenarios. Raises ScenarioError."""
     own = SHIPPED / f"{name}.yaml"
     try:
         return own.read_text("utf-8") if own.is_file() else Path(name).read_text("utf-8", "replace")
@@ -79,7 +79,7 @@ def find(name: str) -> str:
 
 
 def shipped() -> list[str]:
-    """Name the scenarios that are shipped."""
+    """List the names of the shipped scenarios."""
     return sorted(path.name.removesuffix(".yaml") for path in SHIPPED.iterdir() if path.name.endswith(".yaml"))
 
 
@@ -131,7 +131,7 @@ async def play(
 
 
 def _try(step: Step, sandbox: Sandbox, arguments: Mapping[str, Any], results: dict[str, object]) -> str | None:
-    """Do a step and keep its result; return why it cannot be done now."""
+    """Run a step and store its result; return why it is impossible now."""
     try:
         result = step.operation.perform(sandbox, arguments)
     except (ControlError, WrongArguments) as error:
@@ -164,7 +164,7 @@ def _step(where: str, given: Mapping[str, Any], names: set[str], problems: list[
 
 
 def _wrong(operation: Operation, arguments: Mapping[str, Any]) -> list[str]:
-    """Say which arguments do not fit; what a reference stands for is not known yet."""
+    """List the wrong arguments; references are not resolved yet."""
     try:
         operation.check(arguments)
     except WrongArguments as error:
@@ -195,14 +195,14 @@ def _is_reference(value: object) -> bool:
 
 
 def _references(value: object) -> list[str]:
-    """Name the results that arguments refer to, as `$name`."""
+    """List the results that arguments refer to as `$name`."""
     if isinstance(value, dict | list):
         return [name for inner in (value.values() if isinstance(value, dict) else value) for name in _references(inner)]
     return [str(value)[1:]] if _is_reference(value) else []
 
 
 def _filled(value: Any, results: Mapping[str, object]) -> Any:  # noqa: ANN401 - JSON
-    """Put the results in the place of their names."""
+    """Replace references by the results."""
     if isinstance(value, dict):
         return {name: _filled(inner, results) for name, inner in value.items()}
     if isinstance(value, list):

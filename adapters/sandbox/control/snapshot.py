@@ -1,4 +1,4 @@
-"""Everything the vendors hold, as plain dicts for tests and for curious people."""
+"""All data of the vendors, as plain dicts for tests and for people."""
 
 from adapters.sandbox.amazon.network import FulfillmentNetwork
 from adapters.sandbox.amazon.orders import order_view
@@ -14,7 +14,7 @@ FOR_EVER = 1e12
 
 
 def amazon_snapshot(network: FulfillmentNetwork, shipping: ShippingService) -> Json:
-    """Show the orders as getFulfillmentOrder would once every authorization is visible, and the labels bought."""
+    """Show the bought labels, and the orders as getFulfillmentOrder will once all authorizations are visible."""
     return {
         "orders": {order.order_id: order_view(order, FOR_EVER, network.base_url) for order in network.orders.values()},
         "shipments": {shipment.shipment_id: _shipment(shipment) for shipment in shipping.shipments.values()},
@@ -71,7 +71,7 @@ def _shipment(shipment: BoughtShipment) -> Json:
 
 
 def _return(ret: LoopReturn, shop: LoopShop) -> Json:
-    """The details, and what no API shows: notes, timeline, history, label ids, how often each thing was asked."""
+    """Show the details, and what no API shows: notes, timeline, history, label ids, counts of calls."""
     details = detail_view(ret, "2026-10")
     return details | {
         "flagged": ret.flagged,

@@ -14,7 +14,7 @@ NOTE_LIMIT = 255
 
 
 class ReturnActions:
-    """What an API key may do to a return; refusals come with HTTP 200 unless said otherwise."""
+    """The actions of an API key on a return; refusals come with HTTP 200 unless noted."""
 
     def __init__(
         self, shop: LoopShop, options: SandboxOptions, clock: Clock, background: Background, stopping: asyncio.Event
@@ -36,7 +36,7 @@ class ReturnActions:
         self._shop.set_state(ret, "review")
 
     def process(self, return_id: int, details: Json) -> None:
-        """Queue a return; the details go on its timeline."""
+        """Queue a return; the details are written on its timeline."""
         ret = self._find(return_id)
         ret.count("process")
         if ret.flagged and not self._options.allow_flagged:
@@ -53,7 +53,7 @@ class ReturnActions:
         self._background.start(self._process_later(ret))
 
     def remove(self, return_id: int, line_item_ids: list[int]) -> None:
-        """Take refund and credit lines out and process the rest at once; taking out all of them cancels."""
+        """Remove refund and credit lines and process the rest at once; removing all lines cancels the return."""
         ret = self._shop.returns.get(return_id)
         if ret is None:
             raise VendorError(403, {"errors": [{"message": "Return not found."}]})
@@ -97,14 +97,14 @@ class ReturnActions:
         self._shop.note_down(ret, f"note: {content}")
 
     def notes(self, return_id: int) -> list[Json]:
-        """List the notes; none at all is an error whose body is a bare `false`."""
+        """List the notes; without any, answer an error whose body is a bare `false`."""
         ret = self._find(return_id)
         if not ret.notes:
             raise VendorError(422, body=False)
         return ret.notes
 
     def finish(self, ret: LoopReturn) -> None:
-        """End the processing of a return as its plan says; the plan holds once."""
+        """End the processing of a return as its plan says; a plan applies once."""
         plan, ret.plan = ret.plan, "close"
         if ret.state in {"closed", "cancelled"} or plan == "lose":
             return

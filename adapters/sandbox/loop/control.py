@@ -1,4 +1,4 @@
-"""What whoever plays the world may do on Loop's side: shoppers, merchants, and the bad luck of both vendors."""
+"""Control operations on Loop's side: shoppers, merchants, and the faults of all vendors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -19,7 +19,7 @@ SETTLEMENTS: tuple[str, ...] = get_args(Settlement)
 
 
 class LoopControl:
-    """The operations. What cannot be raises ControlError with a sentence that says why."""
+    """The operations. An impossible one raises ControlError with a sentence that says why."""
 
     options: SandboxOptions
     shop: LoopShop

@@ -17,7 +17,7 @@ BATCH = 30
 
 
 class GradingService:
-    """Answers both dispositioning calls. `new_categories` are pairs that a grade call created, perhaps by a typo."""
+    """Answers both dispositioning calls. `new_categories` are pairs that a grade call created, possibly by a typo."""
 
     def __init__(self, shop: LoopShop) -> None:
         self.new_categories: list[tuple[str, str]] = []

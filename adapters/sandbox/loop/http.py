@@ -27,7 +27,7 @@ UNAUTHORIZED: Json = {"error": {"code": "401", "http_code": "GEN-UNAUTHORIZED", 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopServices:
-    """The parts of the shop that the API reaches."""
+    """The services of the shop behind the API."""
 
     reader: ReturnReader
     labels: LabelService
@@ -39,7 +39,7 @@ class LoopServices:
 
 @dataclass(frozen=True)
 class Operation:
-    """One line of the API's table."""
+    """One row of the table of operations."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ def too_many() -> VendorError:
 
 
 class LoopVendor:
-    """Serves the operations under each version, and without any."""
+    """Serves the operations under each version, and without a version."""
 
     name = "loop"
 
@@ -98,7 +98,7 @@ class LoopVendor:
         return loop_refused("An unexpected error occurred.", "UNEXPECTED_ERROR")
 
     def failure(self, status: int) -> VendorError:
-        """Build what Loop says when it is asked too often, or when it has trouble of its own."""
+        """Build Loop's answer to too many requests or to an internal error."""
         return too_many() if status == 429 else VendorError(status, {"message": "Server Error"})
 
     def _table(self) -> tuple[Operation, ...]:

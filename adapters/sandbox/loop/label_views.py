@@ -55,7 +55,7 @@ def label_view(label: Label) -> Json:
 
 
 def label_webhook(label: Label, ret: LoopReturn, trigger: str, shop_id: int) -> Json:
-    """Show a label in a `label` webhook; ids are texts there, but for the provider's."""
+    """Show a label in a `label` webhook; ids are text there, except the provider's."""
     return {
         "topic": "label",
         "trigger": trigger,
@@ -85,5 +85,5 @@ def _api_address(address: Json) -> Json:
 
 
 def _product(product: Json, currency: str) -> Json:
-    """The price is in cents; its currency is called `currency_code` by the API and `currency` by the webhook."""
+    """Show a product: the price in cents, its currency as `currency_code` (API) or `currency` (webhook)."""
     return product | {"price": {"amount": product["price"], currency: "USD"}}

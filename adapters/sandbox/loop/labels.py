@@ -1,4 +1,4 @@
-"""Label requests and labels: what a label provider reads and writes in Loop."""
+"""Label requests and labels, as a label provider reads and writes them in Loop."""
 
 from collections.abc import Mapping
 
@@ -50,7 +50,7 @@ class LabelService:
         return self._view(self._find(request_id), in_list=False)
 
     def add_error(self, request_id: int, body: Mapping[str, object]) -> Json:
-        """Note that the provider gave up; the request stays as it is."""
+        """Record the provider's error; the request stays as it is."""
         request = self._find(request_id)
         message = body.get("message")
         if body.get("reason") not in ERROR_REASONS or not isinstance(message, str | None):
@@ -61,7 +61,7 @@ class LabelService:
         return error
 
     def create_label(self, body: Mapping[str, object]) -> Json:
-        """Take a label for an issued request, which it fulfils."""
+        """Store a label, which fulfils an issued request."""
         request_id = body.get("label_request_id")
         if not isinstance(request_id, int) or isinstance(request_id, bool):
             raise loop_invalid("label_request_id", "The label request id must be an integer.")
@@ -79,7 +79,7 @@ class LabelService:
         return label_view(label)
 
     def update_label(self, label_id: int, status: object) -> None:
-        """Take a label's new status; a shop may be set to pay out on it."""
+        """Store a label's new status, which may trigger the shop's automatic processing."""
         ret, label = self._find_label(label_id)
         if status not in LABEL_STATUSES:
             raise loop_invalid("status", "The selected status is invalid.")
@@ -94,7 +94,7 @@ class LabelService:
             self._actions.queue(ret)
 
     def generate(self, return_id: int) -> Json:
-        """Answer POST /returns/{id}/labels: asks for a label again, unless there is one or somebody is at it."""
+        """Answer POST /returns/{id}/labels: asks for a label again, unless there is one or a request for one."""
         ret = self._known(return_id)
         requests = [request for request in self._shop.requests_of(ret) if request.status == "issued"]
         if ret.labels:
@@ -108,7 +108,7 @@ class LabelService:
         return {"message": "Label generation was queued.", "returnId": return_id}
 
     def regenerate(self, return_id: int) -> Json:
-        """Answer POST /returns/{id}/labels/regenerate, which refuses third-party labels; there are no others here."""
+        """Answer POST /returns/{id}/labels/regenerate, which refuses third-party labels, the only kind here."""
         self._known(return_id)
         raise _label_error(422, "return_cannot_receive_label")
 

@@ -18,7 +18,7 @@ LONGEST_WINDOW = 120 * DAY
 
 
 class ReturnReader:
-    """Answers both read calls. `base_url` ends in /api, known once the port is. A list that `ends` not begins again."""
+    """Answers both read calls. `base_url` ends in /api. Unless the list `ends`, it starts again after its last page."""
 
     def __init__(self, shop: LoopShop, clock: Clock, *, ends: bool) -> None:
         self.base_url = ""
@@ -27,7 +27,7 @@ class ReturnReader:
         self._clock = clock
 
     def details(self, query: Mapping[str, str], version: str) -> Json:
-        """Find one return by its id, the commerce platform's order id, or the order name; nothing found is a 200."""
+        """Find one return by its id, the commerce platform's order id, or the order name; not found is a 200."""
         if not {"return_id", "order_id", "order_name"} & query.keys():
             raise loop_invalid("return_id", "One of return_id, order_id, order_name is required.")
         for ret in self._shop.returns.values():
@@ -77,7 +77,7 @@ class ReturnReader:
         ]
 
     def _window(self, query: Mapping[str, str]) -> tuple[float, float]:
-        """Neither end: the last day. `from` alone: the day after it. `to` alone is ignored."""
+        """Read the window. Without both ends: the last day; `from` alone: the day after it; `to` alone is ignored."""
         now = self._clock.now()
         try:
             start = parse_time(query["from"]) if "from" in query else None
@@ -99,7 +99,7 @@ class ReturnReader:
             raise loop_invalid("cursor", "The cursor is invalid.") from error
 
     def _page_url(self, query: Mapping[str, str], version: str, after: int) -> str:
-        """Loop's own page links lack `from`, `state` and `paginate`."""
+        """Build a page link, which like Loop's lacks `from`, `state` and `paginate`."""
         kept = {name: query[name] for name in ("to", "filter", "pageSize") if name in query}
         cursor = base64.urlsafe_b64encode(str(after).encode()).decode()
         return f"{self.base_url}/{version}/warehouse/return/list?{urlencode({**kept, 'cursor': cursor})}"

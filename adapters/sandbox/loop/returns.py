@@ -1,4 +1,4 @@
-"""What Loop holds of a return: lines without a quantity, exchanges, label requests, labels, notes."""
+"""Loop's data of a return: lines of one unit each, exchanges, label requests, labels, notes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -40,10 +40,10 @@ PARCEL: Json = {"height": 4, "width": 9.5, "length": 12, "weight": 410.5}
 
 @dataclass(frozen=True, kw_only=True)
 class ReturnLine:
-    """What a shopper sends back; `quantity` units become as many line items.
+    """What a shopper sends back; each of the `quantity` units becomes a line item.
 
-    `price` is the decimal price of one unit. `outcome` is `refund`, `credit` or `exchange`; None takes the return's.
-    `exchange_sku` names the article wanted instead, which makes the outcome an exchange.
+    `price` is the decimal price of one unit. `outcome` is `refund`, `credit` or `exchange`; None means the return's.
+    `exchange_sku` names the article wanted instead, and makes the outcome an exchange.
     """
 
     sku: str
@@ -80,7 +80,7 @@ class LineItem:
 
 @dataclass
 class Exchange:
-    """An article that the shopper gets instead; `line_item_id` is known to Loop's inside only."""
+    """An article that the shopper gets instead; no API shows `line_item_id`."""
 
     exchange_id: int
     line_item_id: int
@@ -109,7 +109,7 @@ class Label:
 
 @dataclass
 class LabelRequest:
-    """Loop asks a provider for a label that covers some lines."""
+    """Loop's request to a provider for a label that covers some lines."""
 
     request_id: int
     return_id: int
@@ -122,7 +122,7 @@ class LabelRequest:
 
 @dataclass
 class LoopReturn:
-    """A shopper's return. `plan` says how its processing will end; `history` is all that happened, for onlookers."""
+    """A shopper's return. `plan` says how its processing will end; `history` is only for the snapshot."""
 
     return_id: int
     order_name: str
@@ -150,7 +150,7 @@ class LoopReturn:
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str) -> None:
-        """Remember that something was asked once more."""
+        """Count one more call of a kind."""
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def line(self, line_item_id: int) -> LineItem | None:
@@ -159,19 +159,19 @@ class LoopReturn:
 
     @property
     def outcome(self) -> str:
-        """Name the return's outcome as Loop does: its parts joined by a plus sign."""
+        """Return the outcome as Loop spells it: its parts joined by plus signs."""
         parts = {line.resolution for line in self.lines}
         order = ("credit", "refund") if "exchange" not in parts else ("exchange", "refund", "credit")
         return "+".join(part for part in order if part in parts) or "refund"
 
     @property
     def worth(self) -> Decimal:
-        """Sum up what comes back."""
+        """Add up the prices of what comes back."""
         return sum((line.price for line in self.lines), Decimal(0))
 
     @property
     def exchanged(self) -> Decimal:
-        """Sum up what goes out instead."""
+        """Add up the prices of what goes out instead."""
         return sum((exchange.price for exchange in self.exchanges), Decimal(0))
 
 

@@ -26,13 +26,13 @@ OUTCOMES = frozenset({"refund", "credit", "exchange"})
 
 
 def _running_number(order_name: str) -> str:
-    """Shopify counts orders from 1 and names them from 1001: the number is another, older order's bare name."""
+    """Return Shopify's order number. It counts from 1, names from 1001, so it can equal an older order's name."""
     bare = order_name.lstrip("#")
     return str(int(bare) - 1000) if bare.isdecimal() and int(bare) > 1000 else bare
 
 
 class LoopShop:
-    """Holds everything by id. `emit(topic, trigger, payload)` is called for each webhook event."""
+    """Stores everything by id. `emit(topic, trigger, payload)` is called for each webhook event."""
 
     def __init__(self, options: SandboxOptions, clock: Clock, emit: Emit) -> None:
         self.returns: dict[int, LoopReturn] = {}
@@ -43,7 +43,7 @@ class LoopShop:
         self._ids = 0
 
     def next_id(self, origin: int) -> int:
-        """Give out an id; each kind of thing has its own range."""
+        """Return a new id; each kind of object has its own range."""
         self._ids += 1
         return origin + self._ids
 
@@ -60,7 +60,7 @@ class LoopShop:
         customer: str,
         parcels: Sequence[Sequence[int]] | None,
     ) -> LoopReturn:
-        """Let a shopper submit a return; `parcels` are indexes of lines, one label request each."""
+        """Submit a return as a shopper; `parcels` are lists of line indexes, one label request each."""
         if not lines or any(not 0 <= index < len(lines) for parcel in parcels or () for index in parcel):
             raise ControlError("a return has lines, and its parcels name them by their indexes")
         now = self._clock.now()
@@ -86,7 +86,7 @@ class LoopShop:
         return ret
 
     def add_line(self, ret: LoopReturn, line: ReturnLine, outcome: str) -> list[int]:
-        """Put a line's units into a return, one line item each; return their ids."""
+        """Add a line's units to a return, one line item each; return their ids."""
         resolution = "exchange" if line.exchange_sku else line.outcome or outcome
         if resolution not in OUTCOMES:
             raise ControlError(f"an outcome is one of {', '.join(sorted(OUTCOMES))}, not {resolution!r}")
@@ -102,7 +102,7 @@ class LoopShop:
         return [item.line_item_id for item in items]
 
     def remove_lines(self, ret: LoopReturn, line_item_ids: Sequence[int]) -> None:
-        """Take lines, and what was wanted for them, out of a return."""
+        """Remove lines, and their exchanges, from a return."""
         gone = set(line_item_ids)
         ret.lines = [line for line in ret.lines if line.line_item_id not in gone]
         ret.exchanges = [exchange for exchange in ret.exchanges if exchange.line_item_id not in gone]
@@ -141,7 +141,7 @@ class LoopShop:
         self._emit("label.request", trigger, request_webhook(request, ret, trigger, self.shop_id))
 
     def cancel(self, ret: LoopReturn) -> None:
-        """Cancel a return, and what was asked for it and not yet answered."""
+        """Cancel a return and its open label requests."""
         self._enter(ret, "cancelled")
         for request in self.requests_of(ret):
             if request.status == "issued":
@@ -149,7 +149,7 @@ class LoopShop:
         self.announce(ret, "return.updated")
 
     def edit(self, ret: LoopReturn, add: Sequence[ReturnLine | Mapping[str, Any]], remove: Sequence[int]) -> list[int]:
-        """Let the merchant add and remove lines; return the ids of the added ones."""
+        """Add and remove lines as the merchant; return the ids of the added ones."""
         if unknown := [line_id for line_id in remove if ret.line(line_id) is None]:
             raise ControlError(f"return {ret.return_id} has no line {', '.join(map(str, unknown))}")
         self.remove_lines(ret, remove)
@@ -169,7 +169,7 @@ class LoopShop:
         self.announce(ret, "return.closed")
 
     def set_state(self, ret: LoopReturn, state: str) -> None:
-        """Move a return to another state and tell."""
+        """Change a return's state and send the webhook."""
         self._enter(ret, state)
         self.announce(ret, "return.updated")
 
@@ -192,7 +192,7 @@ class LoopShop:
         self._emit("return.processing", "return.processing.failed", payload)
 
     def announce_restock(self, ret: LoopReturn) -> None:
-        """Send `restock.requested`; of its fields only the envelope and the return are certain."""
+        """Send `restock.requested`; only its envelope and its return are documented."""
         self.note_down(ret, "Loop: restocked in Shopify")
         payload: Json = {
             "topic": "restock",
@@ -203,7 +203,7 @@ class LoopShop:
         self._emit("restock", "restock.requested", payload)
 
     def note_down(self, ret: LoopReturn, what: str) -> None:
-        """Keep a line of a return's history; no API shows it."""
+        """Add a line to a return's history, which no API shows."""
         ret.history.append({"at": amazon_time(self._clock.now()), "what": what})
 
     def emit_label(self, trigger: str, payload: Json) -> None:
@@ -215,7 +215,7 @@ class LoopShop:
         return [request for request in self.requests.values() if request.return_id == ret.return_id]
 
     def known(self, return_id: int | str) -> LoopReturn:
-        """Find a return for whoever plays the world."""
+        """Find a return for a control operation."""
         ret = self.returns.get(whole(str(return_id)) or 0)
         if ret is None:
             raise ControlError(f"there is no return {return_id}")

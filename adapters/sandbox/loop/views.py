@@ -13,7 +13,7 @@ STATUS_PAGE = "https://acme.loopreturns.com/#/return/{}"
 
 
 def money(amount: Decimal) -> str:
-    """Spell an amount: a decimal string with cents."""
+    """Write an amount as a decimal string with cents."""
     return f"{amount:.2f}"
 
 
@@ -45,7 +45,7 @@ def detail_view(ret: LoopReturn, version: str) -> Json:
 
 
 def webhook_view(ret: LoopReturn, trigger: str, shop_id: int) -> Json:
-    """Show a return in a `return` webhook: ids are strings, and neither destination nor policy is named."""
+    """Show a return in a `return` webhook: ids are strings, without destination and policy."""
     view = {
         "topic": "return",
         "trigger": trigger,

@@ -48,7 +48,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One delivery attempt; status 0 is a failed connection, None a delivery lost before it was sent."""
+    """One attempt to deliver; status 0 is a failed connection, None a delivery lost before sending."""
 
     trigger: str
     about: str
@@ -88,7 +88,7 @@ class Subscriptions:
         del self.rows[self._find(webhook_id).id]
 
     def subscribe_everything(self, url: str | None) -> None:
-        """Do what a merchant does in the admin: one active webhook per core trigger, instead of any to other URLs."""
+        """Do what a merchant does in the admin: one active webhook per core trigger, replacing all to other URLs."""
         self.rows.clear()
         if url is None:
             return
@@ -97,7 +97,7 @@ class Subscriptions:
                 self.create({"topic": topic, "trigger": trigger, "url": url, "status": "active"})
 
     def listening(self, trigger: str) -> list[Subscription]:
-        """List who wants to hear of a trigger."""
+        """List the active subscriptions of a trigger."""
         return [row for row in self.rows.values() if row.trigger == trigger and row.status == "active"]
 
     def _find(self, webhook_id: int) -> Subscription:
@@ -141,7 +141,7 @@ class Courier:
         self._passed = asyncio.Event()
 
     async def deliver(self, url: str, trigger: str, payload: Json) -> None:
-        """Deliver one event to one subscriber, with whatever is ordered to go wrong."""
+        """Deliver one event to one subscriber, with the faults in force."""
         fault = self._shared.faults.pick("webhook", trigger)
         about = str(payload.get("return_id") or payload.get("id") or "")
         if fault and fault.kind == "lose":
