@@ -10,6 +10,7 @@ from daemon.domain.returns import Note, State
 from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
 from tests.campaign.kill_points import LIVES
 from tests.support.builders import NOW, a_return, an_awaited_return
+from tests.support.virtual_time import FakeClock
 
 
 @pytest.fixture
@@ -49,6 +50,18 @@ def item_for_nobody(sandbox):
     order.items[stray.seller_id] = stray
 
 
+def sold_twice(sandbox):
+    service = sandbox.easypost
+    service._clock = FakeClock(NOW)
+    (item,) = (item for order in sandbox.network.orders.values() for item in order.items.values())
+    printed = {"label_format": "PDF", "print_custom_1": f"RMA {item.authorization.rma}"}
+    address = {"name": "N", "street1": "S", "city": "C", "zip": "83702", "country": "US"}
+    wanted = {"to_address": address, "from_address": address, "parcel": {"weight": 1}, "options": printed}
+    for _ in range(2):
+        made = service.create({"shipment": wanted}, "production")
+        service.buy(made["id"], {"rate": made["rates"][0]}, "production")
+
+
 def purchase_twice(sandbox):
     (shipment,) = sandbox.shipping.shipments.values()
     sandbox.shipping.shipments["SHIPMENT2"] = copy(shipment)
@@ -79,6 +92,7 @@ def limit_exceeded(sandbox):
 PLANTED = {
     "has 2 return items": item_twice,
     "stands for no unit": item_for_nobody,
+    "labels were paid for and kept": sold_twice,
     "one purchase was made 2 times": purchase_twice,
     "bought again before": bought_anew,
     "has 2 labels": lambda s: the_return(s).labels.append(the_return(s).labels[0]),
