@@ -104,16 +104,18 @@ class Told:
         assert [one for one in marks if one.encode() in everything] == []
 
 
-@pytest.mark.parametrize("buys_labels", [True, False], ids=["bought labels", "Amazon's pages"])
+@pytest.mark.parametrize(
+    "buys_labels", [True, "easypost", False], ids=["bought labels", "the merchant's carriers", "Amazon's pages"]
+)
 async def test_nothing_private_is_told_or_stored(tmp_path, buys_labels):
     """Of all the demo's returns, at the loudest level, no secret, person or link is in anything that was written."""
-    shop = {"exchanges": {"auto_process": True}}
+    shop = {"exchanges": {"auto_process": True}, "report_transit": "all"}
     how: dict[str, Any] = {"buys_labels": buys_labels, "config": LOUD, "shop": shop, "return_service_id": SERVICE}
     async with world(tmp_path, timings={"missing_sibling": "2s"}, **how) as w:
         told = Told(w)
         w.sandbox.submit_return = partial(w.sandbox.submit_return, **PRIVATE)
-        teller = Narrator(w.sandbox, _States(w), Console(file=io.StringIO()))
-        stories = [story for title, story in STORIES if buys_labels or title not in _OF_BOUGHT_LABELS]
+        teller = Narrator(w.sandbox, _States(w), Console(file=io.StringIO()), choose=lambda _source: None)
+        stories = [story for title, story in STORIES if title not in _LEFT_OUT[buys_labels]]
         await everyone(*(story(teller) for story in stories))
         returns = [int(name) for name in w.sandbox.snapshot()["loop"]["returns"]]
         await told.fetch_labels(returns)
@@ -239,7 +241,13 @@ async def _refused(w: World, number: int, fault: Fault) -> int:
     return return_id
 
 
-_OF_BOUGHT_LABELS = ("A clean return", "Two parcels", "Cancelled after the label")
+_OWN = "A label on the merchant's own carrier account"
+_LEFT_OUT: dict[object, tuple[str, ...]] = {
+    True: (_OWN,),
+    "easypost": ("Two parcels",),
+    False: ("A clean return", "Two parcels", "Cancelled after the label", _OWN),
+}
+"""Stories that are told of labels which are bought elsewhere, or not at all."""
 
 
 @dataclass
@@ -247,6 +255,9 @@ class _States:
     """What the teller asks of a daemon."""
 
     w: World
+
+    def label_source_of(self, _shop: str) -> str:
+        return str(self.w.daemon.config["amazon"]["label_source"])
 
     async def state_of(self, _shop: str, return_id: str) -> str:
         return str((await self.w.daemon.show(return_id))["state"])
