@@ -4,7 +4,7 @@ __version__: str
 
 
 def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for; that takes as long as the rest of a short command."""
+    """Look up the version only when it is asked for: the lookup takes as long as the rest of a short command."""
     if name != "__version__":
         raise AttributeError(name)
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - see above

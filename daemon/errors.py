@@ -32,7 +32,7 @@ class Transient(McfdError):
 
 
 class Unavailable(Transient):
-    """No usable answer. `unclear` says that the request may have had its effect all the same."""
+    """No usable answer. `unclear` says that the request may still have had its effect."""
 
     def __init__(self, message: str, *, unclear: bool = True, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -46,8 +46,8 @@ class RateLimited(Transient):
 class Refused(McfdError):
     """The vendor said no, and asking again will not change it.
 
-    `code` is the vendor's own word, or one of ours; `message` is ours. `said` are the vendor's words, which may repeat
-    the shopper: the error's text leaves them out, and whoever tells them strikes the shopper from them first.
+    `code` is the vendor's own word, or one of ours; `message` is ours. `said` are the vendor's words, which may name
+    the shopper: the error's text leaves them out, and `discretion.strike` must clean them before anybody sees them.
     """
 
     def __init__(self, code: str, message: str = "", *, said: str = "") -> None:
@@ -66,7 +66,7 @@ class CredentialsRefused(McfdError):
 
 
 class SecretExpired(CredentialsRefused):
-    """The application's client secret has expired, or was just replaced: tried again soon, for it heals by itself."""
+    """The client secret has expired or was just replaced. This heals by itself, so it is tried again soon."""
 
 
 class ContractBroken(McfdError):
@@ -74,7 +74,7 @@ class ContractBroken(McfdError):
 
 
 class ListCut(ContractBroken):
-    """A list of ids that does not end as it should; `found` is what was read of it."""
+    """A list of ids was cut short; `found` holds the ids that could be read."""
 
     def __init__(self, message: str, found: Sequence[str]) -> None:
         super().__init__(message)
@@ -90,7 +90,7 @@ class OperatorError(McfdError):
 
 
 class IllegalTransition(McfdError):
-    """An event that the return's state does not know."""
+    """An event that is not allowed in the return's state."""
 
 
 class StaleReturn(McfdError):
@@ -98,7 +98,7 @@ class StaleReturn(McfdError):
 
 
 class WebhookRejected(McfdError):
-    """The request is not a delivery of Loop's; `status` is the answer, `kind` the metric label."""
+    """The request is not a delivery from Loop; `status` is the answer, `kind` the metric label."""
 
     status = 400
     kind = "rejected"
@@ -112,7 +112,7 @@ class BadSignature(WebhookRejected):
 
 
 class TooLarge(WebhookRejected):
-    """The body is larger than any delivery of Loop's."""
+    """The body is larger than any delivery from Loop."""
 
     status = 413
     kind = "too_large"

@@ -124,8 +124,8 @@ class Reloader:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Wait to be asked until `stop` is set."""
-        async with TaskPool("reload", 1, clock=self._clock, on_failure=lambda _key, _error: None) as crew:
-            crew.start("stop", lambda: self._hear(stop))
+        async with TaskPool("reload", 1, clock=self._clock, on_failure=lambda _key, _error: None) as pool:
+            pool.start("stop", lambda: self._hear(stop))
             while not stop.is_set():
                 await self._clock.wait(self._asked, None)
                 self._asked.clear()

@@ -74,15 +74,15 @@ async def tell() -> int:
     return 0
 
 
-async def _tell_all(teller: Narrator) -> int:
+async def _tell_all(narrator: Narrator) -> int:
     told = 0
     for title, story in STORIES:
-        teller.title(title)
+        narrator.title(title)
         try:
-            await story(teller)
+            await story(narrator)
             told += 1
         except StoryFailed as failure:
-            teller.failed(str(failure))
+            narrator.failed(str(failure))
     return told
 
 

@@ -1,4 +1,4 @@
-"""What can be owed to a return, one kind of call or decision each. When it is owed is in `duties`."""
+"""The kinds of duty, one per kind of call or decision. `duties` decides when each is owed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,5 +37,5 @@ class Duty:
 
     @property
     def key(self) -> str:
-        """How histories and the store name it."""
+        """The name of the duty in histories and in the store."""
         return f"{self.act}:{self.subject}"

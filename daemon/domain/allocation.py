@@ -1,4 +1,4 @@
-"""Which shipped unit a returned one was, and what Amazon made of it. A shipped unit comes back once."""
+"""Assigns returned units to shipped units and sorts Amazon's answers. A shipped unit comes back only once."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from daemon.domain.returns import Return, ReturnUnit, State, UnitState
 
 DUPLICATE = "DuplicateRequest"
 AMBIGUOUS_CODES = frozenset({DUPLICATE, "NoReturnableQuantity"})
-"""Refusals that may mean "you have asked already", when an earlier call may have had its effect."""
+"""Refusals that may mean "you have already asked", if an earlier call may have had its effect."""
 
 _EXPECTED = frozenset({UnitState.PLANNED, UnitState.AUTHORIZED})
 
@@ -21,8 +21,8 @@ def allocate(
 ) -> tuple[ReturnUnit, ...]:
     """Assign each unit to a shipped unit of its SKU, oldest shipment first; never above what was shipped.
 
-    `promised` are units of other returns that were assigned but that Amazon may not list yet. A return item of the
-    same derived id is ours from an earlier life, and is adopted. What finds no place stays unassigned
+    `promised` are units of other returns that were assigned but that Amazon may not list yet. A return item that
+    already has the derived id was created by an earlier run, and is adopted. Units without a free place stay unassigned
     (`return_item_id` is empty).
     """
     promised = tuple(promised)
@@ -46,9 +46,9 @@ def allocate(
 
 
 def transferable(ret: Return, order_ids: Sequence[str], freed: Collection[str] = ()) -> tuple[ReturnUnit, ...]:
-    """Units on these orders that Amazon still expects and nobody waits for any more: another return may ask for them.
+    """Units on these orders that Amazon still expects but nobody waits for: another return may take them over.
 
-    They are those of a return that was cancelled as a whole, and of lines that the portal has `freed`.
+    They belong to fully cancelled returns, or to lines that the portal has `freed`.
     """
     over = ret.state is State.CANCELLED
     return tuple(
@@ -60,7 +60,7 @@ def transferable(ret: Return, order_ids: Sequence[str], freed: Collection[str] =
 
 
 def expected(ret: Return) -> tuple[ReturnUnit, ...]:
-    """Units that Amazon was asked for and has not looked at, also of lines that have left the return meanwhile."""
+    """Units that Amazon expects and has not inspected, including those of lines that have left the return."""
     return tuple(
         u
         for u in ret.units
@@ -71,9 +71,9 @@ def expected(ret: Return) -> tuple[ReturnUnit, ...]:
 
 
 def freed_lines(ret: Return, details: PortalReturn) -> frozenset[str]:
-    """The lines of a return that the shopper may return anew, by what the portal says of it now.
+    """The lines that the shopper may return again, according to the portal's current details.
 
-    They are all lines of one that is cancelled or has expired, and else those that have left it.
+    These are all lines of a cancelled or expired return; otherwise the lines that have left it.
     """
     lines = {unit.line_id for unit in expected(ret)}
     if details.state in {PortalState.CANCELLED, PortalState.EXPIRED}:
@@ -87,28 +87,28 @@ def take_over(
     orders: Sequence[FulfillmentOrder],
     transferable: Sequence[tuple[Return, ReturnUnit]],
 ) -> tuple[tuple[ReturnUnit, ...], tuple[tuple[Return, ReturnUnit], ...]]:
-    """Take over return items of cancelled returns that Amazon still expects: asked again, they are not asked anew.
+    """Take over return items that Amazon still expects for other returns, instead of asking Amazon again.
 
-    Gives the units, the borrowed ones authorized, and what was borrowed.
+    Returns all units, with the transferred ones authorized, and the pairs (return, unit) that they were taken from.
     """
     items = {item.return_item_id: item for order in orders for item in order.return_items if not item.processed}
     free = [(ret, unit) for ret, unit in transferable if unit.return_item_id in items]
-    placed, borrowed = [], []
+    placed, transferred = [], []
     for unit in units:
-        match = next(((ret, lent) for ret, lent in free if lent.sku == unit.sku), None)
+        match = next(((ret, theirs) for ret, theirs in free if theirs.sku == unit.sku), None)
         if match is None:
             placed.append(unit)
             continue
         free.remove(match)
-        borrowed.append(match)
-        lent = match[1]
-        ours = _place(unit, lent.order_id, lent.order_item_id, lent.shipment_id, lent.return_item_id)
-        placed.extend(adopt([ours], [items[lent.return_item_id]]))
-    return tuple(placed), tuple(borrowed)
+        transferred.append(match)
+        theirs = match[1]
+        ours = _place(unit, theirs.order_id, theirs.order_item_id, theirs.shipment_id, theirs.return_item_id)
+        placed.extend(adopt([ours], [items[theirs.return_item_id]]))
+    return tuple(placed), tuple(transferred)
 
 
 def _own_promises(ret: Return, placing: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:
-    """Units of the same return that have their place already."""
+    """Units of the same return that already have a place."""
     moving = {u.key for u in placing}
     return tuple(u for u in ret.units if u.return_item_id and u.standing in _EXPECTED and u.key not in moving)
 
@@ -124,7 +124,7 @@ class _Slot:
 
 
 def _own_id(ret: Return, unit: ReturnUnit, elsewhere: Collection[str]) -> str:
-    """The first id derived for a unit that is not another return's by now."""
+    """The first derived id of the unit that no other return uses."""
     number = 1
     while (item_id := return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part, number)) in elsewhere:
         number += 1
@@ -132,10 +132,10 @@ def _own_id(ret: Return, unit: ReturnUnit, elsewhere: Collection[str]) -> str:
 
 
 def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUnit]) -> list[_Slot]:
-    """The shipped units that nobody has asked back, oldest shipment first.
+    """The shipped units that nobody has asked to return, oldest shipment first.
 
-    They are counted per order line over all its shipments: the shipment that an item of somebody else names may be
-    invented (Amazon accepts any), so that it only says which shipments to spare.
+    They are counted per order line over all its shipments. Other software may name a shipment that does not exist
+    (Amazon accepts any), so a named shipment only decides which slot is used up first.
     """
     listed = {item.return_item_id for order in orders for item in order.return_items}
     taken = Counter((o.order_id, i.order_item_id, i.shipment_id) for o in orders for i in o.return_items)
@@ -148,14 +148,14 @@ def _free_slots(orders: Sequence[FulfillmentOrder], promised: Iterable[ReturnUni
             used = min(item.quantity, taken[place])
             taken[place] -= used
             slots.extend([_Slot(*place, item.sku)] * (item.quantity - used))
-    surplus: Counter[tuple[str, str]] = Counter()  # in shipments that are not there, or hold no more of it
+    surplus: Counter[tuple[str, str]] = Counter()  # these name shipments that do not exist or hold no more units
     for (order_id, item_id, _), count in taken.items():
         surplus[order_id, item_id] += count
     return _without(slots, surplus)
 
 
 def _without(slots: Sequence[_Slot], surplus: Counter[tuple[str, str]]) -> list[_Slot]:
-    """The slots less so many of each order line, the newest first."""
+    """The slots that remain after removing `surplus` of each order line, newest first."""
     kept = []
     for slot in reversed(slots):
         line = slot.order_id, slot.item_id
@@ -173,12 +173,12 @@ def _place(unit: ReturnUnit, order_id: str, item_id: str, shipment_id: str, our_
 
 
 def not_returnable(units: Iterable[ReturnUnit], problem: str) -> tuple[ReturnUnit, ...]:
-    """Units that are not coming back, and why."""
+    """The units, marked as not coming back, with the reason."""
     return tuple(replace(u, standing=UnitState.NOT_RETURNABLE, problem=problem) for u in units)
 
 
 def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[ReturnUnit, ...]:
-    """Units that Amazon lists under our ids, authorized as it says; the others are left out."""
+    """The units that Amazon lists under our ids, with its authorizations; the others are left out."""
     listed = {item.return_item_id: item for item in items}
     return tuple(
         replace(
@@ -196,9 +196,10 @@ def adopt(units: Iterable[ReturnUnit], items: Iterable[ReturnItem]) -> tuple[Ret
 def judge_answer(
     units: Sequence[ReturnUnit], answer: CreateAnswer, *, asked_before: bool
 ) -> tuple[tuple[ReturnUnit, ...], tuple[ReturnUnit, ...], tuple[ReturnUnit, ...]]:
-    """Sort the units of a create call into accepted, refused, and doubtful (refused as if asked before, or unnamed).
+    """Sort the units of a create call into accepted, refused, and doubtful (refused as repeated, or not mentioned).
 
-    `asked_before` says that an earlier call for them ended unclear: only then may a lack of returnable units be ours.
+    `asked_before` says that an earlier call for them ended unclear: only then may our own call have used up the
+    returnable units.
     """
     ambiguous = AMBIGUOUS_CODES if asked_before else {DUPLICATE}
     accepted = adopt(units, answer.return_items)

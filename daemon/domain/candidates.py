@@ -1,6 +1,6 @@
-"""Which orders at Amazon may be the shopper's, and what speaks against one, or for it.
+"""Which orders at Amazon may be the shopper's, and the evidence for and against each.
 
-A wrong match gives a stranger's goods away, and the stranger's own return is refused later.
+A wrong match would return a stranger's goods, and the stranger's own return would be refused later.
 """
 
 import re
@@ -20,7 +20,7 @@ _NUMBERED = re.compile(r"#\s*(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFacts:
-    """What the portal calls the order, in all its names, and when the shopper submitted the return."""
+    """All names of the order in the portal, and when the shopper submitted the return."""
 
     provider_order_id: str
     order_name: str
@@ -30,7 +30,7 @@ class OrderFacts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a shopper or a person may know the order by."""
+        """The names that a shopper or an operator may use for the order."""
         names = (self.order_name, self.order_name.lstrip("#"), self.provider_order_id)
         return tuple(dict.fromkeys(name for name in names if name))
 
@@ -38,8 +38,8 @@ class OrderFacts:
 class Origin(StrEnum):
     """How an order became a candidate."""
 
-    KNOWN = "known"  # a person linked it, or it was found for this return before
-    NAMED = "named"  # a template of the shop makes its id, and no other shop's does
+    KNOWN = "known"  # an operator linked it, or it was found for this return before
+    NAMED = "named"  # a template of this shop alone makes its id
     SHARED = "shared"  # an order of another shop of the account may bear the same id
     INDEXED = "indexed"  # Amazon's list has it under a name of the shopper's order
 
@@ -55,9 +55,9 @@ class Candidate:
 def named_candidates(
     templates: Sequence[str], facts: OrderFacts, shared: Collection[str] = ()
 ) -> tuple[Candidate, ...]:
-    """The ids to try, in order, each once; a template whose value is unknown is left out.
+    """The ids to try, in order, without repeats; templates with an unknown value are left out.
 
-    `shared` are the templates that may make the id of another shop's order.
+    `shared` are the templates that may also make ids of another shop's orders.
     """
     values = {
         "provider_order_id": facts.provider_order_id,
@@ -77,12 +77,12 @@ def named_candidates(
 
 
 def bears(name: str, names: Collection[str]) -> bool:
-    """Whether an id is one of the names, or that of a part of the order that they name."""
+    """Whether an id is one of the names, or the name of a part of that order."""
     return name in names or PART.sub("", name) in names
 
 
 def unfit(order: FulfillmentOrder, origin: Origin, facts: OrderFacts, units: Iterable[ReturnUnit]) -> str:
-    """Why an order cannot be the shopper's; empty when nothing speaks against it. A person's word is not doubted."""
+    """Why an order cannot be the shopper's; empty if it can. An operator's link is not doubted."""
     wanted = {unit.sku for unit in units}
     if wanted and wanted.isdisjoint(item.sku for item in order.items):
         return "lacks " + ", ".join(sorted(wanted))
@@ -99,7 +99,7 @@ def unfit(order: FulfillmentOrder, origin: Origin, facts: OrderFacts, units: Ite
 
 
 def _names_another(shown: str, facts: OrderFacts) -> bool:
-    """Whether what shoppers see is plainly another order's name: of the same form, with another number in it."""
+    """Whether the name shown to shoppers clearly belongs to another order: same form, different number."""
     theirs, ours = _number(shown), _number(facts.order_name)
     if not theirs or not ours or theirs in {ours, facts.provider_order_id, facts.order_number}:
         return False
@@ -117,9 +117,9 @@ def _form(name: str) -> str:
 
 
 def confirmed(order: FulfillmentOrder, facts: OrderFacts, postal_code: str, *, prefixes: Collection[str] = ()) -> bool:
-    """Whether more than a name that others may bear says that an order is the shopper's.
+    """Whether there is better evidence than a name, which other orders may share, that an order is the shopper's.
 
-    That is the shop's own prefix, the shop system's id in one of its ids, or the postal code it was sent to.
+    Such evidence is the shop's own prefix, the shop system's id in one of its ids, or the postal code it was sent to.
     """
     ids = (order.order_id, order.displayable_order_id)
     if any(name.startswith(prefix) for name in ids for prefix in prefixes if prefix):
@@ -130,16 +130,16 @@ def confirmed(order: FulfillmentOrder, facts: OrderFacts, postal_code: str, *, p
 
 
 def _code(postal_code: str) -> str:
-    """A postal code as codes are compared: of the American ones, the five digits."""
+    """A postal code in the form used for comparison: only the first five digits of American ones."""
     plain = "".join(postal_code.split()).casefold()
     return plain[:5] if re.match(r"\d{5}(-?\d{4})?$", plain) else plain
 
 
 def one_order(orders: Sequence[FulfillmentOrder]) -> bool:
-    """Whether orders of one name are the parts of one order: all were sent to one place."""
+    """Whether orders of the same name are parts of one order, that is, were all sent to one place."""
     return len({_code(order.postal_code) for order in orders}) <= 1
 
 
 def doubt_words(order_ids: Iterable[str]) -> str:
-    """What a person is told when orders of a fitting name may be another shopper's."""
+    """The text for the operator when orders with a matching name may belong to another shopper."""
     return f"may be another shopper's of the same name: {', '.join(order_ids)} (mcfd link says which it is)"

@@ -1,6 +1,6 @@
-"""Whether a printed label leads to the fulfillment center, read off its text.
+"""Whether a printed label leads to the fulfillment center, judged by its text.
 
-A label of a return that was made the wrong way round would bring the parcel back to the shopper.
+A label with sender and receiver swapped would bring the parcel back to the shopper.
 """
 
 import re
@@ -13,11 +13,11 @@ _ZIP = re.compile(r"(?<![\w-])(\d{5})(?:-?\d{4})?(?![\w-])")
 class Direction(StrEnum):
     """What a label says about where it leads."""
 
-    UNSEEN = "unseen"  # not looked at yet
+    UNSEEN = "unseen"  # not checked yet
     SHOWN = "shown"  # its text names the fulfillment center as the receiver
-    UNREADABLE = "unreadable"  # a picture, or text from which it cannot be told
+    UNREADABLE = "unreadable"  # a picture, or text that does not tell
     WRONG = "wrong"  # its text names another place
-    ACCEPTED = "accepted"  # a person has looked at it
+    ACCEPTED = "accepted"  # a person has checked it
 
 
 def direction_of(text: str, center_code: str, shopper_code: str) -> Direction:
@@ -34,7 +34,7 @@ def direction_of(text: str, center_code: str, shopper_code: str) -> Direction:
 
 
 def _told_apart(text: str, codes: list[tuple[int, str]], center: str, shopper: str) -> Direction:
-    """Both ends are printed: the receiver's code is the first one after the words that introduce the receiver."""
+    """If both ends are printed, the receiver's code is the first one after the words that introduce the receiver."""
     for marker in _SHIP_TO.finditer(text):
         after = next((code for at, code in codes if at >= marker.end() and code in {center, shopper}), None)
         if after is not None:

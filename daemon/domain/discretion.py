@@ -1,4 +1,4 @@
-"""Striking the shopper from what a vendor says: vendors repeat what they were sent."""
+"""Removes the shopper's data from vendors' texts: vendors repeat what they were sent."""
 
 import re
 import unicodedata
@@ -6,20 +6,20 @@ from collections.abc import Collection, Iterable
 from functools import partial
 
 GAP = "[…]"
-SHORTEST_PART = 4  # of a longer word: "JANECANARY" has "canary" in it, but "label" is not struck for a "La"
+SHORTEST_PART = 4  # shortest name searched inside longer words: "canary" in "JANECANARY", but not "La" in "label"
 SHORTEST_START = 3  # a text may end in the middle of a word
 SHORTEST_NUMBER = 3
 
 _WORD = re.compile(r"[^\W_]+")
-_PART = re.compile(r"\+?\d[\d-]*\d|[^\W_]+")  # a number is one however it is divided
-_ENCODED = re.compile(r"\S*[@%&\\]\S*")  # addresses of e-mail, and words that something was encoded in
+_PART = re.compile(r"\+?\d[\d-]*\d|[^\W_]+")  # one number, however its digits are grouped
+_ENCODED = re.compile(r"\S*[@%&\\]\S*")  # e-mail addresses, and words that may contain encoded text
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
 def strike(text: str, private: Collection[str]) -> str:
-    """Return text without any word of the private texts, however it is spelled there.
+    """Return the text without any word of the private texts, in whatever spelling.
 
-    It strikes too much rather than too little. With nothing private to go by, nothing can be trusted: "" is returned.
+    It removes too much rather than too little. Without private texts to compare with, it returns "".
     """
     words = {spelling for phrase in private for word in _WORD.findall(phrase) for spelling in _spellings(word)}
     if not words:
@@ -38,7 +38,7 @@ def _judge(found: re.Match[str], words: Collection[str], numbers: Collection[str
 
 
 def _names(word: str, words: Iterable[str]) -> bool:
-    """Whether a word of a text is one of the private words, holds one, or is the beginning of one."""
+    """Whether a word is one of the private words, contains one, or is the beginning of one."""
     return any(
         word == name
         or (name in word and (len(name) >= SHORTEST_PART or not name.isascii()))
@@ -48,7 +48,7 @@ def _names(word: str, words: Iterable[str]) -> bool:
 
 
 def _counts(number: str, numbers: Iterable[str]) -> bool:
-    """Whether digits of a text are part of a private number, whatever separates them: 555-0142 and 5550142."""
+    """Whether the digits are part of a private number, whatever separates them: 555-0142 and 5550142."""
     return len(number) >= SHORTEST_NUMBER and any(number in known or known in number for known in numbers)
 
 

@@ -1,4 +1,4 @@
-"""What is owed to a return: a pure function of the return and the hour. The same return always owes the same."""
+"""The next duty of a return: a pure function of the return and the time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,17 +17,17 @@ from daemon.domain.returns import (
 )
 
 WORDS_WAIT = 300.0
-"""Seconds for which what was found may wait to be told together with the verdict."""
+"""Seconds to hold findings' notes back so that they go out with the verdict's."""
 
 GOOD_FOR = 600.0
-"""Seconds for which a reading of a label request that still waits for its order is trusted."""
+"""Seconds for which the last reading of a label request that waits for its order is trusted."""
 
 HELD_GOOD_FOR = 30.0
-"""The same of one that is held: it may be another provider's, who may answer at any moment."""
+"""The same for a held request: it may belong to another provider, who may answer it at any moment."""
 
 
 def duty(ret: Return, now: float) -> Duty | None:
-    """What is owed at that hour; None while the return only waits."""
+    """The duty at that time; None while the return only waits."""
     return _OWED[ret.state](ret, now)
 
 
@@ -49,7 +49,7 @@ def _received(ret: Return, now: float) -> Duty | None:
 
 
 def _read_again(ret: Return, planned: Sequence[ReturnUnit], now: float) -> Duty | None:
-    """Nothing is created at Amazon on the word of a reading of long ago: somebody else may have answered since."""
+    """Read a label request again before creating anything at Amazon: somebody else may have answered it since."""
     trusted = HELD_GOOD_FOR if ret.held else GOOD_FOR
     for request in ret.open_requests():
         old = request.read_at is not None and now - request.read_at >= trusted
@@ -95,12 +95,12 @@ def _purchase(postage: Postage) -> Duty:
 
 
 def _passed_over(ret: Return, now: float) -> bool:
-    """What only informs, or gives a label back, was tried in vain and does not hold up the rest for now."""
+    """Informing calls and voids failed recently, so other duties go first for now."""
     return ret.passed_over_until is not None and now < ret.passed_over_until
 
 
 def _void(ret: Return, now: float) -> Duty | None:
-    """A label nobody needs is given back; a purchase of unknown end is settled first."""
+    """Void a label that nobody needs; an unclear purchase is settled first."""
     if _passed_over(ret, now):
         return None
     for postage in ret.postage:
@@ -125,7 +125,7 @@ def _awaiting_inspection(ret: Return, now: float) -> Duty | None:
 
 
 def _inspected(ret: Return, now: float) -> Duty | None:
-    """The words wait a while for those of the verdict: read and written in one go, that is fewer calls."""
+    """Findings' notes wait a while for the verdict's, so that all are read and written together in fewer calls."""
     owed = _tell(ret, now) if now - ret.changed_at >= WORDS_WAIT else _report(ret, now)
     return owed or Duty(Act.CONCLUDE)
 
@@ -153,7 +153,7 @@ def _stuck(ret: Return, now: float) -> Duty | None:
 
 
 def _tell(ret: Return, now: float) -> Duty | None:
-    """What the portal has not been told of the parcels and units: words first, then the rest."""
+    """What the portal has not been told about parcels and units: notes first, then the rest."""
     return _notes(ret, now) or _report(ret, now)
 
 
@@ -178,16 +178,16 @@ def _hint(ret: Return) -> Duty | None:
 
 
 def _look(ret: Return, now: float) -> Duty | None:
-    """First the carrier, then the fulfillment center: a clock decides only on readings made after its deadline.
+    """Ask the carrier first, then Amazon: a deadline is judged only by readings made after it.
 
-    A carrier that gives no answer keeps nobody from what the fulfillment center has found.
+    A carrier that does not answer does not delay reading Amazon's findings.
     """
     if ret.amazon_due_at is None or ret.amazon_due_at > now:
         return None
     due = ret.amazon_due_at
     read_at = -inf if ret.looked_at is None else ret.looked_at
     if ret.announced_at is not None and read_at < ret.announced_at <= now:
-        return Duty(Act.LOOK_FOR_INSPECTION)  # what has arrived is not looked for on its way
+        return Duty(Act.LOOK_FOR_INSPECTION)  # a parcel that has arrived is not tracked
     untracked = any(p.travelling and (p.tracked_at is None or p.tracked_at < due) for p in ret.postage)
     if untracked and not _passed_over(ret, now):
         return Duty(Act.TRACK_PARCELS)
@@ -195,28 +195,28 @@ def _look(ret: Return, now: float) -> Duty | None:
 
 
 def had_no_effect(ret: Return, call: Duty) -> Return:
-    """The return without that call among those that were begun."""
+    """The return without that call among its pending calls."""
     return replace(ret, pending_calls=tuple(pending for pending in ret.pending_calls if pending != call))
 
 
 def create_unclear(ret: Return, unit: ReturnUnit) -> bool:
-    """Amazon was asked to take the unit back, and its answer was never stored: the unit may come."""
+    """Amazon was asked to take the unit back but its answer was never stored: the unit may come."""
     asked = Duty(Act.AUTHORIZE_UNITS, unit.order_id) in ret.pending_calls
     return asked and unit.standing is UnitState.PLANNED and unit.return_item_id != ""
 
 
 def purchase_unclear(ret: Return, postage: Postage) -> bool:
-    """Amazon was asked to sell the label, and its answer was never stored: the label may have been bought."""
+    """The label was ordered but the answer was never stored: it may have been bought."""
     return Duty(Act.BUY_POSTAGE, postage.authorization_id) in ret.pending_calls and not postage.shipment_id
 
 
 def delivery_unclear(ret: Return, request: LabelRequest) -> bool:
-    """The portal was given the label, and its answer was never stored: the shopper may have it."""
+    """The label was posted but the portal's answer was never stored: the shopper may have it."""
     return Duty(Act.DELIVER_LABEL, request.request_id) in ret.pending_calls and request.asked is RequestState.OPEN
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:
-    """Lines whose every authorized unit has a finding, and that the portal does not know of yet."""
+    """Lines with a finding for each authorized unit that the portal has not been told yet."""
     waiting = {u.line_id for u in ret.authorized() if u.finding is None}
     return tuple(
         dict.fromkeys(u.line_id for u in ret.authorized() if u.finding and not u.graded and u.line_id not in waiting)
@@ -224,7 +224,7 @@ def gradable_lines(ret: Return) -> tuple[str, ...]:
 
 
 def transit_owed(request: LabelRequest) -> bool:
-    """The label went further than the portal was told, and we know its id."""
+    """The parcel has progressed further than the portal was told, and the label's id is known."""
     known = request.asked is RequestState.DELIVERED and request.label_id is not None
     return known and request.transit.rank > request.reported.rank
 

@@ -1,4 +1,4 @@
-"""What a reading of the fulfillment orders means for a return: findings, and what is missing by the clock."""
+"""Turns a reading of the fulfillment orders into findings, and into missing units once their deadline has passed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from daemon.domain.schedule import Timings, look_delay
 
 
 def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: float) -> UnitsAuthorized | None:
-    """The authorizations that have appeared since; None while any unit that a label is asked for waits for its own."""
+    """The new authorizations; None while any unit of an open label request still waits for one."""
     asking = {r.request_id for r in ret.open_requests()}
     units = _read_units(ret, orders)
     authorizations = tuple(a for order in orders for a in order.authorizations)
@@ -37,7 +37,7 @@ def authorization_found(ret: Return, orders: Sequence[FulfillmentOrder], at: flo
 
 
 def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings: Timings) -> Event | None:
-    """What the reading says; None when it says nothing new. `now` is when the orders were read.
+    """The event that the reading causes; None if it has no news. `now` is when the orders were read.
 
     A unit that the reading does not list is not judged.
     """
@@ -67,14 +67,14 @@ def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings
 
 
 def calls_missing(ret: Return, event: Event | None) -> bool:
-    """Whether a clock has decided on a unit: then what the portal asks back must be known as it is now."""
+    """Whether a unit is called missing by a deadline: then the portal must be read again first."""
     known = {u.key: u.finding for u in ret.units}
     units = getattr(event, "units", ())
     return any(u.finding != known[u.key] and u.finding and u.finding.condition == MISSING for u in units)
 
 
 def edits(ret: Return, details: PortalReturn, at: float) -> LinesEdited | None:
-    """Expected units whose line has left the return in the portal, and such as are part of it again."""
+    """The change of expected units whose line has left the return in the portal, or is part of it again."""
     there = {line.line_id for line in details.lines}
     gone = [replace(u, standing=UnitState.REMOVED) for u in ret.authorized() if u.line_id not in there]
     back = [
@@ -86,29 +86,29 @@ def edits(ret: Return, details: PortalReturn, at: float) -> LinesEdited | None:
 
 
 def newly_processed(ret: Return, event: Event) -> tuple[ReturnUnit, ...]:
-    """The units of which the reading says for the first time that they were processed."""
+    """The units that this reading reports as processed for the first time."""
     before = {u.key for u in ret.units if u.processed_at is not None}
     return tuple(u for u in getattr(event, "units", ()) if u.processed_at is not None and u.key not in before)
 
 
 def told_all(ret: Return, event: Event) -> bool:
-    """The reading brought what was announced: something new, and nothing is awaited beside it."""
+    """The reading contains the announced news, and no further news is expected."""
     after = replace(ret, units=merge_units(ret.units, getattr(event, "units", ())))
     return _tells(ret, event) and all(u.finding is not None for u in after.awaited())
 
 
 def _tells(ret: Return, event: Event) -> bool:
-    """Something in it is Amazon's word, and not only that time has run out."""
+    """The event contains something that Amazon said, not only a passed deadline."""
     old = {u.key: u for u in ret.units}
     units: Iterable[ReturnUnit] = getattr(event, "units", ())
     return any(u.finding != old[u.key].finding and u.processed_at is not None for u in units)
 
 
 def may_be_spared(ret: Return, now: float, timings: Timings, spacing: float) -> bool:
-    """Amazon would have said so if there were news, so that this look can wait for the `spacing`-th of its kind.
+    """Amazon announces news, so this reading may be skipped; only each `spacing`-th is made.
 
-    Not when a clock has something to decide, for it decides on readings alone; not before the first reading; and not
-    while something that was announced, or a condition, has yet to show.
+    It is not skipped when a deadline has passed (deadlines are judged by readings), before the first reading, or while
+    announced news or a condition is still to come.
     """
     if spacing <= 1 or ret.state is not State.AWAITING_INSPECTION or ret.announced_at is not None:
         return False
@@ -121,13 +121,13 @@ def may_be_spared(ret: Return, now: float, timings: Timings, spacing: float) -> 
 
 
 def _time_is_up(ret: Return, now: float, timings: Timings) -> bool:
-    """A clock would decide if Amazon were read now."""
+    """A deadline would be judged if Amazon were read now."""
     missing = any(_missing(u, ret.units, ret, now, timings) != u for u in ret.awaited())
     return missing or _silent(ret, ret.authorized(), now, timings)
 
 
 def _read_units(ret: Return, orders: Iterable[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
-    """The units as Amazon lists them: an unclear create call is recognised by our own ids."""
+    """The units as Amazon lists them; our ids show whether an unclear create call had its effect."""
     items = {item.return_item_id: item for order in orders for item in order.return_items}
     return tuple(_listed(u, items.get(u.return_item_id)) for u in ret.units)
 
@@ -144,7 +144,7 @@ def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, t
     processed_at = item.changed_at or unit.processed_at or now
     seen = replace(unit, processed_at=processed_at)
     if not item.condition and unit.finding is not None and unit.finding.condition not in {"", MISSING}:
-        return seen  # what was told once is not taken back by silence
+        return seen  # a later reading without the fact does not undo it
     if not item.condition and now - processed_at < timings.condition_grace:
         return _not_missing(seen)
     finding = Finding(
@@ -156,7 +156,7 @@ def _found(unit: ReturnUnit, item: ReturnItem | None, ret: Return, now: float, t
 
 
 def _not_missing(unit: ReturnUnit) -> ReturnUnit:
-    """It has come, whatever its condition will be."""
+    """The unit has come, whatever its condition."""
     lost = unit.finding is not None and unit.finding.condition == MISSING
     return replace(unit, finding=None) if lost else unit
 
@@ -171,7 +171,7 @@ def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: fl
     siblings = [
         u.processed_at for u in units if u.authorization_id == unit.authorization_id and u.processed_at is not None
     ]
-    if siblings:  # a label that was given out since is time to send what was left behind
+    if siblings:  # a newer label gives time to send the remaining units
         late = now - max(min(siblings), ret.labelled_at or 0.0) >= timings.missing_sibling
     else:
         late = _parcel_lost(unit, units, ret, now, timings)
@@ -179,7 +179,7 @@ def _missing(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: fl
 
 
 def _parcel_lost(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now: float, timings: Timings) -> bool:
-    """Nothing of the parcel was processed: how long since it was last heard of. A silent one waits for the others."""
+    """Whether an unprocessed parcel has been silent for too long. It waits for the return's other parcels."""
     postage = postage_of(ret, unit.authorization_id)
     heard = postage or Postage(authorization_id=unit.authorization_id)
     now = _heard_until(ret, now)
@@ -195,16 +195,16 @@ def _parcel_lost(unit: ReturnUnit, units: Sequence[ReturnUnit], ret: Return, now
 
 
 def _heard_until(ret: Return, now: float) -> float:
-    """The carriers' clocks decide on what the carriers said after them, not on what Amazon said since.
+    """A carrier deadline is judged at the time of the last tracking read, not of Amazon's.
 
-    One that could never be asked has said nothing since the label was made.
+    If the carrier could never be asked, it counts as silent since the label was made.
     """
     never = ret.labelled_at if ret.labelled_at is not None else now
     return min([now, *(never if p.tracked_at is None else p.tracked_at for p in ret.postage if p.travelling)])
 
 
 def _came(ret: Return, units: Sequence[ReturnUnit]) -> bool:
-    """Anything of the return was ever scanned or received."""
+    """Whether anything of the return was ever scanned or received."""
     scanned = any(p.scanned_at or p.delivered_at or p.lost_at for p in ret.postage)
     return scanned or any(u.processed_at is not None for u in units)
 
@@ -218,7 +218,7 @@ def _silent(ret: Return, expected: Sequence[ReturnUnit], now: float, timings: Ti
 
 
 def _forgotten(ret: Return, now: float, timings: Timings) -> bool:
-    """Amazon has said nothing of a unit for so long that nobody waits for it any more."""
+    """Amazon has not mentioned the unit for so long that waiting ends."""
     patience = timings.missing_silent + timings.late_watch
     return ret.state is State.AWAITING_INSPECTION and ret.labelled_at is not None and now - ret.labelled_at >= patience
 

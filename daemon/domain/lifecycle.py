@@ -1,7 +1,7 @@
-"""The life of a return: one table of ways, and `apply`, which walks them.
+"""The life of a return: one table of transitions, and `apply`, which follows it.
 
-A state says what the return waits for. Whatever is owed in it is a function of the return (`duties`), so a restart is
-a resume: there is no "running" state.
+A state says what the return waits for. The duty is computed from the return (`duties`), so a restart simply resumes:
+there is no "running" state.
 """
 
 from collections.abc import Callable, Mapping
@@ -191,10 +191,10 @@ STATELESS: frozenset[type[ev.Event]] = frozenset(
     | {ev.UnitsTransferred, OperatorActed}
     | pe.POSTAGE_EVENTS
 )
-"""Events that are welcome in every state and move none."""
+"""Events that are accepted in every state and never change it."""
 
 AMAZON_ANSWERS: frozenset[type[ev.Event]] = frozenset({ev.UnitsAuthorized, ev.UnitsRefused})
-"""What Amazon made of the units is true whatever has happened meanwhile; it moves only a return that waits for it."""
+"""Amazon's answer is accepted in every state; it changes the state only while the return waits for it."""
 
 UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
     {
@@ -211,7 +211,7 @@ UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
         OperatorActed,
     }
 )
-"""Events that are no answer to anything that was asked."""
+"""Events that do not answer a request of ours."""
 
 SETTLE_OUTCOMES: frozenset[type[ev.Event]] = frozenset(
     {
@@ -223,7 +223,7 @@ SETTLE_OUTCOMES: frozenset[type[ev.Event]] = frozenset(
         ev.RemovalRefused,
     }
 )
-"""What can become of asking the portal for the outcome."""
+"""Possible results of asking the portal for the outcome."""
 
 
 EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
@@ -286,12 +286,12 @@ EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
 
 
 def allows(state: State, event: type[ev.Event]) -> bool:
-    """Whether a return in that state may hear of that event."""
+    """Whether the event is accepted in that state."""
     return event in STATELESS or event in AMAZON_ANSWERS or event in TRANSITIONS[state]
 
 
 def apply(ret: Return, event: ev.Event) -> Return:
-    """The return after the event. Raises IllegalTransition for an event its state does not know."""
+    """The return after the event. Raises IllegalTransition if its state does not accept the event."""
     kind = type(event)
     if not allows(ret.state, kind):
         raise IllegalTransition(f"{ret.ref}: {kind.__name__} cannot happen to a return that is {ret.state}")
@@ -309,7 +309,7 @@ def apply(ret: Return, event: ev.Event) -> Return:
 
 
 def _still_unclear(call: Duty, ret: Return, event: ev.Event) -> bool:
-    """Whatever else happens, a call that was begun stays unclear until it is known what became of it."""
+    """A pending call stays unclear until its own result is known, whatever else happens."""
     known = event.call if isinstance(event, ev.CallHadNoEffect) else getattr(event, "no_effect", None)
     if known == call:
         return False
@@ -327,7 +327,7 @@ def _still_unclear(call: Duty, ret: Return, event: ev.Event) -> bool:
 
 
 def _entered(ret: Return, at: float) -> dict[str, Any]:
-    """What belongs to the state that was left stays behind."""
+    """Reset the fields that belong to the state just left."""
     resume_state = ret.resume_state if ret.state is State.STUCK else None
     closed_at = at if ret.state is State.CLOSED else None
     return {"verifications": 0, "deadline_at": None, "resume_state": resume_state, "closed_at": closed_at}

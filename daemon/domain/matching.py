@@ -1,4 +1,4 @@
-"""Which fulfillment order, which shipment, which unit."""
+"""Which lines and units a label request means, and whether fulfillment orders cover them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ SkuMap = Mapping[str, str | Mapping[str, int]]
 
 
 def explode(line: PortalLine, sku_map: SkuMap) -> tuple[str, ...]:
-    """The network's SKUs of the units that one line stands for: itself, another name, or a bundle's content."""
+    """Amazon's SKUs for one line: its own SKU, another name for it, or the contents of a bundle."""
     mapped = sku_map.get(line.sku, line.sku)
     if isinstance(mapped, str):
         return (mapped,)
@@ -22,10 +22,10 @@ def explode(line: PortalLine, sku_map: SkuMap) -> tuple[str, ...]:
 
 
 def requested_lines(details: PortalReturn, ret: Return, request_id: str, skus: Sequence[str]) -> tuple[str, ...]:
-    """The lines that a label request covers: its products as a multiset of SKUs, and of equal lines the freest.
+    """The lines that a label request covers: as many as it names of each SKU, preferring those with the weakest claim.
 
-    So a second line of an SKU is told from a new label for the first one: a line that has never had a label comes
-    before one that has. A request that names no SKU covers every line that no other open request covers.
+    A line that never had a label comes before one that did, so a label for a second line of a SKU is not mistaken for a
+    new label of the first line. A request without SKUs covers every line that no other open request covers.
     """
     claims = {line.line_id: Claim.NOBODYS for line in details.lines}
     for unit in ret.units:
@@ -43,12 +43,12 @@ def requested_lines(details: PortalReturn, ret: Return, request_id: str, skus: S
 
 
 class Claim(IntEnum):
-    """What became of a line so far; the lower, the sooner a new label request means it."""
+    """The claim on a line by earlier requests; a new label request means the line with the lowest claim."""
 
     NOBODYS = 0
     LABELLED = 1
     CAME_BACK = 2
-    ASKED_FOR = 3  # by another request that waits for its label
+    ASKED_FOR = 3  # claimed by another request that waits for its label
 
 
 def _claim(ret: Return, unit: ReturnUnit, request_id: str) -> Claim:
@@ -63,7 +63,7 @@ def _claim(ret: Return, unit: ReturnUnit, request_id: str) -> Claim:
 def list_units(
     ret: Return, details: PortalReturn, request_id: str, lines: Iterable[str], sku_map: SkuMap
 ) -> tuple[ReturnUnit, ...]:
-    """The units of a label request. What Amazon has accepted already, or may have, stays as it is and changes hands."""
+    """The units of a label request. Units that Amazon may have accepted keep their state and join this request."""
     known = {u.key: u for u in ret.units}
     wanted = set(lines)
     units = []
@@ -82,13 +82,13 @@ def list_units(
 
 
 def _asked_anew(unit: ReturnUnit, request_id: str) -> ReturnUnit:
-    """A unit that was given up as missing is awaited again."""
+    """The unit for a new request: one that was given up as missing is awaited again."""
     lost = unit.finding is not None and unit.finding.condition == MISSING
     return replace(unit, request_id=request_id, finding=None if lost else unit.finding, graded=unit.graded and not lost)
 
 
 def _share(cents: int, part: int, parts: int) -> int:
-    """The price of one part of a bundle: all parts together cost what the bundle costs, to the cent."""
+    """The price of one part of a bundle; the parts add up to the bundle's price to the cent."""
     return cents * part // parts - cents * (part - 1) // parts
 
 
@@ -107,13 +107,13 @@ def _new_unit(line: PortalLine, part: int, sku: str, request_id: str, price_cent
 
 
 def covers(orders: Iterable[FulfillmentOrder], units: Iterable[ReturnUnit]) -> bool:
-    """Together the orders know every SKU of the units."""
+    """Whether the orders together contain every SKU of the units."""
     known = {item.sku for order in orders for item in order.items}
     return all(unit.sku in known for unit in units)
 
 
 def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], default: str, allowed: Sequence[str]) -> str:
-    """Amazon's code for the shopper's words, as far as the SKU allows it. Without permissions only the default goes."""
+    """Amazon's code for the shopper's reason, if the SKU allows it. If the allowed codes are unknown, the default."""
     wanted = wanted_code(unit.parent_reason, unit.reason, mapping, default)
     if wanted in allowed:
         return wanted
@@ -121,7 +121,7 @@ def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], defaul
 
 
 def wanted_code(parent: str, reason: str, mapping: Mapping[tuple[str, str], str], default: str) -> str:
-    """The code that a merchant wants for the shopper's words: (parent, reason), reason, parent, default.
+    """The merchant's code for the shopper's reason; looked up by (parent, reason), reason, parent, then the default.
 
     `mapping` is keyed by folded (parent, reason); an empty half matches any.
     """
@@ -131,5 +131,5 @@ def wanted_code(parent: str, reason: str, mapping: Mapping[tuple[str, str], str]
 
 
 def fold(text: str) -> str:
-    """Text as reasons are compared: without case and outer or double blanks."""
+    """Normalise a reason for comparison: ignore case, and outer or repeated blanks."""
     return " ".join(text.split()).casefold()

@@ -1,4 +1,4 @@
-"""Names that are derived and never drawn, so that a repeat finds what the first try made."""
+"""Names derived from the return instead of drawn at random, so that a repeated call finds what the first one made."""
 
 import hashlib
 
@@ -10,13 +10,13 @@ NOTE_LIMIT = 250
 
 
 def return_item_id(shop: str, return_id: str, line_id: str, part: int, number: int = 1) -> str:
-    """The id we give a unit at Amazon: derived, so that a repeat names the same unit; ASCII, at most 80 characters.
+    """The id we give a unit at Amazon: the same on every repeat; ASCII, at most 80 characters.
 
-    `number` counts the ids of one unit: its first may have gone to another return.
+    `number` counts the ids of one unit, since another return may have taken over the first.
     """
     place = str(part) if number == 1 else f"{part}.{number}"
     plain = f"{OWN_ITEM}{shop}-{return_id}-{line_id}-{place}"
-    readable = "-" not in return_id + line_id  # else two units could share one id
+    readable = "-" not in return_id + line_id  # otherwise two units could share one id
     if readable and len(plain) <= ID_LIMIT and plain.isascii() and plain.isprintable():
         return plain
     names = "".join(f"{len(name)}:{name}" for name in (shop, return_id, line_id, place))
@@ -24,7 +24,7 @@ def return_item_id(shop: str, return_id: str, line_id: str, part: int, number: i
 
 
 def note_marker(ret: Return, key: str) -> str:
-    """A short stable mark that opens a note, by which it is found again in the portal's list."""
+    """A short stable marker at the start of a note, used to find the note in the portal's list."""
     digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()
     return f"[mcfd {digest[:8]}]"
 

@@ -1,4 +1,4 @@
-"""What people are told about by message: which cases there are, which of them are news, and in which words."""
+"""Messages to people: the kinds of cases, which of them are news, and the wording."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 from daemon.domain.durations import DAY
 
 AGAIN_AFTER = DAY
-"""Seconds after which a case that goes on is told once more."""
+"""Seconds after which an unresolved case is repeated."""
 
 MOST_LINES = 20
 LONGEST_LINE = 240
@@ -25,7 +25,7 @@ class CaseKind(StrEnum):
 
     @property
     def lasts(self) -> bool:
-        """It goes on until somebody acts, so it is worth a reminder; the others happened once."""
+        """Whether the case lasts until somebody acts and deserves reminders; the others happened once."""
         return self not in {CaseKind.UNSETTLED, CaseKind.CLAIMS}
 
 
@@ -41,7 +41,7 @@ MEANING: Mapping[CaseKind, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to look at. `shop` is empty for what concerns all; `since` is in Unix seconds."""
+    """One thing to look at. `shop` is empty if it concerns all shops; `since` is in Unix seconds."""
 
     kind: CaseKind
     shop: str = ""
@@ -51,7 +51,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Identity: a case is told once, and reminded of under this name."""
+        """Identity of the case, used to send it once and to send reminders."""
         return f"{self.kind}:{self.subject}"
 
     @property
@@ -62,17 +62,17 @@ class Case:
 
 
 def wanted(cases: Iterable[Case], kinds: Sequence[CaseKind], shops: Sequence[str]) -> list[Case]:
-    """The cases that one receiver asked for; no `shops` means all. What concerns no single shop concerns each."""
+    """The cases that one receiver asked for; no `shops` means all. A case without a shop concerns every shop."""
     return [c for c in cases if c.kind in kinds and (not shops or not c.shop or c.shop in shops)]
 
 
 def news(cases: Iterable[Case], told: Mapping[str, float], now: float) -> list[Case]:
-    """The cases that were never told, or that go on a day after they were."""
+    """The cases never sent before, and lasting ones that were sent a day ago."""
     return [c for c in cases if c.key not in told or (c.kind.lasts and now - told[c.key] >= AGAIN_AFTER)]
 
 
 def remember(cases: Iterable[Case], told: Mapping[str, float], sent: Iterable[Case], now: float) -> dict[str, float]:
-    """When each case that still exists was told last."""
+    """When each case that still exists was last sent."""
     kept = {c.key: told[c.key] for c in cases if c.key in told}
     return kept | {c.key: now for c in sent}
 

@@ -1,4 +1,4 @@
-"""What the network (Amazon) says of one fulfillment order, reduced to what returns need. No addresses of shoppers."""
+"""A fulfillment order at Amazon, reduced to what returns need. No shopper addresses."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ class OrderItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShippedItem:
-    """So many units of one order line in one shipment."""
+    """The units of one order line in one shipment."""
 
     item_id: str
     sku: str
@@ -25,7 +25,7 @@ class ShippedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipment:
-    """One outbound shipment; `shipped` is False while it waits and when it was cancelled."""
+    """One outbound shipment; `shipped` is False while it waits and if it was cancelled."""
 
     shipment_id: str
     shipped: bool
@@ -35,7 +35,7 @@ class Shipment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnItem:
-    """One unit that Amazon expects back or has looked at (`processed`); `condition` is Amazon's own word."""
+    """One unit that Amazon expects back or has inspected (`processed`); `condition` is Amazon's own word."""
 
     return_item_id: str
     order_item_id: str
@@ -76,7 +76,7 @@ class ReturnAuthorization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FulfillmentOrder:
-    """One fulfillment order as read at one instant. The postal code is compared with the shopper's, and forgotten."""
+    """One fulfillment order at the time of reading. The postal code is compared with the shopper's and not stored."""
 
     order_id: str
     displayable_order_id: str
@@ -90,12 +90,12 @@ class FulfillmentOrder:
 
     @property
     def still_shipping(self) -> bool:
-        """More of it may ship yet."""
+        """Whether more of it may still ship."""
         return self.status.casefold() in {"new", "received", "planning", "processing"}
 
     @property
     def returnable(self) -> bool:
-        """Something of it has shipped, or may ship yet; of an order that was cancelled unshipped nothing comes back."""
+        """Whether anything has shipped or may still ship; otherwise nothing can come back."""
         return self.still_shipping or any(shipment.shipped for shipment in self.shipments)
 
 

@@ -11,10 +11,10 @@ from daemon.domain.verdict import VerdictPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopPolicy:
-    """What a merchant decided for one shop. Reasons are keyed by folded (parent, reason); empty matches any.
+    """A merchant's decisions for one shop. Reasons are keyed by folded (parent, reason); empty matches any.
 
-    `shared_templates` may make the ids of other shops' orders; of several shops on the account, `own_prefix` says that
-    none but this one has its prefix.
+    `shared_templates` may also make ids of other shops' orders. `own_prefix` says that no other shop of the account
+    uses this shop's prefix.
     """
 
     destinations: frozenset[str] = frozenset()
@@ -38,12 +38,12 @@ class ShopPolicy:
     rma_rate_cents: int = 0
 
     @property
-    def telling_prefixes(self) -> tuple[str, ...]:
-        """How only orders of this shop begin."""
+    def own_prefixes(self) -> tuple[str, ...]:
+        """The prefixes that only this shop's orders have."""
         return (self.order_id_prefix,) if self.own_prefix and self.order_id_prefix else ()
 
     def not_ours(self, return_id: str, destination_id: str) -> str:
-        """Why a return is none of our business; empty when it is."""
+        """Why a return does not concern mcfd; empty if it does."""
         if self.only_returns and return_id not in self.only_returns:
             return "not on the pilot list"
         if self.destinations and destination_id not in self.destinations:
@@ -55,7 +55,7 @@ class ShopPolicy:
         return self.report_transit == "all" or (self.report_transit == "delivered" and transit is Transit.DELIVERED)
 
     def page_label(self, authorization: ReturnAuthorization) -> Label:
-        """The label that is Amazon's own page: no postage, and the RMA stands for the tracking number."""
+        """Amazon's own page as label: without postage, with the RMA as tracking number."""
         return Label(
             url=authorization.page_url,
             carrier=self.rma_carrier,

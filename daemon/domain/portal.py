@@ -1,4 +1,4 @@
-"""What the portal (Loop) says of a return and of a label request, reduced to what the daemon decides on."""
+"""Returns and label requests in the portal (Loop), reduced to what the daemon needs for decisions."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,7 +7,7 @@ from daemon.domain.orders import PostalAddress
 
 
 class PortalState(StrEnum):
-    """The portal's state of a return; a word we do not know reads as UNKNOWN and means "wait"."""
+    """The portal's state of a return; an unknown word becomes UNKNOWN and means "wait"."""
 
     OPEN = "open"
     REVIEW = "review"
@@ -27,7 +27,7 @@ class RequestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalLine:
-    """One line of a return: one unit, for the portal's lines carry no quantity. Grades are the portal's own words."""
+    """One line of a return, always one unit: the portal's lines have no quantity. Grades are the portal's own words."""
 
     line_id: str
     sku: str
@@ -40,7 +40,7 @@ class PortalLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalReturn:
-    """The truth about a return, as its details say."""
+    """The authoritative state of a return, from its details."""
 
     return_id: str
     state: PortalState
@@ -56,13 +56,13 @@ class PortalReturn:
 
     @property
     def settled(self) -> bool:
-        """Nothing is left to decide in the portal."""
+        """Whether nothing is left to decide in the portal."""
         return self.was_processed or self.state in {PortalState.CLOSED, PortalState.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelSize:
-    """Size in inches, weight in grams; None is what the portal left out."""
+    """Size in inches, weight in grams; None where the portal gave no value."""
 
     length_in: float | None = None
     width_in: float | None = None
@@ -72,9 +72,9 @@ class ParcelSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalLabelRequest:
-    """The truth about a label request. The shopper's address is used and forgotten, so it stays out of `repr`.
+    """The authoritative state of a label request. The shopper's address is never stored, and stays out of `repr`.
 
-    `private` are all texts in it that say who the shopper is.
+    `private` are all texts in it that identify the shopper.
     """
 
     request_id: str
@@ -90,7 +90,7 @@ class PortalLabelRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """What is written to the portal for one line: category, its title there, disposition, and a sentence."""
+    """The grade written to the portal for one line: category, its title, disposition, and a sentence."""
 
     line_id: str
     grade: str
@@ -100,7 +100,7 @@ class Grade:
     inspected_at: float
 
 
-# ---- what a delivery (or a poll) says; a hint except for the first two
+# ---- messages from webhooks and polls; all but the first two are only hints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class ReturnChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingTrouble:
-    """The portal could not process a return. Its words are not read: they may name the shopper."""
+    """The portal could not process a return. Its message is not read: it may name the shopper."""
 
     return_id: str
 

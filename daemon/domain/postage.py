@@ -1,4 +1,4 @@
-"""Labels bought for parcels: what is asked for, what was bought, and how the parcel travels."""
+"""Labels bought for parcels: orders, offers, purchases, and tracking."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from daemon.domain.slips import SlipParcel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostageOrder:
-    """What a label is asked for: from the shopper to the fulfillment center. Sizes in inches, weight in grams.
+    """An order for a label, from the shopper to the fulfillment center. Sizes in inches, weight in grams.
 
-    `prices_cents` are those of the `skus`, 0 where none is known. `key` names this purchase and no other. `handle` is
-    what the source called the parcel when it was asked before, where it sells one label for each.
+    `prices_cents` are the prices of the `skus`, 0 where unknown. `key` is unique to this purchase. `handle` is the
+    source's id of the parcel from an earlier request, for sources that sell one label per parcel.
     """
 
     reference: str
@@ -45,8 +45,8 @@ class PostageOrder:
 class PostageOffer:
     """The rate of the wanted service, ready to be bought; `body` is the purchase request and may carry a token.
 
-    `handle` is what the source calls the parcel, `service` whose service it is, `mode` whether it is real money; all
-    are empty where a source does not tell.
+    `handle` is the source's id of the parcel, `service` the carrier account and service, `mode` says whether real money
+    is spent; all are empty if the source does not tell.
     """
 
     body: bytes = field(repr=False)
@@ -61,9 +61,9 @@ class PostageOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOffered:
-    """No rate can be bought; `offered` are the ids of the services that could, `why` says it in words.
+    """No allowed rate is on offer; `offered` are the ids of the services on offer, `why` is the reason in words.
 
-    `passing`: time may heal it. `held`: no other kind of label may stand in, for a person has to know.
+    `passing`: time may heal it. `held`: no other kind of label may replace it, because an operator has to know.
     """
 
     offered: tuple[str, ...] = ()
@@ -74,15 +74,16 @@ class NotOffered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferExpired:
-    """The offer was kept too long; a new one of the same service is needed."""
+    """The offer has expired; a new one of the same service is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoughtPostage:
-    """A purchase; `document` is None while the label cannot be printed yet, `tracking_id` empty while it has none.
+    """A purchase; `document` is None until the label can be printed, `tracking_id` is empty until it is known.
 
-    `carrier_id` is set where the parcel is followed by another id than the offer's, `charge_cents` where the purchase
-    tells it. `sender_code` is the shopper's postal code, to tell both ends of a label apart, and is not kept.
+    `carrier_id` is set if the parcel is tracked by another carrier id than the offer's, `charge_cents` if the source
+    tells the price. `sender_code` is the shopper's postal code, used to tell both ends of a label apart, and is not
+    stored.
     """
 
     shipment_id: str
@@ -95,21 +96,21 @@ class BoughtPostage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotBought:
-    """A purchase of unknown end has not taken place, as far as the source shows by now."""
+    """An unclear purchase has not taken place, as far as the source shows now."""
 
 
 class VoidAnswer(StrEnum):
-    """What became of giving a label back."""
+    """The result of voiding a label."""
 
     DONE = "done"
-    PENDING = "pending"  # the carrier was asked, and takes its time
-    REJECTED = "rejected"  # the carrier said no, and may say yes later
-    NEEDLESS = "needless"  # nothing is charged for a label that is not used
+    PENDING = "pending"  # the carrier was asked and has not decided yet
+    REJECTED = "rejected"  # the carrier refused, but may accept later
+    NEEDLESS = "needless"  # unused labels are not charged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracking:
-    """What the carrier says. `transit` is None for a status that means nothing to the portal."""
+    """The carrier's answer. `transit` is None for a status that the portal does not know."""
 
     transit: Transit | None = None
     lost: bool = False
@@ -124,7 +125,7 @@ def postage_of(ret: Return, authorization_id: str) -> Postage | None:
 
 
 def told_parcel(ret: Return, request: LabelRequest) -> Postage | None:
-    """The parcel that the portal knows: by its number, or by its RMA when its label went out before it had one."""
+    """The parcel that the portal knows: by its tracking number, or by its RMA if it had no number at first."""
     if request.label is None:
         return None
     number = request.label.tracking_number
@@ -137,7 +138,7 @@ def told_parcel(ret: Return, request: LabelRequest) -> Postage | None:
 
 
 def dead_labels(ret: Return, voided: Postage) -> tuple[Label, ...]:
-    """Labels made of bought ones of which none can be used any more, now that this one was given back."""
+    """Label documents whose every bought label is now void."""
     live = {p.authorization_id for p in ret.postage if p.bought} - {voided.authorization_id}
 
     def dead(request: LabelRequest) -> bool:
@@ -149,14 +150,14 @@ def dead_labels(ret: Return, voided: Postage) -> tuple[Label, ...]:
 
 
 def put_postage(ret: Return, postage: Postage) -> Return:
-    """The return with one authorization's postage put in its place."""
+    """The return with one authorization's postage replaced."""
     others = {p.authorization_id: p for p in ret.postage}
     others[postage.authorization_id] = postage
     return replace(ret, postage=tuple(others.values()))
 
 
 def as_decided(ret: Return, postage: Postage) -> Postage:
-    """The postage as an answer tells it, but for what was decided about giving it back while the call was under way."""
+    """The postage from an answer, keeping any decision to void it that was made while the call ran."""
     stored = postage_of(ret, postage.authorization_id)
     if stored is None or stored.number != postage.number:
         return postage
@@ -164,7 +165,7 @@ def as_decided(ret: Return, postage: Postage) -> Postage:
 
 
 def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
-    """The postage after a look at the carrier: forward only, but for a lost parcel that turns up again."""
+    """The postage after a tracking read: it only moves forward, except that a lost parcel may turn up again."""
     transit = postage.transit
     if reading.transit is not None and reading.transit.rank > transit.rank:
         transit = reading.transit
@@ -181,18 +182,18 @@ def tracked(postage: Postage, reading: Tracking, now: float) -> Postage:
 
 
 def parcel_units(ret: Return, authorization_id: str) -> tuple[ReturnUnit, ...]:
-    """The units that travel in one parcel; of a second parcel under one authorization those that have not come."""
+    """The units in one parcel; for a second parcel of an authorization, the units that have not come yet."""
     units = tuple(u for u in ret.authorized() if u.authorization_id == authorization_id)
     return tuple(u for u in units if u.processed_at is None) or units
 
 
 def purchase_key(ret: Return, postage_number: int, authorization_id: str) -> str:
-    """What makes a repeated purchase the same purchase: derived, never random."""
+    """The idempotency key of a purchase: derived, never random."""
     return f"{ret.shop}/{ret.return_id}/{authorization_id}/{postage_number}"
 
 
 def reference_of(ret: Return, authorization_id: str) -> str:
-    """What we call a parcel at Amazon Shipping."""
+    """Our reference for a parcel at Amazon Shipping."""
     return f"{ret.return_id}-{authorization_id}"[:40]
 
 
@@ -205,7 +206,7 @@ def postage_order(
     key: str = "",
     handle: str = "",
 ) -> PostageOrder | None:
-    """What to ask a label for; None while an address is missing. The weight is shared by units."""
+    """The order for a label; None while an address is missing. The weight is divided among units."""
     if request.origin is None or authorization.ship_to is None:
         return None
     units = parcel_units(ret, authorization.authorization_id)
@@ -232,7 +233,7 @@ def postage_order(
 
 
 def slip_of(ret: Return, authorization: ReturnAuthorization, label: bytes | None) -> SlipParcel:
-    """What is printed for one parcel: its label, if one was bought, and its slip."""
+    """The printout for one parcel: its label, if one was bought, and its slip."""
     units = Counter(unit.sku for unit in parcel_units(ret, authorization.authorization_id))
     return SlipParcel(
         rma_id=authorization.rma_id,
@@ -248,7 +249,7 @@ def _share(weight_g: float | None, units: Sequence[ReturnUnit], everything: Sequ
 
 
 def give_back(ret: Return, cancelled: frozenset[str]) -> Return:
-    """What only cancelled requests needed is to be voided; a purchase of unknown end is to be settled for that."""
+    """Mark labels for voiding that only cancelled requests needed; an unclear purchase is settled first."""
     needing = {r.request_id for r in ret.requests if r.asked in _NEEDING} - cancelled
     authorizations = {u.authorization_id for u in ret.units if u.request_id in cancelled}
     authorizations -= {u.authorization_id for u in ret.units if u.request_id in needing}
@@ -264,7 +265,7 @@ _NEEDING = frozenset({RequestState.UNREAD, RequestState.OPEN, RequestState.DELIV
 
 
 def take_back(ret: Return, request_id: str) -> Return:
-    """A label that was to be voided, and was not yet, serves the label request that asks for its parcel anew."""
+    """Keep a label whose void has not happened yet, for the label request that asks for its parcel again."""
     needed = {u.authorization_id for u in ret.units_of(request_id)}
     postage = tuple(
         replace(p, void=Void.NO) if p.void is Void.WANTED and p.authorization_id in needed else p for p in ret.postage
@@ -273,7 +274,7 @@ def take_back(ret: Return, request_id: str) -> Return:
 
 
 def renew_used(ret: Return, request_id: str) -> Return:
-    """A label whose parcel has arrived, or is lost, serves nobody again: what still has to come gets a new one."""
+    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one."""
     wanted = {u.authorization_id for u in ret.units_of(request_id) if u.processed_at is None}
     opened = {u.authorization_id for u in ret.units if u.processed_at is not None}
 

@@ -1,4 +1,4 @@
-"""Which of several rates a label is bought at."""
+"""Chooses the rate at which a label is bought."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What one service of one carrier account asks for a parcel. `cents` are of the currency that it names."""
+    """The price of one service of one carrier account for a parcel. `cents` are in its own currency."""
 
     rate_id: str
     carrier: str
@@ -23,32 +23,32 @@ class Rate:
 
     @property
     def lane(self) -> str:
-        """Whose service it is: what was seen on one label holds for the next label of the same lane."""
+        """Carrier account and service: what was checked on one label holds for the next one of the same lane."""
         return f"{self.carrier_account}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateRules:
-    """What a merchant allows: services ("USPS/GroundAdvantage", "UPS/*"; none: any), and the highest price."""
+    """The merchant's limits: allowed services ("USPS/GroundAdvantage", "UPS/*"; none: any), and the highest price."""
 
     services: tuple[str, ...] = ()
     max_cents: int = 2500
     currency: str = "USD"
 
     def allows(self, rate: Rate) -> bool:
-        """Whether the service may be bought, at whatever price."""
+        """Whether the service is allowed, ignoring its price."""
         name = rate.name.casefold()
         return not self.services or any(fnmatchcase(name, wanted.casefold()) for wanted in self.services)
 
 
 def choose_rate(rates: Iterable[Rate], rules: RateRules) -> Rate | None:
-    """The cheapest allowed rate that is not too dear; of equally cheap ones always the same."""
+    """The cheapest allowed rate within the price limit; ties are always broken the same way."""
     fitting = [r for r in rates if rules.allows(r) and r.currency == rules.currency and r.cents <= rules.max_cents]
     return min(fitting, key=lambda rate: (rate.cents, rate.name, rate.carrier_account, rate.rate_id), default=None)
 
 
 def why_none(rates: Sequence[Rate], rules: RateRules) -> str:
-    """Why none of these rates is bought, for the person who has to decide."""
+    """Why none of these rates is bought, for the operator who has to decide."""
     if not rates:
         return "no carrier offers a rate"
     allowed = [rate for rate in rates if rules.allows(rate)]

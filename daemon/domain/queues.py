@@ -1,7 +1,7 @@
-"""Which queue a return waits in, by what is owed to it next. Each queue has places of its own, for each shop.
+"""Which queue a return waits in, by its next duty. Each queue has its own places for each shop.
 
-A crowd in one queue takes no place from another: whoever waits for Amazon's authorization, or for an order that nobody
-knows, keeps no new shopper from a label, and a thousand looks at Amazon keep no verdict from the portal.
+A crowd in one queue does not delay another: returns that wait for Amazon's authorization, or for an unknown order, do
+not delay a new shopper's label, and a thousand readings of Amazon do not delay a verdict.
 """
 
 from enum import StrEnum
@@ -12,13 +12,13 @@ from daemon.domain.returns import Return, State
 
 
 class Queue(StrEnum):
-    """What the returns in it wait for."""
+    """What the returns in the queue wait for."""
 
-    LABELS = "labels"  # a shopper's label, as fast as it goes
-    AUTHORIZATIONS = "authorizations"  # what Amazon makes late: an authorization, a label's document
-    HELD = "held"  # an order that may never turn up
-    LOOKS = "looks"  # Amazon alone, and nobody waits
-    PORTAL = "portal"  # the portal, and nobody waits for a label
+    LABELS = "labels"  # a shopper's label, as fast as possible
+    AUTHORIZATIONS = "authorizations"  # what Amazon provides late: an authorization, a label's document
+    HELD = "held"  # an order that may never appear
+    LOOKS = "looks"  # Amazon alone, while no shopper waits
+    PORTAL = "portal"  # the portal, while no shopper waits for a label
 
 
 _LABEL_STATES = frozenset({State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY, State.REFUSED})
@@ -27,7 +27,7 @@ _LOOKS = frozenset({Act.TRACK_PARCELS, Act.LOOK_FOR_INSPECTION, Act.VOID_POSTAGE
 
 
 def queue_of(ret: Return) -> Queue:
-    """Where the return waits for its `due_at`."""
+    """The queue in which the return waits for its `due_at`."""
     owed = duty(ret, ret.due_at or 0.0)
     act = None if owed is None else owed.act
     if ret.state in _LABEL_STATES:

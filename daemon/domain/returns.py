@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 class LabelSourceName(StrEnum):
-    """Who makes the label of a label request."""
+    """Who makes the label for a label request."""
 
     RMA_PAGE = "rma_page"
     AMAZON_SHIPPING = "amazon_shipping"
@@ -39,14 +39,14 @@ class LabelSourceName(StrEnum):
 
     @property
     def buys_postage(self) -> bool:
-        """A label is bought for each parcel; else the shopper prints Amazon's page."""
+        """Whether a label is bought for each parcel; otherwise the shopper prints Amazon's page."""
         return self is not LabelSourceName.RMA_PAGE
 
 
 class RequestState(StrEnum):
     """How far a label request has come."""
 
-    UNREAD = "unread"  # heard of, not yet read
+    UNREAD = "unread"  # known, but not yet read
     OPEN = "open"
     DELIVERED = "delivered"
     REFUSED = "refused"  # a label request error was posted
@@ -57,14 +57,14 @@ class RequestState(StrEnum):
 class UnitState(StrEnum):
     """Where one unit stands with Amazon."""
 
-    PLANNED = "planned"  # not asked yet, or the answer is not stored
+    PLANNED = "planned"  # not asked yet, or the answer was never stored
     AUTHORIZED = "authorized"
     NOT_RETURNABLE = "not_returnable"
     REMOVED = "removed"  # edited out of the return in the portal
 
 
 class Settlement(StrEnum):
-    """What the findings ask for in the portal."""
+    """What to do in the portal because of the findings."""
 
     PROCESS = "process"
     FLAG = "flag"
@@ -73,7 +73,7 @@ class Settlement(StrEnum):
 
 
 class Transit(StrEnum):
-    """A label's progress in the portal's words, in the order in which it may only advance."""
+    """A label's progress in the portal's words; it may only advance in this order."""
 
     NEW = "new"
     PRE_TRANSIT = "pre_transit"
@@ -83,13 +83,13 @@ class Transit(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Position on the way; a status of lower rank is never reported after a higher one."""
+        """Position in that order; a lower rank is never reported after a higher one."""
         return list(Transit).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What the portal is told: a link to print, and what the carrier calls it."""
+    """The label as posted to the portal: a link to print, and the carrier's data."""
 
     url: str
     carrier: str
@@ -99,9 +99,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequest:
-    """One label request of a return. `label_id` is the portal's, and unknown after an answer that never came.
+    """One label request of a return. `label_id` is the portal's; it is unknown if the portal's answer was lost.
 
-    A request that is `withdrawn` after its label was delivered stays DELIVERED: the shopper may use the label.
+    A request `withdrawn` after its label was delivered stays DELIVERED: the shopper may still use the label.
     """
 
     request_id: str
@@ -117,7 +117,7 @@ class LabelRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What the fulfillment center found, or did not: `condition` is Amazon's word, MISSING, or empty when absent."""
+    """The result of an inspection; `condition` is Amazon's word, MISSING, or empty if Amazon gave none."""
 
     condition: str
     found_at: float
@@ -130,7 +130,7 @@ MISSING = "missing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnUnit:
-    """One physical unit. `part` counts the units that one line of a bundle explodes to.
+    """One physical unit. `part` numbers the units of one bundle line.
 
     `price_cents` is its share of the line's price; `line_price_cents` is None when the portal names no price.
     """
@@ -168,16 +168,17 @@ class Void(StrEnum):
     NO = "no"
     WANTED = "wanted"
     DONE = "done"
-    KEPT = "kept"  # it was scanned, or Amazon would not take it back
+    KEPT = "kept"  # it was scanned, or Amazon refused the void
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postage:
-    """The bought label of one authorization. `number` counts purchases and rises only after a confirmed void.
+    """The bought label of one authorization. `number` counts purchases; it rises only after a confirmed void.
 
-    `sealed_offer` is the purchase request, encrypted: it is saved before it is sent and repeated as it is. `handle` is
-    what the source calls the parcel before it is sold, `service` whose service it is, `mode` whether it is real money.
-    `carrier_id` is what the source follows the parcel by, `direction` where its label was seen to lead.
+    `sealed_offer` is the encrypted purchase request: it is saved before it is sent, and repeated unchanged. `handle` is
+    the source's id of the parcel before the sale, `service` the carrier account and service, `mode` says whether real
+    money is spent. `carrier_id` is the carrier by which the source tracks the parcel, `direction` where its label
+    leads.
     """
 
     authorization_id: str
@@ -205,28 +206,28 @@ class Postage:
 
     @property
     def bought(self) -> bool:
-        """A label exists and was not given back."""
+        """Whether a label exists and is not void."""
         return bool(self.shipment_id) and self.void is not Void.DONE
 
     @property
     def doubtful(self) -> bool:
-        """The label waits for a person to look where it leads."""
+        """Whether the label waits for an operator to check where it leads."""
         return self.direction in {Direction.UNREADABLE, Direction.WRONG}
 
     @property
     def renewed(self) -> "Postage":
-        """The parcel's next label, of which nothing is bought yet: this one cannot be sent again."""
+        """The postage for the parcel's next label, not yet bought, because this one cannot be used again."""
         return Postage(authorization_id=self.authorization_id, number=self.number + 1)
 
     @property
     def travelling(self) -> bool:
-        """Worth asking the carrier about, also before its tracking id is known."""
+        """Whether to ask the carrier about it, even before its tracking id is known."""
         return self.bought and self.delivered_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A line for the portal's timeline. `key` says what it is about; one note per key."""
+    """A line for the portal's timeline. `key` names its subject; there is one note per key."""
 
     key: str
     text: str
@@ -237,11 +238,11 @@ class Note:
 class Return:
     """One shopper's return, followed to its end.
 
-    `due_at` is when a service must wake for it, `amazon_due_at` when Amazon is to be read again, `portal_due_at` when
-    the portal is; `announced_at` is when Amazon last said that there is news which has yet to show, `looked_at` when it
-    was last read; `pending_calls` are the outward calls whose answers were never stored. `settlement` is the verdict's,
-    `asked_for` what the portal was asked for, which only a person makes mcfd do again. `account` is the seller's at
-    Amazon; `submitted_at` is when the shopper made the return, by the portal's clock.
+    `due_at` is when a service must look at the return, `amazon_due_at` when to read Amazon again, `portal_due_at` when
+    to read the portal. `announced_at` is when Amazon last announced news that has not been read yet, `looked_at` when
+    Amazon was last read. `pending_calls` are outward calls whose answers were never stored. `settlement` comes from the
+    verdict; `asked_for` is what the portal was asked to do, and only an operator's retry clears it. `account` is the
+    seller's at Amazon; `submitted_at` is when the shopper made the return, by the portal's clock.
     """
 
     shop: str
@@ -285,11 +286,11 @@ class Return:
 
     @property
     def ref(self) -> str:
-        """How people and logs name it."""
+        """The return's name for people and logs."""
         return f"{self.shop}/{self.return_id}"
 
     def request(self, request_id: str) -> LabelRequest | None:
-        """The label request of that id."""
+        """The label request with that id."""
         return next((r for r in self.requests if r.request_id == request_id), None)
 
     def open_requests(self) -> tuple[LabelRequest, ...]:
@@ -301,17 +302,17 @@ class Return:
         return tuple(u for u in self.units if u.request_id == request_id)
 
     def authorized(self) -> tuple[ReturnUnit, ...]:
-        """The units Amazon expects back."""
+        """The units that Amazon accepted."""
         return tuple(u for u in self.units if u.standing is UnitState.AUTHORIZED)
 
     def awaited(self) -> tuple[ReturnUnit, ...]:
-        """The units whose inspection ends the wait: those of labels still asked for, else all that may come."""
+        """The units to wait for: those of labels still wanted, or all that may come if there are none."""
         given = {r.request_id for r in self.requests if r.asked is RequestState.DELIVERED and not r.withdrawn}
         expected = self.authorized()
         return tuple(u for u in expected if u.request_id in given) or expected
 
     def order_ids(self) -> tuple[str, ...]:
-        """The fulfillment orders that hold its units, each once, in the order of the units."""
+        """The fulfillment orders of its units, without repeats, in the order of the units."""
         return tuple(dict.fromkeys(u.order_id for u in self.units if u.order_id))
 
     def owed_notes(self) -> tuple[Note, ...]:
@@ -325,7 +326,7 @@ class Return:
 
 
 def merge_units(old: Iterable[ReturnUnit], new: Iterable[ReturnUnit]) -> tuple[ReturnUnit, ...]:
-    """The units with the changed ones put in their places; unknown ones follow at the end."""
+    """The units with the changed ones replaced; new ones follow at the end."""
     units = {unit.key: unit for unit in old}
     units.update({unit.key: unit for unit in new})
     return tuple(units.values())

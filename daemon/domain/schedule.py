@@ -1,11 +1,11 @@
 """When to look again, and when to give up. All arithmetic, no clock.
 
-The label schedule: Amazon's answer to the create call is looked at first, and mostly ends the wait. Else every return
-looks for itself, at short intervals while its wait is young, then a thirtieth of its wait apart, never more than half
-a minute in the first hour. How many others wait does not matter here: all looks stand in one queue before one bucket
-of calls, first come first served, so a full queue spaces them by itself, and every look is made at the last moment.
-Looks that were spaced by the number of those who wait, before they came to the queue, waited twice: at 0.8 returns a
-second they found a label half as late again (bench/labels.py).
+The label schedule: Amazon's answer to the create call usually contains the authorization. Otherwise each return reads
+Amazon at short intervals at first, then at intervals of a thirtieth of its wait so far, and never more than half a
+minute apart in the first hour. The number of waiting returns does not matter here: all readings share one
+first-come-first-served queue before one token bucket, so a full queue spaces them by itself. Spacing them by the number
+of waiting returns as well made them wait twice: at 0.8 returns a second, labels were found 50 % later
+(bench/labels.py).
 """
 
 from dataclasses import dataclass, replace
@@ -25,12 +25,12 @@ LATENESS_FORGIVEN = 60.0
 POLL_GROWTH = 1 / 30
 PROCESSING_PATIENCE = 3 * DAY
 REREADS = (5 * 60.0, 30 * 60.0, 2 * HOUR, 6 * HOUR)
-"""After Amazon's word that an order has news, it is read at once, and again so long after it until the news shows."""
+"""Seconds after an announcement at which the order is read again while the news does not show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """The operator's clocks, in seconds."""
+    """The operator's intervals and deadlines, in seconds."""
 
     label_poll_first: float
     label_poll_max: float
@@ -53,7 +53,7 @@ class Timings:
 
 
 def undecided(timings: Timings) -> Timings:
-    """Clocks by which nothing is late: while the hour is in doubt, findings count and silence does not."""
+    """Timings without deadlines: while the machine's clock is in doubt, findings count but silence does not."""
     return replace(
         timings,
         missing_sibling=inf,
@@ -66,7 +66,7 @@ def undecided(timings: Timings) -> Timings:
 
 
 def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Return:
-    """The return with its clocks set: deadlines when it enters a state, and the instant to wake for it."""
+    """The return with its times set: the deadline when it enters a state, and when to look at it next."""
     if old is None or old.state is not new.state or len(new.requests) > len(old.requests):
         new = _enter(new, now, timings)
     patience = _patience(new.state, timings)
@@ -81,7 +81,7 @@ def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Retur
 
 
 def _enter(ret: Return, now: float, timings: Timings) -> Return:
-    """The clocks of a state start when it is entered."""
+    """Start the deadline and intervals of a state when it is entered."""
     patience = _patience(ret.state, timings)
     news = ret.announced_at is not None and now < ret.announced_at + REREADS[-1]
     return replace(
@@ -94,7 +94,7 @@ def _enter(ret: Return, now: float, timings: Timings) -> Return:
 
 
 def _patience(state: State, timings: Timings) -> float | None:
-    """For how long a state is waited in before something is given up."""
+    """How long a state may last before something is given up."""
     return {
         State.RECEIVED: timings.unmatched_deadline,
         State.AWAITING_LABEL: timings.label_deadline,
@@ -106,14 +106,14 @@ def _patience(state: State, timings: Timings) -> float | None:
 
 
 def longest_wait(timings: Timings) -> float:
-    """No return waits longer to be woken, whatever it waits for."""
+    """The longest time until any return is looked at again."""
     looks = max(timings.inspection_idle, timings.inspection_moving, timings.inspection_arrived)
     held = 24 * timings.unmatched_deadline
     return DAY + max(8 * looks, held, timings.late_look, timings.review_watch, timings.label_poll_late)
 
 
 def _watch(state: State, timings: Timings) -> float | None:
-    """How often the portal is read while it, or a person there, has the next move."""
+    """How often the portal is read while the portal or a person there must act next."""
     return {State.PROCESSING: timings.outcome_watch, State.IN_REVIEW: timings.review_watch}.get(state)
 
 
@@ -122,7 +122,7 @@ _LOOKED_AFTER = _WATCHED_LATE | {State.AWAITING_INSPECTION}
 
 
 def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float | None:
-    """Now while something is owed, else the next clock that runs. A fresh authorization is given a moment."""
+    """Now while a duty is owed, otherwise the next planned reading. A new authorization is left alone for a moment."""
     owed = duty(ret, now)
     if owed is not None:
         fresh = owed.act is Act.LOOK_FOR_AUTHORIZATION and (old is None or old.state is not ret.state)
@@ -131,7 +131,7 @@ def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float
 
 
 def wake_at(ret: Return, now: float) -> float | None:
-    """Now while something is owed, else the next clock that runs; what was passed over has its turn again, too."""
+    """Now while a duty is owed, otherwise the next planned reading or the end of a pass-over."""
     if duty(ret, now) is not None:
         return now
     passed = ret.passed_over_until
@@ -141,7 +141,7 @@ def wake_at(ret: Return, now: float) -> float | None:
 
 
 def owes_look(ret: Return, now: float, timings: Timings) -> bool:
-    """Amazon is looked at until every unit has been processed for a while, or the late watch has run out."""
+    """Amazon is read until every unit has been processed for a while, or the late watch is over."""
     if ret.state is State.AWAITING_INSPECTION:
         return True
     if past_deadline(ret, now):
@@ -151,12 +151,12 @@ def owes_look(ret: Return, now: float, timings: Timings) -> bool:
 
 
 def _may_come(ret: Return, unit: ReturnUnit) -> bool:
-    """Amazon expects it, also when the portal has struck it out since, or when Amazon's answer was lost."""
+    """Whether the unit may still come: even if its line was removed in the portal, or Amazon's answer was lost."""
     return unit.standing is UnitState.AUTHORIZED or unit.authorization_id != "" or create_unclear(ret, unit)
 
 
 def look_delay(ret: Return, timings: Timings) -> float:
-    """How long until Amazon is read again, by how near an inspection is."""
+    """How long until Amazon is read again; the nearer an inspection, the sooner."""
     if ret.state is not State.AWAITING_INSPECTION:
         return timings.late_look
     if all(u.finding is not None for u in ret.awaited()):
@@ -169,7 +169,7 @@ def look_delay(ret: Return, timings: Timings) -> float:
 
 
 def _next_look(ret: Return, now: float, timings: Timings) -> float:
-    """The usual spacing, and sooner after Amazon has said that there is news: its reads may lag behind its word."""
+    """The usual interval, but sooner after an announcement: Amazon's reads may lag behind its messages."""
     usual = now + look_delay(ret, timings)
     if ret.announced_at is None or ret.announced_at > now:  # the latter by another clock than today's
         return usual
@@ -179,35 +179,35 @@ def _next_look(ret: Return, now: float, timings: Timings) -> float:
 
 
 def poll_delay(waited: float, timings: Timings) -> float:
-    """How long until what one return waits for at Amazon is looked for again; `waited` is in seconds."""
+    """How long until a return that waits for Amazon reads it again; `waited` is in seconds."""
     if waited >= HOUR:
         return timings.label_poll_late
     return min(timings.label_poll_max, max(timings.label_poll_first, waited * POLL_GROWTH))
 
 
 def held_delay(ret: Return, now: float, timings: Timings) -> float:
-    """How long until a held request is tried again: ever more rarely, at last once a day."""
+    """How long until a held request is tried again: less and less often, finally once a day."""
     return max(timings.unmatched_deadline, min(DAY, (now - ret.created_at) / 8))
 
 
 def waited(ret: Return, now: float, timings: Timings) -> float:
-    """For how long a label has been waited for; time in which nobody could answer does not count."""
+    """How long the return has waited for a label; outage time does not count."""
     return timings.label_deadline - ((ret.deadline_at or now) - now)
 
 
 def waiting_delay(transient_failures: int, jitter: float) -> float:
-    """While a shopper waits: at once, then soon, and never more than half a minute later. Half of it is jitter."""
+    """The pause while a shopper waits: none, then short, and never more than half a minute. Half of it is jitter."""
     return WAITING_RETRIES[min(transient_failures, len(WAITING_RETRIES) - 1)] * (1.0 + jitter) / 2
 
 
 def retry_delay(transient_failures: int, jitter: float) -> float:
-    """While nobody waits: exponential back-off with full jitter (`jitter` in 0..1), capped at minutes."""
+    """The pause while nobody waits: exponential back-off with full jitter (`jitter` in 0..1), capped at minutes."""
     ceiling = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(transient_failures, 10))
     return max(RETRY_FIRST / 2, ceiling * jitter)
 
 
 def attempt_delay(attempts: int, most: float, jitter: float) -> float:
-    """The pause after a failure that cost an attempt. It grows fast, so that the last attempt is hours from the first.
+    """The pause after a failed attempt. It grows fast, so that the last attempt comes hours after the first.
 
     Half of it is jitter (0..1); `most` is in seconds.
     """
@@ -215,19 +215,19 @@ def attempt_delay(attempts: int, most: float, jitter: float) -> float:
 
 
 def forgive_failure(ret: Return, retry_at: float) -> Return:
-    """While nobody answers, the deadline moves along: only a look that was answered counts as waiting."""
+    """Outage time is added to the deadline."""
     if ret.deadline_at is None or ret.due_at is None:
         return ret
     return replace(ret, deadline_at=ret.deadline_at + max(0.0, retry_at - ret.due_at))
 
 
 def forgive_lateness(ret: Return, now: float) -> Return:
-    """We were down or busy when the look was due: that time does not count either."""
+    """Time during which mcfd was down or busy is added to the deadline, too."""
     if ret.deadline_at is None or ret.due_at is None or now - ret.due_at <= LATENESS_FORGIVEN:
         return ret
     return replace(ret, deadline_at=ret.deadline_at + (now - ret.due_at), due_at=now)
 
 
 def past_deadline(ret: Return, now: float) -> bool:
-    """The wait of this state has been long enough."""
+    """Whether the deadline of the state has passed."""
     return ret.deadline_at is not None and now >= ret.deadline_at

@@ -1,4 +1,4 @@
-"""What the shopper prints for each parcel of a return, as plain values."""
+"""The slip that the shopper prints for each parcel, as plain values."""
 
 from dataclasses import dataclass, field
 

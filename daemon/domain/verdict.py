@@ -1,4 +1,4 @@
-"""Findings become a verdict: which units are discrepant, how lines are graded, what the portal is asked to do."""
+"""Turns findings into a verdict: which units are discrepant, how lines are graded, what to ask of the portal."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ from daemon.domain.returns import MISSING, Return, ReturnUnit, Settlement, UnitS
 from daemon.domain.wording import condition_words, verdict_words
 
 NOT_RETURNABLE = "not_returnable"
-"""What a unit that never came back is called in the operator's rules."""
+"""The name, in the operator's rules, for the condition of a unit that never came back."""
 
 
 class Treatment(StrEnum):
-    """What a finding counts as."""
+    """How a finding is judged."""
 
     PROCESS = "process"
     FLAG = "flag"
@@ -39,7 +39,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradeEntry:
-    """How one condition is written to the portal."""
+    """How one condition is reported to the portal."""
 
     grade: str
     title: str
@@ -51,7 +51,7 @@ UNKNOWN_GRADE = GradeEntry(grade="grade_d", title="Grade D", disposition="resale
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictPolicy:
-    """The operator's judgement."""
+    """The operator's rules for judging findings."""
 
     conditions: Mapping[str, Treatment]
     missing: Treatment
@@ -63,7 +63,7 @@ class VerdictPolicy:
 
 
 def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:
-    """What one unit counts as; a condition nobody listed is never guessed clean."""
+    """The judgement of one unit; an unlisted condition never counts as clean."""
     if unit.standing is UnitState.REMOVED:
         return Treatment.IGNORE
     back = unit.standing is UnitState.AUTHORIZED and unit.finding is not None
@@ -76,7 +76,7 @@ def treat(unit: ReturnUnit, policy: VerdictPolicy) -> Treatment:
 
 
 def _fits(text: str, pattern: str) -> bool:
-    """Whether a whole text fits a pattern, in which only * and ? are special: SKUs hold brackets."""
+    """Whether the whole text matches the pattern; only * and ? are special, because SKUs may contain brackets."""
     return _compiled(pattern).fullmatch(text) is not None
 
 
@@ -88,7 +88,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _applies(rule: Rule, unit: ReturnUnit, condition: str) -> bool:
     price, most = unit.line_price_cents, rule.max_value_cents
-    cheap = most is None or (price is not None and price <= most)  # a price that is not told is not a low one
+    cheap = most is None or (price is not None and price <= most)  # an unknown price does not count as low
     return (
         cheap
         and any(_fits(sku, rule.sku) for sku in (unit.sku, unit.portal_sku))
@@ -98,7 +98,7 @@ def _applies(rule: Rule, unit: ReturnUnit, condition: str) -> bool:
 
 
 def grades(ret: Return, line_ids: Iterable[str], policy: VerdictPolicy) -> tuple[Grade, ...]:
-    """What the portal is told of each line: its worst unit. A unit whose condition Amazon never gave is not graded."""
+    """The grade of each line, taken from its worst unit. A unit without a condition from Amazon is not graded."""
     written = []
     for line_id in line_ids:
         found = [u for u in ret.units if u.line_id == line_id and u.finding is not None and u.finding.condition]
@@ -127,7 +127,7 @@ def _grade(unit: ReturnUnit, entry: GradeEntry) -> Grade:
 
 
 def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: float) -> VerdictReached:
-    """The verdict on a return of which everything is known, and what is to be done in the portal."""
+    """The verdict on a return with all findings, and what to do in the portal."""
     units = merge_units(ret.units, _edited(ret, details))
     discrepant = [u for u in units if treat(u, policy) is Treatment.FLAG]
     settlement = _settlement(replace(ret, units=units), details, discrepant, policy)
@@ -146,15 +146,15 @@ def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: floa
 
 
 def _waived(unit: ReturnUnit, policy: VerdictPolicy) -> bool:
-    """The shop's rules let it pass, though it did not come back as good as new."""
+    """Whether a rule of the shop accepts the unit although it is not as good as new."""
     sellable = unit.finding is not None and unit.finding.condition == SELLABLE
     return unit.standing is not UnitState.REMOVED and not sellable and treat(unit, policy) is not Treatment.FLAG
 
 
 def _edited(ret: Return, details: PortalReturn) -> tuple[ReturnUnit, ...]:
-    """Lines that left the return leave the verdict; lines that joined it were never authorized.
+    """Lines that left the return are left out of the verdict; lines that joined it were never authorized.
 
-    A return that is over may show no line at all: that says nothing about what came.
+    The portal may show no lines for a finished return; that says nothing about what came back.
     """
     if not details.lines:
         return ()
@@ -196,7 +196,7 @@ def _settlement(
 
 
 def processing_record(ret: Return) -> dict[str, str]:
-    """What the portal keeps beside a processed return: Amazon's ids and conditions, nothing about the shopper."""
+    """The record kept in the portal with a processed return: Amazon's ids and conditions, nothing about the shopper."""
     found = [f"{u.sku}: {condition_words(u.finding)}" for u in ret.units if u.finding is not None]
     return {
         "processed_by": "mcfd",

@@ -18,7 +18,7 @@ _CONDITIONS = {
 
 
 def condition_words(finding: Finding) -> str:
-    """A condition as people say it; a word we do not know is passed on as Amazon's own."""
+    """A condition in plain words; an unknown one is passed on in Amazon's words."""
     return _CONDITIONS.get(finding.condition, finding.condition)
 
 
@@ -68,7 +68,7 @@ def verdict_words(
     waived: Sequence[ReturnUnit] = (),
     came: bool = True,
 ) -> str:
-    """The note about the verdict and what is done about it; `waived` is what the shop's rules let pass."""
+    """The note about the verdict and its consequence; `waived` are units that the shop's rules accept."""
     if settlement is Settlement.NOTHING and not came:
         found = "Nothing came back"
     elif discrepant:
@@ -84,7 +84,7 @@ def verdict_words(
         Settlement.REMOVE: "These items are removed, the rest is processed.",
         Settlement.NOTHING: f"Nothing was done: the return is {portal_says} in Loop.",
     }[settlement]
-    if len(found) > 170:  # the note's limit minus its marker and what is done
+    if len(found) > 170:  # the note's limit minus its marker and its last sentence
         found = found[:169] + "…"
     return f"{found}. {done}"
 
@@ -104,12 +104,12 @@ _COULD_NOT = {
 
 
 def stuck_words(problem: str, during: State) -> str:
-    """The note about a return that cannot go on alone; before the inspection it is its label that is lacking."""
+    """The note about a stuck return; before the inspection it lacks its label."""
     return f"{_COULD_NOT.get(during, 'No label could be made')}: {problem}. Somebody has to look at it."
 
 
 def cancelled_words(by: str) -> str:
-    """The note about a cancel, and who says so: Loop, or a person with mcfd's own verb."""
+    """The note about a cancel and its origin: Loop, or an operator with mcfd's verb."""
     who = "Cancelled in mcfd by a person, not in Loop" if by else "Cancelled in Loop"
     return f"{who}. Amazon knows no cancel: a parcel that arrives all the same is noted here."
 
@@ -120,13 +120,13 @@ def held_words(why: str) -> str:
 
 
 def voided_words(postage: Postage, *, pending: bool = False) -> str:
-    """The note about a label that was given back."""
+    """The note about a voided label."""
     end = "The carrier refunds it within weeks." if pending else "It was never scanned."
     return f"Label voided: {postage.carrier}, tracking {postage.tracking_id}. {end}"
 
 
 def kept_words(postage: Postage, why: str) -> str:
-    """The note about a label that could not be given back."""
+    """The note about a label that could not be voided."""
     return f"Label not voided: {postage.carrier}, tracking {postage.tracking_id or 'unknown'}: {why}."
 
 

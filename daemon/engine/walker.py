@@ -110,15 +110,15 @@ class Walker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go round until `stop` is set, then let the steps in hand finish."""
-        crew = TaskPool(self.name, MOST_TASKS, clock=self._clock, on_failure=self._failed)
-        async with crew:
-            crew.start(self.name, lambda: self._hear(stop))
+        pool = TaskPool(self.name, MOST_TASKS, clock=self._clock, on_failure=self._failed)
+        async with pool:
+            pool.start(self.name, lambda: self._hear(stop))
             while not stop.is_set():
                 self.wake.clear()
-                await self._round(crew, stop)
+                await self._round(pool, stop)
                 self._beat()
                 await self._clock.wait(self.wake, ROUND)
-            await crew.drain(self._grace)
+            await pool.drain(self._grace)
 
     async def _hear(self, stop: asyncio.Event) -> None:
         """Stopping interrupts every wait."""
@@ -126,7 +126,7 @@ class Walker:
         self.wake.set()
         self._claims.poke_all()
 
-    async def _round(self, crew: TaskPool, stop: asyncio.Event) -> None:
+    async def _round(self, pool: TaskPool, stop: asyncio.Event) -> None:
         now = self._clock.now()
         try:
             due = await self._store.read(lambda uow: uow.queued(self._queue, now + ROUND, self._places))
@@ -139,11 +139,11 @@ class Walker:
             ref = shop, return_id
             if ref in self._claims:
                 self._claims.poke(ref, due_at)
-            elif self._walked[shop] < self._places and crew.room and not crew.busy(ref):
-                # Busy although unclaimed: a walk that has just ended is still in the crew for a moment.
+            elif self._walked[shop] < self._places and pool.room and not pool.busy(ref):
+                # Busy although unclaimed: a walk that has just ended is still in the pool for a moment.
                 hand = self._claims.take(ref)
                 self._walked[shop] += 1
-                crew.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
+                pool.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
 
     async def _walk(self, ref: Ref, hand: Claim, stop: asyncio.Event) -> None:
         ON_BEHALF_OF.set(ref[0])

@@ -1,1 +1,1 @@
-"""What may happen to a return."""
+"""The events of a return."""

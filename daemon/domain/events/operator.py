@@ -1,4 +1,4 @@
-"""What a person did about a return, for its history."""
+"""Actions of operators, recorded in the return's history."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from daemon.domain.events.returns import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorActed(Event):
-    """An operator linked, cancelled or replayed; what that changes, if anything, is an event of its own."""
+    """An operator linked, cancelled or replayed. If that changes the return, the change has its own event."""
 
     by: str
     how: str

@@ -9,14 +9,14 @@ from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Sett
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """The root of all events."""
+    """The base class of all events."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequestedAgain(Event):
-    """The portal issued one more label request for a return we know, or still lists one that we could not read."""
+    """The portal issued another label request for a known return, or still lists one that we could not read."""
 
     request: LabelRequest
 
@@ -47,7 +47,7 @@ class RequestRead(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestStands(Event):
-    """A label request that was read long ago was read again: it still asks for a label."""
+    """A label request was read again: it still asks for a label."""
 
     request_id: str
 
@@ -62,7 +62,7 @@ class NotOurs(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderMatched(Event):
-    """Units have their places in shipments, or none; `postage` comes with units of a cancelled return."""
+    """Units were assigned to shipments where possible; `postage` comes with units taken over from other returns."""
 
     units: tuple[ReturnUnit, ...]
     postage: tuple[Postage, ...] = ()
@@ -79,7 +79,7 @@ class Unmatched(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsAuthorized(Event):
-    """Amazon accepted units, and may have refused others of the same call; `readbacks` as in UnitsRefused."""
+    """Amazon accepted units, and may have refused others in the same call; `readbacks` as in UnitsRefused."""
 
     units: tuple[ReturnUnit, ...]
     authorizations: tuple[ReturnAuthorization, ...] = ()
@@ -88,7 +88,7 @@ class UnitsAuthorized(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsRefused(Event):
-    """Amazon refused units; with `readbacks` others of the same call are in doubt and are read back."""
+    """Amazon refused units; with `readbacks`, others in the same call are unclear and are read back."""
 
     units: tuple[ReturnUnit, ...]
     verifications: int = 0
@@ -104,7 +104,7 @@ class LabelIssued(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelDelivered(Event):
-    """The portal has the label; `label_id` is None when the answer was lost and only the effect is known."""
+    """The portal has the label; `label_id` is None if the answer was lost and only the effect is known."""
 
     request_id: str
     label_id: str | None
@@ -122,40 +122,40 @@ class RefusalReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitInspected(Event):
-    """Some units were looked at, others are still expected."""
+    """Some units were inspected; others are still expected."""
 
     units: tuple[ReturnUnit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsInspected(Event):
-    """Every unit was looked at."""
+    """Every unit was inspected."""
 
     units: tuple[ReturnUnit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsMissing(Event):
-    """The clock decided: what has not come by now is missing."""
+    """The deadline passed: units that have not come are missing."""
 
     units: tuple[ReturnUnit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingCame(Event):
-    """Nothing of the whole return was ever scanned or received."""
+    """No part of the return was ever scanned or received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinesEdited(Event):
-    """Lines have left the return in the portal while their units were expected, or are part of it again."""
+    """In the portal, lines left the return while their units were expected, or became part of it again."""
 
     units: tuple[ReturnUnit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateFinding(Event):
-    """A unit was looked at, or judged anew, after the verdict."""
+    """A unit was inspected, or its finding changed, after the verdict."""
 
     units: tuple[ReturnUnit, ...]
 
@@ -165,7 +165,7 @@ class LateFinding(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictReached(Event):
-    """Every grade is in the portal, and the verdict is made: its words, and those of the findings, are owed."""
+    """The verdict was reached; notes about it are owed."""
 
     units: tuple[ReturnUnit, ...]
     settlement: Settlement
@@ -174,7 +174,7 @@ class VerdictReached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingRequested(Event):
-    """The portal accepted to process the return."""
+    """The portal accepted the request to process the return."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,21 +196,21 @@ class ReturnProcessed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingFailed(Event):
-    """The portal could not process the return; `message` is empty where only the portal knows why."""
+    """The portal could not process the return; `message` is empty if it gave no reason."""
 
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalRefused(Event):
-    """The portal would not remove the discrepant lines; a person has to."""
+    """The portal refused to remove the discrepant lines; the merchant has to do it."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftUnsettled(Event):
-    """The portal lets nobody settle the return any more; the merchant is told by a note."""
+    """The return can no longer be settled in the portal; a note informs the merchant."""
 
     how: str
 
@@ -242,9 +242,9 @@ class ClosedInPortal(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaveUp(Event):
-    """We cannot go on alone; `hold` leaves the label request open. `no_effect`: the call that had none, for sure.
+    """mcfd needs a person to go on; `hold` leaves the label request open. `no_effect` is a call that surely had none.
 
-    `postage` is the parcel's label as it has become, where that is what stands in the way.
+    `postage` is the parcel's label, if it is the obstacle.
     """
 
     problem: str
@@ -262,50 +262,50 @@ class Retried(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved(Event):
-    """An operator settled it by hand."""
+    """An operator settled the return by hand."""
 
     by: str
 
 
-# ---- bookkeeping: never moves a return
+# ---- bookkeeping: never changes a return's state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBegun(Event):
-    """An outward call that must not be repeated blindly is about to be made."""
+    """An outward call is about to be made that must not be repeated blindly."""
 
     call: Duty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallHadNoEffect(Event):
-    """An outward call that was begun is known by now to have had none; it may be made again."""
+    """A pending call is now known to have had no effect; it may be made again."""
 
     call: Duty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockPutRight(Event):
-    """The machine's clock was ahead when the return was last touched: what lies in the future is of now."""
+    """The machine's clock was ahead when the return was last changed: times in the future are set to now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotesWritten(Event):
-    """Notes are in the portal's timeline."""
+    """Notes were written to the portal's timeline."""
 
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinesGraded(Event):
-    """Condition and disposition of lines are in the portal."""
+    """Condition and disposition of lines were written to the portal."""
 
     line_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitReported(Event):
-    """The portal knows a label's progress."""
+    """The portal was told a label's progress."""
 
     request_id: str
     transit: Transit
@@ -313,12 +313,12 @@ class TransitReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestockRequested(Event):
-    """The portal puts units back into the shop's stock by itself, which Amazon does as well."""
+    """The portal restocks units in the shop by itself, as Amazon does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnRead(Event):
-    """The portal was read, and nothing there moves the return; a note may be owed about what was seen."""
+    """The portal was read and the return's state stays; a note may be owed about what was found."""
 
     note_key: str = ""
     note: str = ""
@@ -326,7 +326,7 @@ class ReturnRead(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsTransferred(Event):
-    """Units (line id, part) of a cancelled return, and what was bought for them, are another return's from now on."""
+    """Another return took over units (line id, part) and the labels bought for them."""
 
     handed: tuple[tuple[str, int], ...]
     postage: tuple[Postage, ...] = ()

@@ -168,7 +168,7 @@ def _assign(
     def decide(uow: UnitOfWork, ret: Return) -> ev.Event | NotYet:
         asking = {unit.key for unit in _unassigned(ret)}  # a request may have been withdrawn meanwhile
         found = place(uow, ret, [unit for unit in units if unit.key in asking], orders, freed)
-        if any(being_voided(*lent) for lent in found.borrowed) and not past_deadline(ret, now):
+        if any(being_voided(*pair) for pair in found.transferred) and not past_deadline(ret, now):
             return NotYet(delay=context.timings.label_poll_max)
         waiting = search.doubtful or any(order.still_shipping for order in orders)
         if found.homeless and waiting and not past_deadline(ret, now):
@@ -176,7 +176,7 @@ def _assign(
         order_ids = [order.order_id for order in orders]
         if found.homeless and not ret.verifications and ask_holders(uow, ret, found.homeless, order_ids, now):
             return NotYet(delay=context.timings.label_poll_max, verifications=1)
-        postage = transfer(uow, ret, found.borrowed, now, context)
+        postage = transfer(uow, ret, found.transferred, now, context)
         lost = not_returnable(found.homeless, lacking)
         return ev.OrderMatched(at=now, units=(*found.placed, *lost), postage=postage)
 

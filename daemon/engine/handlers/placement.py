@@ -15,7 +15,7 @@ class Placement:
     """Units with their places, and what of it other returns give up."""
 
     units: tuple[ReturnUnit, ...]
-    borrowed: tuple[tuple[Return, ReturnUnit], ...]
+    transferred: tuple[tuple[Return, ReturnUnit], ...]
 
     @property
     def homeless(self) -> tuple[ReturnUnit, ...]:
@@ -37,6 +37,6 @@ def place(
 ) -> Placement:
     """Give units what other returns have no use for any more, and else what nobody was promised."""
     order_ids = [order.order_id for order in orders]
-    asked, borrowed = take_over(units, orders, taken_over(uow, ret, order_ids, freed or {}))
+    asked, transferred = take_over(units, orders, taken_over(uow, ret, order_ids, freed or {}))
     free = allocate(ret, [u for u in asked if not u.return_item_id], orders, uow.promised(ret, order_ids))
-    return Placement(units=(*(u for u in asked if u.return_item_id), *free), borrowed=borrowed)
+    return Placement(units=(*(u for u in asked if u.return_item_id), *free), transferred=transferred)

@@ -136,7 +136,7 @@ class OrderSearch:
         ambiguous = several or not policy.sole_shop
         if candidate.origin in {Origin.KNOWN, Origin.NAMED} or (candidate.origin is Origin.INDEXED and not ambiguous):
             return True
-        if confirmed(order, self.facts, "", prefixes=policy.telling_prefixes):
+        if confirmed(order, self.facts, "", prefixes=policy.own_prefixes):
             return True
         return confirmed(order, self.facts, await self._shoppers_postal_code())
 

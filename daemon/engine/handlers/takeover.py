@@ -54,18 +54,18 @@ async def freed_elsewhere(
 
 
 def transfer(
-    uow: UnitOfWork, ret: Return, borrowed: Sequence[tuple[Return, ReturnUnit]], now: float, context: ShopContext
+    uow: UnitOfWork, ret: Return, transferred: Sequence[tuple[Return, ReturnUnit]], now: float, context: ShopContext
 ) -> tuple[Postage, ...]:
     """A return gives its units up in the transaction in which another takes them, with their live labels."""
     taken: dict[str, Postage] = {}
-    for key in dict.fromkeys((lender.shop, lender.return_id) for lender, _ in borrowed):
-        lender = uow.get(*key)
-        if lender is not None:
-            units = [unit for other, unit in borrowed if (other.shop, other.return_id) == key]
-            postage = [postage_of(lender, name) for name in dict.fromkeys(u.authorization_id for u in units)]
-            live = tuple(p for p in postage if p is not None and _take_over(uow, lender, p, ret, context))
+    for key in dict.fromkeys((holder.shop, holder.return_id) for holder, _ in transferred):
+        holder = uow.get(*key)
+        if holder is not None:
+            units = [unit for other, unit in transferred if (other.shop, other.return_id) == key]
+            postage = [postage_of(holder, name) for name in dict.fromkeys(u.authorization_id for u in units)]
+            live = tuple(p for p in postage if p is not None and _take_over(uow, holder, p, ret, context))
             event = ev.UnitsTransferred(at=now, handed=tuple(unit.key for unit in units), postage=live)
-            uow.save(apply(lender, event), event, lender.state)
+            uow.save(apply(holder, event), event, holder.state)
             taken |= {p.authorization_id: p for p in live}
     return tuple(taken.values())
 
@@ -91,22 +91,22 @@ def _holds(other: Return, skus: set[str]) -> bool:
     return any(unit.sku in skus and unit.processed_at is None for unit in other.authorized())
 
 
-def being_voided(lender: Return, unit: ReturnUnit) -> bool:
+def being_voided(holder: Return, unit: ReturnUnit) -> bool:
     """Whether the label of the unit's parcel is just being given back."""
-    postage = postage_of(lender, unit.authorization_id)
+    postage = postage_of(holder, unit.authorization_id)
     if postage is None or postage.void is not Void.WANTED:
         return False
-    return bool(postage.shipment_id) or purchase_unclear(lender, postage)
+    return bool(postage.shipment_id) or purchase_unclear(holder, postage)
 
 
-def _take_over(uow: UnitOfWork, lender: Return, postage: Postage, borrower: Return, context: ShopContext) -> bool:
+def _take_over(uow: UnitOfWork, holder: Return, postage: Postage, taker: Return, context: ShopContext) -> bool:
     """Whether a cancelled return's label serves another as it is: what cannot be given back is not bought again."""
-    sealed = uow.document(bought_label(lender, postage))
+    sealed = uow.document(bought_label(holder, postage))
     live = postage.bought and postage.void is not Void.WANTED
     if not (live and postage.printable and postage.tracking_id and sealed):
         return False
     uow.keep_document(
-        bought_label(borrower, postage),
+        bought_label(taker, postage),
         sealed,
         context.clock.now() + context.labels.keep_for,
     )

@@ -73,4 +73,4 @@ def test_what_is_private_stays_out_of_logs():
 @pytest.mark.parametrize(("prefix", "own", "telling"), [("US-", True, ("US-",)), ("US-", False, ()), ("", True, ())])
 def test_a_prefix_tells_a_shops_orders_when_no_other_shop_has_it(prefix, own, telling):
     """An empty one, and one that is shared, tells nothing."""
-    assert a_policy(order_id_prefix=prefix, own_prefix=own).telling_prefixes == telling
+    assert a_policy(order_id_prefix=prefix, own_prefix=own).own_prefixes == telling
