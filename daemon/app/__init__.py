@@ -1,1 +1,1 @@
-"""The composition root: builds everything that runs, and introduces it to each other."""
+"""The composition root: builds and connects everything that runs."""

@@ -1,4 +1,4 @@
-"""The part of the composition root that opens the connections to both vendors."""
+"""Part of the composition root: opens the connections to the vendors."""
 
 import asyncio
 import platform
@@ -44,14 +44,14 @@ from daemon.ports.vendors import FulfillmentNetwork, LabelSource
 log = structlog.get_logger(__name__)
 
 USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; Platform={platform.system()})"
-"""In the form that Amazon prescribes: docs/include-a-user-agent-header-in-all-requests."""
+"""The format is Amazon's: docs/include-a-user-agent-header-in-all-requests."""
 
 
 AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
 """The seller's credentials, and the two APIs for which a role may be missing."""
 
 EASYPOST_CONNECTIONS = ("easypost", "easypost/funds")
-"""The merchant's key at EasyPost, and the money behind it."""
+"""The merchant's key at EasyPost, and the account's funds."""
 
 PURCHASE_TIMEOUT, FETCH_TIMEOUT = 90.0, 20.0  # seconds
 LARGEST_LABEL = 5 * 1024 * 1024  # bytes
@@ -59,7 +59,7 @@ LARGEST_LABEL = 5 * 1024 * 1024  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
-    """Open connections; closed with the stack that they were opened on."""
+    """Open connections; closed with the stack on which they were opened."""
 
     tokens: AccessTokens
     network: McfNetwork
@@ -71,7 +71,7 @@ class Vendors:
     loop_limits: Mapping[str, LoopLimits]
 
     def hang_up(self) -> None:
-        """Make no more calls: who waits for his turn, however long the queue, comes back after the next start."""
+        """Make no more calls: queued calls fail now and are made after the next start."""
         self.buckets.close()
         if self.easypost is not None:
             self.easypost.hang_up()
@@ -79,13 +79,13 @@ class Vendors:
             limits.close()
 
     def pauses(self) -> dict[str, float]:
-        """What a vendor wants no calls of for now, and for how many seconds."""
+        """The pauses that vendors asked for, by limit, in seconds left."""
         loop = {f"loop/{shop}": limits.pause_left() for shop, limits in self.loop_limits.items()}
         amazon = {f"amazon/{operation}": seconds for operation, seconds in self.buckets.pauses().items()}
         return {name: seconds for name, seconds in {**loop, **amazon}.items() if seconds > 0}
 
     def pause(self, name: str, seconds: float) -> None:
-        """Keep a pause that the process before this one was asked for; what is configured no more is no matter."""
+        """Resume a pause from the previous process; limits that no longer exist are ignored."""
         vendor, _, what = name.partition("/")
         if vendor == "loop" and what in self.loop_limits:
             self.loop_limits[what].throttled(seconds)
@@ -93,7 +93,7 @@ class Vendors:
             self.buckets.throttled(what, seconds)
 
     def unpark(self) -> None:
-        """Try at once again what was refused: a person has just put something right."""
+        """Try parked connections again at once, because an operator may have just fixed something."""
         self.network.unpark()
         self.notifications.unpark()
         if self.postage is not None:
@@ -108,7 +108,7 @@ class Vendors:
         return connection in self.refusals()
 
     def refusals(self) -> dict[str, str]:
-        """Connections whose credentials are not accepted, with what is wrong; empty when all is well."""
+        """Connections whose credentials are refused, and why; empty if all is well."""
         found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
         found["amazon/outbound"] = self.network.refused
         found["amazon/shipping"] = self.postage.refused if self.postage else ""
@@ -126,7 +126,7 @@ def _refused(scopes: Sequence[str]) -> str:
 
 
 def tell_of_call(metrics: PrometheusMetrics, clock_check: ClockCheck, call: Call) -> None:
-    """Count a call, log it (at debug level when there is nothing to look at), and compare clocks."""
+    """Count a call, log it (at debug level if it went well), and compare clocks."""
     if (at := call.answered_at) is not None:
         clock_check.heard(call.vendor, at)
     metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
@@ -152,9 +152,9 @@ async def connect(
     refresh_token: Callable[[], str | None],
     sharing: Vendors | None = None,
 ) -> Vendors:
-    """One HTTP session for all; one Amazon account; one portal per shop, each with its own limit.
+    """Open one HTTP session, one Amazon account, and one portal per shop, each with its own limit.
 
-    `on_call` hears of every call; `sharing` names open connections whose limits count for these, too.
+    `on_call` receives every call; `sharing` are open connections whose limits these share.
     """
     session = await stack.enter_async_context(open_session(USER_AGENT))
     transport = partial(Transport, session, timeout=current.settings.timings.http_timeout, on_call=on_call)
@@ -190,8 +190,8 @@ async def _easypost(
 ) -> EasyPostLabels | None:
     """The merchant's account at EasyPost; None without a key.
 
-    Each call has a connection of its own: one that was kept and has just died would leave a purchase unclear for
-    nothing. Labels are fetched from public addresses alone, but for an API on this machine.
+    Each call opens a new connection: a kept one that had just died would needlessly leave a purchase unclear. Labels
+    are fetched only from public addresses, unless the API is on this machine.
     """
     if not current.easypost_api_key():
         return None
@@ -229,7 +229,7 @@ def _buckets(current: Current, clock: Clock) -> AmazonLimits:
 def _postage(
     transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, current: Current
 ) -> ReturnServicePostage | None:
-    """Where labels are bought; None while the merchant has no Return Service ID."""
+    """Amazon Shipping as label source; None while the merchant has no Return Service ID."""
     amazon = current.settings.amazon
     service_id = amazon.return_service_id_in_use(current.secrets)
     if service_id is None:
@@ -303,7 +303,7 @@ def contexts(
     push: Push | None = None,
     shadow: bool = False,
 ) -> dict[str, ShopContext]:
-    """A context per shop; what belongs to the seller's account is shared. A shadow's write nothing outward."""
+    """One context per shop; the seller's account is shared. In a shadow, the ports never write to vendors."""
     settings = current.settings
     network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
     index = OrderIndex(
@@ -368,12 +368,12 @@ def _account(
 
 
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
-    """Printing is arithmetic for tens of milliseconds, the first time for more: it is done beside the event loop."""
+    """Print in a thread: it takes tens of milliseconds of CPU time, more on first use."""
     return await asyncio.to_thread(_print, parcels, order_name)
 
 
 async def read_text(label: bytes) -> str:
-    """Reading a file that somebody else made may take as long."""
+    """Read in a thread: a foreign file may take as long as printing."""
     return await asyncio.to_thread(_read, label)
 
 

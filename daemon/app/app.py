@@ -1,4 +1,4 @@
-"""The composition root: opens everything in order, introduces A to B, runs the services, closes in reverse order."""
+"""The composition root: opens everything in order, connects the parts, runs the services, closes in reverse order."""
 
 import asyncio
 import platform
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 class App:
     """The whole daemon; `public_port` and `ops_port` are known once it listens.
 
-    `read_again` gives the configuration anew when a reload is asked for. A `shadow` writes nothing outward.
+    `read_again` reads the configuration again for a reload. A `shadow` never writes to vendors.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class App:
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
             services |= self._services.telling(resources, announcements)
-            if not self._shadow:  # what a shadow read, the daemon beside it would never hear
+            if not self._shadow:  # a message read by a shadow would never reach the daemon beside it
                 services |= await news_services(stack, resources, news, self._beats)
             await self._listen(
                 stack,
@@ -114,7 +114,7 @@ class App:
             await supervise(services, stop, clock=self._clock, grace=settings.timings.stop_grace)
 
     def _echo(self) -> None:
-        """What runs here, for whoever reads the log later."""
+        """Log what runs here, for readers of the log."""
         for warning in self._current.warnings:
             log.warning("config.warned", text=warning)
         log.info(
@@ -130,7 +130,7 @@ class App:
     # ---- opening
 
     async def _take_stock(self, resources: Resources) -> None:
-        """What the metrics begin with."""
+        """Set the metrics' initial values."""
         await try_again_now(resources.store, self._clock)
         await pause_keeper(resources).recall()
         counts = await resources.store.read(lambda uow: uow.counts())
@@ -199,7 +199,7 @@ class App:
         news: News,
         announcements: Announcements,
     ) -> None:
-        """Both doors; the services get the one that closes first, and the clearing that operators can ask for."""
+        """Open both listeners; add the service that closes the public one, and return what operators' verbs need."""
         authorization, clearing = self._authorization(resources), retention(resources, self._metrics.forgotten)
         services |= self._services.all(resources, self._contexts, intake, clearing)
         for name in self._beats.names:
@@ -255,7 +255,7 @@ class App:
             shops=frozenset(self._current.settings.shops),
         )
 
-    # ---- the services that are the daemon's own
+    # ---- the daemon's own services
 
     def _own_services(self, resources: Resources) -> dict[str, Service]:
         self._reloader = Reloader(
@@ -273,7 +273,7 @@ class App:
         return services
 
     def reload(self) -> None:
-        """Take over soon what can change while running; nothing before the daemon serves."""
+        """Ask for a reload of what can change while running; ignored until the daemon serves."""
         if self._reloader is not None:
             self._reloader.ask()
 
@@ -289,32 +289,32 @@ class App:
             await resources.client_secrets.load()
             await resources.ages.look(self._current.client_secrets)
             await try_again_now(resources.store, self._clock)
-        except StoreUnavailable as error:  # what is in effect is in effect: returns are tried when their time comes
+        except StoreUnavailable as error:  # the new configuration applies anyway; returns are tried when they are due
             log.warning("config.store_unavailable", error=str(error))
         self._services.wake()
 
     async def _try_again(self, resources: Resources) -> None:
-        """What a vendor refused may go now."""
+        """Try again what a vendor refused."""
         resources.vendors.unpark()
         await try_again_now(resources.store, self._clock)
         self._services.wake()
 
     async def _last_calls(self, resources: Resources, stop: asyncio.Event) -> None:
-        """Steps in hand finish the call they make; a queue before a limit can be longer than any grace."""
+        """Let running calls finish, but drop queued ones: a queue can take longer than the stop grace."""
         await self._clock.wait(stop, None)
         resources.vendors.hang_up()
 
     async def _front_door(self, public: PublicListener, stop: asyncio.Event) -> None:
-        """The first to close: what is being received is still stored, nothing new is taken."""
+        """Close first: requests being received are still stored, new ones are not accepted."""
         await self._clock.wait(stop, None)
         self._notifier.stopping()
         log.info("shutdown.step", closing="public listener")
         await public.stop(self._current.settings.timings.stop_grace * STEPS_SHARE)
 
-    # ---- how it is
+    # ---- state
 
     async def state_of(self, shop: str, return_id: str) -> str:
-        """The state of one return, for whoever runs the daemon inside his own process; empty when it is not known."""
+        """The state of one return, for code that embeds the daemon; empty if the return is unknown."""
         store = self._store
         if store is None:
             return ""
@@ -322,7 +322,7 @@ class App:
         return ret.state.value if ret is not None else ""
 
     def label_source_of(self, shop: str) -> str:
-        """How labels of a shop are made just now, for the same."""
+        """The shop's current label source, for code that embeds the daemon."""
         context = self._contexts.get(shop)
         return context.policy.label_source.value if context else ""
 

@@ -1,6 +1,7 @@
-"""The part of the composition root that leads the doctor to his patients, over connections of his own.
+"""Part of the composition root: runs the doctor's checks over separate connections.
 
-They know no parked credential and no cached token, so that he sees what is so now; limits are shared with the daemon's.
+Separate connections have no cached tokens or parked credentials that could hide a fault. They share the daemon's
+limits.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ FORWARDED = "let the reverse proxy forward /webhooks/loop/, /labels/, /oauth/ an
 
 
 class Checkup:
-    """One visit. `house` is None when the store cannot be opened; `problem` then says why."""
+    """One run of the doctor. `resources` is None if the store cannot be opened; `problem` then says why."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Checkup:
                 stack,
                 self._current,
                 self._clock,
-                self._compare_clocks,  # a doctor's calls are not counted among the daemon's
+                self._compare_clocks,  # the doctor's calls are not counted as the daemon's
                 refresh_token=self._refresh_token,
                 sharing=self._resources.vendors if self._resources else None,
             )
@@ -134,7 +135,7 @@ class Checkup:
         )
 
     async def _notifications(self, vendors: Vendors) -> Sequence[Line]:
-        """Nothing while no queue is configured: then Amazon is asked, and needs none."""
+        """Check the notifications; nothing to check while no queue is configured."""
         section, resources = self._current.settings.amazon.notifications, self._resources
         if section.queue_url is None:
             return []
@@ -182,7 +183,7 @@ class Checkup:
         return [warn("daemon", "process", "it does not run", "start it: `systemctl start mcfd`, or `mcfd run`")]
 
     async def _absent(self) -> Sequence[Line]:
-        """Secrets that are still to be written, each under what it is for."""
+        """Missing secrets, each under its purpose."""
         lines = []
         for name, todo in self._current.absent.items():
             kind, _, shop = name.partition(".")
@@ -192,7 +193,7 @@ class Checkup:
 
     async def _stored(self) -> Sequence[Line]:
         match self._problem:
-            case AlreadyRunning() | TokenRefused():  # the daemon has it
+            case AlreadyRunning() | TokenRefused():  # the daemon has opened it
                 return []
             case NoDatabase():
                 return [warn("store", "file", "there is no database yet", "the first start of mcfd makes it")]
@@ -212,7 +213,7 @@ class Checkup:
         return fail("store", "vault keys", "they lack the key that the store was sealed under", todo)
 
     async def _public(self, transport: Transport) -> Sequence[Line]:
-        """From here to ourselves through the internet, the proxy and its TLS, as Loop and shoppers come."""
+        """Reach ourselves through the internet, the proxy and its TLS, as Loop and shoppers do."""
         url = self._current.settings.public_url
         try:
             reply = await transport.send("GET", f"{url}/robots.txt", operation="GET /robots.txt")
@@ -234,7 +235,7 @@ class Checkup:
         except Refused as error:
             todo = "put the right certificate, with its chain, into the reverse proxy: Loop delivers to no other"
             return [fail("public_url", "certificate", error.message, todo)]
-        except Unavailable:  # which is told as unreachable
+        except Unavailable:  # reported as unreachable
             return []
         return [examine_certificate(shown.begins, shown.ends, self._clock.now())]
 

@@ -1,4 +1,4 @@
-"""The part of the composition root that opens both listeners."""
+"""Part of the composition root: opens the listeners."""
 
 import errno
 import hashlib
@@ -65,7 +65,7 @@ async def open_public(
 
 
 def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Route, ...]:
-    path = urlsplit(public_url).path + CALLBACK  # as the browser knows it: a proxy may strip what goes before
+    path = urlsplit(public_url).path + CALLBACK  # the path that the browser sees: a proxy may strip its prefix
     pages = ConsentPages(authorization, callback_path=path, secure=public_url.startswith("https://"))
     return Route("GET", START, pages.start), Route("GET", CALLBACK, pages.callback)
 
@@ -87,7 +87,7 @@ async def open_ops(
 async def open_metrics(
     current: Current, metrics: PrometheusMetrics, *, health: Probe, ready: Probe
 ) -> WatchListener | None:
-    """The listener for a Prometheus on another host, where one is wanted. Raises CannotListen."""
+    """The listener for a Prometheus on another host, if configured. Raises CannotListen."""
     address = current.settings.listen.metrics
     if address is None:
         return None
@@ -98,12 +98,12 @@ async def open_metrics(
 
 
 class CannotListen(McfdError):
-    """An address cannot be listened at; it may be free again soon."""
+    """The address cannot be bound; it may be free again soon."""
 
 
 @contextmanager
 def telling(where: str, otherwise: str) -> Iterator[None]:
-    """Tell in words why an address cannot be had."""
+    """Explain in words why an address cannot be bound."""
     try:
         yield
     except OSError as error:
@@ -113,12 +113,12 @@ def telling(where: str, otherwise: str) -> Iterator[None]:
             errno.EADDRNOTAVAIL: "is no address of this machine;",
             errno.EACCES: "mcfd's user may not open this port;",
         }.get(number, f"cannot be listened at ({error.strerror});")
-        unknown = "the host is not known here;"  # those who look names up count their errors below 0
+        unknown = "the host is not known here;"  # getaddrinfo's error numbers are negative
         raise CannotListen(f"{where}: {unknown if number < 0 else reason} {otherwise}") from error
 
 
 def offering(current: Current, intake: Intake, news: Notifications) -> Offer:
-    """How a dead letter is offered to the intake again, as if Loop or Amazon had just delivered it."""
+    """The function that offers a dead letter to the intake again, as if Loop or Amazon had just delivered it."""
     take = _taking(intake)
 
     async def offer(shop: str, body: bytes, received_at: float) -> Taken:

@@ -1,4 +1,4 @@
-"""The configuration in effect. What a reload can change is read from here each time that it is used."""
+"""The configuration in effect. Values that a reload can change are read from here at each use."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from config.secret_files import Secrets
 
 
 class Current:
-    """Has the attributes of a Loaded; `take` puts others in their place."""
+    """Has the attributes of a Loaded; `take` replaces them."""
 
     def __init__(self, loaded: Loaded) -> None:
         self.settings = loaded.settings
@@ -19,16 +19,16 @@ class Current:
         self.client_secrets = self.filed_client_secrets()
 
     def take(self, settings: Settings, secrets: Secrets) -> None:
-        """Put others in their place; the list of client secrets stays the same list."""
+        """Replace settings and secrets; the list of client secrets keeps its identity."""
         self.settings, self.secrets = settings, secrets
         self.use_client_secrets(self._kept_client_secrets)
 
     def filed_client_secrets(self) -> list[str]:
-        """Those of the secret file, newest first."""
+        """The client secrets of the secret file, newest first."""
         return [secret.get_secret_value() for secret in self.secrets.amazon_client_secrets]
 
     def use_client_secrets(self, kept: Sequence[str]) -> None:
-        """Try these before those of the secret file, except for what the file has as well."""
+        """Try these before those of the secret file; duplicates are skipped."""
         self._kept_client_secrets = tuple(kept)
         filed = self.filed_client_secrets()
         self.client_secrets[:] = [*(secret for secret in kept if secret not in filed), *filed]
@@ -51,6 +51,6 @@ class Current:
         return [secret.get_secret_value() for secret in self.secrets.easypost_webhook_secrets]
 
     def refresh_token(self) -> str | None:
-        """What the secret file amazon_refresh_token holds."""
+        """The content of the secret file amazon_refresh_token."""
         token = self.secrets.amazon_refresh_token
         return token.get_secret_value() if token else None

@@ -1,4 +1,4 @@
-"""The part of the composition root that opens the queues in which Amazon says what has happened."""
+"""Part of the composition root: opens the queues that carry Amazon's notifications."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ ROTATION_EVERY = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What there is to hear of Amazon; `push` is None while no queue is configured."""
+    """Everything about Amazon's notifications; `push` is None while no queue is configured."""
 
     push: Push | None
     origins: Origins
@@ -48,7 +48,7 @@ class News:
 
 
 async def listen_for_news(resources: Resources, wake: Callable[[], None]) -> News:
-    """Take up what an earlier process knew."""
+    """Load what an earlier process knew."""
     amazon = resources.current.settings.amazon
     push = None
     if amazon.notifications.queue_url is not None:
@@ -83,8 +83,8 @@ def _letter(resources: Resources, body: bytes, reason: str) -> DeadLetter:
 
 
 async def open_queue(current: Current, url: str) -> "SqsQueue":
-    """The way to a queue; nobody is asked for anything yet."""
-    # 20 MiB, and half a second of arithmetic, for those alone who have a queue.
+    """The connection to a queue; no request is made yet."""
+    # imported late: it costs 20 MiB and half a second, for users of a queue only
     module = await asyncio.to_thread(importlib.import_module, "adapters.sqs.queue")
     section = current.settings.amazon.notifications
     queue: SqsQueue = module.SqsQueue(
@@ -94,13 +94,13 @@ async def open_queue(current: Current, url: str) -> "SqsQueue":
 
 
 def _key(current: Current, make: "Callable[..., AwsKey]") -> "AwsKey | None":
-    """The access key of the secret files; without one the machine's role is found."""
+    """The access key of the secret files; without one, the machine's role is used."""
     key_id, secret = current.secrets.aws_access_key_id, current.secrets.aws_secret_access_key
     return make(key_id=key_id.get_secret_value(), secret=secret.get_secret_value()) if key_id and secret else None
 
 
 async def services(stack: AsyncExitStack, resources: Resources, news: News, beats: Heartbeats) -> dict[str, Service]:
-    """A reader for each queue; who learns our subscriptions; who has the client secret replaced."""
+    """The services: a reader for each queue, one that learns our subscriptions, one that rotates the client secret."""
     amazon = resources.current.settings.amazon
     found: dict[str, Service] = {}
     for name, url in _urls(amazon.notifications).items():
@@ -128,7 +128,7 @@ async def services(stack: AsyncExitStack, resources: Resources, news: News, beat
 
 
 def rotation(resources: Resources) -> Rotation:
-    """What asks for another client secret."""
+    """The rotation of the client secret."""
     ages = resources.ages
     return Rotation(
         store=resources.store,
@@ -143,7 +143,7 @@ def rotation(resources: Resources) -> Rotation:
 def notification_setup(
     current: Current, vendors: Vendors, learnt: Callable[[Sequence[str]], Awaitable[None]]
 ) -> NotificationSetup:
-    """What looks at destination and subscription, and makes them."""
+    """The setup that checks and creates destination and subscription."""
     section = current.settings.amazon.notifications
     return NotificationSetup(
         service=vendors.notifications,
@@ -155,11 +155,11 @@ def notification_setup(
 
 
 async def nothing() -> None:
-    """What is done with what was learnt by who only looks."""
+    """The doctor only looks, so it keeps nothing of what it learnt."""
 
 
 def _urls(section: Section) -> dict[str, str]:
-    """The queues by name; one that serves for both is read once."""
+    """The queues by name; a queue that serves both purposes is read once."""
     if section.queue_url is None:
         return {}
     secrets = section.secrets_queue_url
@@ -176,13 +176,13 @@ def _failed(resources: Resources, _: str, error: Exception) -> None:
 
 
 async def learn(resources: Resources, known: Origins) -> None:
-    """Ask Amazon for the seller's subscriptions: what comes by them is ours."""
+    """Ask Amazon for the seller's subscriptions, to recognise their notifications as ours."""
     found = await resources.vendors.notifications.subscriptions()
     await remember(resources, known, [one.subscription_id for one in found])
 
 
 async def remember(resources: Resources, known: Origins, ids: Sequence[str]) -> None:
-    """What comes by these subscriptions is ours."""
+    """Remember these subscriptions, to recognise their notifications as ours."""
     await resources.store.transact(lambda uow: known.learn_subscriptions(uow, ids))
 
 

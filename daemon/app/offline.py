@@ -1,4 +1,4 @@
-"""The part of the composition root that serves the command line while no daemon runs."""
+"""Part of the composition root: serves the command line while no daemon runs."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ Ask = Callable[[Mapping[str, object]], Any]
 
 @contextmanager
 def opened(loaded: Loaded, verb: Verb[Any, Any, Any]) -> Iterator[Ask]:
-    """Do what the daemon would do, under its lock. Raises ConfigError, AlreadyRunning, McfdError."""
+    """Run a verb as the daemon would, under its lock. Raises ConfigError, AlreadyRunning, McfdError."""
     current, stack = Current(loaded), AsyncExitStack()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
@@ -36,7 +36,7 @@ def opened(loaded: Loaded, verb: Verb[Any, Any, Any]) -> Iterator[Ask]:
 
 
 def hindered(loaded: Loaded, verb: Verb[Any, Any, Any], problem: McfdError) -> object:
-    """What a verb answers that is good without everything; `problem` says what there is not."""
+    """The answer of a verb that works even if something is missing; `problem` says what is missing."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(verb.call(_without(Current(loaded), problem), {}))
 
@@ -51,7 +51,7 @@ async def _open(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, An
 
 
 async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, Any]) -> object:
-    """Open what the daemon keeps and make nothing: root's files would be closed to the daemon's user."""
+    """Open the daemon's files but create none: the daemon's user could not open files of root."""
     path, clock = current.settings.store.path, SystemClock()
     look_for(path)
     if verb.need is STORE:
@@ -88,4 +88,4 @@ def look_for(path: Path) -> None:
         if path.parent.is_dir():
             raise NoDatabase([f"{path}: there is no database yet; the first start of mcfd makes it"]) from None
     except OSError:
-        pass  # which the lock tells in words
+        pass  # the lock's own error explains it

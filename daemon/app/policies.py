@@ -1,4 +1,4 @@
-"""The operator's settings as the plain values that rules and adapters take."""
+"""Turns the operator's settings into the plain values that rules and adapters take."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -17,12 +17,12 @@ _TIMINGS = [field.name for field in fields(Timings)]
 
 
 def timings(settings: Settings) -> Timings:
-    """The clocks of the rules."""
+    """The intervals and deadlines of the rules."""
     return Timings(**{name: getattr(settings.timings, name) for name in _TIMINGS})
 
 
 def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
-    """One shop's choices."""
+    """One shop's policy."""
     shop = settings.shops[name]
     return ShopPolicy(
         destinations=frozenset(shop.destinations),
@@ -56,7 +56,7 @@ def _page_instead(settings: Settings) -> Iterator[LabelSourceName]:
 
 
 def verdict_policy(shop: Shop) -> VerdictPolicy:
-    """What findings count as, and how they are graded."""
+    """How findings are judged and graded."""
     verdict = shop.verdict
     return VerdictPolicy(
         conditions={condition: Treatment(then) for condition, then in verdict.conditions.items()},

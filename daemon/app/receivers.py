@@ -1,4 +1,4 @@
-"""The part of the composition root that opens the ways to tell people."""
+"""Part of the composition root: opens the means of sending messages to people."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -19,7 +19,7 @@ TIMEOUT = 20.0
 
 
 async def receivers(stack: AsyncExitStack, current: Current, on_call: Callable[[Call], None]) -> tuple[Receiver, ...]:
-    """Everybody who is told; the connections close with the stack."""
+    """Everybody who gets messages; the connections close with the stack."""
     if not current.settings.notify:
         return ()
     session = await stack.enter_async_context(open_session(USER_AGENT))

@@ -1,4 +1,4 @@
-"""What a changed configuration changes at once: log, secrets, the shops' policies. The rest waits for a restart."""
+"""Applies a changed configuration: log, secrets and the shops' policies at once, the rest after a restart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from daemon.ports.host import Clock
 log = structlog.get_logger(__name__)
 
 PORTAL_KEYS = ("api_url", "api_version", "grade_processor")
-"""Keys of a shop that its open connection was made with."""
+"""Keys of a shop that its open connection depends on."""
 
 TAKEN_SECRETS = (
     *("amazon_client_secrets", "amazon_refresh_token", "loop_api_keys", "loop_webhook_secrets"),
@@ -29,7 +29,7 @@ TAKEN_SECRETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be in effect now, and the paths of what differs from before."""
+    """The settings to apply now, and the paths of all differences."""
 
     settings: Settings
     secrets: Secrets
@@ -38,7 +38,7 @@ class Change:
 
 
 def change(current: Current, loaded: Loaded) -> Change:
-    """Sort what differs into what can be taken over and what needs a restart."""
+    """Sort the differences into those that apply now and those that need a restart."""
     old = current.settings
     paths = list(_differences(old.model_dump(), loaded.settings.model_dump()))
     taken = [path for path in paths if _can_be_taken(path, old)]
@@ -69,7 +69,7 @@ def _can_be_taken(path: tuple[str, ...], old: Settings) -> bool:
 
 
 def _changed_secrets(old: Secrets, new: Secrets) -> list[str]:
-    """Names only: a shop's secrets by shop, for shops that were there before."""
+    """The names of changed secrets; a shop's secrets by shop, for shops that existed before."""
     found = []
     for name in Secrets.model_fields:
         before, after = getattr(old, name), getattr(new, name)
@@ -89,7 +89,7 @@ def _settings(old: Settings, new: Settings) -> Settings:
 
 
 def _secrets(old: Secrets, new: Secrets) -> Secrets:
-    """Of shops that are not there any more the old ones stay: their returns are not forgotten before the restart."""
+    """The new secrets, but removed shops keep theirs: their returns are still followed until the restart."""
     taken: dict[str, object] = {}
     for name in TAKEN_SECRETS:
         before, after = getattr(old, name), getattr(new, name)
@@ -119,7 +119,7 @@ class Reloader:
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
-        """Reload soon; several wishes are one."""
+        """Ask for a reload soon; several requests count as one."""
         self._asked.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -137,7 +137,7 @@ class Reloader:
         self._asked.set()
 
     async def _reload(self) -> None:
-        """systemd is told when it begins and when it is over, whichever way it went."""
+        """Reload once, and tell systemd when it begins and when it ends, successful or not."""
         self._notifier.reloading()
         try:
             await self._apply(self._read())

@@ -1,4 +1,4 @@
-"""The part of the composition root that opens what both the daemon and the command line work on."""
+"""Part of the composition root: opens the resources that the daemon and the command line share."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """The store, the keys, and open connections; closed with the stack that they were opened on."""
+    """The store, the keys, and open connections; closed with the stack on which they were opened."""
 
     current: Current
     clock: Clock
@@ -45,7 +45,7 @@ async def open_resources(
 ) -> Resources:
     """Lock the state directory, open the store, connect. Raises ConfigError, AlreadyRunning, StoreUnavailable.
 
-    Without `noting` nothing is written: whoever only looks must not be the first to see a secret.
+    Without `noting` nothing is written: a verb that only looks must not record when a secret was first seen.
     """
     path = current.settings.store.path
     stack.enter_context(StateLock(path.parent))
@@ -55,7 +55,7 @@ async def open_resources(
     tokens = RefreshTokens(store, vault, current.refresh_token, conceal)
     try:
         await tokens.load()
-    except McfdError as error:  # a lost key must not keep the webhooks out
+    except McfdError as error:  # a lost key must not stop the webhooks
         log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
     client_secrets = await _client_secrets(store, vault, current, noting=noting)
     metrics.secret_unfiled(lambda: client_secrets.only_here)
@@ -86,12 +86,12 @@ async def _client_secrets(store: SqliteStore, vault: Vault, current: Current, *,
     )
     try:
         await made.load(noting=noting)
-    except McfdError as error:  # those of the file are still there
+    except McfdError as error:  # the secret file's still work
         log.error("amazon.client_secrets_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
     return made
 
 
 async def closing(what: str, close: Callable[[], Awaitable[object]]) -> None:
-    """Each step of the shutdown has a name, so that a hanging one is known."""
+    """Log each step of the shutdown by name, so that a hanging one can be found."""
     log.info("shutdown.step", closing=what)
     await close()

@@ -1,4 +1,4 @@
-"""The part of the composition root that names the services: who walks, who polls, who clears up."""
+"""Part of the composition root: names the services that walk, poll and clear up."""
 
 import asyncio
 import random
@@ -39,14 +39,14 @@ WALKERS = (
 PAUSES_ROUND = 5.0
 
 Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
-"""Name, seconds between the rounds, and what is done in each."""
+"""Name, seconds between the rounds, and the work of a round."""
 CLOCK_ROUND = 10.0
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
 
 def sentence(resources: Resources) -> str:
-    """How it is, for `systemctl status`."""
+    """One sentence on the state, for `systemctl status`."""
     held = resources.metrics.held()
     open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
     parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
@@ -54,12 +54,12 @@ def sentence(resources: Resources) -> str:
 
 
 def pause_keeper(resources: Resources) -> PauseKeeper:
-    """Who remembers the pauses that vendors ask for."""
+    """The service that remembers the pauses that vendors ask for."""
     return PauseKeeper(resources.store, resources.clock, resources.vendors.pauses, resources.vendors.pause)
 
 
 class Services:
-    """Makes them, and knows the walkers that are to be woken."""
+    """Makes the services, and wakes the walkers."""
 
     def __init__(self, beats: Heartbeats) -> None:
         self._beats = beats
@@ -67,14 +67,14 @@ class Services:
         self._walkers: tuple[Walker, ...] = ()
 
     def wake(self) -> None:
-        """Something may be due now."""
+        """Wake the walkers: something may be due now."""
         for walker in self._walkers:
             walker.wake.set()
 
     def all(
         self, resources: Resources, contexts: Mapping[str, ShopContext], intake: Intake, retention: Retention
     ) -> dict[str, Service]:
-        """Every service by name, but for the doors and the watchdog."""
+        """Every service by name, except the listeners and the watchdog."""
         settings = resources.current.settings
         recorder = Recorder(resources.store, resources.clock, timings(settings), resources.metrics)
         workflow = Workflow(contexts, recorder, attempts=settings.attempts, jitter=random.random)
@@ -109,7 +109,7 @@ class Services:
         return services
 
     def _polls(self, resources: Resources, intake: Intake) -> Iterator[Periodic]:
-        """Each shop's are services of their own: one shop's limit, or a long list, keeps no other from being asked."""
+        """Each shop has its own polling services, so that one shop's limit or long list does not delay another."""
         clocks = resources.current.settings.timings
         for shop, portal in resources.vendors.portals.items():
             polls = PortalPolls({shop: portal}, intake, resources.store, resources.clock_check)
@@ -118,7 +118,7 @@ class Services:
             yield f"return_poll/{shop}", clocks.return_poll, polls.returns
 
     def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:
-        """The service that tells people what waits for them; none when nobody is to be told."""
+        """The service that sends messages to people; none if there are no receivers."""
         if not announcements.has_receivers:
             return {}
         return {"announcements": self._periodic(resources, "announcements", EVERY, announcements.round)}

@@ -1,7 +1,7 @@
-"""Ports that read and do not write: what mcfd would do, told by a daemon that does none of it.
+"""Ports that read and never write: a shadow only logs what mcfd would do.
 
-What only informs is passed over, so that the return goes on. What decides something is put off for an hour, as if the
-vendor were out of reach: the return then waits in its place, costs no attempt, and follows what really happens.
+Informing calls are skipped, so that the return goes on. Deciding calls are put off for an hour, as if the vendor were
+unreachable: the return keeps its state, loses no attempt, and follows what really happens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Withheld(Transient):
 
 
 class _Shadow:
-    """Tells each thing once."""
+    """Logs each withheld call once."""
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
@@ -146,7 +146,7 @@ class ShadowNetwork(_Shadow):
         return await self._network.reason_codes(sku)
 
     async def create_return(self, order_id: str, units: Sequence[ReturnUnit]) -> CreateAnswer:
-        """Put off. Should somebody else create the same return meanwhile, its units are found and adopted."""
+        """Put off. If somebody else creates the same return meanwhile, its units are found and adopted."""
         subject = f"{order_id} {','.join(u.return_item_id for u in units)}"
         raise self._withhold("create a return", subject, skus=sorted(u.sku for u in units))
 

@@ -1,4 +1,4 @@
-"""The part of the composition root that gives verbs what they work with."""
+"""Part of the composition root: gives verbs what they need."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,14 +37,14 @@ Answering = Callable[[Mapping[str, object]], Awaitable[dict[str, Any]]]
 
 
 def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
-    """The clearing of the store, as configured."""
+    """The retention service, as configured."""
     kept = resources.current.settings.retention
     periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns, order_index=kept.order_index)
     return Retention(resources.store, resources.clock, periods, forgotten)
 
 
 def vendor_access(resources: Resources, clearing: Retention, origins: Origins | None = None) -> VendorAccess:
-    """What can be done with the store and connections."""
+    """Access to the store and to connections."""
     current, store = resources.current, resources.store
 
     def policy(shop: str) -> ShopPolicy | None:
@@ -81,7 +81,7 @@ def daemon_verbs(
 
     async def examine() -> Examined:
         found = await checkup().run()
-        if resources.vendors.refusals():  # somebody looks because something was wrong, and may just have put it right
+        if resources.vendors.refusals():  # the operator may have just fixed what was wrong
             await try_again()
         return found
 
@@ -110,7 +110,7 @@ def description() -> dict[str, object]:
 
 
 async def count_held(resources: Resources, stop: asyncio.Event) -> None:
-    """Keep the gauge of held returns; now and then, for a scrape must not read the store."""
+    """Update the gauge of held returns at intervals, because a scrape must not read the store."""
 
     async def count() -> None:
         counts = await resources.store.survey(lambda keep: keep.held_counts())

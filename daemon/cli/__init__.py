@@ -1,1 +1,1 @@
-"""The `mcfd` command, and nothing but the command."""
+"""The `mcfd` command."""

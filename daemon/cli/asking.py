@@ -1,4 +1,4 @@
-"""Who answers a verb: the running daemon; when there is none and the verb can do without, the store itself."""
+"""Chooses who answers a verb: the running daemon or, if none runs and the verb allows it, the store itself."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ Ask = Callable[[Mapping[str, object]], Any]
 
 @contextmanager
 def asking(loaded: Loaded, verb: Verb[Any, Any, Any]) -> Iterator[Ask]:
-    """One answerer for as many calls as are made. The calls raise NotRunning, DaemonSaid, or what the verb raises."""
+    """Open one answerer for any number of calls. Calls raise NotRunning, DaemonSaid, or what the verb raises."""
     url = loaded.settings.listen.ops.url
     if verb.need.offline and not ops_client.answers(url):
         from config.logging.setup import configure  # noqa: PLC0415 - whoever asks the daemon need not wait for these

@@ -1,4 +1,4 @@
-"""The table of verbs as commands: options and arguments, who is asked, what is printed, how it ends."""
+"""Turns the table of verbs into commands: options and arguments, the call, the output, the exit code."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ Arguments = Mapping[str, Any]
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 OURS = Previewed.model_fields.keys() | Paged.model_fields.keys() | Keyed.model_fields.keys()
-"""Arguments that the command line knows by itself."""
+"""Arguments that the command line fills in by itself."""
 
 _FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+@-]|[\t\r])")
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -35,7 +35,7 @@ as_csv = click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead o
 
 
 def commands() -> Iterator[click.Command]:
-    """Each verb as a command; those of two words in groups."""
+    """Each verb as a command; verbs of two words are in groups."""
     groups = {name: click.Group(name, help=text) for name, text in GROUPS.items()}
     for verb in VERBS:
         first, _, second = verb.name.partition(" ")
@@ -62,7 +62,7 @@ def _command(verb: AnyVerb, name: str) -> click.Command:
 
 
 def _parameter(verb: AnyVerb, name: str, field: FieldInfo) -> Decorator | None:
-    """How the command line calls an argument: by its place when it must be given, else by an option."""
+    """A required argument is positional; an optional one is an option."""
     if name in OURS:
         return None
     outside = name.removesuffix("_")
@@ -136,7 +136,7 @@ class _Style(Enum):
 
 
 def _with_consent(verb: AnyVerb, ask: Ask) -> Ask:
-    """Ask a person before each: what it will do is said first. Without a terminal nobody can be asked."""
+    """Show what each call will do and ask for consent. Without a terminal nobody can be asked."""
 
     def asked(arguments: Arguments) -> Any:  # noqa: ANN401 - what the verb answers
         preview = ask({**arguments, "preview": True})
@@ -151,7 +151,7 @@ def _with_consent(verb: AnyVerb, ask: Ask) -> Ask:
 
 
 def _one(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
-    """Ask once and print the answer; whether it means failure."""
+    """Call once and print the answer; True if it means failure."""
     with working(verb.busy):
         answered = ask(arguments)
     _print(verb, answered, answered, style)
@@ -159,7 +159,7 @@ def _one(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
 
 
 def _each(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
-    """One after the other; whether one could not be changed, which does not stop the rest."""
+    """Call for one after the other; True if any failed, which does not stop the rest."""
     name, changed = verb.each.removesuffix("_"), []
     for one in arguments[name]:
         try:
@@ -175,7 +175,7 @@ def _each(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
 
 
 def _all_pages(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
-    """Ask page by page; CSV goes out as it comes."""
+    """Call page by page; CSV is written as it comes."""
     rows: list[Row] = []
     take = _csv_writer(verb) if style is _Style.CSV else rows.extend
     after: int | None = 0
@@ -199,7 +199,7 @@ def _print(verb: AnyVerb, for_people: Row, for_programs: object, style: _Style) 
 
 
 def _csv_writer(verb: AnyVerb) -> Callable[[Iterable[Row]], None]:
-    """Rows go out as they come, in UTF-8. What a spreadsheet would take for a formula is quoted."""
+    """Write rows as they come, in UTF-8. Values that a spreadsheet would take for a formula are quoted."""
     speak("utf-8")
     (row,) = get_args(verb.answer.model_fields["rows"].annotation)
     columns = [name.removesuffix("_") for name in row.model_fields]
@@ -213,7 +213,7 @@ def _csv_writer(verb: AnyVerb) -> Callable[[Iterable[Row]], None]:
 
 
 def _harmless(value: object) -> object:
-    """Spreadsheets of half of Europe divide at semicolons, too; an amount below zero is no formula."""
+    """Quote possible formulas. Many European spreadsheets also split at semicolons; a negative amount is no formula."""
     if not isinstance(value, str) or _AMOUNT.fullmatch(value):
         return value
     return _FORMULA.sub("'", value)

@@ -1,4 +1,4 @@
-"""Copies of the database: made and put back as whoever calls, beside the daemon or in its absence."""
+"""Backup and restore of the database, by the calling user, with or without a running daemon."""
 
 # ruff: noqa: PLC0415 - a command loads what it needs when it is called
 
@@ -14,7 +14,7 @@ from daemon.cli.options import as_json, example, plainly, settings, working
 
 STAMP = "%Y%m%d-%H%M%S"
 OURS = re.compile(r"mcfd-\d{8}-\d{6}\.db")
-"""What `backup --keep` makes, and removes."""
+"""The files that `backup --keep` makes and removes."""
 
 
 @click.command(epilog=example("mcfd backup /var/backups/mcfd.db", "mcfd backup --keep 14 /var/backups/mcfd"))
@@ -79,7 +79,7 @@ def _now() -> str:
 
 
 def _rotate(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the newest copies that were made so; anything else in the directory stays."""
+    """Remove all but the newest of these copies; other files in the directory stay."""
     copies = sorted(path for path in folder.iterdir() if OURS.fullmatch(path.name))
     for old in (gone := copies[:-keep]):
         old.unlink()

@@ -1,4 +1,4 @@
-"""The `mcfd` command: the table of verbs, and a small function for each of the rest.
+"""The `mcfd` command: the table of verbs, and a small function for each other command.
 
 Exit codes: 0 done · 1 failed · 2 wrong usage · 75 another daemon holds the state directory · 78 wrong configuration.
 """

@@ -1,7 +1,7 @@
-"""What the verbs of the `mcfd` command share: their options, their exit codes, how they print and fail.
+"""Shared by all commands: options, exit codes, printing and errors.
 
-What takes long to load is loaded when it is used: systemd runs `mcfd check` before every start and reload, and a shell
-that completes a word must not wait.
+Slow imports happen on first use: systemd runs `mcfd check` before every start and reload, and shell completion must be
+fast.
 """
 
 # ruff: noqa: PLC0415 - see above
@@ -26,7 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 OURS = click.Path(path_type=Path, readable=False)
-"""Click would call an unreadable file wrong usage (2), and systemd would start the daemon again and again."""
+"""click would report an unreadable file as wrong usage (2), and systemd would restart the daemon endlessly."""
 
 EX_FAILED = 1
 EX_TEMPFAIL = 75
@@ -34,7 +34,7 @@ EX_CONFIG = 78
 
 
 def plainly(verb: Callable[P, None]) -> Callable[P, None]:
-    """An operator's mistake is told in words, never as a traceback."""
+    """Report an operator's mistake in words, never as a traceback."""
 
     @wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -66,7 +66,7 @@ def _complain(text: str) -> None:
 
 
 def _words(error: OSError) -> str:
-    """What the system says, without its number; the path in front, if it is about one."""
+    """The system's error message without its number, after the path if there is one."""
     said = error.strerror or str(error)
     return f"{error.filename}: {said}" if error.filename else said
 
@@ -99,24 +99,24 @@ def example(*lines: str) -> str:
 
 
 def keep_streams() -> None:
-    """Give a standard stream that the caller has closed a place: the event loop would take its number, and abort."""
+    """Reopen standard streams that the caller has closed: the event loop would take their numbers and abort."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # open() takes the lowest free number
             setattr(sys, name, os.fdopen(number, mode))
 
 
 def speak(encoding: str | None = None) -> None:
-    """Never fail for what a terminal cannot show; `encoding` is for what a program reads."""
+    """Never fail on characters that a terminal cannot show; `encoding` is for output that a program reads."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=encoding, errors="strict" if encoding else "replace")
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop of its own."""
+    """Run a coroutine on a new event loop."""
     import asyncio
 
     import uvloop
@@ -126,7 +126,7 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 def logged(loaded: "Loaded") -> None:
-    """Log as the configuration says; its secrets never."""
+    """Set up logging as configured; secrets are never logged."""
     from config.logging.journal import running_under_systemd
     from config.logging.setup import configure
 
@@ -137,7 +137,7 @@ def logged(loaded: "Loaded") -> None:
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show whoever sits at a terminal that something is being done."""
+    """Show a message on a terminal while something is being done."""
     if text and sys.stderr.isatty():
         from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""What people see on a terminal."""
+"""Prints answers on a terminal."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from daemon.operations.verb import Bare, Facts, Findings, Row, Table, Timeline, Verb
 
 PIPED = 10_000
-"""Columns when nobody looks at a terminal: a value that is folded cannot be searched for."""
+"""Width without a terminal: folded values could not be searched for."""
 
 
 def _console() -> Console:
@@ -36,14 +36,14 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
 
 
 def _needs(rows: Sequence[Row], columns: Sequence[str]) -> int:
-    """How wide a table must be for no word to be broken."""
+    """The width at which no word of a table is broken."""
     longest = [max([len(column), *(len(_cell(row.get(column))) for row in rows)]) for column in columns[:-1]]
     words = [len(word) for row in rows for word in _cell(row.get(columns[-1])).split()]
     return sum(longest) + 2 * len(longest) + max([len(columns[-1]), *words])
 
 
 def _cards(console: Console, title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Each row as names and values, one below the other: what a narrow terminal can show whole."""
+    """Each row as names and values below each other, for narrow terminals."""
     console.print(f"[bold]{title}[/]")
     width = max(map(len, columns))
     for row in rows:
@@ -54,7 +54,7 @@ def _cards(console: Console, title: str, rows: Sequence[Row], columns: Sequence[
 
 
 def _cell(value: object) -> str:
-    """A value as people write it."""
+    """A value in readable form."""
     match value:
         case None:
             return ""
@@ -67,7 +67,7 @@ def _cell(value: object) -> str:
 
 
 def show(verb: Verb[Any, Any, Any], answer: Row) -> None:
-    """Print an answer as its verb says."""
+    """Print an answer as its verb declares."""
     for part in verb.shown:
         match part:
             case Facts():
@@ -83,7 +83,7 @@ def show(verb: Verb[Any, Any, Any], answer: Row) -> None:
 
 
 def _facts(part: Facts, answer: Row) -> None:
-    """Names and values, but for those that are empty."""
+    """Names and values, without empty ones."""
     told = {part.renamed.get(name, name): answer[name] for name in part.names or answer if name in answer}
     console, width = _console(), max(map(len, told), default=0)
     for name, value in told.items():
@@ -105,7 +105,7 @@ def _listed(part: Table, answer: Row) -> None:
 
 
 def _rows(part: Table, answer: Row) -> list[Row]:
-    """A mapping has a row for each key, a list of plain values one for each of them."""
+    """The rows of a table: one for each key of a mapping, or for each value of a list."""
     content = answer[part.part]
     if isinstance(content, Mapping):
         return [dict(zip(part.columns, pair, strict=True)) for pair in content.items()]
@@ -125,7 +125,7 @@ def _timeline(part: Timeline, answer: Row) -> None:
 
 
 def _told(row: Row) -> str:
-    """A line that a narrow terminal may wrap: columns would cut the names of events."""
+    """One line per event, which a narrow terminal may wrap: columns would cut the names of events."""
     at = str(row["at"]).replace("T", " ").removesuffix("+00:00")
     moved = f"({row['after']})" if row["before"] in {None, row["after"]} else f"({row['before']} → {row['after']})"
     told = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", row["event"]).lower()
@@ -133,7 +133,7 @@ def _told(row: Row) -> str:
 
 
 def _details(value: object) -> str:
-    """What an event carried, without JSON's punctuation; what is empty is left out."""
+    """An event's values without JSON's punctuation; empty ones are left out."""
     match value:
         case Mapping():
             return ", ".join(f"{name} {text}" for name, inner in value.items() if (text := _details(inner)))
@@ -147,7 +147,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def _findings(part: Findings, answer: Row) -> None:
-    """Line by line how it stands, and under each that is not well what to do."""
+    """One line per check, followed by the advice if it is not ok."""
     console = _console()
     for line in answer[part.part]:
         verdict = str(line["verdict"])
@@ -165,5 +165,5 @@ def _bare(part: Bare, answer: Row) -> None:
 
 
 def places(title: str, rows: Mapping[str, str]) -> None:
-    """Where things are to be found."""
+    """Print where things are found."""
     _table(title, [{"what": what, "where": where} for what, where in rows.items()], ["what", "where"])

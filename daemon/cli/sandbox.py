@@ -1,4 +1,4 @@
-"""The `mcfd sandbox` verb: stand-ins of both vendors, with or without a story that they play by themselves."""
+"""The `mcfd sandbox` command: stand-ins of the vendors, with or without a scenario that runs by itself."""
 
 # ruff: noqa: PLC0415 - no other verb needs the stand-ins
 

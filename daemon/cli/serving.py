@@ -25,7 +25,7 @@ from daemon.errors import AlreadyRunning, ConfigError
 log = structlog.get_logger(__name__)
 
 SWITCH = 0.001
-"""Seconds after which a thread that waits for the interpreter gets it."""
+"""Seconds until a waiting thread gets the interpreter."""
 
 
 async def serve(loaded: Loaded, read_again: Callable[[], Loaded], *, shadow: bool = False) -> None:
@@ -50,11 +50,11 @@ async def serve(loaded: Loaded, read_again: Callable[[], Loaded], *, shadow: boo
 
 
 async def _settle_in() -> None:
-    """Keep pauses short for whoever is served.
+    """Tune the interpreter for short response times.
 
-    The store's thread needs the interpreter a dozen times for each commit, and a busy event loop would keep it for 5 ms
-    each time. And what was made at the start lives as long as the process: each full garbage collection would look
-    through it, which takes 40 ms (bench/besieged.py shows both).
+    The store's thread needs the interpreter a dozen times per commit, and a busy event loop would keep it for 5 ms each
+    time. Objects made at the start live as long as the process, but each full garbage collection would scan them, which
+    takes 40 ms (bench/besieged.py shows both).
     """
     sys.setswitchinterval(SWITCH)
     gc.collect()
@@ -63,10 +63,10 @@ async def _settle_in() -> None:
 
 @contextmanager
 def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
-    """The same configuration on a copy of the store, which goes at the end, with doors that nobody is told of.
+    """The same configuration on a temporary copy of the store, with listeners on unused ports.
 
-    The copy is read off the store as a backup is, so the daemon that uses it may run on. Raises StoreUnavailable,
-    ConfigError, or AlreadyRunning when there is a shadow already.
+    The copy is made like a backup, so the daemon may keep running. Raises StoreUnavailable, ConfigError, or
+    AlreadyRunning if there is another shadow.
     """
 
     path = loaded.settings.store.path
@@ -88,13 +88,13 @@ def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
     try:
         yield replace(loaded, settings=loaded.settings.model_copy(update=apart))
     finally:
-        with suppress(AlreadyRunning), _cleared(shadow):  # the next shadow was quick
+        with suppress(AlreadyRunning), _cleared(shadow):  # another shadow was faster
             pass
 
 
 @contextmanager
 def _cleared(shadow: Path) -> Iterator[None]:
-    """Hold the place of a shadow with nothing in it, as one that was killed may have left."""
+    """Lock the shadow's directory and empty it: a killed shadow may have left files."""
 
     with StateLock(shadow.parent):
         for leftover in shadow.parent.glob(f"{shadow.name}*"):

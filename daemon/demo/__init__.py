@@ -1,1 +1,1 @@
-"""The demonstration: a sandbox and a daemon, with the story told live."""
+"""The demonstration: a sandbox and a daemon, with live commentary."""

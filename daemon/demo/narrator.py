@@ -1,4 +1,4 @@
-"""Tells a story as it happens: what people do, and what the daemon and the vendors make of it."""
+"""Prints a story as it happens: what people do, and how the daemon and the vendors react."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,12 +23,12 @@ _ENDS = {
 
 
 class StoryFailed(Exception):
-    """Something that should have happened did not, or the other way round."""
+    """Something expected did not happen, or something unwanted did."""
 
 
 @dataclass(slots=True)
 class Narrator:
-    """Watches both vendors and the daemon, and says what it sees."""
+    """Watches the vendors and the daemon, and prints what happens."""
 
     sandbox: Sandbox
     app: App
@@ -40,15 +40,15 @@ class Narrator:
         self.console.print(f"\n[bold]{escape(text)}[/]")
 
     def does(self, who: str, text: str) -> None:
-        """Somebody acts."""
+        """Print what somebody does."""
         self.console.print(f"  [yellow]{who:>8}[/]  {escape(text)}")
 
     def failed(self, text: str) -> None:
-        """The story went wrong."""
+        """Print that the story went wrong."""
         self.console.print(f"  [red]{'!':>8}  {escape(text)}[/]")
 
     async def expect(self, who: str, text: str, seen: Callable[[], object]) -> None:
-        """Wait until it is so, then say so; raises StoryFailed when it does not come. `seen` may be a coroutine."""
+        """Wait until `seen` is true, then print it; raises StoryFailed if it never is. `seen` may be a coroutine."""
         clock, never = SystemClock(), asyncio.Event()
         began = clock.monotonic()
         while not (value := await _said(seen)):
@@ -68,7 +68,7 @@ class Narrator:
         await self.expect("Loop", "timeline: {}", note)
 
     async def ends(self, return_id: int, state: str) -> None:
-        """Wait until the daemon itself says so."""
+        """Wait until the daemon reports that state."""
 
         async def there() -> bool:
             return await self.app.state_of(SHOP, str(return_id)) == state
@@ -80,12 +80,12 @@ class Narrator:
         return lambda: self.portal(return_id)["state"] == state
 
     def portal(self, return_id: int) -> dict[str, Any]:
-        """What Loop holds of a return."""
+        """Loop's data of a return."""
         held: dict[str, Any] = self.sandbox.snapshot()["loop"]["returns"][str(return_id)]
         return held
 
     def network(self, order_id: str) -> dict[str, Any]:
-        """What Amazon holds of a fulfillment order."""
+        """Amazon's data of a fulfillment order."""
         held: dict[str, Any] = self.sandbox.snapshot()["amazon"]["orders"][order_id]
         return held
 
@@ -95,7 +95,7 @@ class Narrator:
         return [s for s in bought if any(p["reference"].startswith(f"{return_id}-") for p in s["parcels"])]
 
     def parcels(self, return_id: int) -> list[str]:
-        """The tracking ids of these labels, and of those that EasyPost sold."""
+        """The tracking ids of these labels, and of those sold by EasyPost."""
         amazons = [parcel["tracking_id"] for shipment in self.shipments(return_id) for parcel in shipment["parcels"]]
         told = {label["tracking_number"] for label in self.portal(return_id)["delivered_labels"]}
         sold = [s.sale.tracker.code for s in self.sandbox.easypost_labels() if s.sale is not None]

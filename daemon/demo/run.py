@@ -1,4 +1,4 @@
-"""`mcfd demo`: the real daemon beside the sandbox, with shortened clocks, while its returns are told live."""
+"""`mcfd demo`: the real daemon and the sandbox with shortened intervals, and live commentary on each return."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ LIMITS = {"getFulfillmentOrder": {"rate": 20, "burst": 30}, "createFulfillmentRe
 
 
 async def tell() -> int:
-    """Tell every story; 0 when each ended as it should. SIGTERM cancels, so that nothing stays in /tmp."""
+    """Run every story; 0 if each ended as expected. SIGTERM cancels, so that no temporary files stay."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -87,7 +87,7 @@ async def _tell_all(narrator: Narrator) -> int:
 
 
 def _choose(folder: Path, app: App, source: str) -> None:
-    """What a merchant does to have labels made in another way: writes the key, and reloads."""
+    """Switch the label source as a merchant would: write the key, and reload."""
     file = folder / "config.yaml"
     config = yaml.safe_load(file.read_text())
     config["shops"][SHOP]["label_source"] = source
@@ -117,7 +117,7 @@ def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
             SHOP: {"api_url": sandbox.loop_url, "exchanges": {"auto_process": True}, "report_transit": "all"},
         },
         "timings": QUICK,
-        "log": {"format": "console", "level": "error"},  # a reload sets it up anew, and the story is told alone
+        "log": {"format": "console", "level": "error"},  # a reload applies it again, and only the story is shown
     }
     secrets = {
         "amazon_client_secret": options.client_secret,

@@ -1,4 +1,4 @@
-"""What the demo tells: eight returns, each from the shopper's wish to its end."""
+"""The demo's stories: eight returns, each from the shopper's request to its end."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ async def damaged(narrator: Narrator) -> None:
 
 
 async def missing(narrator: Narrator) -> None:
-    """One of two units never arrives; the clock decides, and a person is asked."""
+    """One of two units never arrives; its deadline passes, and a person is asked."""
     lines = [ReturnLine(sku="CAP-BLK", reason="Too big"), ReturnLine(sku="BELT-L", reason="Too big")]
     return_id = await _until_label(narrator, "#1003", lines)
     await _inspect(narrator, return_id, "CAP-BLK", "Sellable", "APPAREL_TOO_LARGE")
@@ -82,7 +82,7 @@ async def two_parcels(narrator: Narrator) -> None:
 
 
 async def cancelled(narrator: Narrator) -> None:
-    """The shopper keeps the item after all: the unused label is given back."""
+    """The shopper keeps the item after all: the unused label is voided."""
     return_id = await _until_label(narrator, "#1007", [ReturnLine(sku="VASE", reason="Changed my mind")])
     narrator.does("shopper", "keeps the vase; the merchant cancels the return in Loop")
     narrator.sandbox.cancel_return(return_id)
@@ -132,7 +132,7 @@ def _submit(narrator: Narrator, order_id: str, lines: list[ReturnLine], **how: A
 
 
 async def _until_label(narrator: Narrator, order_id: str, lines: list[ReturnLine], **how: Any) -> int:  # noqa: ANN401 - as above
-    """What every story begins with: a shopper asks, Amazon authorizes, the label reaches the shopper."""
+    """The beginning of every story: a shopper asks, Amazon authorizes, the label reaches the shopper."""
     return_id = _submit(narrator, order_id, lines, **how)
 
     def rma() -> str:
@@ -177,7 +177,7 @@ def _dispositions(narrator: Narrator, return_id: int) -> list[str]:
 
 
 def _price(narrator: Narrator, return_id: int) -> str:
-    """What EasyPost sold the label of a return for, when it sold just one."""
+    """The price of a return's only label from EasyPost."""
     (number,) = narrator.parcels(return_id)
     sold = [s.sale for s in narrator.sandbox.easypost_labels() if s.sale and s.sale.tracker.code == number]
     return f"{sold[0].rate['rate']} USD" if len(sold) == 1 else ""

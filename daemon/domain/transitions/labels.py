@@ -1,4 +1,4 @@
-"""What each event changes in a return. `lifecycle.apply` checks the move against the table of ways."""
+"""What each event changes in the first half of a return's life. `lifecycle.apply` checks the new state."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,18 +25,18 @@ from daemon.domain.wording import (
 )
 
 LABEL_STATES = frozenset({State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY, State.REFUSED})
-"""States in which some label request still waits for its answer."""
+"""States in which a label request still waits for its answer."""
 
 
 def with_note(ret: Return, key: str, text: str) -> Return:
-    """The return owing one more note, unless it has one of that key already."""
+    """The return with one more owed note, unless it already has a note of that key."""
     if any(note.key == key for note in ret.notes):
         return ret
     return replace(ret, notes=(*ret.notes, Note(key=key, text=text)))
 
 
 def label_state(ret: Return) -> State:
-    """Where the first half of the life stands, read off the label requests and their units alone."""
+    """The state in the first half of the life, computed from the label requests and their units alone."""
     waiting = ret.open_requests()
     asking = {r.request_id for r in waiting}
     planned = any(u.standing is UnitState.PLANNED and u.request_id in asking for u in ret.units)
@@ -58,12 +58,12 @@ def _end_of_label_half(ret: Return) -> State:
 
 
 def advance(ret: Return) -> Return:
-    """Every way through the label half ends here, so that no authorization goes without its note."""
+    """Update the state after every event of the label half, and note new authorizations."""
     return _note_authorizations(replace(ret, state=label_state(ret)))
 
 
 def _note_authorizations(ret: Return) -> Return:
-    """One note when every accepted unit knows its RMA, not one per answer."""
+    """Write one note when every accepted unit has its RMA, not one per answer."""
     accepted = ret.authorized()
     known = {a.authorization_id for a in ret.authorizations}
     if ret.state is State.RECEIVED or not accepted or any(u.authorization_id not in known for u in accepted):
@@ -75,7 +75,7 @@ def _note_authorizations(ret: Return) -> Return:
 
 
 def label_requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
-    known = ret.request(event.request.request_id) is not None  # one that could not be read, and is still listed
+    known = ret.request(event.request.request_id) is not None  # it could not be read, and is still listed
     requests = ret.requests if known else (*ret.requests, event.request)
     return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False)
 
@@ -103,7 +103,7 @@ def _withdrawn(request: LabelRequest) -> LabelRequest:
 
 
 def _set_free(ret: Return) -> Return:
-    """Nobody asks any more for what has not come: should the shopper ask anew, another return may have it."""
+    """Release units that have not come and are no longer wanted, so that another return may take them over."""
     units = tuple(
         replace(u, request_id="") if u.standing is UnitState.AUTHORIZED and u.finding is None else u for u in ret.units
     )
@@ -111,7 +111,7 @@ def _set_free(ret: Return) -> Return:
 
 
 def release(ret: Return, live: frozenset[str]) -> Return:
-    """Units that no live request asks for give their places in shipments back, unless Amazon may have them."""
+    """Free the places in shipments of units that no live request wants, unless Amazon may have accepted them."""
     units = tuple(
         u
         if u.standing is not UnitState.PLANNED or u.request_id in live or create_unclear(ret, u)
@@ -154,7 +154,7 @@ def order_matched(event: ev.OrderMatched, ret: Return) -> Return:
     changed = replace(ret, units=merge_units(ret.units, event.units), held=False, verifications=0)
     for postage in event.postage:
         changed = put_postage(changed, postage)
-    bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # its refusal has no other words
+    bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # the refusal gives no other reason
     return advance(changed if bare else replace(changed, problem=""))
 
 
@@ -188,7 +188,7 @@ def units_refused(event: ev.UnitsRefused, ret: Return) -> Return:
 
 
 def _answered(ret: Return, units: Iterable[ReturnUnit], verifications: int) -> Return:
-    """What Amazon said of the units; who asks for them may have changed while it was asked."""
+    """Apply Amazon's answer to the units; which request wants them may have changed during the call."""
     asked = {u.key: u.request_id for u in ret.units}
     told = [replace(u, request_id=asked.get(u.key, u.request_id)) for u in units]
     return replace(ret, units=merge_units(ret.units, told), verifications=verifications)
@@ -215,7 +215,7 @@ def label_delivered(event: ev.LabelDelivered, ret: Return) -> Return:
 
 
 def refusal_reported(event: ev.RefusalReported, ret: Return) -> Return:
-    """What was bought for a label that cannot be delivered is given back."""
+    """The request is refused; labels bought for it are voided."""
     changed = change_request(ret, event.request_id, asked=RequestState.REFUSED)
     changed = give_back(changed, frozenset({event.request_id}))
     return changed if ret.state is State.STUCK else advance(changed)

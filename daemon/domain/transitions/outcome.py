@@ -1,4 +1,4 @@
-"""What the second half of the life changes: findings, the outcome, giving up, and bookkeeping."""
+"""What each event changes in the second half of the life: findings, the outcome, giving up, and bookkeeping."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -28,9 +28,9 @@ from daemon.domain.wording import inspected_words, stuck_words
 
 
 def _found(ret: Return, units: Iterable[ReturnUnit], state: State) -> Return:
-    """Findings, each with its note; the first unit to arrive says that its parcel was delivered.
+    """Record findings, each with its note. The first unit to arrive shows that its parcel was delivered.
 
-    A unit that was handed over to another return while Amazon was read is that one's to hear of.
+    Ignore units taken over by another return meanwhile.
     """
     old = {u.key: u for u in ret.units}
     units = [u for u in units if old[u.key].return_item_id == u.return_item_id]
@@ -44,7 +44,7 @@ def _found(ret: Return, units: Iterable[ReturnUnit], state: State) -> Return:
 
 
 def _arrived(ret: Return, request: LabelRequest) -> bool:
-    """The parcel that the portal knows has come: a bought label names it, else it is any parcel of the request."""
+    """Whether the parcel that the portal knows has come: the one of a bought label, or any parcel of the request."""
     parcel = told_parcel(ret, request)
     come = [u for u in ret.units if u.processed_at is not None]
     if parcel is None:
@@ -65,7 +65,7 @@ def units_missing(event: ev.UnitsMissing, ret: Return) -> Return:
 
 
 def lines_edited(event: ev.LinesEdited, ret: Return) -> Return:
-    """Amazon is read at once: what is still awaited may all be there."""
+    """Read Amazon at once: all units that are still awaited may have come."""
     units = merge_units(ret.units, event.units)
     return replace(ret, units=units, needs_read=False, portal_due_at=None, amazon_due_at=None)
 
@@ -75,10 +75,10 @@ def late_finding(event: ev.LateFinding, ret: Return) -> Return:
 
 
 def nothing_came(_: ev.NothingCame, ret: Return) -> Return:
-    """The portal is read once more: a return that was cancelled or closed there long ago is told of no more."""
+    """Read the portal once more: if the return was closed or cancelled there long ago, no more is reported."""
     words = "Nothing of this return was ever scanned or received by Amazon: it has expired."
     expired = replace(ret, state=State.EXPIRED, needs_read=True)
-    asked_for = any(unit.request_id for unit in ret.authorized())  # else it was cancelled, and that is noted already
+    asked_for = any(unit.request_id for unit in ret.authorized())  # otherwise it was cancelled, which is already noted
     return with_note(expired, "expired", words) if asked_for else expired
 
 
@@ -91,7 +91,7 @@ def verdict_reached(event: ev.VerdictReached, ret: Return) -> Return:
 
 
 def processing_requested(_: ev.ProcessingRequested, ret: Return) -> Return:
-    """The portal's word that it failed may come before its answer."""
+    """The portal's message that processing failed may come before its answer to the request."""
     first = ret.settlement if ret.asked_for is Settlement.NOTHING else ret.asked_for
     return replace(ret, state=State.SETTLING if ret.processing_failed else State.PROCESSING, asked_for=first)
 
@@ -130,7 +130,7 @@ def ended(_: ev.Event, ret: Return) -> Return:
 
 
 def closed_in_portal(event: ev.ClosedInPortal | ev.Resolved, ret: Return) -> Return:
-    """Somebody has ended it: what was bought and never delivered is given back."""
+    """Somebody closed the return: labels bought and never delivered are voided."""
     undelivered = frozenset(r.request_id for r in ret.requests if r.asked is not RequestState.DELIVERED)
     return ended(event, give_back(ret, undelivered))
 
@@ -146,9 +146,9 @@ def gave_up(event: ev.GaveUp, ret: Return) -> Return:
 
 
 def retried(_: ev.Retried, ret: Return) -> Return:
-    """Back to where it came from; a request that was answered with an error, or not at all, is read and asked anew.
+    """Return to the earlier state; a request answered with an error, or not at all, is read and tried again.
 
-    Whoever retries has looked at the labels of which it was not known where they lead.
+    A retry also confirms the labels whose direction was not known.
     """
     accepted = tuple(replace(p, direction=Direction.ACCEPTED) if p.doubtful else p for p in ret.postage)
     changed = replace(
@@ -172,20 +172,20 @@ def retried(_: ev.Retried, ret: Return) -> Return:
 
 
 def call_begun(event: ev.CallBegun, ret: Return) -> Return:
-    """What became of an earlier purchase has been settled when the next one begins."""
+    """When a purchase begins, any earlier one has been settled."""
     looks = 0 if event.call.act is Act.BUY_POSTAGE else ret.verifications
     calls = tuple(dict.fromkeys((*ret.pending_calls, event.call)))
     return replace(ret, pending_calls=calls, verifications=looks)
 
 
 def call_had_no_effect(event: ev.CallHadNoEffect, ret: Return) -> Return:
-    """Units that were kept for the answer of that call, and that nobody asks for any more, are free."""
+    """Release units that were kept only until that call was answered, and that no request wants."""
     live = frozenset(r.request_id for r in ret.requests if r.asked in {RequestState.UNREAD, RequestState.OPEN})
     return release(had_no_effect(ret, event.call), live)
 
 
 def clock_put_right(event: ev.ClockPutRight, ret: Return) -> Return:
-    """Amazon and the portal are read in their time from now on, and no clock starts in the future."""
+    """Move times out of the future, so that Amazon and the portal are read at the usual intervals."""
 
     def past(at: float | None) -> float | None:
         return None if at is None else min(at, event.at)

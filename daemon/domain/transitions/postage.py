@@ -1,4 +1,4 @@
-"""What happens to bought labels changes the return's postage and its timeline, never its state."""
+"""Events of bought labels change the return's postage and notes, never its state."""
 
 from dataclasses import replace
 
@@ -16,13 +16,13 @@ def postage_changed(event: pe.PostageEvent, ret: Return) -> Return:
 
 
 def nothing_bought(event: pe.NothingBought, ret: Return) -> Return:
-    """The next purchase is a new call, whose answer is waited for anew."""
+    """The next purchase is a new call, with its own verification."""
     settled = had_no_effect(ret, Duty(Act.BUY_POSTAGE, event.postage.authorization_id))
     return put_postage(replace(settled, verifications=0), as_decided(ret, event.postage))
 
 
 def label_unused(event: pe.LabelUnused, ret: Return) -> Return:
-    """To be given back, unless something has become of it meanwhile."""
+    """Mark the label for voiding, unless it has changed meanwhile."""
     stored = postage_of(ret, event.postage.authorization_id)
     if stored is None or stored.shipment_id != event.postage.shipment_id or stored.void is not Void.NO:
         return ret
@@ -40,10 +40,10 @@ def postage_kept(event: pe.PostageKept, ret: Return) -> Return:
 
 
 def parcels_tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
-    """The portal is told of the parcel that it knows: the first of each label request."""
+    """The portal is told about the parcel that it knows: the first of each label request."""
     changed = ret
     for postage in event.postage:
-        if postage_of(ret, postage.authorization_id) is None:  # taken over by another return while it was asked about
+        if postage_of(ret, postage.authorization_id) is None:  # taken over by another return during the call
             continue
         changed = put_postage(changed, as_decided(ret, postage))
         if postage.delivered_at is not None:
@@ -56,5 +56,5 @@ def parcels_tracked(event: pe.ParcelsTracked, ret: Return) -> Return:
 
 
 def label_source_changed(event: pe.LabelSourceChanged, ret: Return) -> Return:
-    """What was bought for the request already is not used; it is given back once the label is out."""
+    """A label already bought for the request is not used; it is voided once the new label is out."""
     return change_request(give_back(ret, frozenset({event.request_id})), event.request_id, source=event.source)
