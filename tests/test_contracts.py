@@ -112,13 +112,13 @@ PURE = {
 
 @pytest.mark.parametrize("room", ["daemon/domain", "adapters/*/wire"])
 def test_pure_rooms_import_what_is_pure(room):
-    """Rules and wires import of Python only what computes; a wire reads with pydantic besides."""
+    """Rules and wires import of Python only what computes."""
     strange = {
         f"{path.relative_to(ROOT)}: {name}"
         for folder in ROOT.glob(room)
         for path in folder.rglob("*.py")
         for name in _imported(path)
-        if name.partition(".")[0] not in {*PURE, *ROOMS, "pydantic", "pydantic_core"} or name == "urllib.request"
+        if name.partition(".")[0] not in {*PURE, *ROOMS} or name == "urllib.request"
     }
     assert strange == set()
 

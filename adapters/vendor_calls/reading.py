@@ -1,22 +1,41 @@
 """Reading JSON member by member. Errors name the path of the member, never its value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from adapters.vendor_calls import json as vendor_answers
 from daemon.errors import ContractBroken
 
 LARGEST = Decimal(1_000_000_000)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """One JSON object. Unknown members are ignored; null and blank text count as absent."""
+    """One JSON object. Unknown members are ignored; null and blank text count as absent.
+
+    `path` is the text before a member's name in errors: "operation: payload.returnItems[0].".
+    """
 
     path: str
     members: Mapping[str, object] = field(repr=False)
+
+    def read(self, name: str, convert: Callable[[object], T]) -> T:
+        """Convert a member, or None for an absent one, by a vendor's own rule, which may raise ValueError."""
+        # Raised outside the handler, because the rule's ValueError as its context may show the value.
+        with suppress(ValueError):
+            return convert(self.members.get(name))
+        raise self.broken(name, "is unreadable")
+
+    def need(self, name: str, convert: Callable[[object], T]) -> T:
+        """Convert a member that must be there, although it may be null."""
+        if name not in self.members:
+            raise self.broken(name, "is missing")
+        return self.read(name, convert)
 
     def text(self, name: str) -> str:
         """Return required text."""
@@ -101,14 +120,14 @@ class JsonObject:
             return None
         if not isinstance(value, dict):
             raise self.broken(name, "is not an object")
-        return JsonObject(f"{self.path}.{name}", value)
+        return JsonObject(f"{self.path}{name}.", value)
 
     def children(self, name: str) -> tuple["JsonObject", ...]:
         """Return a list of objects; an absent list is an empty one."""
         rows = self.values(name)
         if not all(isinstance(row, dict) for row in rows):
             raise self.broken(name, "holds what is no object")
-        return tuple(JsonObject(f"{self.path}.{name}[{n}]", row) for n, row in enumerate(rows) if isinstance(row, dict))
+        return tuple(JsonObject(f"{self.path}{name}[{n}].", row) for n, row in enumerate(rows) if isinstance(row, dict))
 
     def values(self, name: str) -> list[object]:
         """Return a list as it was sent; an absent list is an empty one."""
@@ -121,7 +140,7 @@ class JsonObject:
 
     def broken(self, name: str, what: str) -> ContractBroken:
         """Build the error for an unreadable member."""
-        return ContractBroken(f"{self.path}.{name} {what}")
+        return ContractBroken(f"{self.path}{name} {what}")
 
 
 def parse(operation: str, body: bytes) -> JsonObject:
@@ -129,7 +148,7 @@ def parse(operation: str, body: bytes) -> JsonObject:
     document = vendor_answers.parse(body, operation, Decimal)
     if not isinstance(document, dict):
         raise ContractBroken(f"{operation}: the answer is JSON, but no object")
-    return JsonObject(operation, document)
+    return JsonObject(f"{operation}: ", document)
 
 
 def _encodable(text: str) -> bool:

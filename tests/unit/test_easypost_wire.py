@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.easypost.wire import errors, files, shipments, trackers, webhooks
+from adapters.easypost.wire import accounts, errors, files, shipments, trackers, webhooks
 from adapters.easypost.wire.shipments import Asking
 from daemon.domain.orders import PostalAddress
 from daemon.domain.portal import ParcelSize
@@ -332,3 +332,9 @@ def test_the_type_of_a_label_is_told_by_its_content(content):
     assert files.printable_file(b"%PDF-1.4 x") == b"%PDF-1.4 x"
     with pytest.raises(ContractBroken):
         files.printable_file(content)
+
+
+def test_the_unreadable_account_is_named():
+    """The error says which call it was, which row and which member."""
+    with pytest.raises(ContractBroken, match=rf"^{accounts.READ}: \[1\]\.id is absent$"):
+        accounts.decode_accounts(200, b'[{"id": "ca_1"}, {"id": null}]')

@@ -232,6 +232,7 @@ def test_what_is_needed_is_missed(name):
         ({"line_items": None}, "line_items is unreadable"),
         ({"line_items": {"a": {}}}, "line_items is unreadable"),
         ({"line_items": [{}]}, "line_items.0.line_item_id is missing"),
+        ({"line_items": {"0": {"line_item_id": 1}, "3": {}}}, "line_items.1.line_item_id is missing"),
         ({"line_items": [{"line_item_id": "1\x00"}]}, "line_items.0.line_item_id is unreadable"),
         ({"order_name": True}, "order_name is unreadable"),
         ({"destination_id": {"id": 1}}, "destination_id is unreadable"),

@@ -18,7 +18,7 @@ def decode_accounts(status: int, body: bytes) -> tuple[tuple[str, str], ...]:
     rows = answer.get("carrier_accounts") if isinstance(answer, dict) else answer
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ContractBroken(f"{READ}: the answer is no list of objects")
-    nodes = [JsonObject(f"{READ}[{n}]", row) for n, row in enumerate(rows)]
+    nodes = [JsonObject(f"{READ}: [{n}].", row) for n, row in enumerate(rows)]
     return tuple((node.text("id"), _name(node)) for node in nodes)
 
 

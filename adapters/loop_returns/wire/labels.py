@@ -6,24 +6,21 @@ Takes JSON that `errors.answer` accepted; raises ContractBroken, naming the unre
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import PlainValidator
-
 from adapters.loop_returns.wire.values import (
-    Id,
-    Maybe,
-    Measure,
-    OptionalRows,
-    Payload,
-    Text,
-    read,
+    inner,
+    numbered,
+    objects,
+    opened,
     read_hints,
     require_same,
     rows_of,
+    to_id,
+    to_measure,
     to_text,
 )
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.orders import PostalAddress
 from daemon.domain.portal import ParcelSize, PortalLabelRequest, RequestStatus
 from daemon.errors import ContractBroken
@@ -41,19 +38,23 @@ class RequestPage:
 def read_label_request(value: object, asked: str) -> PortalLabelRequest:
     """Read `GET /label-requests/{id}`; it must be the one that was asked for."""
     what = "Loop label request"
-    found = read(_LabelRequest, value, what)
-    require_same(found.id, asked, what)
-    origin = found.addresses.origin if found.addresses else None
+    found = opened(value, what)
+    row = _issued(found)
+    require_same(row.request_id, asked, what)
+    addresses = inner(found, "addresses")
+    origin = inner(addresses, "origin")
+    shopper = addresses.members.get("origin")
+    errors = numbered(found, "errors")
     return PortalLabelRequest(
-        request_id=found.id,
-        return_id=found.return_id,
-        status=found.status,
-        skus=tuple(product.sku for product in found.products),
-        errors=found.errors,
-        origin_country=_country(origin) if origin else "",
-        origin=_place(origin) if origin else None,
-        private=_private(value),
-        parcel=_parcel(found.parcel) if found.parcel else ParcelSize(),
+        request_id=row.request_id,
+        return_id=row.return_id,
+        status=found.need("status", _status),
+        skus=tuple(product.read("sku", to_text) for product in objects(found, "products")),
+        errors=tuple(errors.read(n, _posted_error) for n in errors.members),
+        origin_country=_country(origin),
+        origin=_place(origin) if isinstance(shopper, dict) else None,
+        private=_private(shopper),
+        parcel=_parcel(inner(found, "parcel")),
     )
 
 
@@ -61,9 +62,7 @@ def read_request_page(value: object) -> RequestPage:
     """Read one page of `GET /label-requests?status=issued`."""
     what = "Loop label requests"
     rows = rows_of(value, "data", what)
-    found = read_hints(_RequestRow, rows, what)
-    requests = [IssuedRequest(request_id=row.id, return_id=row.return_id) for row in found]
-    return RequestPage(requests=requests, size=len(rows))
+    return RequestPage(requests=read_hints(rows, what, _issued), size=len(rows))
 
 
 def read_label_id(value: object, location: str | None) -> str:
@@ -74,43 +73,52 @@ def read_label_id(value: object, location: str | None) -> str:
         given = unquote(match[1]) if match else None
     if given is None:
         raise ContractBroken("Loop label: id is missing")
-    return read(_Label, {"id": given}, "Loop label").id
+    return opened({"id": given}, "Loop label").need("id", to_id)
 
 
-def _private(value: object) -> tuple[str, ...]:
+def _issued(row: JsonObject) -> IssuedRequest:
+    return IssuedRequest(request_id=row.need("id", to_id), return_id=row.need("return_id", to_id))
+
+
+def _private(address: object) -> tuple[str, ...]:
     """Return every text and number of the shopper's address except the country, also of undocumented members."""
-    addresses = value.get("addresses") if isinstance(value, dict) else None
-    left: list[tuple[str, object]] = [("", addresses.get("origin") if isinstance(addresses, dict) else None)]
+    left: list[tuple[str, object]] = [("", address)]
     texts = []
     while left:
-        name, inner = left.pop()
-        if isinstance(inner, dict | list):
-            left += inner.items() if isinstance(inner, dict) else [(name, row) for row in inner]
-        elif isinstance(inner, str | int | float) and not name.casefold().startswith("country"):
-            texts.append(str(inner).strip())
+        name, found = left.pop()
+        if isinstance(found, dict | list):
+            left += found.items() if isinstance(found, dict) else [(name, row) for row in found]
+        elif isinstance(found, str | int | float) and not name.casefold().startswith("country"):
+            texts.append(str(found).strip())
     return tuple(sorted({text for text in texts if text}))
 
 
-def _country(address: "_Address") -> str:
-    return address.country_code.strip().upper()
+def _country(address: JsonObject) -> str:
+    return address.read("country_code", to_text).strip().upper()
 
 
-def _place(address: "_Address") -> PostalAddress:
+def _place(address: JsonObject) -> PostalAddress:
+    """Read an address in the API, without a phone. Webhooks spell addresses differently; those are never read."""
     country = _country(address)
-    code = address.postal_code.strip()
+    code = address.read("postal_code", to_text).strip()
     return PostalAddress(
-        name=address.name,
-        line1=address.address1,
-        line2=address.address2,
-        city=address.city,
-        region=address.region,
+        name=address.read("name", to_text),
+        line1=address.read("address1", to_text),
+        line2=address.read("address2", to_text),
+        city=address.read("city", to_text),
+        region=address.read("region", to_text),
         postal_code=code.zfill(5) if country == "US" and code.isdigit() else code,  # numbers lose leading zeros
         country_code=country,
     )
 
 
-def _parcel(parcel: "_Parcel") -> ParcelSize:
-    return ParcelSize(length_in=parcel.length, width_in=parcel.width, height_in=parcel.height, weight_g=parcel.weight)
+def _parcel(parcel: JsonObject) -> ParcelSize:
+    return ParcelSize(
+        length_in=parcel.read("length", to_measure),
+        width_in=parcel.read("width", to_measure),
+        height_in=parcel.read("height", to_measure),
+        weight_g=parcel.read("weight", to_measure),
+    )
 
 
 def _status(value: object) -> RequestStatus:
@@ -122,49 +130,3 @@ def _posted_error(value: object) -> str:
     if isinstance(value, dict):
         return to_text(value.get("message")) or to_text(value.get("reason"))
     return to_text(value)
-
-
-class _Address(Payload):
-    """An address in the API, without a phone. Webhooks spell addresses differently; those are never read."""
-
-    name: Text = ""
-    address1: Text = ""
-    address2: Text = ""
-    city: Text = ""
-    region: Text = ""
-    postal_code: Text = ""
-    country_code: Text = ""
-
-
-class _Addresses(Payload):
-    origin: Maybe[_Address] = None
-
-
-class _Parcel(Payload):
-    height: Measure = None
-    length: Measure = None
-    width: Measure = None
-    weight: Measure = None
-
-
-class _Product(Payload):
-    sku: Text = ""
-
-
-class _LabelRequest(Payload):
-    id: Id
-    return_id: Id
-    status: Annotated[RequestStatus, PlainValidator(_status)]
-    addresses: Maybe[_Addresses] = None
-    parcel: Maybe[_Parcel] = None
-    products: OptionalRows[_Product] = ()
-    errors: OptionalRows[Annotated[str, PlainValidator(_posted_error)]] = ()
-
-
-class _RequestRow(Payload):
-    id: Id
-    return_id: Id
-
-
-class _Label(Payload):
-    id: Id

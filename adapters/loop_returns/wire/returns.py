@@ -6,30 +6,26 @@ Takes JSON that `errors.answer` accepted; raises ContractBroken, naming the unre
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from pydantic import PlainValidator
-
 from adapters.loop_returns.wire.values import (
-    Flag,
-    Given,
-    Id,
-    Maybe,
-    Moment,
-    OptionalId,
-    OptionalRows,
-    Payload,
-    Price,
-    Rows,
-    State,
-    Text,
-    read,
+    inner,
+    listed,
+    objects,
+    opened,
     read_hints,
     require_same,
     rows_of,
+    to_flag,
+    to_given,
+    to_id,
+    to_moment,
+    to_optional_id,
+    to_price,
+    to_state,
     to_text,
 )
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.portal import PortalLine, PortalReturn
 from daemon.errors import ContractBroken
 
@@ -47,22 +43,25 @@ class ReturnPage:
 def read_return(value: object, asked: str) -> PortalReturn:
     """Read `GET /warehouse/return/details`; it must be the return that was asked for."""
     what = "Loop return"
-    found = read(_Return, value, what)
-    require_same(found.id, asked, what)
-    paid_out = found.outcomes_processed_at
-    urls = (*(label.url for label in found.labels), found.label_url)
+    found = opened(value, what)
+    return_id = found.need("id", to_id)
+    require_same(return_id, asked, what)
+    found.need("line_items", listed)
+    lines = objects(found, "line_items")
+    urls = [label.read("url", to_text) for label in objects(found, "labels")] + [found.read("label_url", to_text)]
+    paid_out = inner(found, "outcomes_processed_at")
     return PortalReturn(
-        return_id=found.id,
-        state=found.state,
-        lines=tuple(_line(line) for line in found.line_items),
-        order_name=found.order_name,
-        order_number=found.order_number,
-        provider_order_id=found.provider_order_id,
-        submitted_at=found.created_at,
-        destination_id=found.destination_id,
-        has_exchange=_has_exchange(found),
+        return_id=return_id,
+        state=found.need("state", to_state),
+        lines=tuple(_line(line) for line in lines),
+        order_name=found.read("order_name", to_text),
+        order_number=found.read("order_number", to_text),
+        provider_order_id=found.read("provider_order_id", to_text),
+        submitted_at=found.read("created_at", to_moment),
+        destination_id=found.read("destination_id", to_optional_id),
+        has_exchange=_has_exchange(found, lines),
         # Only the whole return counts: after a refund, its exchange may still be owed.
-        was_processed=found.was_processed or (paid_out is not None and paid_out.return_processed),
+        was_processed=found.read("was_processed", to_flag) or paid_out.read("return_processed", to_given),
         label_urls=tuple(dict.fromkeys(url for url in urls if url)),
     )
 
@@ -72,15 +71,15 @@ def read_return_page(value: object) -> ReturnPage:
     what = "Loop returns"
     rows = rows_of(value, "returns", what)
     following = value.get("nextPageUrl") if isinstance(value, dict) else None
-    ids = [row.id for row in read_hints(_ReturnRow, rows, what)]
+    ids = read_hints(rows, what, lambda row: row.need("id", to_id))
     return ReturnPage(return_ids=ids, cursor=_cursor(following, what) if following else "")
 
 
 def read_notes(value: object) -> Sequence[str]:
     """Read the texts of `GET /warehouse/return/{id}/notes`: an object or a bare array."""
     what = "Loop notes"
-    notes = [read(_Note, row, what) for row in rows_of(value, "notes", what)]
-    return [note.content for note in notes if note.content]
+    texts = [opened(row, what).need("content", to_text) for row in rows_of(value, "notes", what)]
+    return [text for text in texts if text]
 
 
 def _cursor(following: object, what: str) -> str:
@@ -93,23 +92,25 @@ def _cursor(following: object, what: str) -> str:
     raise ContractBroken(f"{what}: nextPageUrl names no cursor")
 
 
-def _has_exchange(found: "_Return") -> bool:
+def _has_exchange(found: JsonObject, lines: Sequence[JsonObject]) -> bool:
     """Look in all three places, which are independent; an upsell is an exchange with a surcharge."""
-    outcomes = set(found.outcome.casefold().split("+"))
+    outcomes = set(found.read("outcome", to_text).casefold().split("+"))
     return (
-        bool(outcomes & {"exchange", "upsell"}) or found.exchanges or any(x.exchange_variant for x in found.line_items)
+        bool(outcomes & {"exchange", "upsell"})
+        or found.read("exchanges", to_given)
+        or any(line.read("exchange_variant", to_given) for line in lines)
     )
 
 
-def _line(line: "_Line") -> PortalLine:
+def _line(line: JsonObject) -> PortalLine:
     return PortalLine(
-        line_id=line.line_item_id,
-        sku=line.sku,
-        price_cents=line.price,
-        reason=line.return_reason,
-        parent_reason=line.parent_return_reason,
-        grade=line.condition.condition_category if line.condition else "",
-        disposition=line.disposition.disposition_outcome if line.disposition else "",
+        line_id=line.need("line_item_id", to_id),
+        sku=line.read("sku", to_text),
+        price_cents=line.read("price", to_price),
+        reason=line.read("return_reason", to_text),
+        parent_reason=line.read("parent_return_reason", to_text),
+        grade=inner(line, "condition").read("condition_category", _category),
+        disposition=inner(line, "disposition").read("disposition_outcome", to_text),
     )
 
 
@@ -118,55 +119,3 @@ def _category(value: object) -> str:
     if isinstance(value, dict):
         return to_text(value.get("grade")) or to_text(value.get("title"))
     return to_text(value or None)
-
-
-class _Condition(Payload):
-    condition_category: Annotated[str, PlainValidator(_category)] = ""
-
-
-class _Disposition(Payload):
-    disposition_outcome: Text = ""
-
-
-class _Line(Payload):
-    line_item_id: Id
-    sku: Text = ""
-    price: Price = None
-    return_reason: Text = ""
-    parent_return_reason: Text = ""
-    exchange_variant: Given = False
-    condition: Maybe[_Condition] = None
-    disposition: Maybe[_Disposition] = None
-
-
-class _Label(Payload):
-    url: Text = ""
-
-
-class _Processed(Payload):
-    return_processed: Given = False
-
-
-class _Return(Payload):
-    id: Id
-    state: State
-    line_items: Rows[_Line]
-    order_name: Text = ""
-    order_number: Text = ""
-    provider_order_id: Text = ""
-    created_at: Moment = None
-    destination_id: OptionalId = ""
-    outcome: Text = ""
-    exchanges: Given = False
-    was_processed: Flag = False
-    outcomes_processed_at: Maybe[_Processed] = None
-    labels: OptionalRows[_Label] = ()
-    label_url: Text = ""
-
-
-class _ReturnRow(Payload):
-    id: Id
-
-
-class _Note(Payload):
-    content: Text

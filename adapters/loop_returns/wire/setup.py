@@ -6,7 +6,8 @@ Takes JSON that `errors.answer` accepted; raises ContractBroken, naming the unre
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.loop_returns.wire.values import Flag, Id, Payload, Text, read, rows_of
+from adapters.loop_returns.wire.values import opened, rows_of, to_flag, to_id, to_text
+from adapters.vendor_calls.reading import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,7 @@ class Subscription:
 def read_destinations(value: object) -> Sequence[Destination]:
     """Read `GET /destinations`."""
     what = "Loop destinations"
-    found = [read(_Destination, row, what) for row in rows_of(value, "destinations", what)]
-    return [Destination(destination_id=row.id, name=row.name, kind=row.type, enabled=row.enabled) for row in found]
+    return [_destination(opened(row, what)) for row in rows_of(value, "destinations", what)]
 
 
 def read_subscriptions(value: object) -> Sequence[Subscription]:
@@ -44,21 +44,20 @@ def read_subscriptions(value: object) -> Sequence[Subscription]:
 
 def read_subscription(value: object) -> Subscription:
     """Read one webhook, from the list or from the answer to its creation."""
-    row = read(_Webhook, value, "Loop webhooks")
-    active = row.status.strip().casefold() == "active"
-    return Subscription(webhook_id=row.id, topic=row.topic, trigger=row.trigger, url=row.url, active=active)
+    row = opened(value, "Loop webhooks")
+    return Subscription(
+        webhook_id=row.need("id", to_id),
+        topic=row.need("topic", to_text),
+        trigger=row.need("trigger", to_text),
+        url=row.need("url", to_text),
+        active=row.read("status", to_text).strip().casefold() == "active",
+    )
 
 
-class _Destination(Payload):
-    id: Id
-    name: Text = ""
-    type: Text = ""
-    enabled: Flag = True
-
-
-class _Webhook(Payload):
-    id: Id
-    topic: Text
-    trigger: Text
-    url: Text
-    status: Text = ""
+def _destination(row: JsonObject) -> Destination:
+    return Destination(
+        destination_id=row.need("id", to_id),
+        name=row.read("name", to_text),
+        kind=row.read("type", to_text),
+        enabled="enabled" not in row.members or row.read("enabled", to_flag),
+    )

@@ -1,24 +1,22 @@
-"""Reading values as Loop spells them. An unreadable one raises ContractBroken, which names the field, not the value.
+"""Rules for reading values as Loop spells them from a JsonObject, and its peculiar lists and objects. PURE.
 
 Loop is written in PHP: an empty object may arrive as `[]`, a list with gaps as `{"0": …, "2": …}`, a number as text.
 """
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, TypeVar
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
+from typing import TypeVar
 
 from adapters.vendor_calls import json as vendor_answers
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.portal import PortalState
 from daemon.errors import ContractBroken
 
 T = TypeVar("T")
-M = TypeVar("M", bound="Payload")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
@@ -26,52 +24,61 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters 
 _NOTHING: tuple[object, ...] = (None, "", "0", "N/A", [], {}, 0)
 
 
-class Payload(BaseModel):
-    """The members of an answer that we read; all others are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-
 def parse(body: bytes, what: str) -> object:
     """Read JSON. Raises ContractBroken, whose text begins with `what`."""
     return vendor_answers.parse(body, what, _finite)
 
 
-def read(model: type[M], value: object, what: str) -> M:
-    """Read one object. Raises ContractBroken, naming the first unreadable field."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the answer"
-    raise ContractBroken(f"{what}: {place} is {'missing' if first['type'] == 'missing' else 'unreadable'}")
+def opened(value: object, what: str) -> JsonObject:
+    """Open an answer, or a row of one, that must be an object. Raises ContractBroken."""
+    if not isinstance(value, dict):
+        raise ContractBroken(f"{what}: the answer is unreadable")
+    return JsonObject(f"{what}: ", value)
 
 
-def listed(value: object) -> object:
-    """Turn an object with numeric keys, as PHP encodes a list with gaps, back into a list."""
+def inner(node: JsonObject, name: str) -> JsonObject:
+    """Return an object; an absent one is empty."""
+    return JsonObject(f"{node.path}{name}.", node.read(name, _members_or_none))
+
+
+def listed(value: object) -> list[object]:
+    """Return a list, also one with gaps, which PHP encodes as an object with numeric keys. Raises ValueError."""
     if value and isinstance(value, dict) and all(key.isdigit() for key in value):
         return list(value.values())
-    return value
+    if isinstance(value, list):
+        return value
+    raise ValueError("not a list")
+
+
+def numbered(node: JsonObject, name: str) -> JsonObject:
+    """Return a list as an object whose members are numbered; an absent list is an empty one."""
+    rows = node.read(name, lambda value: [] if value is None else listed(value))
+    return JsonObject(f"{node.path}{name}.", {str(n): row for n, row in enumerate(rows)})
+
+
+def objects(node: JsonObject, name: str) -> list[JsonObject]:
+    """Return a list of objects; an absent list is an empty one."""
+    rows = numbered(node, name)
+    return [JsonObject(f"{rows.path}{n}.", rows.read(n, _members)) for n in rows.members]
 
 
 def rows_of(value: object, key: str, what: str) -> list[object]:
     """Return the rows of a list that is the whole answer or its member `key`. Raises ContractBroken."""
-    rows = listed(value[key] if isinstance(value, dict) and key in value else value)
-    if not isinstance(rows, list):
-        raise ContractBroken(f"{what}: {key} is not a list")
-    return rows
+    with suppress(ValueError):
+        return listed(value[key] if isinstance(value, dict) and key in value else value)
+    raise ContractBroken(f"{what}: {key} is not a list")
 
 
-def read_hints(model: type[M], rows: Sequence[object], what: str) -> list[M]:
+def read_hints(rows: Iterable[object], what: str, read: Callable[[JsonObject], T]) -> list[T]:
     """Read all readable rows; they are hints, and a broken one must not hide the others.
 
     Raises ContractBroken when there are rows but none is readable.
     """
-    found: list[M] = []
+    found: list[T] = []
     broken: ContractBroken | None = None
     for row in rows:
         try:
-            found.append(read(model, row, what))
+            found.append(read(opened(row, what)))
         except ContractBroken as error:
             broken = error
     if broken and not found:
@@ -105,32 +112,30 @@ def to_text(value: object) -> str:
     raise ValueError("not text")
 
 
-def _word(value: object) -> str:
+def to_word(value: object) -> str:
+    """Return text that is not empty. Raises ValueError."""
     word = to_text(value)
     if not word:
         raise ValueError("empty")
     return word
 
 
-def _optional_id(value: object) -> str:
+def to_optional_id(value: object) -> str:
+    """Return an id, or "" where there is none. Raises ValueError."""
     return "" if value in (None, "", []) else to_id(value)
 
 
-def _cents(value: object) -> int:
+def to_price(value: object) -> int | None:
+    """Return cents; None without a price, which differs from a price of zero. Raises ValueError."""
     text = to_text(value).strip()
     if not text:
-        return 0
+        return None
     if not _MONEY.fullmatch(text):
         raise ValueError("not an amount")
     return vendor_answers.cents(Decimal(text))
 
 
-def _price(value: object) -> int | None:
-    """Return cents; None without a price, which differs from a price of zero."""
-    return _cents(value) if to_text(value).strip() else None
-
-
-def _moment(value: object) -> float | None:
+def to_moment(value: object) -> float | None:
     """Return a time in Unix seconds, UTC if it has no offset; None when unreadable, because it is never essential."""
     value = value.get("date") if isinstance(value, dict) else value
     try:
@@ -140,14 +145,15 @@ def _moment(value: object) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _state(value: object) -> PortalState:
+def to_state(value: object) -> PortalState:
+    """Return a state; any unknown word is UNKNOWN, which means to wait."""
     word = value.strip().casefold() if isinstance(value, str) else ""
     if word == "needs review":
         return PortalState.REVIEW
     return PortalState(word) if word in set(PortalState) else PortalState.UNKNOWN
 
 
-def _measure(value: object) -> float | None:
+def to_measure(value: object) -> float | None:
     """Return a positive size or weight; None for anything else."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
@@ -156,20 +162,24 @@ def _measure(value: object) -> float | None:
     return None
 
 
-def _flag(value: object) -> bool:
+def to_flag(value: object) -> bool:
+    """Return whether a value is a plain yes."""
     return value in (True, "true", "1")  # 1 equals True
 
 
-def _given(value: object) -> bool:
+def to_given(value: object) -> bool:
+    """Return whether a value is anything but empty."""
     return value not in _NOTHING
 
 
-def _object(value: object) -> object:
-    return None if value in ("", []) else value
+def _members(value: object) -> Mapping[str, object]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError("not an object")
 
 
-def _rows_or_none(value: object) -> object:
-    return () if value is None else listed(value)
+def _members_or_none(value: object) -> Mapping[str, object]:
+    return {} if value in (None, "", []) else _members(value)
 
 
 def _finite(literal: str) -> float:
@@ -177,19 +187,3 @@ def _finite(literal: str) -> float:
     if math.isinf(number):
         raise ValueError("too large a number")
     return number
-
-
-Id = Annotated[str, PlainValidator(to_id)]
-OptionalId = Annotated[str, PlainValidator(_optional_id)]
-Word = Annotated[str, PlainValidator(_word)]
-Text = Annotated[str, PlainValidator(to_text)]
-Cents = Annotated[int, PlainValidator(_cents)]
-Price = Annotated[int | None, PlainValidator(_price)]
-Moment = Annotated[float | None, PlainValidator(_moment)]
-State = Annotated[PortalState, PlainValidator(_state)]
-Measure = Annotated[float | None, PlainValidator(_measure)]
-Flag = Annotated[bool, PlainValidator(_flag)]
-Given = Annotated[bool, PlainValidator(_given)]
-Rows = Annotated[tuple[T, ...], BeforeValidator(listed)]
-OptionalRows = Annotated[tuple[T, ...], BeforeValidator(_rows_or_none)]
-Maybe = Annotated[T | None, BeforeValidator(_object)]

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from adapters.loop_returns.wire.values import Id, OptionalId, Payload, State, Word, parse, read
+from adapters.loop_returns.wire.values import opened, parse, to_id, to_optional_id, to_state, to_word
 from adapters.vendor_calls.json import printable
+from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.portal import (
     Message,
-    PortalState,
     ProcessingTrouble,
     RequestCancelled,
     RequestIssued,
@@ -71,13 +71,13 @@ def verify(
 
 def decode_delivery(body: bytes) -> WebhookDelivery:
     """Read a delivery whose signature was verified. Raises ContractBroken, naming the unreadable field."""
-    value = parse(body, "Loop webhook")
-    envelope = read(_Envelope, value, "Loop webhook")
-    reader = _READERS.get((envelope.topic, envelope.trigger))
+    envelope = opened(parse(body, "Loop webhook"), "Loop webhook")
+    topic, trigger = envelope.need("topic", to_word), envelope.need("trigger", to_word)
+    reader = _READERS.get((topic, trigger))
     return WebhookDelivery(
-        topic=printable(envelope.topic, WORD_LIMIT),
-        trigger=printable(envelope.trigger, WORD_LIMIT),
-        message=reader(envelope.trigger, value) if reader else None,
+        topic=printable(topic, WORD_LIMIT),
+        trigger=printable(trigger, WORD_LIMIT),
+        message=reader(opened(envelope.members, trigger)) if reader else None,
     )
 
 
@@ -106,55 +106,29 @@ def _canonical(body: bytes) -> bytes | None:
     return None
 
 
-class _Envelope(Payload):
-    topic: Word
-    trigger: Word
+def _issued(about: JsonObject) -> Message:
+    return RequestIssued(request_id=about.need("id", to_id), return_id=about.need("return_id", to_id))
 
 
-class _LabelRequest(Payload):
-    id: Id
-    return_id: Id
+def _cancelled(about: JsonObject) -> Message:
+    return RequestCancelled(request_id=about.need("id", to_id), return_id=about.need("return_id", to_id))
 
 
-class _Return(Payload):
-    id: Id
-    state: State = PortalState.UNKNOWN
+def _changed(about: JsonObject) -> Message:
+    return ReturnChanged(return_id=about.need("id", to_id), state=about.read("state", to_state))
 
 
-class _Restock(Payload):
-    return_id: OptionalId = ""
+def _failed(about: JsonObject) -> Message:
+    return ProcessingTrouble(return_id=about.need("return_id", to_id))
 
 
-class _Processing(Payload):
-    return_id: Id
-
-
-def _issued(trigger: str, value: object) -> Message:
-    about = read(_LabelRequest, value, trigger)
-    return RequestIssued(request_id=about.id, return_id=about.return_id)
-
-
-def _cancelled(trigger: str, value: object) -> Message:
-    about = read(_LabelRequest, value, trigger)
-    return RequestCancelled(request_id=about.id, return_id=about.return_id)
-
-
-def _changed(trigger: str, value: object) -> Message:
-    about = read(_Return, value, trigger)
-    return ReturnChanged(return_id=about.id, state=about.state)
-
-
-def _failed(trigger: str, value: object) -> Message:
-    return ProcessingTrouble(return_id=read(_Processing, value, trigger).return_id)
-
-
-def _restocked(trigger: str, value: object) -> Message | None:
+def _restocked(about: JsonObject) -> Message | None:
     """Read a return id, if there is one: the fields of this payload are not documented."""
-    about = read(_Restock, value, trigger)
-    return RestockAsked(return_id=about.return_id) if about.return_id else None
+    return_id = about.read("return_id", to_optional_id)
+    return RestockAsked(return_id=return_id) if return_id else None
 
 
-_READERS: Mapping[tuple[str, str], Callable[[str, object], Message | None]] = {
+_READERS: Mapping[tuple[str, str], Callable[[JsonObject], Message | None]] = {
     ("label.request", "label.request.issued"): _issued,
     ("label.request", "label.request.cancelled"): _cancelled,
     ("return", "return.created"): _changed,
