@@ -8,7 +8,7 @@ ALL = (webhooks, besieged, labels, saturation, held, capacity, start_stop, cpu, 
 
 
 def run() -> None:
-    """Print each table as soon as it is there."""
+    """Print each table as soon as it is ready."""
     full = asked_for_full()
     print("\n".join(describe()), "\n", flush=True)
     for script in ALL:

@@ -1,4 +1,4 @@
-"""What deliveries notice of thousands of half-sent requests, and how long those are suffered."""
+"""How thousands of half-sent requests affect deliveries, and how long such connections are tolerated."""
 
 import asyncio
 import resource
@@ -39,7 +39,7 @@ async def _half_send(port: int, slow: int) -> list[float]:
 
 
 def _attack(port: int, slow: int) -> list[float]:
-    """In a process of its own; how long each connection lasted."""
+    """Attack from a separate process; return how long each connection lasted."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     time.sleep(1.0)
     return asyncio.run(_half_send(port, slow))

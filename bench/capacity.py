@@ -1,6 +1,6 @@
-"""How many open returns are read often enough by one order read each, at 80 % of the budget of two a second.
+"""How many open returns can be read often enough, one order read each, at 80 % of the budget of two a second.
 
-The intervals are the daemon's (schedule.look_delay); the queue is its due index: longest due first.
+The intervals are the daemon's (schedule.look_delay), and so is the order of the queue: longest due first.
 """
 
 import heapq
@@ -17,10 +17,10 @@ from tests.support.configured import clocks
 BUDGET = 2.0 * 0.8
 DAY = 86400.0
 LIMIT = BUDGET * DAY
-"""One read a day of each."""
+"""One read of each return a day."""
 
 HINT_EVERY = 60.0
-"""Seconds between two inspections of which a source of hints tells."""
+"""Seconds between two inspections that a hint reports."""
 
 
 def _on_its_way(transit: Transit) -> Return:
@@ -34,10 +34,10 @@ DELAYS = {
 
 
 def longest_gaps(count: int, shares: Mapping[str, float], days: float) -> dict[str, float]:
-    """The longest time between two reads of one return, by kind, in seconds, once the queue is steady.
+    """Return the longest time between two reads of one return, by kind, in seconds, once the queue is steady.
 
-    An inspection may come right after a read, so this is how late it is seen at worst. `hinted` is how late it is
-    seen when a source of hints tells of it (Intake.order_changed): the return is due at that instant.
+    An inspection may follow right after a read, so this is its worst delay. `hinted` is the delay when a hint
+    (Intake.order_changed) makes the return due at once.
     """
     chance = random.Random(5)
     kinds = [kind for kind, share in shares.items() for _ in range(round(count * share))]
@@ -49,7 +49,7 @@ def longest_gaps(count: int, shares: Mapping[str, float], days: float) -> dict[s
     while now < days * DAY:
         at, n = heapq.heappop(queue)
         if at != due[n]:
-            continue  # a hint has brought it forward since
+            continue  # a hint has made it due earlier
         now = max(now, at) + 1 / BUDGET
         waited = now - told.pop(n, now)
         if now > days * DAY / 2:
@@ -67,7 +67,7 @@ def longest_gaps(count: int, shares: Mapping[str, float], days: float) -> dict[s
 
 
 def capacity(shares: Mapping[str, float], judged: str, days: float, step: int) -> int:
-    """The most returns of which every inspection of the judged kind is seen within 24 h."""
+    """Return for how many returns every inspection of the judged kind is seen within 24 h."""
     low, high = 1, int(2 * LIMIT / step)
     while high - low > 1:
         middle = (low + high) // 2

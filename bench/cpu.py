@@ -1,4 +1,4 @@
-"""User and system seconds of the daemon per return over its whole life, and where they go."""
+"""The daemon's user and system time per return over its whole life, and where it goes."""
 
 import asyncio
 import pstats
@@ -35,7 +35,7 @@ def _per_return(batches: int, *, buys_labels: bool) -> tuple[float, dict[str, fl
 
 
 def _bare_call() -> float:
-    """Milliseconds of user and system time that a GET takes with the HTTP library alone."""
+    """Milliseconds of user and system time of a GET with the HTTP library alone."""
 
     async def call(url: str) -> float:
         async with aiohttp.ClientSession() as session:

@@ -1,4 +1,4 @@
-"""`mcfd run` as an operator has it, started and observed from outside. Nothing here is asynchronous."""
+"""`mcfd run` as an operator runs it, started and observed from outside. Nothing here is asynchronous."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ WEBHOOK_SECRET = "bench-webhook-secret"
 PATIENCE = 60.0
 TICK = os.sysconf("SC_CLK_TCK")
 NOBODY = "http://127.0.0.1:9"
-"""Nobody listens there, so every call to it fails at once."""
+"""Nothing listens there, so every call fails at once."""
 
 
 def settings(
@@ -39,7 +39,7 @@ def settings(
     limits: Mapping[str, Any] | None = None,
     timings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A configuration file's content."""
+    """Return the content of a configuration file."""
     return {
         "public_url": "http://127.0.0.1:8080",
         "listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"},
@@ -58,7 +58,7 @@ def settings(
 
 
 def secret_files() -> dict[str, str]:
-    """Every secret file; those of the vendors are the sandbox's."""
+    """Return every secret file; the vendors' secrets are the sandbox's."""
     return {
         "amazon_client_secret": "amzn1.oa2-cs.v1.sandbox",
         "amazon_refresh_token": "Atzr|sandbox-refresh",
@@ -70,7 +70,7 @@ def secret_files() -> dict[str, str]:
 
 
 class Daemon:
-    """The process and its folder. `variant` names a change of bench.variants; "" is the daemon as it is."""
+    """The process and its folder. `variant` names a variant in bench.variants; "" is the unchanged daemon."""
 
     def __init__(self, variant: str = "", **config: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mcfd-bench-"))
@@ -115,14 +115,14 @@ class Daemon:
             path.write_text(value + "\n")
 
     def buy_labels(self, service_id: str) -> None:
-        """Have labels bought with this Return Service ID from the next start on."""
+        """Buy labels with this Return Service ID from the next start on."""
         self.config["amazon"]["label_source"] = "amazon_shipping"
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
         (self.folder / "secrets" / "amazon_return_service_id").write_text(service_id + "\n")
         (self.folder / "secrets" / "amazon_return_service_id").chmod(0o600)
 
     def start(self) -> float:
-        """Start it; the seconds until it told systemd READY=1."""
+        """Start it; return the seconds until it sent READY=1."""
         program = ("-m", "bench.variants", self.variant) if self.variant else ("-m", "daemon")
         log = self.folder / "log"
         began = time.monotonic()
@@ -166,7 +166,7 @@ class Daemon:
         raise RuntimeError("the daemon did not name its ports")
 
     def terminate(self) -> float:
-        """SIGTERM; the seconds until it had ended, which must be well."""
+        """Send SIGTERM; return the seconds until it ended, which must be without an error."""
         began = time.monotonic()
         self._signal(signal.SIGTERM)
         status = self._wait()
@@ -175,7 +175,7 @@ class Daemon:
         return time.monotonic() - began
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._signal(signal.SIGKILL)
         self._wait()
 
@@ -202,7 +202,7 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def running(self) -> float:
-        """Seconds on a core so far, exactly, of the threads there are now."""
+        """Exact seconds on a core so far of the threads that exist now."""
         tasks = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
@@ -216,6 +216,6 @@ class Daemon:
             return str(answer.read().decode())
 
     def metrics(self) -> dict[str, float]:
-        """The samples that Prometheus would scrape, by name with labels."""
+        """The samples of a scrape, by name with labels."""
         samples = (line.rpartition(" ") for line in self.get("/metrics").splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}

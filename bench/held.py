@@ -1,4 +1,4 @@
-"""What open returns cost while nothing happens to them: memory, idle CPU, the due query, a scrape."""
+"""The cost of idle open returns: memory, CPU, the due query, a scrape."""
 
 import asyncio
 import statistics
@@ -17,7 +17,7 @@ WALKED = {name: (queue, places) for name, queue, places, _ in WALKERS}
 
 
 def _due_query(daemon: Daemon, *, nothing: bool) -> float:
-    """The reconciler's query in ms, median of many: with nothing due, or with all of it due and a full crew wanted."""
+    """The median time of the due query in ms: with nothing due, or with everything due and a full batch wanted."""
     queue, places = WALKED["reconciler"]
     now = SystemClock().now() + (0 if nothing else HALF_DAY)
 

@@ -1,6 +1,7 @@
-"""From "the label exists at Amazon" to "found" and "delivered in Loop", in virtual time behind strict limits.
+"""The time from a label's existence at Amazon until it is found, and until it is in Loop, in virtual time.
 
-The daemon's own walkers, workflow, store and buckets run; each return costs one look-up in the bucket of the polls.
+The daemon's own walkers, workflow, store and buckets run behind strict limits. Each return costs one look-up in the
+bucket of the polls.
 """
 
 import math
@@ -20,15 +21,15 @@ MEDIAN, SIGMA = 20.0, math.log(3) / 2.326
 """Lognormal, 1 % above 60 s."""
 
 FIXED = {0.01: 1.2, 0.1: 1.2, 0.5: 5.2, 0.8: 11.0}
-"""Mean lag of asking every 2 s behind one bucket, simulated with a model of sixty lines."""
+"""Mean lag of asking every 2 s behind one bucket, from a simple simulation."""
 
 BOUND = {0.01: 0.23, 0.1: 0.53, 0.5: 2.9, 0.8: 7.8}
-"""Mean lag that no policy without foresight can be below, by dynamic programming over ages."""
+"""Lower bound of the mean lag of any policy without foresight, by dynamic programming over ages."""
 
 
 @dataclass
 class Run:
-    """What one simulation gave; all in seconds, sorted."""
+    """The results of one simulation, in seconds, sorted."""
 
     found: list[float]
     delivered: list[float]
@@ -41,7 +42,7 @@ class Run:
 
 
 def lognormal(chance: random.Random, median: float = MEDIAN, tail: float = 0.0) -> Callable[[], float]:
-    """Draw how long Amazon takes; the share `tail` takes between one and thirty minutes."""
+    """Draw how long Amazon takes; a share of `tail` takes between one and thirty minutes."""
     return lambda: (
         chance.uniform(60, 1800) if chance.random() < tail else chance.lognormvariate(math.log(median), SIGMA)
     )
@@ -49,7 +50,7 @@ def lognormal(chance: random.Random, median: float = MEDIAN, tail: float = 0.0) 
 
 @contextmanager
 def every_two_seconds(fixed: bool) -> Iterator[None]:
-    """Put the policy to compare with into the daemon's place."""
+    """Replace the daemon's policy by the fixed one, for comparison."""
     policy = authorizing.poll_delay
     if fixed:
         authorizing.poll_delay = lambda _waited, _timings: 2.0
@@ -60,7 +61,7 @@ def every_two_seconds(fixed: bool) -> Iterator[None]:
 
 
 def simulate(rate: float, count: int, *, ready: Callable[[random.Random], Callable[[], float]], fixed: bool) -> Run:
-    """Let `count` returns arrive at random; the first tenth, at which the buckets are still empty, is left out."""
+    """Let `count` returns arrive at random. The first tenth is left out, because the buckets start empty."""
 
     async def simulated(clock: FakeClock) -> Run:
         arrivals, nature = random.Random(7), random.Random(11)

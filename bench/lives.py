@@ -1,4 +1,4 @@
-"""Whole lives of returns, in batches: submitted, labelled, inspected clean, processed, closed."""
+"""Whole lives of returns, in batches: submitted, labelled, inspected, processed, closed."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ PATIENCE = 120.0
 
 
 class Lives:
-    """A daemon between both vendors, and returns that run through it."""
+    """A daemon between both vendors, and the returns it handles."""
 
     def __init__(self, daemon: Daemon, sandbox: SandboxProcess) -> None:
         self.daemon = daemon
@@ -31,7 +31,7 @@ class Lives:
         self._numbers = count(1)
 
     def live(self, batch: int) -> None:
-        """Let a batch of returns live its whole life."""
+        """Run a batch of returns from submission to the end."""
         returns = [self._submit(next(self._numbers)) for _ in range(batch)]
         self._until("awaiting_inspection", batch)
         for return_id in returns:

@@ -1,4 +1,4 @@
-"""A lean client for the public listener: prepared requests over raw connections, closed loop or at set times."""
+"""A lean client for the public listener: prepared requests over raw connections, closed or open loop."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ BODY = 4096
 
 
 def signed_request(return_id: int, secret: str, *, issued: bool) -> bytes:
-    """A delivery of 4 KB: a new label request, or news of a return that nobody knows here."""
+    """A delivery of 4 KB: a new label request, or an update of an unknown return."""
     about: dict[str, object] = {"topic": "return", "trigger": "return.updated", "id": str(return_id), "state": "open"}
     if issued:
         about = {
@@ -40,7 +40,7 @@ def signed_request(return_id: int, secret: str, *, issued: bool) -> bytes:
 
 @dataclass
 class Answers:
-    """What came back: the seconds each took, counted from when it was to be sent, and the statuses."""
+    """The answers: how long each took, in seconds from when it was due, and the statuses."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[bytes, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Answers:
         return self.statuses.get(b"200", 0)
 
     def quantile(self, share: float) -> float:
-        """In seconds."""
+        """Return a quantile in seconds."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -67,7 +67,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from it
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self, unanswered=self._due is not None)
@@ -152,7 +152,7 @@ class _Client:
 
 
 async def closed_loop(port: int, requests: list[bytes], connections: int) -> Answers:
-    """Each connection sends its next request when the last was answered."""
+    """Send on each connection the next request when the last was answered."""
     client = _Client()
     await client.connect(port, connections)
     began = time.monotonic()
@@ -165,7 +165,7 @@ async def closed_loop(port: int, requests: list[bytes], connections: int) -> Ans
 
 
 async def open_loop(port: int, requests: list[bytes], rate: float, connections: int, seed: int) -> Answers:
-    """Requests fall due at random (Poisson) whether or not those before were answered; time runs from then."""
+    """Send requests at random times (Poisson), answered or not; latency counts from the time each was due."""
     client = _Client()
     await client.connect(port, connections)
     loop, client.left = asyncio.get_running_loop(), len(requests)
@@ -197,12 +197,12 @@ def _arrivals(count: int, rate: float, seed: int) -> Iterable[float]:
 
 
 def run_closed(port: int, requests: list[bytes], connections: int) -> Answers:
-    """`closed_loop` on a loop of its own."""
+    """Run `closed_loop` on its own event loop."""
     return _run(closed_loop(port, requests, connections))
 
 
 def run_open(port: int, requests: list[bytes], rate: float, connections: int = 256, seed: int = 1) -> Answers:
-    """`open_loop` on a loop of its own."""
+    """Run `open_loop` on its own event loop."""
     return _run(open_loop(port, requests, rate, connections, seed))
 
 

@@ -1,4 +1,4 @@
-"""The machine a measurement was made on, and how busy it was with other things."""
+"""The machine of a measurement, and how busy it was with other work."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ LIBRARIES = ("aiohttp", "uvloop", "aiosqlite", "pydantic", "cryptography", "prom
 
 
 def describe() -> list[str]:
-    """The machine in a few lines."""
+    """Describe the machine in a few lines."""
     memory = _field(Path("/proc/meminfo"), "MemTotal")
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return [
@@ -32,7 +32,7 @@ def _field(path: Path, name: str) -> str:
 
 @contextmanager
 def noise() -> Iterator[list[str]]:
-    """Hear afterwards what share of the machine others had while it was measured, and its load."""
+    """Report afterwards the load, and what share of the machine other processes used during the measurement."""
     told: list[str] = []
     load, busy, steal = os.getloadavg()[0], *_ticks()
     mine = _own_ticks()
@@ -47,17 +47,17 @@ def noise() -> Iterator[list[str]]:
 
 
 def _ticks() -> tuple[int, int]:
-    """Clock ticks in which any core worked for this machine, and in which the host gave it none."""
+    """Clock ticks in which the cores were busy, and those that the host withheld."""
     user, nice, system, _idle, _io, irq, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     return user + nice + system + irq + soft, steal
 
 
 def _own_ticks() -> int:
-    """Of this process and of the children it has waited for."""
+    """Clock ticks of this process and of the children it has waited for."""
     times = os.times()
     return int((times.user + times.system + times.children_user + times.children_system) * os.sysconf("SC_CLK_TCK"))
 
 
 def progress(text: str) -> None:
-    """Say what is being done; not part of the result."""
+    """Show progress, which is not part of the result."""
     print(f"  … {text}", file=sys.stderr, flush=True)

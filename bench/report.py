@@ -1,4 +1,4 @@
-"""A measurement's table, and the command line that every script has."""
+"""The table of a measurement, and the command line of every script."""
 
 import argparse
 import time
@@ -19,30 +19,30 @@ and sometimes others (see the noise below each table), share with the daemon.
 
 @dataclass
 class Report:
-    """Rows of (what, measured, reach, verdict), and remarks below."""
+    """Rows of (what, measured, target, verdict), and remarks below."""
 
     title: str
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def add(self, what: str, measured: str, reach: str = "", met: bool | None = None) -> None:
-        """One row; `met` says whether the reach was reached."""
+        """Add a row; `met` says whether the target was met."""
         self.rows.append((what, measured, reach, "" if met is None else "yes" if met else "NO"))
 
     def at_most(self, what: str, value: float, limit: float, unit: str, digits: int = 1) -> None:
-        """One row whose reach is an upper bound."""
+        """Add a row whose target is an upper bound."""
         self.add(what, f"{value:.{digits}f} {unit}", f"<= {limit:g} {unit}", value <= limit)
 
     def at_least(self, what: str, value: float, limit: float, unit: str = "", digits: int = 2) -> None:
-        """One row whose reach is a lower bound."""
+        """Add a row whose target is a lower bound."""
         self.add(what, f"{value:.{digits}f} {unit}".strip(), f">= {limit:g} {unit}".strip(), value >= limit)
 
     def remark(self, text: str) -> None:
-        """A line below the table."""
+        """Add a line below the table."""
         self.remarks.append(text)
 
     def lines(self) -> list[str]:
-        """The table as Markdown that reads well in a terminal, too."""
+        """Return the table as Markdown that is readable in a terminal."""
         head = ("what", "measured", "reach", "met")
         rows = [head, *self.rows]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -62,7 +62,7 @@ Measure = Callable[[bool], Report]
 
 
 def carry_out(measure: Measure, *, full: bool) -> list[str]:
-    """Measure, and return what is to be printed."""
+    """Measure, and return the lines to print."""
     began = time.monotonic()
     with noise() as told:
         report = measure(full)
@@ -70,7 +70,7 @@ def carry_out(measure: Measure, *, full: bool) -> list[str]:
 
 
 def keep(section: Sequence[str]) -> None:
-    """Put a section of a full run into RESULTS.md, in place of the one before."""
+    """Write a section of a full run into RESULTS.md, replacing the old one."""
     held = RESULTS.read_text() if RESULTS.exists() else ""
     sections = {part.partition("\n")[0]: part for part in ("\n" + held).split("\n## ")[1:]}
     text = "\n".join(section).removeprefix("## ")

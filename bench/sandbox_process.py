@@ -15,7 +15,7 @@ from tests.e2e.world import RaisedSandbox
 
 
 async def serve() -> None:
-    """Say where, then wait for the end of the input."""
+    """Print the URLs, then wait for the end of the input."""
     options = SandboxOptions(webhook_secret=WEBHOOK_SECRET, process_after=0.05, enforce_limits=False)
     async with RaisedSandbox(options, SystemClock()) as sandbox:
         places = {"amazon": sandbox.amazon_url, "loop": sandbox.loop_url, "control": sandbox.control_url}
@@ -46,7 +46,7 @@ class SandboxProcess:
             self._process.wait()
 
     def call(self, operation: str, **arguments: object) -> Any:
-        """Play the world: one operation of the control API."""
+        """Call one operation of the control API."""
         request = urllib.request.Request(
             f"{self.places['control']}/{operation}",
             data=json.dumps(arguments).encode(),

@@ -1,4 +1,4 @@
-"""How much of Amazon's allowance is used while there is a backlog, and what labels pay for it (virtual time)."""
+"""How much of Amazon's rate limit is used during a backlog, and what it costs labels (virtual time)."""
 
 import random
 
@@ -14,7 +14,7 @@ WARM = 60.0
 
 
 def simulate(seconds: float, backlog: int, rate: float) -> tuple[float, int, list[float]]:
-    """Reads served of those allowed, 429s, and the waits of shoppers' reads for their turn, sorted."""
+    """Return the share of allowed reads made, the 429s, and the sorted waits of shoppers' reads."""
 
     async def work(clock: FakeClock) -> tuple[float, int, list[float]]:
         def prepare(path: object) -> None:

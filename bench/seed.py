@@ -1,4 +1,4 @@
-"""A database full of open returns, written straight through SQL in one transaction."""
+"""Fills a database with open returns, by plain SQL in one transaction."""
 
 import sqlite3
 from pathlib import Path
@@ -10,7 +10,7 @@ NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE 
 
 
 def seed(path: Path, count: int, now: float, due_in: tuple[float, float] = (7200.0, 50400.0)) -> None:
-    """Returns whose labels are out, each of one unit on an order of its own, due within that span of seconds."""
+    """Write returns with delivered labels, one unit and one order each, due within that span of seconds."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=CACHED_STATEMENTS)
     try:
         make_ready(path, connection, migrations())
@@ -36,7 +36,7 @@ def _fill(connection: sqlite3.Connection, count: int, now: float, due_in: tuple[
 
 
 def _rows(now: float, due_in: tuple[float, float]) -> list[tuple[str, dict[str, object], dict[str, str]]]:
-    """Tables with their constant and their computed columns; all others are empty."""
+    """List the tables with their constant and computed columns; all others are empty."""
     due = f"{now + due_in[0]!r} + (i * 7919 % 43200) * {(due_in[1] - due_in[0]) / 43200!r}"
     return [
         (

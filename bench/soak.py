@@ -1,6 +1,6 @@
 """Memory and file descriptors of the daemon while returns run through it.
 
-A full run takes more than an hour; SIGINT ends it after the batch in hand, with the table of what there is.
+A full run takes more than an hour; SIGINT ends it after the current batch, and prints the table so far.
 """
 
 import signal
@@ -18,7 +18,7 @@ REST = 60.0
 
 
 def _slope(values: Sequence[float], batch: int) -> float:
-    """Per thousand returns, by least squares over the second half: the first is warming up."""
+    """The growth per thousand returns, by least squares over the second half; the first half is warm-up."""
     later = values[len(values) // 2 :]
     return statistics.linear_regression(range(len(later)), later).slope * 1000 / batch
 
@@ -43,7 +43,7 @@ def measure(full: bool) -> Report:
     report.add("returns closed", f"{lives.closed:,} in {took:.0f} s, {lives.closed / took:.0f}/s (limits raised)")
     tenths = [rss[len(rss) * tenth // 10] for tenth in range(10)] + [rss[-1]]
     report.add("RSS after each tenth of them", ", ".join(f"{value:.0f}" for value in tenths) + " MiB")
-    # A quick run is warming up all the time: its slopes say nothing.
+    # A quick run is all warm-up: its slopes say nothing.
     slopes = _slope(rss, batch), _slope(descriptors, batch)
     if full:
         report.at_most("RSS slope of the second half, per 1,000 returns", slopes[0], 0.1, "MiB", 3)

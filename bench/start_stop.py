@@ -1,4 +1,4 @@
-"""From exec to READY=1 with a full database, also after SIGKILL; from SIGTERM under load to the exit."""
+"""The time from exec to READY=1 with a full database, also after SIGKILL, and from SIGTERM under load to the exit."""
 
 import sqlite3
 import statistics
@@ -17,7 +17,7 @@ _ids = count(10**6)
 
 
 class Load:
-    """Sixty-four connections that send as fast as they are answered, until the daemon is gone."""
+    """Sixty-four connections that send as fast as they are answered, until the daemon has ended."""
 
     def __init__(self, daemon: Daemon, number: int, *, issued: bool) -> None:
         self.answers = Answers()
@@ -43,7 +43,7 @@ def _stored(daemon: Daemon) -> int:
 
 
 def _stop_under_load(daemon: Daemon, end: str, *, issued: bool) -> tuple[float, int]:
-    """The seconds until it had ended, and how many acknowledged webhooks the database lacks."""
+    """Return the seconds until it ended, and how many acknowledged webhooks the database lacks."""
     before = _stored(daemon)
     daemon.start()
     load = Load(daemon, 60_000, issued=issued)

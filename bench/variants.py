@@ -1,4 +1,4 @@
-"""The daemon with one thing changed, to compare it with: `python -m bench.variants NAME run --config ...`."""
+"""Variants of the daemon with one change, for comparison: `python -m bench.variants NAME run --config ...`."""
 
 import cProfile
 import os
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class NothingStored:
-    """A unit of work that knows nothing and keeps nothing; only what a webhook needs."""
+    """A unit of work that stores nothing, with the methods that a webhook needs."""
 
     def record_delivery(self, _: Delivery) -> bool:
         return True
@@ -53,32 +53,32 @@ class ForgetfulStore(SqliteStore):
 
 
 def no_store() -> None:
-    """Everything but storing: what the listener could do at most."""
+    """Skip storing: the upper bound of the listener."""
     daemon.app.app.SqliteStore = adapters.sqlite.store.SqliteStore = ForgetfulStore  # type: ignore[misc]
 
 
 def commit_each() -> None:
-    """One commit per unit of work instead of one for all that wait."""
+    """Commit each unit of work alone instead of all waiting units together."""
     adapters.sqlite.store.Writer = partial(Writer, largest_batch=1)  # type: ignore[misc,assignment]
 
 
 class NoLimits(LoopLimits):
-    """Loop lets us call as often as we like, whatever it says remains."""
+    """No limit at all, whatever number of remaining calls Loop reports."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock, per_minute=1_000_000)
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Believe nothing."""
+        """Ignore the headers."""
 
 
 def many_calls() -> None:
-    """Without Loop's limit, so that a life is as long as the daemon makes it."""
+    """Remove Loop's limit, so that only the daemon determines how long a life takes."""
     daemon.app.accounts.LoopLimits = NoLimits  # type: ignore[misc]
 
 
 def profiled() -> None:
-    """As `many_calls`, and tell where the event loop's thread spends its time (file `profile` in the folder)."""
+    """Like `many_calls`, and profile the event loop's thread (file `profile` in the folder)."""
     many_calls()
     folder = Path(sys.argv[sys.argv.index("--config") + 1]).parent
     profile = cProfile.Profile(time.thread_time, builtins=False)

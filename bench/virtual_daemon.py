@@ -1,6 +1,6 @@
 """The daemon's own walkers, workflow, store and limits between vendors in memory, in virtual time.
 
-The vendors are strict: each call takes its time, and one that comes too early is refused with a 429 and counted.
+The vendors are strict: each call takes time, and one that exceeds a limit gets a 429 and is counted.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ RATE, BURST = 2.0, 30
 class StrictNetwork(FakeNetwork):
     """Amazon behind its published limits, reached through the daemon's own buckets. Times are seconds.
 
-    `ready_after` draws how long an authorization takes; `ready_at` says when each order's was there, `found_at` when
-    a reading first showed it; `waited` are the waits for a turn to read, by lane.
+    `ready_after` draws how long an authorization takes; `ready_at` says when each order's existed, `found_at` when a
+    read first showed it; `waited` holds how long reads waited for their turn, by lane.
     """
 
     def __init__(self, clock: FakeClock, ready_after: Callable[[], float], seed: int) -> None:
@@ -132,7 +132,7 @@ class StrictPortal(FakePortal):
 
 
 class VirtualDaemon:
-    """All walkers over one stage."""
+    """All walkers of one daemon."""
 
     def __init__(self, stage: Stage, network: StrictNetwork, portal: StrictPortal) -> None:
         self.stage, self.network, self.portal = stage, network, portal
@@ -167,13 +167,13 @@ class VirtualDaemon:
         await self.clock.wait(asyncio.Event(), seconds)
 
     async def submit(self, return_id: str) -> None:
-        """A shopper returns something of an order of its own, and the webhook comes."""
+        """Submit a return of a new order, and deliver its webhook."""
         self.submitted_at[return_id] = self.clock.now()
         self.network.add(an_order(return_id, a_shipment("S" + return_id, SOCK=1)))
         await self.stage.submit(a_line(return_id), return_id=return_id, provider_order_id=return_id)
 
     def submitting(self, rate: float) -> None:
-        """Let shoppers come at random from now on."""
+        """Submit returns at random times from now on."""
         self._shoppers = asyncio.create_task(self._shop(rate))
 
     async def _shop(self, rate: float) -> None:
@@ -184,7 +184,7 @@ class VirtualDaemon:
             await self.submit(str(n))
 
     async def stored(self, return_id: str) -> Return:
-        """The return as it is stored."""
+        """Read the stored return."""
         return await self.stage.ret(return_id)
 
 
@@ -196,7 +196,7 @@ async def living(
     seed: int,
     prepare: Callable[[Path], None] = lambda _path: None,
 ) -> AsyncIterator[VirtualDaemon]:
-    """A house whose walkers run."""
+    """Run a daemon with all its walkers."""
     folder = Path(tempfile.mkdtemp(prefix="mcfd-bench-", dir=_fast_disk()))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     real, asyncio_throttle.throttler.time = asyncio_throttle.throttler.time, SimpleNamespace(monotonic=clock.monotonic)

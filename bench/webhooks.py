@@ -1,4 +1,4 @@
-"""Signed webhooks of 4 KB acknowledged after a durable commit, against not storing and against a commit for each."""
+"""Rate of signed 4 KB webhooks acknowledged after a commit, against no storing and against a commit for each."""
 
 import statistics
 from collections import defaultdict
@@ -18,7 +18,7 @@ def _requests(number: int, *, issued: bool) -> list[bytes]:
 
 
 def _rates(running: dict[str, Daemon], rounds: int, number: int, connections: int, *, issued: bool) -> dict[str, float]:
-    """Acknowledged per second, the median of rounds in which all variants take turns."""
+    """Acknowledgements per second: the median over rounds in which all variants take turns."""
     seen: dict[str, list[float]] = defaultdict(list)
     for turn in range(rounds):
         progress(f"{connections} connection(s), {'label requests' if issued else 'news'}, round {turn + 1}/{rounds}")

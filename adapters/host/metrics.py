@@ -279,7 +279,7 @@ class PrometheusMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ShopMetrics:
-    """Implements the DeskMetrics port. The time to a label and what troubles us are counted over all shops."""
+    """Implements the ShopMetrics port. The time to a label and troubles are counted over all shops."""
 
     _all: PrometheusMetrics
     _shop: str

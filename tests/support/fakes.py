@@ -1,7 +1,7 @@
-"""Fakes by the names of the ports they implement, a store that can fail, and metrics that remember.
+"""Fakes named after the ports they implement, a store that can fail, and metrics that remember.
 
-What shall go wrong is told beforehand: `fail` and `meanwhile` hold for the next call of an operation, `outage` for
-every call until it is taken away.
+Faults are set in advance: `fail` and `meanwhile` apply to the next call of an operation, `outage` to every call until
+it is removed.
 """
 
 from collections import Counter, deque
@@ -39,7 +39,7 @@ class WatchedStore:
         self.commits = 0
 
     def fail(self, error: Exception, *, skip: int = 0, after: bool = False) -> None:
-        """Let a coming transaction fail, the next but `skip`: undone at its end, or (`after`) once done."""
+        """Let a transaction fail after `skip` others: rolled back at its end, or (`after`) after its commit."""
         self._failures.append((self.commits + skip, error, after))
 
     async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
@@ -63,7 +63,7 @@ def _undo(_: T, error: Exception) -> T:
 
 
 class RecordingMetrics:
-    """Remembers everything that was counted. Implements Metrics and DeskMetrics."""
+    """Remembers everything that was counted. Implements Metrics and ShopMetrics."""
 
     def __init__(self) -> None:
         self.webhooks: Counter[tuple[str, str]] = Counter()
