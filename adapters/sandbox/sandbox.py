@@ -177,16 +177,16 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
         return await listener.start()
 
     def _amazon_vendors(self) -> list[Vendor]:
-        door = AmazonGate(
+        gate = AmazonGate(
             self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits, limits=self.options.amazon_limits
         )
         service = ReturnsService(self.network, self.options, self._clock)
-        shipping = ShippingVendor(self.shipping, door, self.options)
-        told = NotificationVendor(self.notifications, self.lwa, door)
+        shipping = ShippingVendor(self.shipping, gate, self.options)
+        told = NotificationVendor(self.notifications, self.lwa, gate)
         vendors: list[Vendor] = [LwaVendor(self.lwa, self.options), shipping, told]
         if self._queue:
             vendors.append(QueueVendor(self._queue))
-        return [*vendors, FulfillmentVendor(self.network, service, door)]
+        return [*vendors, FulfillmentVendor(self.network, service, gate)]
 
     def _loop_vendor(self) -> LoopVendor:
         rooms = LoopServices(

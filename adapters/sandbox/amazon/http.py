@@ -70,15 +70,34 @@ class AmazonGate:
             self._journal.warn("the user-agent must read AppName/AppVersion (Language=...; Platform=...)")
 
 
-class FulfillmentVendor:
+class AmazonApi:
+    """The headers and errors that all of Amazon's APIs share."""
+
+    def __init__(self, gate: AmazonGate) -> None:
+        self._gate = gate
+
+    def headers(self, operation: str, status: int) -> Mapping[str, str]:
+        """Return the gate's headers."""
+        return self._gate.headers(operation, status)
+
+    def contradiction(self) -> VendorError:
+        """Build a 200 that carries an error."""
+        return amazon_failure(200)
+
+    def failure(self, status: int) -> VendorError:
+        """Build Amazon's own error with that status."""
+        return amazon_failure(status)
+
+
+class FulfillmentVendor(AmazonApi):
     """Fulfillment Outbound and, as the last route, every path that Amazon does not know."""
 
     name = "amazon"
 
-    def __init__(self, network: FulfillmentNetwork, service: ReturnsService, door: AmazonGate) -> None:
+    def __init__(self, network: FulfillmentNetwork, service: ReturnsService, gate: AmazonGate) -> None:
+        super().__init__(gate)
         self._network = network
         self._service = service
-        self._door = door
 
     def routes(self) -> Sequence[Route]:
         """List the routes."""
@@ -96,19 +115,7 @@ class FulfillmentVendor:
     def admit(self, request: web.Request, operation: str) -> None:
         """Let anyone see an RMA page; the API needs a token."""
         if operation != "rmaPage":
-            self._door.admit(request, operation, rate=2.0, burst=30)
-
-    def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Return the gate's headers."""
-        return self._door.headers(operation, status)
-
-    def contradiction(self) -> VendorError:
-        """Build a 200 that carries an error."""
-        return amazon_failure(200)
-
-    def failure(self, status: int) -> VendorError:
-        """Build Amazon's own error with that status."""
-        return amazon_failure(status)
+            self._gate.admit(request, operation, rate=2.0, burst=30)
 
     async def _list(self, request: web.Request) -> web.Response:
         page = self._network.list_orders(request.query.get("queryStartDate"), request.query.get("nextToken"))

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from adapters.sandbox.amazon.http import AmazonGate
+from adapters.sandbox.amazon.http import AmazonApi, AmazonGate
 from adapters.sandbox.amazon.lwa import NOTIFICATIONS_SCOPE, ROTATION_SCOPE, LoginWithAmazon
 from adapters.sandbox.amazon.orders import Order, ReturnItem
 from adapters.sandbox.amazon.queue import Queue, insist
 from adapters.sandbox.background import Background
 from adapters.sandbox.listener import Route, Shared, read_json
 from adapters.sandbox.options import SandboxOptions
-from adapters.sandbox.refusals import Json, VendorError, amazon_error, amazon_failure, invalid_input
+from adapters.sandbox.refusals import Json, amazon_error, invalid_input
 from adapters.sandbox.stamps import amazon_time
 
 DAY = 86400.0
@@ -224,15 +224,15 @@ def _bodies(message: Json, wrong: str) -> Iterable[str]:
     return [text, text] if wrong == "duplicate" else [text]
 
 
-class NotificationVendor:
+class NotificationVendor(AmazonApi):
     """The Notifications API v1 and the Application Management API over HTTP."""
 
     name = "notifications"
 
-    def __init__(self, service: NotificationService, lwa: LoginWithAmazon, door: AmazonGate) -> None:
+    def __init__(self, service: NotificationService, lwa: LoginWithAmazon, gate: AmazonGate) -> None:
+        super().__init__(gate)
         self._service = service
         self._lwa = lwa
-        self._door = door
 
     def routes(self) -> Sequence[Route]:
         """List the routes."""
@@ -252,19 +252,7 @@ class NotificationVendor:
         scope = ROTATION_SCOPE if rotates else NOTIFICATIONS_SCOPE if operation.endswith("tination") else None
         scope = NOTIFICATIONS_SCOPE if operation == "getDestinations" else scope
         rate, burst = (1 / 60, 1) if rotates else (1.0, 5)
-        self._door.admit(request, operation, rate=rate, burst=burst, scope=scope)
-
-    def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Return the gate's headers."""
-        return self._door.headers(operation, status)
-
-    def contradiction(self) -> VendorError:
-        """Build a 200 that carries an error."""
-        return amazon_failure(200)
-
-    def failure(self, status: int) -> VendorError:
-        """Build Amazon's own error with that status."""
-        return amazon_failure(status)
+        self._gate.admit(request, operation, rate=rate, burst=burst, scope=scope)
 
     async def _create_destination(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))

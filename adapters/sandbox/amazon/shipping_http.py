@@ -1,14 +1,14 @@
 """Shipping v2 over HTTP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
-from adapters.sandbox.amazon.http import AmazonGate
+from adapters.sandbox.amazon.http import AmazonApi, AmazonGate
 from adapters.sandbox.amazon.shipping import ShippingService
 from adapters.sandbox.listener import Route, read_json
 from adapters.sandbox.options import SandboxOptions
-from adapters.sandbox.refusals import Json, VendorError, amazon_error, amazon_failure, invalid_input
+from adapters.sandbox.refusals import Json, amazon_error, invalid_input
 
 BASE = "/shipping/v2"
 BUSINESSES = frozenset(
@@ -35,14 +35,14 @@ LINKABLE: Json = {
 }
 
 
-class ShippingVendor:
+class ShippingVendor(AmazonApi):
     """The operations that a label needs. An account is enrolled with one Amazon Shipping business."""
 
     name = "shipping"
 
-    def __init__(self, service: ShippingService, door: AmazonGate, options: SandboxOptions) -> None:
+    def __init__(self, service: ShippingService, gate: AmazonGate, options: SandboxOptions) -> None:
+        super().__init__(gate)
         self._service = service
-        self._door = door
         self._options = options
 
     def routes(self) -> Sequence[Route]:
@@ -59,24 +59,12 @@ class ShippingVendor:
 
     def admit(self, request: web.Request, operation: str) -> None:
         """Refuse any business but the account's; without the header Amazon assumes the British one."""
-        self._door.admit(request, operation, rate=80.0, burst=100)
+        self._gate.admit(request, operation, rate=80.0, burst=100)
         business = request.headers.get("x-amzn-shipping-business-id", DEFAULT_BUSINESS)
         if business not in BUSINESSES:
             raise invalid_input("x-amzn-shipping-business-id is not valid.")
         if business != self._options.shipping_business_id:
             raise amazon_error(403, "Unauthorized", f"The account is not enrolled in {business}.")
-
-    def headers(self, operation: str, status: int) -> Mapping[str, str]:
-        """Return the gate's headers."""
-        return self._door.headers(operation, status)
-
-    def contradiction(self) -> VendorError:
-        """Build a 200 that carries an error."""
-        return amazon_failure(200)
-
-    def failure(self, status: int) -> VendorError:
-        """Build Amazon's own error with that status."""
-        return amazon_failure(status)
 
     async def _rates(self, request: web.Request) -> web.Response:
         body = await read_json(request, invalid_input("The request body is not valid JSON."))
