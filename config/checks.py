@@ -1,4 +1,4 @@
-"""What only shows when the whole configuration is at hand: contradictions, and what is legal but worth a word."""
+"""Checks that need the whole configuration: contradictions, and warnings about what is legal but odd."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -16,18 +16,18 @@ from daemon.domain.durations import DAY
 
 LOOP_EXPIRY = 28 * DAY  # a return whose label is not in transit by then expires in Loop
 
-_NOT_AMAZONS = ("*", "missing", "not_returnable")  # what a rule's condition may be besides
+_NOT_AMAZONS = ("*", "missing", "not_returnable")  # other values that a rule's condition may have
 
 _Note = tuple[Location, str]
 
 
 def contradictions(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
-    """Where the file and the secret files do not go together."""
+    """List where the file contradicts the secret files."""
     return [document.at(*problem) for problem in _contradictions(settings, secrets)]
 
 
 def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
-    """What is legal, and probably not meant."""
+    """List what is legal but probably not intended."""
     found = [
         *_about_hosts(settings),
         *_about_amazon(settings, secrets),

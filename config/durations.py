@@ -10,7 +10,7 @@ from daemon.domain.durations import DAY, HOUR, MINUTE
 LONGEST = 3650 * DAY
 
 _UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": 1.0, "ms": 0.001}
-_NAMES = tuple(_UNITS)  # from long to short, the order in which they are combined
+_NAMES = tuple(_UNITS)  # from long to short, as they are combined
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
 _ECHO_LIMIT = 20
@@ -18,7 +18,7 @@ _HINT = "write 24h, 30m, 10s"
 
 
 def parse_duration(value: object) -> float:
-    """Seconds; ValueError with a text for the operator when `value` is not a positive duration with units."""
+    """Return seconds; ValueError with a text for the operator when `value` is no positive duration with units."""
     text = _text_of(value)
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -34,7 +34,7 @@ def parse_duration(value: object) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest way to write `seconds` so that `parse_duration` reads them back, to the millisecond."""
+    """Write `seconds` in the shortest form that `parse_duration` reads back, to the millisecond."""
     left = round(seconds * 1000)
     written = ""
     for name, size in _UNITS.items():

@@ -1,4 +1,4 @@
-"""What the surroundings tell the process; only `config.logs`, which asks who reads the log, looks there besides."""
+"""What the environment tells the process. `config.logging.journal` reads the environment, too."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Systemd:
-    """Where systemd listens, and how often it wants to hear of us (seconds); None when it does not ask."""
+    """The socket for notifications, and the watchdog's interval in seconds; None where systemd sets none."""
 
     notify_socket: str | None
     watchdog: float | None
@@ -21,11 +21,11 @@ def systemd() -> Systemd:
 
 
 def user() -> str:
-    """Who gives an order, for a return's history."""
+    """Name the user of a command, for a return's history."""
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
 
 
 def credentials_directory() -> Path | None:
-    """Where systemd put the secret files (systemd.exec(5), LoadCredential)."""
+    """Return the directory where systemd put the secret files (systemd.exec(5), LoadCredential)."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(directory) if directory else None

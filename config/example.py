@@ -1,4 +1,4 @@
-"""Makes config.example.yaml: every key with its default, under what its field says of it. `make example` writes it."""
+"""Generates config.example.yaml: every key with its default, below its field's docstring. `make example` runs it."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -50,7 +50,7 @@ TAIL = """\
 
 
 def example() -> str:
-    """The whole file."""
+    """Return the whole file."""
     keys = "\n\n".join("\n".join(_key(name, field, 0)) for name, field in Settings.model_fields.items())
     return f"{HEAD}\n{keys}\n\n{TAIL}"
 
@@ -80,7 +80,7 @@ def _key(name: str, field: FieldInfo, indent: int) -> Iterator[str]:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any type expression
-    """The section that is written out below a key: the key's own, or that of one named example."""
+    """Return the section to write below a key: its own, or the section of its named example."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) is Mapping and annotation == Settings.model_fields["shops"].annotation:
@@ -89,7 +89,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any t
 
 
 def _comment(text: str, indent: int) -> Iterator[str]:
-    """Sentences are filled; lines that are indented stay as they are."""
+    """Wrap sentences; keep indented lines as they are."""
     mark, filled = " " * indent + "# ", list[str]()
     for line in [*text.splitlines(), ""]:
         if line.strip() and not line.startswith("  "):
@@ -102,7 +102,7 @@ def _comment(text: str, indent: int) -> Iterator[str]:
 
 
 def _dump(value: object) -> str:
-    """A value on one line."""
+    """Write a value on one line."""
     text = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
     text = text.removesuffix("...\n").strip()
     return text if '"' in text else text.replace("'", '"')

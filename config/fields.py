@@ -1,6 +1,6 @@
-"""What the sections of the configuration are made of: their base, and the kinds of values an operator writes.
+"""The base class of all configuration sections, and the types of their values.
 
-A validator's ValueError is read by the operator as it stands: "what is wrong; what to do".
+Operators read the text of a validator's ValueError unchanged: "what is wrong; what to do".
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]]+)):(?P
 
 
 class Section(BaseModel):
-    """A mapping of the configuration file. Frozen; unknown keys are errors; all keys left out means all defaults."""
+    """A mapping in the configuration file. Frozen; unknown keys are errors; a missing section has all defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -39,7 +39,7 @@ class Section(BaseModel):
 
 
 class Contradiction(ValueError):
-    """Values that are right each by itself and wrong together: pairs of (path below the section, message)."""
+    """Values that are valid alone but not together: pairs of (path below the section, message)."""
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         super().__init__("; ".join(f"{path}: {message}" for path, message in problems))
@@ -58,18 +58,18 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Where a program on this machine finds it: a wildcard binds there, too."""
+        """The URL for programs on this machine, also for a wildcard address."""
         host = ("::1" if ":" in self.host else "127.0.0.1") if self.is_wildcard else self.host
         return f"http://{Address(host, self.port)}"
 
     @property
     def is_local(self) -> bool:
-        """Only this machine can reach it."""
+        """Whether only this machine can reach it."""
         return self.host == "localhost" or (_is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback)
 
     @property
     def is_wildcard(self) -> bool:
-        """It stands for every address of this machine."""
+        """Whether it stands for every address of this machine."""
         return _is_ip(self.host) and ipaddress.ip_address(self.host).is_unspecified
 
     @classmethod
@@ -93,17 +93,17 @@ def _is_ip(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    """An IP address, or a name that cannot be taken for one."""
+    """Whether it is an IP address, or a name that cannot be mistaken for one."""
     return _is_ip(text) if text.replace(".", "").isdigit() else bool(_HOST_NAME.fullmatch(text))
 
 
 def parse_url(value: str) -> str:
-    """An https base URL without a trailing slash; http is taken for this machine alone."""
+    """Read an https base URL, without a trailing slash; http is allowed only for this machine."""
     return _checked_url(value, queries=False)
 
 
 def parse_page_url(value: str) -> str:
-    """Like `parse_url`; the page's address may carry a query."""
+    """Like `parse_url`, but the URL may have a query."""
     return _checked_url(value, queries=True)
 
 
@@ -121,7 +121,7 @@ def _checked_url(value: str, *, queries: bool) -> str:
 
 
 def _netloc(parts: SplitResult) -> str:
-    """The host in lower case, with a port only where it is not that of the scheme: URLs are compared as text."""
+    """Return host and non-default port in lower case, because URLs are compared as text."""
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     usual = {"https": 443, "http": 80}[parts.scheme]
@@ -141,7 +141,7 @@ def _split(text: str) -> SplitResult:
 
 
 def check_printable(value: str, longest: int, *, blanks: bool = True) -> str:
-    """The text, trimmed; refused when it is empty, longer than `longest`, or not printable ASCII."""
+    """Return the trimmed text; ValueError when empty, longer than `longest`, or not printable ASCII."""
     text = value.strip()
     if not text:
         raise ValueError("is empty; give it a value or remove the line")
@@ -154,7 +154,7 @@ def check_printable(value: str, longest: int, *, blanks: bool = True) -> str:
 
 
 def printable(longest: int, *, blanks: bool = True) -> AfterValidator:
-    """`check_printable` as a validator of a field."""
+    """Return `check_printable` as a field validator."""
     return AfterValidator(lambda value: check_printable(value, longest, blanks=blanks))
 
 
@@ -170,7 +170,7 @@ Url = Annotated[str, AfterValidator(parse_url)]
 PageUrl = Annotated[str, AfterValidator(parse_page_url)]
 ListenAddress = Annotated[Address, BeforeValidator(Address.parse)]
 LoopId = Annotated[str, BeforeValidator(_loop_id)]
-"""An id of Loop's, as text; numbers are taken, too."""
+"""An id of Loop as text; numbers are accepted, too."""
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=1)]
 Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]

@@ -1,4 +1,4 @@
-"""The configuration file and the secret files become one Loaded, or one ConfigError that lists every problem."""
+"""Turns the configuration file and the secret files into one Loaded, or one ConfigError with every problem."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ from daemon.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be run. `warnings` are lines for the operator; none of them stops anything."""
+    """A valid configuration. `warnings` are lines for the operator and stop nothing."""
 
     settings: Settings
     secrets: Secrets
     warnings: tuple[str, ...]
     absent: Mapping[str, str] = field(default_factory=dict)
-    """Secret files that are needed and not there yet, with what to do; only for whoever takes an `unfinished` one."""
+    """Missing secret files, with what to do; only in an `unfinished` configuration."""
 
 
 def load(config_path: Path, secrets_dir: Path | None, *, unfinished: bool = False) -> Loaded:
-    """Read both; without `secrets_dir` it is $CREDENTIALS_DIRECTORY, or else `secrets` beside the file.
+    """Read both. `secrets_dir` defaults to $CREDENTIALS_DIRECTORY, or else to `secrets` beside the file.
 
-    `unfinished` takes a configuration whose vendors' secrets are not all written yet. Raises ConfigError.
+    `unfinished` accepts a configuration without all of the vendors' secrets. Raises ConfigError.
     """
     document = read_document(config_path)
     settings, problems = validate(document)
@@ -46,7 +46,7 @@ def load(config_path: Path, secrets_dir: Path | None, *, unfinished: bool = Fals
 
 
 def settings_of(config_path: Path) -> Settings:
-    """The configuration file alone, for what needs no secret. Raises ConfigError."""
+    """Read the configuration file alone, for commands that need no secret. Raises ConfigError."""
     settings, problems = validate(read_document(config_path))
     if settings is None or problems:
         raise ConfigError(problems)
@@ -61,7 +61,7 @@ def _secrets(said: Path | None, beside: Path, *, unfinished: bool) -> SecretDire
 
 
 def validate(document: Document) -> tuple[Settings | None, list[str]]:
-    """The settings or their problems; pydantic's error, which knows the values, does not leave this function."""
+    """Return the settings or their problems. pydantic's error, which holds the values, stays in this function."""
     problems = list(document.problems)
     if document.data is None:
         return None, problems
@@ -72,7 +72,7 @@ def validate(document: Document) -> tuple[Settings | None, list[str]]:
 
 
 def _shops(settings: Settings | None, document: Document) -> Sequence[str]:
-    """The shops' names, as far as they can be made out."""
+    """Return the shops' names as far as they are readable."""
     if settings:
         return tuple(settings.shops)
     shops = document.data.get("shops") if isinstance(document.data, Mapping) else None

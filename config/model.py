@@ -1,4 +1,4 @@
-"""Every knob of the configuration file, by section; the others are in `amazon` and `shop`."""
+"""Every setting of the configuration file, by section; `amazon` and `shop` hold their own sections."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from daemon.domain.durations import DAY, HOUR, MINUTE, SECOND
 
 
 def shop_name(name: str) -> str:
-    """The name, when it can stand in a URL and in a file name; ValueError otherwise."""
+    """Return the name if it can be part of a URL and of a file name; ValueError otherwise."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name, re.ASCII):
         raise ValueError("is not a shop name; write a-z, 0-9 and -, at most 32 characters, not starting with -")
     return name
@@ -174,7 +174,7 @@ _BOUNDS = {
     "http_timeout": (SECOND, 10 * MINUTE, "no vendor answers faster, and none is waited for longer"),
     "stop_grace": (SECOND / 2, 40 * SECOND, "mcfd.service kills after 45 s"),
 }
-"""What would be understood, and does harm: the least, the most, and why."""
+"""Bounds of values that are readable but harmful: the least, the most, and why."""
 
 
 class Retention(Section):

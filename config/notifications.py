@@ -1,4 +1,4 @@
-"""The section `amazon.notifications`: the queue in which Amazon says that something happened."""
+"""The section `amazon.notifications`: the queue of Amazon's notifications."""
 
 import re
 from typing import Annotated, NamedTuple
@@ -69,14 +69,14 @@ class Notifications(Section):
         return self
 
     def aws_region(self, url: str) -> str | None:
-        """The region of a queue."""
+        """Return the AWS region of a queue."""
         found = _at_aws(url)
         arn = _ARN.fullmatch(self.queue_arn) if self.queue_arn else None
         return self.region or (found.region if found else None) or (arn["region"] if arn else None)
 
     @property
     def arn(self) -> str | None:
-        """The ARN of the queue, where it is known."""
+        """The ARN of the queue, if it is known."""
         found = _at_aws(self.queue_url) if self.queue_url else None
         return self.queue_arn or (found.arn if found else None)
 

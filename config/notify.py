@@ -1,4 +1,4 @@
-"""Whom to tell of what, and how."""
+"""The section `notify`: who gets messages about what, and how."""
 
 import re
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ def _name(value: str) -> str:
 
 
 def _receiver_url(value: str) -> str:
-    """An HTTP address, or `smtp://user@host:587`, `smtps://user@host`."""
+    """Read an http(s) URL, or `smtp://user@host:587`, or `smtps://user@host`."""
     if urlsplit(value).scheme in _MAIL_SCHEMES:
         parts = urlsplit(value)
         if not parts.hostname or parts.path.strip("/") or parts.query or parts.password:

@@ -1,16 +1,16 @@
-"""Whether the shops of one seller's account can tell their orders apart by what these are called at Amazon."""
+"""Checks whether the shops of one account can tell their orders apart by their ids at Amazon."""
 
 from collections.abc import Mapping
 
 from config.shop import Shop
 
-_NAMES = ("{order_name_bare}", "{order_name}", "{order_number}")  # of each shop, counted from the same beginnings
+_NAMES = ("{order_name_bare}", "{order_name}", "{order_number}")  # every shop counts these from the same start
 
 
 def shared_templates(name: str, shops: Mapping[str, Shop]) -> Mapping[str, str]:
-    """The templates of a shop that may make the id of another shop's order, each with the first such shop.
+    """Return the templates of a shop that may produce another shop's order id, each with the first such shop.
 
-    An id of the shop system ({provider_order_id}) is nobody else's.
+    {provider_order_id}, an id of the shop system, is unique.
     """
     theirs: dict[str, str] = {}
     for other, shop in shops.items():
@@ -23,7 +23,7 @@ def shared_templates(name: str, shops: Mapping[str, Shop]) -> Mapping[str, str]:
 
 
 def has_own_prefix(name: str, shops: Mapping[str, Shop]) -> bool:
-    """Whether a shop has a prefix, and no other's begins so, nor the other way round."""
+    """Whether a shop has a prefix that is no beginning of another shop's prefix, nor the reverse."""
     own = shops[name].order_id_prefix
     others = [shop.order_id_prefix for other, shop in shops.items() if other != name]
     return own != "" and not any(other != "" and (other.startswith(own) or own.startswith(other)) for other in others)
@@ -34,7 +34,7 @@ def _only_names(template: str) -> bool:
 
 
 def _form(template: str, shop: Shop) -> str:
-    """A template with the prefix in its place and one word for every kind of number that a shop counts by itself."""
+    """Fill in the prefix, and one common word for all numbers that each shop counts by itself."""
     for name in _NAMES:
         template = template.replace(name, "{name}")
     return template.replace("{prefix}", shop.order_id_prefix).replace("#", "")

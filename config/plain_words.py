@@ -1,4 +1,4 @@
-"""Says in plain words what pydantic found, and never shows a value that was read."""
+"""Turns pydantic's errors into plain sentences, without showing any value."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -47,7 +47,7 @@ _SECRET_FILES = {  # what people call a secret, and its file
 
 
 def problems_of(error: ValidationError, document: Document) -> list[str]:
-    """One line for each thing that is wrong, in the order of the file."""
+    """Return one line per problem, in the order of the file."""
     found = [problem for details in error.errors(include_url=False) for problem in _explain(details)]
     found.sort(key=lambda problem: document.line_of(problem[0]) or 0)
     return [document.at(location, message) for location, message in found]
@@ -73,7 +73,7 @@ def _explain(details: ErrorDetails) -> Iterator[_Problem]:
 
 
 def _follows_from_another(details: ErrorDetails) -> bool:
-    """A default that needs a wrong value beside it; a list that is short because its items are wrong."""
+    """Whether another error causes this one: a default computed from a wrong value, a list short of wrong items."""
     return details["type"] == "default_factory_not_called" or bool(details["type"] == "too_short" and details["input"])
 
 
@@ -136,7 +136,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 -- a
 
 
 def sections(section: type[BaseModel] = Settings, home: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """Every section with the path under which it stands: `shops.NAME.verdict.rules[]`."""
+    """List every section with its path, such as `shops.NAME.verdict.rules[]`."""
     yield home, section
     for name, field in section.model_fields.items():
         below = _section_in(field.annotation)

@@ -1,4 +1,4 @@
-"""Secrets are files, one per secret, in a directory of their own. No message of this module shows any of their text."""
+"""Reads secret files, one per secret, from a directory. No message of this module shows any of their text."""
 
 import base64
 import binascii
@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from config.fields import check_printable
 
-SYSTEMD_PREFIX = "mcfd_"  # LoadCredential=mcfd:/etc/mcfd/secrets puts it before each file's name
+SYSTEMD_PREFIX = "mcfd_"  # LoadCredential=mcfd:/etc/mcfd/secrets puts it in front of each file name
 NOTIFY = "notify_"
 LARGEST = 64 * 1024
 SHORT_TOKEN = 16
 
 _AWS_KEY = ("aws_access_key_id", "aws_secret_access_key")
 
-_ABSENT = {  # what to do, or what it means, when the file is not there
+_ABSENT = {  # what to do, or what it means, when the file is missing
     "amazon_client_secret": "write the LWA client secret of the application into it",
     "amazon_refresh_token": "Amazon is not asked anything until `mcfd authorize amazon` is done",
     "loop_api_key": "write the API key of this Loop shop into it",
@@ -29,7 +29,7 @@ _ABSENT = {  # what to do, or what it means, when the file is not there
 
 
 _OF_VENDORS = frozenset({"amazon_client_secret", "loop_api_key"})
-"""Secrets that mcfd needs of vendors, and can be looked at without."""
+"""The vendors' secrets; commands that only look can run without them."""
 
 
 class Secrets(BaseModel):
@@ -61,7 +61,7 @@ class Secrets(BaseModel):
         return tuple(base64.urlsafe_b64decode(key.get_secret_value()) for key in self.vault_keys)
 
     def values(self) -> tuple[str, ...]:
-        """Every secret as plain text, for the log's redactor."""
+        """Return every secret as plain text, for the log's redactor."""
         optional = (
             *(self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key),
             self.easypost_api_key,
@@ -79,10 +79,10 @@ class Secrets(BaseModel):
 
 
 class SecretDirectory:
-    """Reads a directory of secret files; `problems` and `warnings` collect what is wrong with it.
+    """Reads a directory of secret files; `problems` and `warnings` collect what is wrong.
 
-    `copy_of` is where the operator keeps them when the directory is systemd's copy of the start. With `unfinished`,
-    vendors' secrets that are not there yet are no problem, but listed in `absent`.
+    `copy_of` is the operator's own directory when this one is the copy that systemd made at the start. With
+    `unfinished`, missing secrets of vendors are no problem but listed in `absent`.
     """
 
     def __init__(self, directory: Path, copy_of: Path | None = None, *, unfinished: bool = False) -> None:
@@ -96,7 +96,7 @@ class SecretDirectory:
         self._files: dict[str, list[Path]] = {}
 
     def read(self, shops: Sequence[str]) -> Secrets | None:
-        """Everything, for these shops; None when there are problems."""
+        """Read all secrets for these shops; None when there are problems."""
         if not self._list():
             return None
         found: dict[str, object] = {
@@ -133,7 +133,7 @@ class SecretDirectory:
         except OSError as error:
             return self._problem(f"{self._directory} cannot be listed ({error.strerror}); let mcfd's user read it")
         for entry in entries:
-            if not entry.name.startswith("."):  # Kubernetes keeps its bookkeeping under such names
+            if not entry.name.startswith("."):  # Kubernetes uses such names internally
                 self._files.setdefault(entry.name.removeprefix(SYSTEMD_PREFIX), []).append(entry)
         return True
 
@@ -145,7 +145,7 @@ class SecretDirectory:
         self.problems.append(f"secret {name}: {message}")
 
     def _lines(self, name: str, *, needed: bool = True, blanks: bool = False, longest: int = 4096) -> tuple[str, ...]:
-        """The lines of a secret file that are not blank, trimmed; none when it is absent or wrong, which is noted."""
+        """Return the trimmed, non-blank lines of a secret file; none, with a problem noted, when missing or wrong."""
         if name not in self._files:
             self._note_absent(name, needed=needed)
             return ()

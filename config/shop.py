@@ -74,12 +74,12 @@ def _parse_price(value: object) -> Decimal:
 
 
 def _over(defaults: Mapping[str, object]) -> BeforeValidator:
-    """What is written replaces the default of that key; the other defaults stay."""
+    """Merge: given keys replace their defaults; the other defaults stay."""
     return BeforeValidator(lambda value: {**defaults, **value} if isinstance(value, Mapping) else value)
 
 
 def _parse_sku_map(value: object) -> object:
-    """Trim the SKUs; two that are one then are a mistake."""
+    """Trim the SKUs; two that become equal are an error."""
     if not isinstance(value, Mapping):
         return value
     trimmed: dict[object, object] = {}
@@ -113,7 +113,7 @@ class Reason(Section):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is looked up by: (parent, reason), folded, "" for any."""
+        """The look-up key: (parent, reason), folded, "" for any."""
         return (self.parent or "").strip().casefold(), (self.reason or "").strip().casefold()
 
 
@@ -319,7 +319,7 @@ class Shop(Section):
 
     @property
     def unmatched(self) -> Literal["refuse", "hold"]:
-        """What `on_unmatched` comes to."""
+        """`on_unmatched`, with auto resolved."""
         if self.on_unmatched == "auto":
             return "refuse" if self.destinations else "hold"
         return self.on_unmatched

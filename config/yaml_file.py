@@ -1,4 +1,4 @@
-"""Reads the configuration file: plain values, the line of each path, and what is wrong with it as YAML."""
+"""Reads the configuration file: plain values, the line of each path, and YAML errors."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Location = Sequence[str | int]
 
 _LONGEST_STEP = 60
 _EXAMPLE = "start from config.example.yaml"
-_JARGON = {  # what PyYAML says, and what it means; the first that is found in its text counts
+_JARGON = {  # what PyYAML says, and what it means; the first match counts
     "'\\t'": "a tab cannot indent; use blanks",
     "mapping values are not allowed": "a colon where none can be; check the indentation, or quote the text",
     "could not find expected ':'": "a key without a colon; write key: value",
@@ -29,7 +29,7 @@ _ELSE = "is not YAML here; look for an open bracket or quote, or a missing colon
 
 
 class _Loader(yaml.SafeLoader):
-    """Numbers are written as people write them: 010 is no eight, and 1:30:45 is no number of seconds."""
+    """Reads numbers as people write them: 010 is not eight, and 1:30:45 is not a number of seconds."""
 
 
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -47,29 +47,29 @@ _Loader.add_implicit_resolver(
 
 @dataclass
 class Document:
-    """The file's content. `data` is None when it could not be read; then `problems` say why."""
+    """The file's content. `data` is None when it is unreadable; `problems` then say why."""
 
     data: object = None
     problems: list[str] = field(default_factory=list)
     _lines: dict[str, int] = field(default_factory=dict)
 
     def line_of(self, location: Location) -> int | None:
-        """The line of that place, or of the nearest thing around it; counted from 1."""
+        """Return the line of a path, or of its nearest parent with a line; counted from 1."""
         around = (location[:length] for length in range(len(location), 0, -1))
         return next((self._lines[path] for part in around if (path := format_path(part)) in self._lines), None)
 
     def at(self, location: Location, message: str) -> str:
-        """`path: message (line 12)`, on one line."""
+        """Write `path: message (line 12)`, on one line."""
         line = self.line_of(location)
         where = f"{format_path(location)}: " if location else "config file: "
         return where + " ".join(message.split()) + (f" (line {line})" if line else "")
 
     def survey(self, node: Node) -> None:
-        """Note the line of every path below `node`; a key that is there twice is a problem."""
+        """Record the line of every path below `node`; a duplicate key is a problem."""
         self._walk(node, (), set())
 
     def _walk(self, node: Node, location: tuple[str | int, ...], seen: set[int]) -> None:
-        if id(node) in seen:  # an alias: shared, or within itself
+        if id(node) in seen:  # an alias, perhaps to its own parent
             return
         seen.add(id(node))
         if isinstance(node, MappingNode):
@@ -94,7 +94,7 @@ class Document:
 
 
 def format_path(location: Location) -> str:
-    """`shops.acme.reasons.map[2].code`."""
+    """Write a path such as `shops.acme.reasons.map[2].code`."""
     path = ""
     for step in location:
         text = f"[{step}]" if isinstance(step, int) else f".{_short(step)}"
@@ -108,7 +108,7 @@ def _short(step: str) -> str:
 
 
 def read_document(path: Path) -> Document:
-    """The file's content; never raises."""
+    """Read the file; never raises."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str) -> Document:
-    """The same for a text that is at hand; never raises."""
+    """Read a text; never raises."""
     document = Document()
     try:
         loader = _Loader(text)
@@ -149,7 +149,7 @@ def _unreadable(message: str) -> Document:
 
 
 def _explain(error: yaml.YAMLError) -> str:
-    """In plain words, without the piece of the file that PyYAML would show."""
+    """Explain an error in plain words, without the excerpt of the file that PyYAML shows."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return "config file: holds a character that YAML does not allow; retype the text, or put it in quotes"
     said = f"{error.context} {error.problem}"

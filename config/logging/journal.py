@@ -1,11 +1,11 @@
-"""What systemd's journal is told of a line, and whether there is one; loaded without all that makes a log."""
+"""Priorities for systemd's journal. Importing this module does not load the logging libraries."""
 
 import os
 import sys
 from typing import TextIO
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""In the words of syslog: sd-daemon(3)."""
+"""Syslog priorities, see sd-daemon(3)."""
 
 
 def running_under_systemd() -> bool:
@@ -14,16 +14,16 @@ def running_under_systemd() -> bool:
 
 
 def graded(text: str, level: str, stream: TextIO | None = None) -> str:
-    """The text with its priority in front of each line, where the stream is the journal, which takes it off again."""
+    """Put the priority in front of each line if the stream goes to the journal, which removes it again."""
     if not _is_journal(stream or sys.stderr):
         return text
     return "\n".join(f"<{_PRIORITIES.get(level, 6)}>{line}" for line in text.splitlines())
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """systemd names the stream that it made; whoever sent the output elsewhere has another (systemd.exec(5))."""
+    """Whether this is the stream that systemd opened and named in the environment (systemd.exec(5))."""
     try:
         status = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # a stream that is closed, or of no file
+    except (OSError, ValueError):  # a closed stream, or one without a file
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

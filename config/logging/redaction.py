@@ -1,4 +1,4 @@
-"""Keeps secrets and people's data out of the log: by the key, by known secrets, and by what a text looks like."""
+"""Keeps secrets and personal data out of the log: by key, by known secrets, and by patterns in texts."""
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 MASK = "[redacted]"
-SHORTEST = 8  # a shorter secret is masked only where it is the whole value: inside texts it would be everywhere
+SHORTEST = 8  # shorter secrets are masked only as whole values; inside texts they would match everywhere
 DEEPEST = 6
 
 _WORDS = frozenset(
@@ -25,28 +25,28 @@ _KEYS = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-_TEXTS = (  # what gives a secret or a person away wherever it stands, and what is left of it
+_TEXTS = (  # patterns of secrets and personal data in any text, and their replacements
     (re.compile(r"(/labels/)(?!\d+(?:[/?#\s\"',)]|$))[^\s\"'<>,)]+"), rf"\1{MASK}"),
     (re.compile(r"\b(?:Atz[a-z]\||amzn1\.oa2-cs\.)[^\s\"'&,}]+"), MASK),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/|=-]+", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"([?&](?:spapi_oauth_code|code|state|t)=)[^&\s\"'#]+"), rf"\1{MASK}"),
     (re.compile(r"\b((?:\w*_)?(?:token|secret))=[^&\s\"'#]+", re.IGNORECASE), rf"\1={MASK}"),
     (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), MASK),
-    (re.compile(r"input_value=.*, input_type="), f"input_value={MASK}, input_type="),  # pydantic shows what it refused
+    (re.compile(r"input_value=.*, input_type="), f"input_value={MASK}, input_type="),  # pydantic quotes the value
 )
 
-_SUSPECT = re.compile(r"[=@|]|/labels/|amzn1|earer\s|EARER\s|asic\s|ASIC\s")  # nearly all texts have none of these
+_SUSPECT = re.compile(r"[=@|]|/labels/|amzn1|earer\s|EARER\s|asic\s|ASIC\s")  # nearly no text has any of these
 
 
 @lru_cache(maxsize=1024)
 def is_private(key: str) -> bool:
-    """The name says that its value is a secret, or about a person."""
+    """Whether the key's name says that its value is secret or personal."""
     snake = _CAMEL.sub("_", key).replace("-", "_").replace(" ", "_").lower()
     return not _WORDS.isdisjoint(snake.split("_")) or _KEYS.fullmatch(snake) is not None
 
 
 class Redactor:
-    """A processor of log events. `register` tells it the secrets that it must not let through."""
+    """A processor of log events. `register` adds secrets that it must mask."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._whole: frozenset[str] = frozenset()
@@ -54,20 +54,20 @@ class Redactor:
         self.register(secrets)
 
     def register(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on, too, and how they look inside a URL or a form."""
+        """Also mask these from now on, and their encoded forms in URLs and forms."""
         known = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
         self._whole |= known
         longest_first = sorted((secret for secret in self._whole if len(secret) >= SHORTEST), key=len, reverse=True)
         self._within = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, _logger: object, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Mask in place; what is left are plain values that JSON knows."""
+        """Mask in place; the result holds only plain JSON values."""
         for key, value in event_dict.items():
             event_dict[key] = self._clean(key, value, 0)
         return event_dict
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text without secrets."""
         if text in self._whole:
             return MASK
         if self._within is not None:
@@ -101,7 +101,7 @@ class Redactor:
 
 
 def _describe(value: object) -> str:
-    """An object as text; one that cannot say what it is must not break the log."""
+    """Return an object as text; a failing __repr__ must not break the log."""
     try:
         return f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)
     except Exception:  # noqa: BLE001 -- anything may go wrong in somebody's __str__

@@ -14,12 +14,12 @@ from config.logging.redaction import Redactor
 Format = Literal["auto", "json", "console"]
 Level = Literal["debug", "info", "warning", "error"]
 
-# What every get_logger() binds to. `configure` gives it the methods of a level, so loggers already made follow it.
+# The class behind every get_logger(). `configure` sets its methods by level, so existing loggers follow.
 _Logger: Any = type("_Logger", (structlog.make_filtering_bound_logger(logging.NOTSET),), {})
 
 
 class _Output:
-    """Writes lines to the stream of the day. A log that cannot be written must not stop a return."""
+    """Writes lines to the current stream. A log that cannot be written must not stop a return."""
 
     stream: TextIO = sys.stderr
 
@@ -32,12 +32,12 @@ class _Output:
 
 
 _output = _Output()
-_redactor = Redactor()  # outlives a second `configure`: what is a secret stays one
-_processors: list[Processor] = []  # one list for ever: loggers keep the one they were made with
+_redactor = Redactor()  # survives a second `configure`, because secrets stay secret
+_processors: list[Processor] = []  # always the same list, because loggers keep the one they were created with
 
 
 class _NamedOutput:
-    """What structlog calls a logger: it takes a finished line. `name` is the module that logs."""
+    """A logger in structlog's sense: it writes a finished line. `name` is the module that logs."""
 
     def __init__(self, *names: str) -> None:
         self.name = names[0] if names else ""
@@ -49,7 +49,7 @@ class _NamedOutput:
 
 
 class _ForeignHandler(logging.Handler):
-    """Takes in what libraries log through the standard library."""
+    """Receives what libraries log through the standard library."""
 
     def __init__(self, formatter: structlog.stdlib.ProcessorFormatter) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ def configure(
     under_systemd: bool = False,
     redactor: Redactor | None = None,
 ) -> Redactor:
-    """Set up all logging of the process, as often as wanted; returns the redactor in use.
+    """Set up all logging of the process; may be called again. Return the redactor in use.
 
-    `auto` writes JSON under systemd or when the stream is no terminal. The stream is standard error unless given.
+    `auto` writes JSON under systemd or when the stream is no terminal. The stream defaults to standard error.
     """
     redactor = redactor or _redactor
     _output.stream = stream or sys.stderr
@@ -89,7 +89,7 @@ def configure(
 
 
 def conceal(secrets: Sequence[str]) -> None:
-    """Keep these out of the log from now on, too."""
+    """Also keep these out of the log from now on."""
     _redactor.register(secrets)
 
 
@@ -105,7 +105,7 @@ def _follow_level(level: int) -> None:
 
 
 def _ending(redactor: Redactor, *, as_json: bool, colors: bool) -> list[Processor]:
-    """From a finished event to a line. Exceptions become text, without local variables, before the redactor looks."""
+    """Return the processors that turn an event into a line. Exceptions become text before redaction."""
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -141,7 +141,7 @@ def _in_order(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> Ev
 
 
 def _as_event(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """A library's sentence is not the name of an event."""
+    """Turn a library's log sentence into an event with a name."""
     event_dict["message"], event_dict["event"] = event_dict["event"], "library.logged"
     return event_dict
 
@@ -157,7 +157,7 @@ def _route_libraries(ending: Sequence[Processor], level: int) -> None:
     root.addHandler(_ForeignHandler(formatter))
     root.setLevel(level)
     logging.getLogger("aiohttp.access").disabled = True
-    logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at debug it tells every statement twice
-    for name in ("botocore", "aiobotocore"):  # at debug they tell whole messages, and a message may hold a secret
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at debug it logs every statement twice
+    for name in ("botocore", "aiobotocore"):  # at debug they log whole messages, which may hold a secret
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
