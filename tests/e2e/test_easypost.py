@@ -195,3 +195,36 @@ async def test_a_parcel_that_went_back_to_the_shopper_was_not_delivered(tmp_path
         await w.portal_state(return_id, "review")
         assert w.portal(return_id)["delivered_labels"][0]["status"] not in {"delivered", "out_for_delivery"}
         assert any("issing" in note for note in w.notes(return_id))
+
+
+async def test_a_days_spending_has_a_limit(tmp_path):
+    """A label beyond it is held for a person, and not bought."""
+    async with world(tmp_path, **BOUGHT, easypost={"max_spend_per_day_cents": 1000}) as w:
+        first = w.submit("#4801", SOCK)
+        await w.labelled(first)
+        second = w.submit("#4802", MUG)
+        shown = await w.state(second, "stuck")
+        assert "max_spend_per_day_cents (1000); 607 are spent" in shown["problem"]
+        assert len(w.sandbox.easypost_labels()) == 1
+
+
+async def test_amazons_page_may_stand_in_for_a_rate(tmp_path):
+    """With `on_no_rate: rma_page` a parcel without a rate gets Amazon's own page, without postage."""
+    async with world(tmp_path, **BOUGHT, easypost={"on_no_rate": "rma_page", "services": ["FedEx/*"]}) as w:
+        return_id = w.submit("#4803", SOCK)
+        (label,) = (await w.labelled(return_id))["delivered_labels"]
+        assert "/gp/orc/rml/" in label["label_url"]
+        assert w.sandbox.easypost_labels() == []
+
+
+async def test_a_label_of_another_key_is_left_alone(tmp_path):
+    """After the key was changed to test mode a cancelled return keeps its label, says why, and is not stuck."""
+    async with world(tmp_path, **BOUGHT) as w:
+        return_id = w.submit("#4804", SOCK)
+        await w.labelled(return_id)
+        w.daemon.secrets["easypost_api_key"] = w.sandbox.options.easypost_test_key
+        await w.restart()
+        w.sandbox.cancel_return(return_id)
+        await until("it is noted", lambda: any("production key" in note for note in w.notes(return_id)))
+        assert w.parcels(return_id)[0].sale.refund is None
+        assert (await w.daemon.show(return_id))["state"] != "stuck"
