@@ -84,12 +84,14 @@ def _enter(ret: Return, now: float, timings: Timings) -> Return:
     """Start the deadline and intervals of a state when it is entered."""
     patience = _patience(ret.state, timings)
     news = ret.announced_at is not None and now < ret.announced_at + REREADS[-1]
+    fresh = ret.state is State.AWAITING_INSPECTION and ret.looked_at is None and not news
     return replace(
         ret,
         deadline_at=None if patience is None else now + patience,
         portal_due_at=None,
         amazon_due_at=None,
         announced_at=ret.announced_at if news else None,
+        looked_at=now if fresh else ret.looked_at,  # nothing was on its way before the label was out
     )
 
 

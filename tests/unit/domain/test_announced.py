@@ -51,6 +51,14 @@ def test_what_was_announced_before_there_was_a_look_is_read_at_once():
     assert plan(later, later, NOW, T).amazon_due_at == NOW + T.inspection_idle
 
 
+def test_a_label_that_has_just_gone_out_is_as_good_as_a_reading():
+    """Nothing can have come back before: the first look may be spared as well, unless Amazon has spoken."""
+    ret = replace(an_awaited_return(), looked_at=None)
+    before = replace(ret, state=State.LABEL_READY)
+    assert plan(before, ret, NOW, T).looked_at == NOW
+    assert plan(before, replace(ret, announced_at=NOW - 1.0), NOW, T).looked_at is None
+
+
 def test_amazons_word_outlives_a_change_of_state_for_six_hours():
     """What was announced just before a return moved on is still looked for; what is older is not."""
     for since, kept in ((HOUR, True), (REREADS[-1], False)):
