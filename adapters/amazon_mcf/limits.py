@@ -1,7 +1,7 @@
 """Amazon's limits: a token bucket for each operation."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from adapters.vendor_calls.token_bucket import Jitter, TokenBucket
 from daemon.ports.host import Clock
@@ -46,10 +46,16 @@ class AmazonLimits:
     ROTATION = "rotateApplicationClientSecret"
 
     def __init__(
-        self, clock: Clock, limits: Mapping[str, tuple[float, float]], *, jitter: Jitter = random.random
+        self,
+        clock: Clock,
+        limits: Mapping[str, tuple[float, float]],
+        *,
+        jitter: Jitter = random.random,
+        on_pause: Callable[[], None] = lambda: None,
     ) -> None:
         """Take (rate per second, burst) of each operation whose limit differs from the published one."""
         self.clock = clock
+        self._on_pause = on_pause
         published = dict.fromkeys(self.FULFILLMENT, (2.0, 30.0)) | dict.fromkeys(self.SHIPPING, (80.0, 100.0))
         published |= dict.fromkeys(self.NOTIFICATIONS, (1.0, 5.0)) | {self.ROTATION: (1 / 60, 1.0)}
         self._limits = published | dict(limits)
@@ -77,6 +83,7 @@ class AmazonLimits:
     def throttled(self, operation: str, retry_after: float | None) -> None:
         """Hold back all callers of the operation after a 429."""
         self._buckets[operation].pause(retry_after or 0.0)
+        self._on_pause()
 
     def pauses(self) -> dict[str, float]:
         """Return the paused operations, and how many seconds each pause still lasts."""

@@ -4,7 +4,7 @@ import math
 import random
 from bisect import bisect
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from types import MappingProxyType
 
@@ -39,11 +39,19 @@ class LoopLimits:
     PAUSE = 0.25
     PROBES = 10
 
-    def __init__(self, clock: Clock, per_minute: int = 300, *, jitter: Jitter = random.random) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        per_minute: int = 300,
+        *,
+        jitter: Jitter = random.random,
+        on_pause: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._window = _Window(min(self.FIRST, per_minute), period=self.PERIOD)
         self._expected = _Expected(clock, per_minute)
+        self._on_pause = on_pause
         self._probes = 0
         self._taken_at = -math.inf
         self._answered = False
@@ -72,6 +80,7 @@ class LoopLimits:
         paused_for = self._penalty.strike(retry_after or 0.0, self.PAUSE)
         self._probes = 0
         self._gate.paused()
+        self._on_pause()
         return paused_for
 
     def pause_left(self) -> float:

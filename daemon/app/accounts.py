@@ -59,7 +59,7 @@ LARGEST_LABEL = 5 * 1024 * 1024  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
-    """Open connections; closed with the stack on which they were opened."""
+    """Open connections; closed with the stack on which they were opened. Each pause that begins sets `paused`."""
 
     tokens: AccessTokens
     network: McfNetwork
@@ -69,6 +69,7 @@ class Vendors:
     easypost: EasyPostLabels | None
     buckets: AmazonLimits
     loop_limits: Mapping[str, LoopLimits]
+    paused: asyncio.Event
 
     def hang_up(self) -> None:
         """Make no more calls: queued calls fail now and are made after the next start."""
@@ -160,8 +161,7 @@ async def connect(
     transport = partial(Transport, session, timeout=current.settings.timings.http_timeout, on_call=on_call)
     tokens = _tokens(transport(vendor="lwa"), current, clock, refresh_token)
     stack.push_async_callback(tokens.close)
-    buckets = sharing.buckets if sharing else _buckets(current, clock)
-    loop_limits = sharing.loop_limits if sharing else {name: LoopLimits(clock) for name in current.settings.shops}
+    buckets, loop_limits, paused = _limits(current, clock, sharing)
     network = McfNetwork(
         transport(vendor="amazon"),
         tokens,
@@ -182,6 +182,7 @@ async def connect(
         easypost=await _easypost(stack, current, clock, on_call),
         buckets=buckets,
         loop_limits=loop_limits,
+        paused=paused,
     )
 
 
@@ -221,9 +222,18 @@ async def _easypost(
     )
 
 
-def _buckets(current: Current, clock: Clock) -> AmazonLimits:
+def _limits(
+    current: Current, clock: Clock, sharing: Vendors | None
+) -> tuple[AmazonLimits, Mapping[str, LoopLimits], asyncio.Event]:
+    if sharing is not None:
+        return sharing.buckets, sharing.loop_limits, sharing.paused
+    paused = asyncio.Event()
     limits = current.settings.amazon.limits
-    return AmazonLimits(clock, {name: (limit.rate, limit.burst) for name, limit in limits.items()})
+    amazon = AmazonLimits(
+        clock, {name: (limit.rate, limit.burst) for name, limit in limits.items()}, on_pause=paused.set
+    )
+    loop = {name: LoopLimits(clock, on_pause=paused.set) for name in current.settings.shops}
+    return amazon, loop, paused
 
 
 def _postage(

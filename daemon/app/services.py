@@ -36,11 +36,10 @@ WALKERS = (
 )
 """Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
-PAUSES_ROUND = 5.0
-
 Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
 """Name, seconds between the rounds, and the work of a round."""
-CLOCK_ROUND = 10.0
+UNASKED = 300.0
+"""Seconds between the rounds of services that are woken when there is something to do."""
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
@@ -102,10 +101,13 @@ class Services:
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
             ("purchases", LOOK_AT_PURCHASES, parcels.round),
-            ("clock", CLOCK_ROUND, keeper.round),
-            ("pauses", PAUSES_ROUND, pause_keeper(resources).round),
         ):
             services[name] = self._periodic(resources, name, seconds, work)
+        for name, asked, work in (
+            ("clock", resources.clock_check.news, keeper.round),
+            ("pauses", resources.vendors.paused, pause_keeper(resources).round),
+        ):
+            services[name] = self._periodic(resources, name, UNASKED, work, sooner=asked)
         return services
 
     def _polls(self, resources: Resources, intake: Intake) -> Iterator[Periodic]:
@@ -168,7 +170,13 @@ class Services:
         return partial(index.run, beat=partial(self._beats.beat, name), on_failure=failed)
 
     def _periodic(
-        self, resources: Resources, name: str, seconds: float, work: Callable[[], Awaitable[None]]
+        self,
+        resources: Resources,
+        name: str,
+        seconds: float,
+        work: Callable[[], Awaitable[None]],
+        *,
+        sooner: asyncio.Event | None = None,
     ) -> Service:
         self._beats.promise(name, 3 * seconds + 600.0)
 
@@ -184,6 +192,7 @@ class Services:
                 stop=stop,
                 beat=partial(self._beats.beat, name),
                 on_failure=failed,
+                sooner=sooner,
             )
 
         return run

@@ -4,8 +4,10 @@ A machine boots with a wrong clock, a virtual machine wakes up days later, someb
 then by "so long ago" cannot be taken back, so it is not decided.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
 import structlog
 
@@ -26,18 +28,29 @@ PORTAL = "loop"
 TOLERANCE = 300.0
 """Seconds by which our clock and a vendor's may differ."""
 
+STEP = 60.0
+"""Seconds of change that are a step, and no second rounded away or an answer that was long on its way."""
+
 
 class ClockCheck:
-    """Remembers each vendor's time by the steady clock, so that a step of ours, forward or back, shows at once."""
+    """Remembers each vendor's time by the steady clock, so that a step of ours, forward or back, shows at once.
+
+    `news` is set by the first answer of a vendor, and by the first one after a step of our clock or of theirs.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._began = clock.now() - clock.monotonic()
+        self.news = asyncio.Event()
+        self._began = self._offset = clock.now() - clock.monotonic()
         self._vendors: dict[str, float] = {}
 
     def heard(self, vendor: str, at: float) -> None:
         """A vendor's answer bears that date (Unix seconds)."""
-        self._vendors[vendor] = at - self._clock.monotonic()
+        before, theirs = self._vendors.get(vendor, -inf), at - self._clock.monotonic()
+        ours = self._clock.now() - self._clock.monotonic()
+        if abs(theirs - before) > STEP or abs(ours - self._offset) > STEP:
+            self.news.set()
+        self._vendors[vendor], self._offset = theirs, ours
 
     def ahead(self) -> dict[str, float]:
         """By how many seconds our clock is ahead of each vendor's."""

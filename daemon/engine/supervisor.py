@@ -99,19 +99,36 @@ async def run_every(
     beat: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None] = lambda _name, _error: None,
     longest: float = LONGEST_ROUND,
+    sooner: asyncio.Event | None = None,
     draw: Callable[[], float] = random.random,
 ) -> None:
     """Do `work` now and then every `seconds`, give or take the share `jitter`, until `stop` is set.
 
+    Whoever cannot wait for the next round sets `sooner`.
     No failure of one round ends the service. `on_failure` counts each; a McfdError is logged when it begins, and once
     more when it is over; a bug is logged every time. `draw` yields numbers from 0 to 1. A round that waits is no
     service that has died: it beats as long as it is under way, which is for no more than `longest` seconds.
     """
     rounds = Rounds(name, on_failure)
     while not stop.is_set():
+        if sooner is not None:
+            sooner.clear()
         await rounds.attempt(partial(_attend, work, clock, beat, longest))
         beat()
-        await clock.wait(stop, seconds * (1 + jitter * (2 * draw() - 1)))
+        await _rest(clock, seconds * (1 + jitter * (2 * draw() - 1)), stop, sooner)
+
+
+async def _rest(clock: Clock, seconds: float, stop: asyncio.Event, sooner: asyncio.Event | None) -> None:
+    if sooner is None:
+        await clock.wait(stop, seconds)
+        return
+    stopping = asyncio.ensure_future(clock.wait(stop, None))
+    stopping.add_done_callback(lambda _: sooner.set())
+    try:
+        await clock.wait(sooner, seconds)
+    finally:
+        stopping.cancel()
+        await asyncio.wait([stopping])
 
 
 async def _attend(work: Callable[[], Awaitable[None]], clock: Clock, beat: Callable[[], None], longest: float) -> None:

@@ -60,6 +60,27 @@ class TestClockCheck:
         check.heard("loop", clock.now())
         assert check.trusted
 
+    def test_a_step_is_news_once(self):
+        """So are a vendor's first answer and a step of the vendor's; seconds lost on the way are none."""
+        clock = FakeClock()
+        check = ClockCheck(clock)
+
+        def news(at: float) -> bool:
+            check.news.clear()
+            check.heard("loop", at)
+            return check.news.is_set()
+
+        assert news(clock.now())
+        assert not news(clock.now() - 30.0)
+        clock.jump(400.0)
+        assert news(clock.now() - 400.0)
+        assert not news(clock.now() - 400.0)
+        clock.jump(-400.0)
+        assert news(clock.now())
+        assert news(clock.now() + 400.0)
+        clock.advance(DAY)
+        assert not news(clock.now() + 400.0)
+
     def test_a_vendor_that_says_nothing_is_of_our_time(self):
         """Without a word of his the hour at a vendor is ours."""
         clock = FakeClock()

@@ -1,6 +1,8 @@
 """One 429 with a long Retry-After: whom it concerns plans with it, everybody else goes on, and a restart knows of it."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -8,6 +10,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
 from adapters.vendor_calls.transport import Reply
+from daemon.app.accounts import connect
+from daemon.app.live_config import Current
 from daemon.domain.returns import State
 from daemon.engine.clock_check import ClockCheck
 from daemon.engine.pauses import PauseKeeper
@@ -17,6 +21,8 @@ from daemon.errors import RateLimited
 from daemon.ports.vendors import Lane
 from tests.services.house import House, crowd, shopper_waits, throttler_on
 from tests.services.stage import HOUR
+from tests.support.simulation.daemon_process import configuration
+from tests.support.simulation.vendors import OPTIONS, SHOP
 from tests.support.virtual_time import FakeClock, run_virtual
 
 
@@ -188,6 +194,23 @@ async def test_a_pause_that_was_lifted_is_forgotten(stage):
     stage.clock.jump(86400.0)
     await PauseKeeper(stage.store, stage.clock, dict, resumed.__setitem__).recall()
     assert resumed == {}
+
+
+async def test_every_pause_that_begins_is_heard_of(tmp_path):
+    """Whoever keeps pauses need not ask for them: Amazon's and each shop's tell, also those of one's own doctor."""
+    async with AsyncExitStack() as stack:
+        current = Current(configuration(tmp_path / "mcfd.db", OPTIONS))
+        open_connections = partial(connect, stack, current, FakeClock(), lambda _: None, refresh_token=lambda: None)
+        vendors = await open_connections()
+        examined = await open_connections(sharing=vendors)
+        for pause in (
+            partial(vendors.loop_limits[SHOP].throttled, 60.0),
+            partial(vendors.buckets.throttled, "getRates", 60.0),
+            partial(examined.buckets.throttled, "getRates", 90.0),
+        ):
+            vendors.paused.clear()
+            pause()
+            assert vendors.paused.is_set()
 
 
 def test_whoever_examines_a_paused_shop_is_told_at_once():

@@ -225,6 +225,25 @@ class TestRunEvery:
         async with asyncio.timeout(1):
             await run_every(3600.0, work, name="reconciler", clock=CLOCK, stop=stop)
 
+    async def test_a_round_that_is_asked_for_comes_at_once(self):
+        """Also one that is asked for while another is under way; each request is one round and no more."""
+        stop, sooner = asyncio.Event(), asyncio.Event()
+        rounds = 0
+
+        async def work() -> None:
+            nonlocal rounds
+            rounds += 1
+            if rounds == 1:
+                sooner.set()
+            elif rounds == 2:
+                asyncio.get_running_loop().call_later(0.02, sooner.set)
+            else:
+                asyncio.get_running_loop().call_later(0.02, stop.set)
+
+        async with asyncio.timeout(1):
+            await run_every(3600.0, work, name="pauses", clock=CLOCK, stop=stop, sooner=sooner)
+        assert rounds == 3
+
     async def test_an_outage_is_two_log_lines_and_every_failure_is_counted(self):
         """The same failure again is not logged again; a different one is; recovery says how many there were."""
         clock = StepClock(end=59.0)
