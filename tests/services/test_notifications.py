@@ -449,3 +449,22 @@ async def test_a_person_who_asks_is_not_spared(stage, queue, reader):
     await stage.intake.order_changed(ORDER)
     await stage.work()
     assert orders_read(stage) == before + 1
+
+
+async def test_a_long_backlog_is_read_to_its_end_and_holds_up_nothing(stage, queue, reader):
+    """Thousands of messages of orders that are none of ours cost no commit; ours behind them is heard, others go on."""
+    await stage.sent()
+    for number in range(3000):
+        queue.send(a_return_message(f"of-nobody-{number}"))
+    queue.send(a_return_message(ORDER))
+    commits, stop = stage.store.commits, asyncio.Event()
+    running = asyncio.create_task(reader.run(stop))
+    for _ in range(20_000):
+        if not queue.messages:
+            break
+        await settle(1)
+    stop.set()
+    await running
+    assert queue.messages == {}
+    assert stage.store.commits == commits + 1
+    assert (await stage.ret()).announced_at is not None
