@@ -11,7 +11,7 @@ from math import inf
 
 from daemon.domain.acts import Act, Duty
 from daemon.domain.durations import HOUR
-from daemon.domain.duties import duty, gradable_lines, had_no_effect
+from daemon.domain.duties import duty, gradable_lines, had_no_effect, purchase_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.events.postage import PostageKept
 from daemon.domain.lifecycle import allows
@@ -262,11 +262,17 @@ def _let_go(failure: Failure, outcome: str, rest: float) -> Response:
 def _give_up(failure: Failure, outcome: str, rest: float) -> Response:
     """A request that was held stays open in the portal: it may well be somebody else's.
 
-    So does one whose label is refused: the merchant can mend that, so the shopper is not told no.
+    So does one whose label is refused: the merchant can mend that, so the shopper is not told no. But a label that may
+    have been bought already cannot be left lying until they do: it is settled and given back.
     """
-    mendable = failure.duty.act in _BUYING and isinstance(failure.error, Refused)
-    event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held or mendable)
+    event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held or _mendable(failure))
     return _ended(failure, event, outcome, rest)
+
+
+def _mendable(failure: Failure) -> bool:
+    postage = postage_of(failure.ret, failure.duty.subject)
+    unclear = postage is not None and purchase_unclear(failure.ret, postage)
+    return failure.duty.act in _BUYING and isinstance(failure.error, Refused) and not unclear
 
 
 def _ended(failure: Failure, event: ev.Event, outcome: str, rest: float, trouble: str = "") -> Response:
