@@ -130,8 +130,8 @@ class TestOneOutcome:
         await stage.reach(State.PROCESSING)
         await stage.tell(FAILED, digest="same")
         await stage.reach(State.IN_REVIEW)
-        await stage.operator.retry("77", "a person")
         stage.portal.set_state("77", PortalState.OPEN, flagged=False)
+        await stage.operator.retry("77", "a person")
         await stage.reach(State.PROCESSING)
 
         assert await stage.tell(FAILED, digest="same") is False
