@@ -302,6 +302,7 @@ class TestCallsOfUnknownEnd:
         await stage.tell(RequestIssued(return_id="77", request_id="q2"))
         for _ in range(3):
             await stage.step()
+        await stage.index.round()
         stage.network.silent_answers, stage.network.read_lag = 1, 300
         while (ret := await stage.step()).verifications < 2:
             stage.clock.advance(max(0.0, ret.due_at - stage.clock.now()))
