@@ -39,14 +39,14 @@ async def pause(seconds: float) -> None:
 
 
 async def until(seen: Callable[[], bool]) -> None:
-    """Wait until it is so."""
+    """Wait until `seen` is true."""
     async with asyncio.timeout(10):
         while not seen():
             await pause(0.02)
 
 
-class House:
-    """A guarded server on a free port, and what became of its visitors."""
+class GuardedPort:
+    """A guarded server on a free port, and how its connections ended."""
 
     def __init__(self, server: GuardedServer, socket: asyncio.Server, turned_away: list[str]) -> None:
         self.server = server
@@ -62,14 +62,14 @@ class House:
 
 
 @asynccontextmanager
-async def house(
+async def serving(
     handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     *,
     request_deadline: float = DEADLINE,
     keepalive_timeout: float = 5.0,
     max_connections: int = 100,
 ):
-    """Open a server for the length of a block."""
+    """Run a server inside a block."""
     turned_away: list[str] = []
     server = GuardedServer(
         handler,
@@ -79,7 +79,7 @@ async def house(
         on_turned_away=turned_away.append,
     )
     socket = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-    one = House(server, socket, turned_away)
+    one = GuardedPort(server, socket, turned_away)
     try:
         yield one
     finally:
@@ -111,15 +111,15 @@ async def until_closed(reader: asyncio.StreamReader) -> float:
     return time.monotonic() - began
 
 
-def open_house(**limits: float) -> AbstractAsyncContextManager[House]:
-    """Open a server that echoes."""
-    return house(echo, **limits)
+def echoing(**limits: float) -> AbstractAsyncContextManager[GuardedPort]:
+    """Run a server that echoes."""
+    return serving(echo, **limits)
 
 
 @pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY], ids=["silent", "half a head", "half a body"])
 async def test_a_request_that_does_not_arrive_is_closed_at_its_deadline(sent: bytes):
     """Silence, half a header and half a body all end at the deadline, counted from the connection."""
-    async with open_house() as one:
+    async with echoing() as one:
         reader, _ = await one.connect(sent)
         assert DEADLINE - 0.05 < await until_closed(reader) < DEADLINE + 0.5
         assert one.turned_away == ["late"]
@@ -128,7 +128,7 @@ async def test_a_request_that_does_not_arrive_is_closed_at_its_deadline(sent: by
 @on_both_loops
 async def test_a_trickle_of_bytes_does_not_extend_the_deadline():
     """A client that sends one byte at a time is cut off at the same deadline as a silent one."""
-    async with open_house() as one:
+    async with echoing() as one:
         reader, writer = await one.connect(HALF_HEAD)
         closed = asyncio.create_task(until_closed(reader))
         while not closed.done():
@@ -141,7 +141,7 @@ async def test_a_trickle_of_bytes_does_not_extend_the_deadline():
 @on_both_loops
 async def test_two_hundred_slow_clients_do_not_slow_a_good_one():
     """Good requests are answered at once while slow ones hold on, and all slow ones are closed in time."""
-    async with open_house(max_connections=1000) as one:
+    async with echoing(max_connections=1000) as one:
         slow = [(await one.connect(HALF_HEAD))[0] for _ in range(100)]
         slow += [(await one.connect(HALF_BODY))[0] for _ in range(100)]
         reader, writer = await one.connect()
@@ -155,7 +155,7 @@ async def test_two_hundred_slow_clients_do_not_slow_a_good_one():
 @on_both_loops
 async def test_the_newcomer_is_served_and_the_oldest_incomplete_gives_way():
     """With every place taken a newcomer is served, and exactly the connection that waited longest is closed."""
-    async with open_house(max_connections=3, request_deadline=30.0) as one:
+    async with echoing(max_connections=3, request_deadline=30.0) as one:
         slow = []
         for _ in range(3):
             slow.append((await one.connect(HALF_HEAD))[0])
@@ -173,7 +173,7 @@ async def test_the_newcomer_is_served_and_the_oldest_incomplete_gives_way():
 @on_both_loops
 async def test_a_flood_does_not_lock_out_the_real_sender():
     """While ten times the allowed number of slow connections pour in, every good request is answered."""
-    async with open_house(max_connections=20, request_deadline=30.0) as one:
+    async with echoing(max_connections=20, request_deadline=30.0) as one:
         for _ in range(20):
             for _ in range(10):
                 await one.connect(HALF_HEAD)
@@ -206,7 +206,7 @@ async def test_who_comes_while_another_is_just_due_is_watched_all_the_same():
 @on_both_loops
 async def test_idle_connections_do_not_lock_out_the_real_sender():
     """Idle kept connections give way as well, oldest first, so two newcomers do not evict each other."""
-    async with open_house(max_connections=5, request_deadline=30.0, keepalive_timeout=30.0) as one:
+    async with echoing(max_connections=5, request_deadline=30.0, keepalive_timeout=30.0) as one:
         for _ in range(5):
             reader, _ = await one.connect(GOOD)
             await answer(reader)
@@ -220,7 +220,7 @@ async def test_idle_connections_do_not_lock_out_the_real_sender():
 
 @on_both_loops
 async def test_a_running_handler_is_never_killed():
-    """A request that is complete outlives the deadline and a full house; then only the newcomer is refused."""
+    """A request that is complete outlives the deadline and a full server; then only the newcomer is refused."""
     release = asyncio.Event()
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
@@ -228,7 +228,7 @@ async def test_a_running_handler_is_never_killed():
         await release.wait()
         return web.Response(text="done")
 
-    async with house(slow, max_connections=2, request_deadline=0.1, keepalive_timeout=0.1) as one:
+    async with serving(slow, max_connections=2, request_deadline=0.1, keepalive_timeout=0.1) as one:
         running = [(await one.connect(GOOD))[0] for _ in range(2)]
         await pause(0.3)
         newcomer, _ = await one.connect(GOOD)
@@ -249,7 +249,7 @@ async def test_a_client_that_leaves_does_not_cancel_the_handler():
         ended.set()
         return web.Response()
 
-    async with house(slow) as one:
+    async with serving(slow) as one:
         _, writer = await one.connect(GOOD)
         await began.wait()
         writer.transport.abort()
@@ -261,7 +261,7 @@ async def test_a_client_that_leaves_does_not_cancel_the_handler():
 @on_both_loops
 async def test_an_idle_kept_connection_is_closed_after_its_own_time():
     """A kept connection without a byte outlives the request deadline and ends at the keep-alive time."""
-    async with open_house(request_deadline=0.1, keepalive_timeout=0.4) as one:
+    async with echoing(request_deadline=0.1, keepalive_timeout=0.4) as one:
         reader, _ = await one.connect(GOOD)
         await answer(reader)
         assert 0.35 < await until_closed(reader) < 1.0
@@ -270,7 +270,7 @@ async def test_an_idle_kept_connection_is_closed_after_its_own_time():
 
 async def test_a_kept_connection_has_a_deadline_for_its_next_request():
     """The next request's time runs from its first byte, not from the end of the one before."""
-    async with open_house(keepalive_timeout=30.0) as one:
+    async with echoing(keepalive_timeout=30.0) as one:
         reader, writer = await one.connect(GOOD)
         await answer(reader)
         await pause(DEADLINE * 1.5)
@@ -290,7 +290,7 @@ async def test_a_second_request_sent_early_has_a_deadline_too(rest: bytes):
         await release.wait()
         return web.Response()
 
-    async with house(slow, keepalive_timeout=30.0) as one:
+    async with serving(slow, keepalive_timeout=30.0) as one:
         reader, writer = await one.connect(GOOD)
         await began.wait()
         writer.write(rest)
@@ -303,7 +303,7 @@ async def test_a_second_request_sent_early_has_a_deadline_too(rest: bytes):
 
 async def test_half_a_body_that_came_in_one_piece_with_the_request_before_has_a_deadline():
     """Pipelining does not hide an incomplete request from the guard."""
-    async with open_house(keepalive_timeout=30.0) as one:
+    async with echoing(keepalive_timeout=30.0) as one:
         reader, _ = await one.connect(GOOD + HALF_BODY)
         await answer(reader)
         assert await until_closed(reader) < DEADLINE + 0.5
@@ -313,7 +313,7 @@ async def test_half_a_body_that_came_in_one_piece_with_the_request_before_has_a_
 @on_both_loops
 async def test_pipelined_requests_are_answered_in_order():
     """Three requests in one piece get three answers."""
-    async with open_house() as one:
+    async with echoing() as one:
         reader, writer = await one.connect(GOOD * 3)
         assert [await answer(reader) for _ in range(3)] == [(200, b"body")] * 3
         writer.write(GOOD)
@@ -322,7 +322,7 @@ async def test_pipelined_requests_are_answered_in_order():
 
 async def test_many_requests_on_one_connection_outlive_the_deadline():
     """A busy kept connection is not closed because it is older than the deadline."""
-    async with open_house(request_deadline=0.1) as one:
+    async with echoing(request_deadline=0.1) as one:
         reader, writer = await one.connect()
         for _ in range(10):
             writer.write(GOOD)
@@ -349,7 +349,7 @@ async def test_many_requests_on_one_connection_outlive_the_deadline():
 async def test_what_is_not_http_gets_400_and_nothing_else(sent: bytes):
     """Garbage, floods and smuggling are answered 400 in two words that quote nothing, unlogged, and closed."""
     with capture_logs() as lines:
-        async with open_house() as one:
+        async with echoing() as one:
             reader, _ = await one.connect(sent)
             raw = await reader.read()
             assert raw.startswith(b"HTTP/1.0 400 ")
@@ -363,7 +363,7 @@ async def test_what_is_not_http_gets_400_and_nothing_else(sent: bytes):
 async def test_a_compressed_body_arrives_as_it_was_sent():
     """Nothing is decompressed before somebody has judged who sent it."""
     body = gzip.compress(b"x" * 1000)
-    async with open_house() as one:
+    async with echoing() as one:
         head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
         reader, _ = await one.connect(head + body)
         assert await answer(reader) == (200, body)
@@ -376,7 +376,7 @@ async def test_a_failing_handler_is_one_log_line_and_two_words():
         raise RuntimeError("the secret inside")
 
     with capture_logs() as lines:
-        async with house(broken) as one:
+        async with serving(broken) as one:
             reader, _ = await one.connect(GOOD)
             raw = await reader.read()
     assert raw.startswith(b"HTTP/1.1 500 ")
@@ -391,7 +391,7 @@ async def test_an_http_exception_does_not_name_versions():
     async def elsewhere(request: web.BaseRequest) -> web.StreamResponse:
         raise web.HTTPFound("https://example.com/")
 
-    async with house(elsewhere) as one:
+    async with serving(elsewhere) as one:
         reader, _ = await one.connect(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         raw = await reader.read()
     assert raw.startswith(b"HTTP/1.1 302 ")
@@ -410,7 +410,7 @@ async def test_draining_lets_requests_in_hand_finish_and_closes_the_others():
             await release.wait()
         return web.Response(body=body)
 
-    async with house(slow, request_deadline=30.0) as one:
+    async with serving(slow, request_deadline=30.0) as one:
         idle, _ = await one.connect(GOOD)
         await answer(idle)
         half, _ = await one.connect(HALF_HEAD)
@@ -431,7 +431,7 @@ async def test_draining_lets_requests_in_hand_finish_and_closes_the_others():
 @on_both_loops
 async def test_a_body_under_way_may_arrive_while_draining():
     """A request whose body is half here when draining begins is still read and answered."""
-    async with open_house(request_deadline=30.0) as one:
+    async with echoing(request_deadline=30.0) as one:
         reader, writer = await one.connect(GOOD[:-2])
         await pause(0.05)
         one.socket.close()
@@ -456,7 +456,7 @@ async def test_draining_cuts_off_what_is_late():
             raise
         return web.Response()
 
-    async with house(endless) as one:
+    async with serving(endless) as one:
         reader, _ = await one.connect(GOOD)
         await began.wait()
         one.socket.close()
@@ -480,7 +480,7 @@ async def test_draining_cuts_off_a_handler_whose_client_has_left():
             raise
         return web.Response()
 
-    async with house(endless) as one:
+    async with serving(endless) as one:
         _, writer = await one.connect(GOOD)
         await began.wait()
         writer.transport.abort()
@@ -497,7 +497,7 @@ async def test_a_reader_that_never_reads_is_closed():
     async def large(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(body=b"x" * 30_000_000)
 
-    async with house(large, keepalive_timeout=0.2) as one:
+    async with serving(large, keepalive_timeout=0.2) as one:
         _, writer = await one.connect(GOOD)
         writer.transport.pause_reading()
         await pause(0.6)

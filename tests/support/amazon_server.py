@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as it is told, and keeps what it was asked."""
+"""A real HTTP server with scripted answers, which records its requests."""
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Asked:
 class ScriptedServer:
     """Gives its answers in order: (status, body) or (status, body, headers), or DROP to hang up without one.
 
-    `when_asked` holds what else is to happen meanwhile, by the number of the request.
+    `when_asked` maps the number of a request to an action to run before its answer.
     """
 
     def __init__(self, *answers):
@@ -45,7 +45,7 @@ class ScriptedServer:
 
 
 class HeldTokens:
-    """Hands out token-1 until it is dropped, then token-2, and so on."""
+    """Returns token-1 until it is dropped, then token-2, and so on."""
 
     def __init__(self):
         self.serial = 1
@@ -61,7 +61,7 @@ class HeldTokens:
 
 
 class WatchedLimits(AmazonLimits):
-    """The real limits, on a clock that has filled the buckets; remembers who asked for a turn."""
+    """The real limits with full buckets; records who asked for a turn."""
 
     def __init__(self):
         clock = FakeClock()

@@ -1,4 +1,4 @@
-"""Small values of the domain, complete enough to be legal; every field can be overridden by name."""
+"""Builds small, valid values of the domain; every field can be overridden by name."""
 
 from dataclasses import replace
 from typing import Any
@@ -39,7 +39,7 @@ SHOPPER = PostalAddress(
 
 
 def a_label(tracking_number: str = "RMA-1", **fields: Any) -> Label:
-    """The label that is Amazon's page."""
+    """A label that is Amazon's RMA page."""
     label = Label(url=f"https://rma.test/{tracking_number}", carrier="Amazon", tracking_number=tracking_number)
     return replace(label, **fields)
 
@@ -50,13 +50,13 @@ def a_request(request_id: str = "q1", asked: RequestState = RequestState.OPEN, *
 
 
 def delivered(request_id: str = "q1", **fields: Any) -> LabelRequest:
-    """A label request whose label is in the shopper's hands."""
+    """A label request whose label was delivered."""
     fields = {"label": a_label(), "label_id": f"label-{request_id}", **fields}
     return a_request(request_id, RequestState.DELIVERED, **fields)
 
 
 def a_unit(line_id: str = "1", sku: str = "SOCK", request_id: str = "q1", **fields: Any) -> ReturnUnit:
-    """A planned unit; an SKU is called the same on both sides."""
+    """A planned unit, with the same SKU in Loop and at Amazon."""
     price = fields.get("price_cents", 1000)
     unit = ReturnUnit(
         line_id=line_id, portal_sku=sku, sku=sku, request_id=request_id, price_cents=price, line_price_cents=price
@@ -65,7 +65,7 @@ def a_unit(line_id: str = "1", sku: str = "SOCK", request_id: str = "q1", **fiel
 
 
 def assigned(unit: ReturnUnit, order_id: str = "O1", shipment_id: str = "S1") -> ReturnUnit:
-    """A unit with its place in a shipment, under the id that we derive for it."""
+    """A unit assigned to a shipment, with the id that mcfd derives for it."""
     return replace(
         unit,
         order_id=order_id,
@@ -93,13 +93,13 @@ def refused(unit: ReturnUnit, problem: str = "NotReturnable: too old") -> Return
 
 
 def a_return(**fields: Any) -> Return:
-    """A return of shop `acme`, heard of just now, with one open label request and no unit."""
+    """A newly received return of shop `acme`, with one open label request and no unit."""
     ret = Return(shop="acme", return_id="77", created_at=NOW, changed_at=NOW, requests=(a_request(),))
     return replace(ret, **fields)
 
 
 def an_awaited_return(*units: ReturnUnit, **fields: Any) -> Return:
-    """A return whose label is out and whose units are on their way."""
+    """A return with a delivered label and units under way."""
     usual = {
         "state": State.AWAITING_INSPECTION,
         "labelled_at": NOW,
@@ -132,7 +132,7 @@ def a_shipment(shipment_id: str = "S1", *, shipped_at: float | None = NOW - 9 * 
 
 
 def an_order(order_id: str = "O1", *shipments: Shipment, **fields: Any) -> FulfillmentOrder:
-    """A complete fulfillment order; its lines are what was shipped."""
+    """A complete fulfillment order; its lines add up what was shipped."""
     shipped = [item for shipment in shipments for item in shipment.items]
     totals = {i.item_id: (i.sku, sum(s.quantity for s in shipped if s.item_id == i.item_id)) for i in shipped}
     items = tuple(OrderItem(item_id=item_id, sku=sku, quantity=n) for item_id, (sku, n) in totals.items())
@@ -156,7 +156,7 @@ def a_return_item(unit: ReturnUnit, **fields: Any) -> ReturnItem:
 
 
 def processed(unit: ReturnUnit, condition: str | None = "Sellable", at: float = NOW, **fields: Any) -> ReturnItem:
-    """Amazon's row for a unit that was looked at."""
+    """Amazon's row for an inspected unit."""
     return a_return_item(unit, processed=True, condition=condition, changed_at=at, center="LEX1", **fields)
 
 
@@ -169,7 +169,7 @@ def a_line(line_id: str = "1", sku: str = "SOCK", **fields: Any) -> PortalLine:
 
 
 def a_portal_return(*lines: PortalLine, **fields: Any) -> PortalReturn:
-    """An open return as its details say."""
+    """An open return, as Loop's details show it."""
     details = PortalReturn(
         return_id="77",
         state=PortalState.OPEN,

@@ -1,4 +1,4 @@
-"""What the rules are told of a configuration that changes nothing: its defaults, as the daemon hands them on."""
+"""The rules' settings by default, converted from the configuration as the daemon does it."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -16,15 +16,15 @@ _VERDICT = verdict_policy(Shop())
 
 
 def clocks(**changes: float) -> Timings:
-    """The clocks, some of them changed."""
+    """The default clocks, with changes."""
     return replace(_TIMINGS, **changes)
 
 
 def judgement(**changes: Any) -> VerdictPolicy:
-    """What findings count as and how they are graded, some of it changed."""
+    """The default verdicts and grades, with changes."""
     return replace(_VERDICT, **changes)
 
 
 def a_policy(**changes: Any) -> ShopPolicy:
-    """A shop's choices."""
+    """A shop's default policy, with changes."""
     return ShopPolicy(**{"verdict": _VERDICT, **changes})

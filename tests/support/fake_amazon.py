@@ -31,7 +31,7 @@ from tests.support.fake_vendor import Vendor
 
 @dataclass
 class _Expected:
-    """A return item and when it may be seen."""
+    """A return item, and when it becomes visible."""
 
     item: ReturnItem
     sku: str
@@ -42,9 +42,9 @@ class _Expected:
 class FakeNetwork(Vendor):
     """The seller's account at Amazon. Implements FulfillmentNetwork.
 
-    `authorization_delay` is how long (s) an accepted unit has no authorization, `read_lag` how long it is not listed;
-    `center_of` sends SKUs to other fulfillment centers, each with an authorization of its own per call; the next
-    `silent_answers` create calls name none of their units; `ahead` is how far (s) Amazon's clock is before ours.
+    `authorization_delay` is how long (s) an accepted unit has no authorization, `read_lag` how long it is not listed.
+    `center_of` sends SKUs to other fulfillment centers, each with its own authorization per call. The next
+    `silent_answers` create calls name none of their units. `ahead` is how far (s) Amazon's clock is ahead of ours.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -63,11 +63,11 @@ class FakeNetwork(Vendor):
         self._authorizations: dict[str, ReturnAuthorization] = {}
 
     def add(self, *orders: FulfillmentOrder) -> None:
-        """Put orders into the network, or other readings in their places."""
+        """Add orders to the network, or replace them."""
         self.orders.update({order.order_id: order for order in orders})
 
     def items(self, order_id: str) -> list[ReturnItem]:
-        """Every return item of an order, whether it can be seen by now or not."""
+        """Every return item of an order, visible or not."""
         return [expected.item for expected in self._expected[order_id].values()]
 
     def all_items(self) -> list[ReturnItem]:
@@ -75,7 +75,7 @@ class FakeNetwork(Vendor):
         return [item for order_id in self.orders for item in self.items(order_id)]
 
     def inspect(self, unit: ReturnUnit, condition: str | None = "Sellable", reason: str | None = None) -> None:
-        """A fulfillment center processes a unit, or corrects what it said before."""
+        """Let a fulfillment center process a unit, or correct its earlier result."""
         expected = self._expected[unit.order_id][unit.return_item_id]
         expected.item = replace(
             expected.item,
@@ -96,7 +96,7 @@ class FakeNetwork(Vendor):
             return None if order is None else self._as_listed(order)
 
     def time(self) -> float:
-        """What time it is at Amazon."""
+        """The time by Amazon's clock."""
         return self._clock.now() + self.ahead
 
     async def orders_since(self, since: float, next_token: str) -> OrderPage:
@@ -201,7 +201,7 @@ def _count(items: Sequence[ShippedItem]) -> int:
 
 @dataclass
 class _Shipment:
-    """A bought label, who may find it again, and where its parcel is."""
+    """A bought label, the key that finds it again, and where its parcel is."""
 
     shipment_id: str
     body: bytes
@@ -213,8 +213,8 @@ class _Shipment:
 class FakePostage(Vendor):
     """Amazon Shipping on the seller's account. Implements LabelSource.
 
-    An offer lives for ten minutes; a purchase is found again by its key. `services` are what is on offer,
-    `document_delay` is how long (s) a bought label cannot be printed.
+    An offer is valid for ten minutes; a purchase is found again by its key. `services` are on offer;
+    `document_delay` is how long (s) a bought label has no document.
     """
 
     OFFER_LIVES = 600.0
@@ -229,14 +229,14 @@ class FakePostage(Vendor):
         self.orders: list[PostageOrder] = []
 
     def scan(self, transit: Transit, *, lost: bool = False) -> None:
-        """The carrier has seen every parcel that was bought."""
+        """Let the carrier scan every bought parcel."""
         at = self._clock.now()
         delivered = at if transit is Transit.DELIVERED else None
         for shipment in self.purchases.values():
             shipment.tracking = Tracking(transit=transit, scanned_at=at, delivered_at=delivered, lost=lost)
 
     def live(self) -> list[str]:
-        """The shipments that were not given back."""
+        """The shipments that were not voided."""
         return [s.shipment_id for s in self.purchases.values() if not s.void]
 
     # ---- the port

@@ -17,7 +17,7 @@ NOTE_LIMIT = 250
 
 @dataclass
 class LoopReturn:
-    """A return as the portal keeps it. `plan` is how processing will end: close, fail, bounce or lose."""
+    """A return in the portal. `plan` is how its processing will end: close, fail, bounce or lose."""
 
     return_id: str
     lines: list[PortalLine]
@@ -53,7 +53,7 @@ class FakePortal(Vendor):
         self.process_after = process_after
 
     def submit(self, ret: LoopReturn, request: PortalLabelRequest | None = None) -> None:
-        """A shopper submits a return; by default one label request asks for all of its lines."""
+        """Submit a return as a shopper; by default one label request covers all of its lines."""
         request = request or a_portal_request("q" + ret.return_id, skus=())
         ret.changed_at = self._clock.now()
         self.returns[ret.return_id] = ret
@@ -68,7 +68,7 @@ class FakePortal(Vendor):
         self.requests[request_id] = replace(self.requests[request_id], status=RequestStatus.CANCELLED)
 
     def set_state(self, return_id: str, state: PortalState, **changes: object) -> None:
-        """What a person does to a return in the portal."""
+        """Change a return as a person in the portal does."""
         self._become(self.returns[return_id], state)
         for name, value in changes.items():
             setattr(self.returns[return_id], name, value)
@@ -195,7 +195,7 @@ class FakePortal(Vendor):
         return ret
 
     def _process_queue(self, ret: LoopReturn) -> None:
-        """What was queued ends as planned, when its time has come."""
+        """End a queued processing as planned, once its time has come."""
         if ret.ends_at is None or ret.ends_at > self._clock.now():
             return
         ret.ends_at = None

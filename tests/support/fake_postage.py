@@ -1,4 +1,4 @@
-"""Amazon Shipping on the seller's account, in memory: offers that go stale, purchases found by their key, parcels."""
+"""Amazon Shipping in memory: offers that expire, purchases found by key, parcels."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ OFFER_LIVES = 600.0
 
 @dataclass
 class Shipment:
-    """A bought label: under which key, for which parcel, and what became of it."""
+    """A bought label, with its key, its parcel and its state."""
 
     shipment_id: str
     key: str
@@ -41,10 +41,9 @@ class Shipment:
 class FakeLabelSource(Vendor):
     """Implements LabelSource.
 
-    `services` are the ids on offer. `documents_after` is how long (s) a bought label cannot be printed, and
-    `numbers_after` how long it has no tracking id. A known key
-    finds its purchase again while the offer it comes with lives, whatever that offer says; `strict_keys` refuses a
-    known key that comes with another offer, and `offers_live` (s) says for how long one can be bought.
+    `services` are the ids on offer. A bought label has no document for `documents_after` (s) and no tracking id for
+    `numbers_after` (s). A known key finds its purchase again while the offer sent with it is valid, whichever it is;
+    `strict_keys` refuses a known key with a different offer. An offer is valid for `offers_live` (s).
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -61,10 +60,10 @@ class FakeLabelSource(Vendor):
     mode = ""
     purchase_reader = None
 
-    # ---- what carriers do, and what was sold
+    # ---- carriers and sales
 
     def scan(self, transit: Transit, *references: str) -> None:
-        """The carrier sees parcels: those of these authorizations, or all that were bought."""
+        """Let the carrier scan the parcels of these authorizations, or all that were bought."""
         now = self._clock.now()
         for shipment in self._of(references):
             told = replace(shipment.tracking, transit=transit, lost=False)
@@ -73,25 +72,25 @@ class FakeLabelSource(Vendor):
             shipment.tracking = replace(told, delivered_at=now if transit is Transit.DELIVERED else None)
 
     def lose(self, *references: str) -> None:
-        """The carrier says that parcels are lost."""
+        """Let the carrier report parcels as lost."""
         for shipment in self._of(references):
             shipment.tracking = replace(shipment.tracking, transit=None, lost=True)
 
     def babble(self, *references: str) -> None:
-        """The carrier uses a word that nobody knows."""
+        """Let the carrier report an unknown status."""
         for shipment in self._of(references):
             shipment.tracking = replace(shipment.tracking, transit=None, known=False)
 
     def live(self) -> list[str]:
-        """The shipments that were paid for and not given back."""
+        """The shipments that were paid for and not voided."""
         return [s.shipment_id for s in self.shipments.values() if not s.void]
 
     def bought(self) -> list[str]:
-        """The parcel of each purchase that was ever made."""
+        """The parcel of each purchase ever made."""
         return [s.order.reference for s in self.shipments.values()]
 
     def asked_keys(self) -> list[str]:
-        """The key of each purchase that was asked for, oldest first."""
+        """The key of each purchase request, oldest first."""
         return [str(call.arguments[1]) for call in self.made("buy")]
 
     # ---- the port
@@ -155,7 +154,7 @@ class FakeLabelSource(Vendor):
         return self.shipments[shipment_id]
 
     def _of(self, authorizations: tuple[str, ...]) -> list[Shipment]:
-        """Parcels are named by the authorization that their reference ends with."""
+        """Find parcels by the authorization at the end of their reference."""
         ends = tuple(f"-{authorization}" for authorization in authorizations) or ("",)
         return [s for s in self.shipments.values() if s.order.reference.endswith(ends)]
 

@@ -1,4 +1,4 @@
-"""A queue in memory that behaves as SQS does: at least once, in no order, hidden for a while after it was read."""
+"""A queue in memory that behaves like SQS: at least once, unordered, messages hidden for a while after a read."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ AT_ONCE = 10
 def a_return_message(
     order_id: str, *, subscription: str = "sub-1", seller: str = "ASELLER", event: str = "Return"
 ) -> bytes:
-    """What Amazon sends when a unit of an order was received."""
+    """Build the message that Amazon sends when a unit of an order was received."""
     return json.dumps(
         {
             "NotificationType": "FULFILLMENT_ORDER_STATUS",
@@ -40,7 +40,7 @@ class _Held:
 
 @dataclass
 class FakeQueue:
-    """Implements MessageQueue. `fail` is raised by the next calls, in order; `watch` sees every point of each call."""
+    """Implements MessageQueue. The next calls raise the errors in `fail`; `watch` is told each point of each call."""
 
     clock: Clock
     long_poll: float = 20.0

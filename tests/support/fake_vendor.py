@@ -1,4 +1,4 @@
-"""What all vendors in memory share: a journal of their calls, and what shall go wrong with them."""
+"""What all fake vendors share: a journal of calls, and faults to come."""
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,12 +12,12 @@ Action = Callable[[], Awaitable[object]]
 
 
 class Killed(BaseException):
-    """The process is gone; nothing in it can catch this."""
+    """The process was killed; nothing in it can catch this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as a vendor saw it."""
+    """One call that a vendor received."""
 
     operation: str
     arguments: tuple[object, ...]
@@ -25,9 +25,9 @@ class Call:
 
 
 class Vendor:
-    """A journal of calls, and what shall go wrong: `outage` with all of them, `outages` with those of one operation.
+    """A journal of calls, and faults: `outage` for all calls, `outages` for those of one operation.
 
-    `watch` hears of every call before its effect and after it; so does `meet`, which may take its time.
+    `watch` is called before and after the effect of every call, and so is the coroutine function `meet`.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -50,7 +50,7 @@ class Vendor:
             self.meanwhile(operation, raise_it, after=after)
 
     def meanwhile(self, operation: str, action: Action, *, after: bool = False) -> None:
-        """Let something else happen while the next call is under way, before its effect or after it."""
+        """Run an action during the next call, before its effect or after it."""
         (self._after if after else self._before)[operation].append(action)
 
     def made(self, operation: str) -> list[Call]:
@@ -81,4 +81,4 @@ class Vendor:
 
 
 async def _nobody(_: str) -> None:
-    """Nobody comes by."""
+    """Do nothing."""

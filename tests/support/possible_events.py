@@ -1,6 +1,6 @@
-"""Everything that may happen next to a return: what its duty may bring to light, and what comes from outside.
+"""Every event that may happen next to a return: outcomes of its duty, and events from outside.
 
-Written after what the vendors may answer, in terms of the domain alone, so that tests can walk any life of a return.
+Derived from what the vendors may answer, in terms of the domain alone, so that tests can walk any life of a return.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,12 +59,12 @@ IMPATIENT = clocks(
 
 
 def outcomes(ret: Return, owed: Duty, at: float) -> list[ev.Event]:
-    """Every event that performing the duty may end in; giving up is always one of them."""
+    """Every event that performing the duty may produce; giving up is always one of them."""
     return [*_OUTCOMES[owed.act](ret, owed.subject, at), ev.GaveUp(at=at, problem="it cannot be read")]
 
 
 def from_outside(ret: Return, at: float) -> list[ev.Event]:
-    """What webhooks, polls, operators and other returns may say at any moment."""
+    """Every event that webhooks, polls, operators and other returns may cause at any time."""
     heard: list[ev.Event] = [ev.LabelRequestCancelled(at=at), OperatorActed(at=at, by="operator", how="cancelled it")]
     known = [r.request_id for r in ret.requests]
     new = [request_id for request_id in REQUESTS if request_id not in known]
@@ -88,7 +88,7 @@ def from_outside(ret: Return, at: float) -> list[ev.Event]:
 
 
 def portal_views(ret: Return) -> Iterator[PortalReturn]:
-    """The return in every state of the portal; while open also with a line gone, and with a line more."""
+    """The return in every state of the portal; an open one also with one line less and with one more."""
     for state in (PortalState.OPEN, PortalState.REVIEW, PortalState.EXPIRED, *ENDED):
         yield a_portal_return(*LINES, state=state, has_exchange=ret.has_exchange)
     yield a_portal_return(LINES[1])
@@ -96,7 +96,7 @@ def portal_views(ret: Return) -> Iterator[PortalReturn]:
 
 
 def _orders(ret: Return, conditions: Mapping[tuple[str, int], str | None]) -> list[FulfillmentOrder]:
-    """Two orders of one unit each, as Amazon lists them; a unit with a condition is processed, `""` being absent."""
+    """Two orders of one unit each, as Amazon shows them. A unit with a condition is processed; "" means without one."""
     orders = []
     for order_id in ("O1", "O2"):
         accepted = [u for u in ret.units if u.order_id == order_id and u.authorization_id]
@@ -111,7 +111,7 @@ def _item(unit: ReturnUnit, condition: str | None):
     return a_return_item(unit, processed=condition is not None, condition=condition or None)
 
 
-# ---- what each duty may bring
+# ---- outcomes of each duty
 
 
 def _withdrawn(request_id: str, at: float) -> Iterator[ev.Event]:

@@ -1,4 +1,4 @@
-"""A real SQS API on localhost: moto's server over HTTP, and what a test does with a queue there."""
+"""A real SQS API on localhost: moto's server over HTTP, and a test's access to its queues."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class TestQueue:
-    """One queue of the server; used from outside of the daemon, by plain HTTP."""
+    """One queue of the server, used by plain HTTP, independently of the daemon."""
 
     endpoint: str
     url: str
@@ -45,13 +45,13 @@ class TestQueue:
             ask(self.endpoint, "SendMessageBatch", QueueUrl=self.url, Entries=entries)
 
     def left(self) -> tuple[int, int]:
-        """How many messages wait, and how many were read and not deleted."""
+        """How many messages wait, and how many were read but not deleted."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = ask(self.endpoint, "GetQueueAttributes", QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
     def show_again(self) -> None:
-        """What was read and not deleted may be read again, as after the visibility time-out; the server is in here."""
+        """Make undeleted messages visible again, as after the visibility time-out; the server runs in this process."""
         account, name = self.url.rsplit("/", 2)[1:]
         for message in sqs_backends[account][REGION].queues[name]._messages:
             message.change_visibility(0)
@@ -70,7 +70,7 @@ def ask(endpoint: str, operation: str, **given: object) -> Any:
 
 @contextmanager
 def sqs_server() -> Iterator[str]:
-    """The server's URL; on a port that the system chooses."""
+    """Run the server on a free port; yield its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

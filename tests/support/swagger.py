@@ -1,4 +1,4 @@
-"""Holds documents, and whole exchanges with Amazon, against its Swagger models, where they lie beside the checkout."""
+"""Checks documents and whole exchanges against Amazon's Swagger models, if these are beside the checkout."""
 
 import functools
 import json
@@ -23,19 +23,19 @@ KINDS = {"object": dict, "array": list, "string": str, "integer": int, "number":
 
 @functools.cache
 def read_model(model):
-    """Read a model; None when it is not here."""
+    """Read a model; None when it is missing."""
     path = MODELS / model
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def check_models():
-    """Skip the test when the models are not here."""
+    """Skip the test when the models are missing."""
     if not MODELS.is_dir():
         pytest.skip("the vendor's models are not here")
 
 
 def problems(model, definition, document):
-    """Return what contradicts the definition; skips the test when there are no models."""
+    """Return contradictions to the definition; skip the test when there are no models."""
     check_models()
     jsonschema = pytest.importorskip("jsonschema")
     schema = {"$ref": f"#/definitions/{definition}", "definitions": read_model(model)["definitions"]}
@@ -43,7 +43,7 @@ def problems(model, definition, document):
 
 
 def misfits(definitions: dict, schema: dict, value, where: str = "$") -> list[str]:
-    """Say where a value departs from a Swagger 2 schema; a member the schema does not name is a misfit, too."""
+    """List where a value differs from a Swagger 2 schema; an unknown member counts, too."""
     if "$ref" in schema:
         return misfits(definitions, definitions[schema["$ref"].rsplit("/", 1)[1]], value, where)
     kind = schema.get("type", "object" if "properties" in schema else None)
@@ -82,7 +82,7 @@ class Exchange:
 
 
 def declared(exchange: Exchange) -> tuple[dict, dict] | None:
-    """Find the model, and the operation in it; None for paths that are no API, or without models."""
+    """Find the model and its operation; None for paths outside the API, or without models."""
     swagger = read_model(MODEL_OF[exchange.vendor])
     if swagger is None:
         return None
@@ -95,7 +95,7 @@ def declared(exchange: Exchange) -> tuple[dict, dict] | None:
 
 
 def answer_misfits(exchange: Exchange) -> list[str]:
-    """Say where a JSON answer departs from what the model declares for its status, its headers included."""
+    """List where a JSON answer or its headers differ from what the model declares for the status."""
     found = declared(exchange)
     if found is None or not exchange.headers.get("Content-Type", "").startswith("application/json"):
         return []
@@ -113,7 +113,7 @@ def answer_misfits(exchange: Exchange) -> list[str]:
 
 
 def request_misfits(exchange: Exchange) -> list[str]:
-    """Say where a request departs from the parameters that the model declares."""
+    """List where a request differs from the parameters that the model declares."""
     found = declared(exchange)
     if found is None:
         return []
@@ -137,9 +137,9 @@ def request_misfits(exchange: Exchange) -> list[str]:
 
 
 class CheckedSandbox(Sandbox):
-    """The sandbox, each of whose answers is held against the models; with `asked` also what it is asked for.
+    """The sandbox, with each answer checked against the models; with `asked` also each request.
 
-    `judged` are the operations and statuses that the models know.
+    `judged` are the operations and statuses found in the models.
     """
 
     def __init__(self, options, clock, *, asked: bool = False) -> None:
@@ -149,7 +149,7 @@ class CheckedSandbox(Sandbox):
         self._asked = asked
 
     def check(self, exchange: Exchange) -> None:
-        """Keep what does not fit."""
+        """Record the differences."""
         if found := declared(exchange):
             self.judged.add((found[1]["operationId"], exchange.status))
         self.misfits += answer_misfits(exchange)

@@ -1,4 +1,4 @@
-"""Time that tests own: exact, deterministic and without a real sleep."""
+"""Time under a test's control: exact, deterministic and without a real sleep."""
 
 import asyncio
 import heapq
@@ -13,7 +13,7 @@ T = TypeVar("T")
 class FakeClock:
     """Implements the Clock port. Time stands still until `advance`; inside `run_virtual` it moves by itself.
 
-    `waits` counts the calls of `wait`, for tests of how often somebody is woken.
+    `waits` counts the calls of `wait`, for tests of how often a task wakes.
     """
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
@@ -32,11 +32,11 @@ class FakeClock:
         return self._elapsed
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clock forward or back; the monotonic one does not notice."""
+        """Set the wall clock forward or back; the monotonic clock does not change."""
         self._epoch += seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; every wait that is over by then ends as soon as its task runs."""
+        """Let time pass; every wait that ends by then returns when its task next runs."""
         self._move_to(self._elapsed + seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
@@ -56,7 +56,7 @@ class FakeClock:
             heapq.heapify(self._timers)
 
     def next_timer(self) -> float | None:
-        """Return when (monotonic) the next wait is over, or None if nobody waits for time."""
+        """Return when (monotonic) the next wait ends, or None if nothing waits for time."""
         return self._timers[0][0] if self._timers else None
 
     def _move_to(self, when: float) -> None:
@@ -67,9 +67,9 @@ class FakeClock:
 
 
 def run_virtual(main: Callable[[FakeClock], Coroutine[Any, Any, T]]) -> T:
-    """Run `main(clock)` on a loop of its own whose time is the clock's: when nothing can run, time moves on.
+    """Run `main(clock)` on a new loop that uses the clock's time; when no task can run, time moves on.
 
-    `asyncio.sleep` and `asyncio.timeout` follow it, too. Threads and sockets do not: no server, no database.
+    `asyncio.sleep` and `asyncio.timeout` follow it. Threads and sockets do not: no server, no database.
     """
     clock = FakeClock()
     with asyncio.Runner(loop_factory=lambda: _VirtualLoop(clock)) as runner:
@@ -77,7 +77,7 @@ def run_virtual(main: Callable[[FakeClock], Coroutine[Any, Any, T]]) -> T:
 
 
 async def settle(rounds: int = 20) -> None:
-    """Let every task that can run do so, without time passing."""
+    """Let every ready task run, without time passing."""
     for _ in range(rounds):
         await asyncio.sleep(0)  # noqa: TID251 - yields to the loop, waits for nothing
 
@@ -92,7 +92,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _Idle(selectors.DefaultSelector):
-    """Is asked by the loop for how long to sleep, and lets the clock pass instead."""
+    """A selector that advances the clock instead of sleeping."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
