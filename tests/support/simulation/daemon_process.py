@@ -1,7 +1,7 @@
-"""The daemon as it is, on simulated time: the real App between doors that lead to the world instead of to sockets.
+"""The real App in simulated time, connected to the simulated world instead of to sockets.
 
-What is replaced while a world runs: the session of the HTTP client, the sockets of both listeners, the thread of the
-database and that of the label printer, and the clock of asyncio-throttle, which reads the time of its own accord.
+Replaced while a world runs: the session of the HTTP client, the sockets of both listeners, the threads of the database
+and of the label printer, and the clock of asyncio-throttle, which reads the time by itself.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ from tests.support.simulation.virtual_loop import current_process
 
 
 class Home(Protocol):
-    """What a process of the daemon finds around it, as its `home`."""
+    """The environment of a daemon process, available as its `home`."""
 
     store: SqliteStore | None
     public: "Door | None"
     verbs: Mapping[str, Any]
 
     def line(self, user_agent: str) -> Line:
-        """The line to the vendors."""
+        """Open a line to the vendors."""
 
     def queue(self) -> ProcessQueue:
         """The line to the queue."""
@@ -59,7 +59,7 @@ def configuration(
     pushed: bool = False,
     **sections: Mapping[str, Any],
 ) -> Loaded:
-    """What an operator would write for the simulated vendors; `sections` are merged into it."""
+    """Build an operator's configuration for the simulated vendors; `sections` are merged into it."""
     document: dict[str, Any] = {
         "public_url": "https://returns.test",
         "listen": {"public": "127.0.0.1:0", "ops": "127.0.0.1:0"},
@@ -95,7 +95,7 @@ def configuration(
 
 @contextmanager
 def simulated_doors() -> Iterator[None]:
-    """Let every daemon that starts in here start in its process's home."""
+    """Make every daemon started inside use the home of its process."""
     with ExitStack() as stack:
         for module, stand_ins in _STAND_INS:
             stack.enter_context(_replaced(module, stand_ins))
@@ -113,7 +113,7 @@ def _replaced(module: ModuleType, stand_ins: Mapping[str, object]) -> Iterator[N
 
 
 class Door(PublicListener):
-    """The public listener without its socket: requests are handed in."""
+    """The public listener without its socket; requests are passed to it directly."""
 
     port = 0  # type: ignore[assignment]
 
@@ -129,7 +129,7 @@ class Door(PublicListener):
 
 
 class _Delivery:
-    """What the listener uses of aiohttp's request."""
+    """The part of aiohttp's request that the listener uses."""
 
     method = "POST"
     transport = None
@@ -158,7 +158,7 @@ class _OpsDoor(OpsListener):
         _home().verbs = self._verbs
 
     async def stop(self) -> None:
-        """There is no socket to close."""
+        """Do nothing: there is no socket to close."""
 
 
 def _home() -> Home:
@@ -170,7 +170,7 @@ def _home() -> Home:
 
 async def _open_store(path: Path) -> SqliteStore:
     store = _home().store = await open_store(path, inline=True)
-    await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))  # machines do not die
+    await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))  # only processes die here
     return store
 
 
@@ -183,7 +183,7 @@ async def _open_queue(_current: object, _url: str) -> ProcessQueue:
 
 
 async def _print(parcels: Sequence[SlipParcel], order_name: str) -> bytes:
-    """All labels one after the other, which is what printing comes to."""
+    """Join all labels, which is enough of printing here."""
     return b"\n".join([order_name.encode(), *(p.label_pdf or p.rma_id.encode() for p in parcels)])
 
 

@@ -1,4 +1,4 @@
-"""Both vendors' HTTP sides without sockets: their routes are looked up and called, their faults happen, in this loop."""
+"""The vendors' HTTP sides without sockets: routes, handlers and faults run in this loop."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _PLACE = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
 
 @dataclass
 class Request:
-    """What the vendors' handlers use of aiohttp's request."""
+    """The part of aiohttp's request that the vendors' handlers use."""
 
     method: str
     url: URL
@@ -64,7 +64,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 class Switchboard:
-    """The vendors of one host. `busy` counts every step of every exchange: what it differs in has happened."""
+    """The vendors of one host. `busy` counts every step of every exchange."""
 
     def __init__(self, shared: Shared, vendors: Sequence[Vendor]) -> None:
         self._shared = shared
@@ -72,7 +72,7 @@ class Switchboard:
         self._routes = [(vendor, route, _pattern(route.path)) for vendor in vendors for route in vendor.routes()]
 
     async def serve(self, request: Request) -> web.Response | None:
-        """Answer a request as it arrives; None means that the connection drops."""
+        """Answer an arriving request; None means that the connection drops."""
         vendor, route, request.match_info = self._find(request)
         call = self._shared.journal.open(vendor.name, route.operation, request.method, request.url.raw_path)
         fault = self._shared.faults.pick(vendor.name, route.operation)

@@ -1,4 +1,4 @@
-"""The line from a process to both vendors: a session as aiohttp's, whose requests travel in simulated time."""
+"""The connection from a process to the vendors: like aiohttp's session, but in simulated time."""
 
 import asyncio
 import contextvars
@@ -15,9 +15,9 @@ from tests.support.simulation.virtual_loop import Process, pass_time
 
 
 class Line:
-    """Stands in for aiohttp.ClientSession. A request that was sent travels on when its sender dies.
+    """Stands in for aiohttp.ClientSession. A sent request arrives even when its sender dies.
 
-    `latency` is how long one way takes; `step` hears of everything that a kill cannot undo.
+    `latency` is the time of one way; `step` is called at everything that a kill cannot undo.
     """
 
     _retry_connection = False
@@ -47,7 +47,7 @@ class Line:
         allow_redirects: bool,
         timeout: aiohttp.ClientTimeout,
     ) -> "_Exchange":
-        """Send a request; the answer is what the context manager enters to."""
+        """Send a request; entering the context manager returns the answer."""
         self._process.check()
         sent = CIMultiDict({"User-Agent": self._user_agent})
         sent.update(headers or {})
@@ -73,11 +73,11 @@ class Line:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing has to be closed."""
+        """Do nothing: there is nothing to close."""
 
 
 class _Exchange:
-    """One request on its way, and its answer as Transport reads it."""
+    """One request under way, and its answer in the form that Transport reads."""
 
     def __init__(self, answer: "asyncio.Future[web.Response | None]", patience: float | None) -> None:
         self._answer = answer
@@ -93,7 +93,7 @@ class _Exchange:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """The whole answer was there."""
+        """Do nothing: the answer is already complete."""
 
     @property
     def status(self) -> int:

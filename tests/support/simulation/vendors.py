@@ -1,4 +1,4 @@
-"""The sandbox without sockets: both vendors in the simulated world, delivering their webhooks to whoever listens."""
+"""The sandbox without sockets: the vendors in the simulated world, delivering webhooks to the daemon."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ Receive = Callable[[str, str, bytes], Awaitable[web.Response | None]]
 
 
 class SimulatedVendors(Sandbox):
-    """Amazon and Loop. `receive` is the daemon's door for webhooks, if it is up."""
+    """Amazon and Loop. `receive` passes a webhook to the daemon, if it is up."""
 
     def __init__(self, options: SandboxOptions, clock: Clock, receive: Receive) -> None:
         super().__init__(options, clock)
@@ -40,7 +40,7 @@ class SimulatedVendors(Sandbox):
 
     async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
         host = f"{vendors[-1].name}.test"
-        if vendors[-1].name != "control":  # whoever plays this world is in the same process
+        if vendors[-1].name != "control":  # tests call the operations directly
             self.hosts[host] = Switchboard(self._shared, vendors)
         return f"https://{host}"
 

@@ -1,6 +1,6 @@
 """An event loop whose time is simulated, and processes on it that can be killed before any callback.
 
-Everything runs on one loop: the world outside, and the daemon as a `Process`, which is whatever runs in its context.
+Everything runs on one loop: the world, and the daemon as a `Process`, which is all code that runs in its context.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ _PROCESS: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("pro
 
 
 class Gone(BaseException):
-    """The process is dead; nothing in it can catch this, and nothing of it may happen any more."""
+    """The process is dead; nothing in it can catch this, and it must have no further effect."""
 
 
 class Process:
-    """What a kill ends: every callback that runs in its context. `before` is asked before each of them.
+    """A process that can be killed: all callbacks in its context. `before` is called before each of them.
 
-    From the kill on, none of its callbacks runs, as after SIGKILL, until `bury` lets its tasks unwind without effect.
+    After a kill none of its callbacks runs, as after SIGKILL, until `bury` unwinds its tasks without effect.
     """
 
     def __init__(self, home: Any = None, before: Callable[["Process"], None] = lambda _process: None) -> None:
@@ -44,17 +44,17 @@ class Process:
         return asyncio.get_running_loop().create_task(work, context=self._context.copy())
 
     def kill(self) -> None:
-        """End it, here and now."""
+        """Kill the process now."""
         self.alive = False
         self.died.set()
 
     def check(self) -> None:
-        """What every door to the outside does first; raises Gone."""
+        """Raise Gone if the process is dead; called before every effect on the world."""
         if not self.alive:
             raise Gone
 
     def admits(self, callback: events.Handle) -> bool:
-        """Whether one more of its callbacks may run; if not, it is kept for the burial."""
+        """Whether another of its callbacks may run; if not, keep it for `bury`."""
         if self.alive:
             self._before(self)
         if self.alive:
@@ -65,7 +65,7 @@ class Process:
         return True
 
     async def bury(self) -> None:
-        """Take the dead process's tasks out of the loop; they cannot do any harm, for every door is shut."""
+        """Remove the dead process's tasks from the loop; `check` keeps them from having effects."""
         self._burying = True
         asyncio.get_running_loop()._ready.extend(self._frozen)  # type: ignore[attr-defined]
         self._frozen.clear()
@@ -77,7 +77,7 @@ class Process:
 
 
 def current_process() -> Process | None:
-    """The process whose code is running; None for the world's."""
+    """Return the process of the running code; None for code of the world."""
     return _PROCESS.get()
 
 
@@ -86,12 +86,12 @@ def _process_of(task: "asyncio.Task[Any]") -> Process | None:
 
 
 async def pass_time(seconds: float) -> None:
-    """Let the world go on."""
+    """Let time pass in the world."""
     await asyncio.sleep(seconds)  # noqa: TID251 - the time is simulated
 
 
 class WorldClock:
-    """Implements the Clock port on a virtual loop. Waits of a process that only poll its store can be skipped."""
+    """Implements the Clock port on a virtual loop. The loop may skip a process's waits that only poll its store."""
 
     def now(self) -> float:
         """Unix seconds."""
@@ -113,7 +113,7 @@ class WorldClock:
 
 
 class ProcessClock(WorldClock):
-    """The clock of one process. `skew` is how far its wall clock is off, and may change."""
+    """The clock of one process. `skew` is the error of its wall clock, and may change."""
 
     def __init__(self, process: Process, loop: "VirtualLoop") -> None:
         self.skew = 0.0
@@ -138,9 +138,9 @@ class ProcessClock(WorldClock):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time moves to the next timer when nothing can run.
+    """An event loop that advances time to the next timer when nothing can run.
 
-    A walker asks its store once a second. Rounds that would find nothing are skipped: `next_due` says until when.
+    A walker asks its store once a second. Rounds that would find nothing are skipped, until the time `next_due`.
     """
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return handle
 
     def pass_time(self, timeout: float | None) -> None:
-        """Move to the next instant at which something happens."""
+        """Advance to the next event."""
         timer = None if timeout is None else self.now + timeout
         if not self.rounds:
             if timer is None:
@@ -190,7 +190,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _Idle(selectors.BaseSelector):
-    """Is asked by the loop for how long to sleep, and lets time pass instead."""
+    """A selector that advances time instead of sleeping."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -214,7 +214,7 @@ class _Idle(selectors.BaseSelector):
 
 
 class _Handle(events.Handle):
-    """A callback that a dead process does not run."""
+    """A callback that runs only while its process lives."""
 
     __slots__ = ()
 
@@ -237,7 +237,7 @@ def _named_task(loop: asyncio.AbstractEventLoop, work: Any, context: contextvars
 
 
 def run_world(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
-    """Run `main(loop)` on a virtual loop of its own."""
+    """Run `main(loop)` on a new virtual loop."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_within(main))
 

@@ -1,4 +1,4 @@
-"""A world in which the daemon lives and dies: vendors, carriers and shoppers around it, all in simulated time."""
+"""A simulated world around the daemon: vendors, carriers and shoppers; the daemon can be killed."""
 
 import asyncio
 import random
@@ -29,9 +29,9 @@ LATENCY = 0.05
 
 
 class World:
-    """One daemon, started again one second after each death, and everything around it.
+    """One daemon, restarted one second after each death, and everything around it.
 
-    `before` is asked before each callback of the daemon and may kill it. `steps` counts what a kill cannot undo.
+    `before` is called before each callback of the daemon and may kill it. `steps` counts effects that last.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class World:
 
     @property
     def up(self) -> bool:
-        """The daemon runs and its store is open."""
+        """Whether the daemon runs and its store is open."""
         return (
             self._process is not None and self._process.alive and self.home is not None and self.home.store is not None
         )
@@ -86,18 +86,18 @@ class World:
         self._wanted.set()
 
     def jump(self, seconds: float) -> None:
-        """Set the daemon's wall clock ahead, or back; its monotonic clock knows nothing of it."""
+        """Set the daemon's wall clock forward or back; its monotonic clock does not change."""
         self.skew += seconds
         if self._process_clock is not None:
             self._process_clock.skew = self.skew
 
     def calm(self) -> None:
-        """Nothing goes wrong from now on."""
+        """Remove all faults."""
         self.vendors.set_faults()
         self._before = lambda _world: None
 
     def fingerprint(self) -> tuple[int, int]:
-        """All that survives a kill: while it stays the same, it does not matter when the daemon dies."""
+        """What survives a kill: while it stays the same, the moment of the kill does not matter."""
         return self.steps, self.connection.total_changes if self.up else 0
 
     @property
@@ -109,7 +109,7 @@ class World:
         return connection
 
     async def _keep(self) -> None:
-        """What systemd does."""
+        """Restart the daemon, as systemd does."""
         while True:
             await self._wanted.wait()
             process, running = self._start()
@@ -143,7 +143,7 @@ class World:
         self.steps += 1
 
     async def _bury(self, process: Process) -> None:
-        """Shut its store and unwind its tasks; whatever they try on the way finds every door shut."""
+        """Close its store and unwind its tasks, which can have no further effect."""
         home, self.home = self.home, None
         if home is not None and home.store is not None:
             home.store._writer._engine._connection.close()  # type: ignore[attr-defined]
@@ -157,7 +157,7 @@ class World:
         return None if due is None else float(due) - START - self.skew
 
     async def _deliver(self, shop: str, signature: str, body: bytes) -> web.StreamResponse | None:
-        """Bring a delivery to the daemon, if it is up and lives until it has answered."""
+        """Deliver to the daemon; None when it is down or dies before it has answered."""
         await self.pass_time(self.latency())
         process, door = self._process, self.home.public if self.home else None
         if process is None or not process.alive or door is None:
@@ -175,15 +175,15 @@ class World:
     # ---- time, and what is stored
 
     async def pass_time(self, seconds: float) -> None:
-        """Let the world go on."""
+        """Let time pass in the world."""
         await pass_time(seconds)
 
     async def until(self, what: str, seen: Callable[[], Any], *, within: float = DAY, every: float = 1.0) -> Any:
-        """Look every few seconds until `seen` answers something true, and return it."""
+        """Call `seen` every few seconds until its result is true, and return that."""
         end = self.loop.now + within
         while not (value := seen()):
             if self._keeper is not None and self._keeper.done():
-                self._keeper.result()  # nobody would start the daemon again: the world is broken, not the daemon
+                self._keeper.result()  # raises if the restarting itself has failed
             if self.loop.now >= end:
                 raise AssertionError(f"never happened: {what}")
             await self.pass_time(every)
@@ -201,7 +201,7 @@ class World:
         return SqliteUnitOfWork(self.connection).get(shop, return_id) if self.up else None
 
     def state(self, return_id: int) -> State | None:
-        """How far a return has come; None while the daemon is down or does not know it."""
+        """The state of a return; None while the daemon is down or does not know it."""
         found = self.stored(SHOP, str(return_id))
         return found.state if found else None
 
@@ -221,7 +221,7 @@ class World:
 
 
 class Home:
-    """What one process of the daemon finds around it."""
+    """The environment of one daemon process."""
 
     def __init__(self, world: World) -> None:
         self.process: Process | None = None
@@ -231,7 +231,7 @@ class Home:
         self._world = world
 
     def line(self, user_agent: str) -> Line:
-        """The line to the vendors."""
+        """Open a line to the vendors."""
         world = self._world
         assert self.process is not None
         return Line(self.process, world.vendors.hosts, user_agent=user_agent, latency=world.latency, step=world.step)
@@ -248,7 +248,7 @@ def _reason(task: "asyncio.Task[None]") -> str:
 
 
 def empty_database(path: Path) -> Path:
-    """A migrated database without a return; migrating costs more than a whole life, so it is done once and copied."""
+    """Copy a migrated, empty database. Migrating takes longer than a whole simulated life, so it is done once."""
     connection = sqlite3.connect(path, isolation_level=None)
     make_ready(path, connection, migrations())
     connection.close()
