@@ -170,7 +170,8 @@ def _home() -> Home:
 
 async def _open_store(path: Path) -> SqliteStore:
     store = _home().store = await open_store(path, inline=True)
-    await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))  # only processes die here
+    # The simulation kills processes, never the machine.
+    await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))
     return store
 
 
