@@ -47,7 +47,7 @@ class _RaisedPlan(FulfillmentVendor):
 
     def admit(self, request, operation: str) -> None:
         if operation != "rmaPage":
-            self._door.admit(request, operation, rate=float(RAISED["rate"]), burst=RAISED["burst"])
+            self._gate.admit(request, operation, rate=float(RAISED["rate"]), burst=RAISED["burst"])
 
 
 class RaisedSandbox(Sandbox):
@@ -56,7 +56,7 @@ class RaisedSandbox(Sandbox):
     def _amazon_vendors(self) -> list[Vendor]:
         *others, outbound = super()._amazon_vendors()
         assert isinstance(outbound, FulfillmentVendor)
-        return [*others, _RaisedPlan(outbound._network, outbound._service, outbound._door)]
+        return [*others, _RaisedPlan(outbound._network, outbound._service, outbound._gate)]
 
 
 def tell(lines: Iterable[str]) -> None:
