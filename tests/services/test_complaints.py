@@ -50,7 +50,7 @@ async def test_where_the_shopper_is_not_known_only_the_code_is_told(stage, troub
 
     async def refuse() -> None:
         if trouble == "away":
-            stage.portal.fail("label_request", Unavailable("down"))
+            stage.portal.fail("label_request", Unavailable("down"), times=2)
         else:
             request = stage.portal.requests["q77"]
             stage.portal.requests["q77"] = replace(request, private=(), origin=None)
@@ -60,6 +60,20 @@ async def test_where_the_shopper_is_not_known_only_the_code_is_told(stage, troub
     await stage.submit()
     await stage.reach(State.CLOSED)
     assert (await stage.unit()).problem == "InvalidInput"
+
+
+async def test_one_lost_answer_costs_no_words(stage):
+    """The refusal is told only once: the label request is read a second time for it."""
+    stage.ship(SOCK=1)
+
+    async def refuse() -> None:
+        stage.portal.fail("label_request", Unavailable("timed out"))
+        raise Refused("InvalidInput", said=SAID)
+
+    stage.network.meanwhile("create_return", refuse)
+    await stage.submit()
+    await stage.reach(State.CLOSED)
+    assert (await stage.unit()).problem == f"InvalidInput: {KEPT}"
 
 
 async def test_the_portals_words_are_struck_as_well(stage):

@@ -1,6 +1,7 @@
 """Why a vendor refused, in words that do not name the shopper."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 
 from daemon.domain.discretion import strike
@@ -11,6 +12,7 @@ from daemon.errors import McfdError, Refused
 from daemon.ports.vendors import Lane
 
 MOST_REQUESTS = 5
+READINGS = 2
 
 
 async def problem_of(ret: Return, error: Exception, context: ShopContext) -> str:
@@ -36,11 +38,16 @@ async def _private_texts(ret: Return, context: ShopContext) -> Collection[str]:
     """Texts that say who the shopper is: read, used and forgotten. None at all where they cannot all be read."""
     texts: set[str] = set()
     for request in ret.requests[-MOST_REQUESTS:]:
-        try:
-            read = (await context.portal.label_request(request.request_id, Lane.SHOPPER)).private
-        except McfdError:
-            read = ()
+        read = await _private_of(request.request_id, context)
         if not read:
             return ()
         texts.update(read)
     return texts
+
+
+async def _private_of(request_id: str, context: ShopContext) -> Collection[str]:
+    """One answer may get lost: the refusal is told only once, so its words are worth a second reading."""
+    for _ in range(READINGS):
+        with suppress(McfdError):
+            return (await context.portal.label_request(request_id, Lane.SHOPPER)).private
+    return ()
