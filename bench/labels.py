@@ -133,7 +133,7 @@ def measure(full: bool) -> Report:
             f"{ours.mean() / fixed.mean():.2f} : 1 : {BOUND[rate] / fixed.mean():.2f}",
         )
         report.remark(
-            f"{rate}/s: a model gave fixed 2 s {FIXED[rate]} s and the bound {BOUND[rate]} s; the house gives fixed 2 s "
+            f"{rate}/s: a model gave fixed 2 s {FIXED[rate]} s and the bound {BOUND[rate]} s; the daemon gives fixed 2 s "
             f"{fixed.mean():.2f} s ({fixed.reads:.1f} polls each)"
         )
     for rate in (0.1, 0.5):

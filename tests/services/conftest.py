@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from tests.services.house import live
+from tests.services.running_walkers import live
 from tests.services.stage import Choices, make_template, open_stage
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.domain.returns import Settlement, State
 from daemon.errors import Unavailable
-from tests.services.house import House, crowd, shopper_waits
+from tests.services.running_walkers import RunningWalkers, crowd, shopper_waits
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import (
     a_line,
@@ -28,12 +28,12 @@ def test_whoever_waits_for_amazon_takes_no_place_of_a_new_shopper(living, size):
     The six calls of a label take a tenth of a second each, and each waits for no more than the next turn.
     """
 
-    async def scenario(house: House) -> None:
-        house.stage.network.authorization_delay = HOUR / 2
-        await crowd(house.stage, size)
-        await house.wait(300.0)
-        house.stage.network.authorization_delay = 0.0
-        assert await shopper_waits(house) < 2.5
+    async def scenario(running: RunningWalkers) -> None:
+        running.stage.network.authorization_delay = HOUR / 2
+        await crowd(running.stage, size)
+        await running.wait(300.0)
+        running.stage.network.authorization_delay = 0.0
+        assert await shopper_waits(running) < 2.5
 
     living(scenario, limited=True)
 
@@ -41,8 +41,8 @@ def test_whoever_waits_for_amazon_takes_no_place_of_a_new_shopper(living, size):
 def test_held_requests_take_no_turn_of_a_new_shopper(living):
     """Four hundred requests of other providers are due to be tried again; a shopper's label takes a second or so."""
 
-    async def scenario(house: House) -> None:
-        stage = house.stage
+    async def scenario(running: RunningWalkers) -> None:
+        stage = running.stage
         now = stage.clock.now()
         held = [
             a_return(
@@ -58,8 +58,8 @@ def test_held_requests_take_no_turn_of_a_new_shopper(living):
             for n in range(400)
         ]
         await stage.store.transact(lambda uow: [uow.add(ret) for ret in held])
-        await house.wait(20.0)
-        assert await shopper_waits(house) < 2.5
+        await running.wait(20.0)
+        assert await shopper_waits(running) < 2.5
 
     living(scenario, limited=True)
 
@@ -68,11 +68,11 @@ def test_held_requests_take_no_turn_of_a_new_shopper(living):
 def test_one_shops_crowd_is_no_other_shops(living, size):
     """Six hundred shoppers of one shop ask at once; the other shop's key and places are its own, Amazon's turns shared."""
 
-    async def scenario(house: House) -> None:
-        await house.wait(60.0)
-        await crowd(house.stage, size)
-        await house.wait(5.0)
-        assert await shopper_waits(house, "zeta") < 2.5
+    async def scenario(running: RunningWalkers) -> None:
+        await running.wait(60.0)
+        await crowd(running.stage, size)
+        await running.wait(5.0)
+        assert await shopper_waits(running, "zeta") < 2.5
 
     living(scenario, limited=True, shops=("acme", "zeta"))
 
@@ -80,18 +80,18 @@ def test_one_shops_crowd_is_no_other_shops(living, size):
 def test_a_shop_whose_portal_does_not_answer_holds_up_no_other(living):
     """Every call to one shop's Loop runs into its time-out; the other's shopper does not notice."""
 
-    async def scenario(house: House) -> None:
-        stage = house.stage
+    async def scenario(running: RunningWalkers) -> None:
+        stage = running.stage
 
         async def never_answers(*_args: object) -> None:
-            await house.wait(30.0)
+            await running.wait(30.0)
             raise Unavailable("timed out")
 
         for method in ("label_request", "details", "notes"):
             setattr(stage.portals["acme"], method, never_answers)
         await crowd(stage, 600)
-        await house.wait(100.0)
-        assert await shopper_waits(house, "zeta") < 2.5
+        await running.wait(100.0)
+        assert await shopper_waits(running, "zeta") < 2.5
 
     living(scenario, limited=True, shops=("acme", "zeta"))
 
@@ -99,8 +99,8 @@ def test_a_shop_whose_portal_does_not_answer_holds_up_no_other(living):
 def test_looks_at_amazon_keep_no_verdict_from_the_portal(living):
     """Two thousand looks are overdue; a return that was found damaged is flagged at once all the same."""
 
-    async def scenario(house: House) -> None:
-        stage = house.stage
+    async def scenario(running: RunningWalkers) -> None:
+        stage = running.stage
         now = stage.clock.now()
         damaged = an_awaited_return(
             found(a_unit(), "Defective"), state=State.SETTLING, settlement=Settlement.FLAG, due_at=now, changed_at=now
@@ -116,6 +116,6 @@ def test_looks_at_amazon_keep_no_verdict_from_the_portal(living):
             uow.add(damaged)
 
         await stage.store.transact(fill)
-        await house.until(State.IN_REVIEW, damaged.return_id, within=5.0)
+        await running.until(State.IN_REVIEW, damaged.return_id, within=5.0)
 
     living(scenario, limited=True)

@@ -19,7 +19,7 @@ from daemon.engine.polls import PortalPolls
 from daemon.engine.supervisor import Heartbeats, run_every
 from daemon.errors import RateLimited
 from daemon.ports.vendors import Lane
-from tests.services.house import House, crowd, shopper_waits, throttler_on
+from tests.services.running_walkers import RunningWalkers, crowd, shopper_waits, throttler_on
 from tests.services.stage import HOUR
 from tests.support.simulation.daemon_process import configuration
 from tests.support.simulation.vendors import OPTIONS, SHOP
@@ -143,17 +143,17 @@ def test_a_round_that_never_ends_is_broken_off_and_counted():
 def test_returns_of_a_paused_shop_wait_in_the_store(living):
     """They are planned for the end of the pause, cost no attempt and no place, and the other shop's shopper is served."""
 
-    async def scenario(house: House) -> None:
-        stage = house.stage
+    async def scenario(running: RunningWalkers) -> None:
+        stage = running.stage
         stage.portal_limits["acme"].throttled(3600.0)
         await crowd(stage, 300)
-        assert await shopper_waits(house, "zeta") < 2.5
-        await house.wait(10.0)
+        assert await shopper_waits(running, "zeta") < 2.5
+        await running.wait(10.0)
         waiting = [await stage.ret(f"b{n}") for n in range(300)]
         assert {ret.attempts for ret in waiting} == {0}
         assert {round((ret.due_at or 0.0) - stage.clock.now()) // 60 for ret in waiting} == {59}
-        await house.wait(HOUR)
-        await house.until(State.AWAITING_INSPECTION, "b299", within=HOUR)
+        await running.wait(HOUR)
+        await running.until(State.AWAITING_INSPECTION, "b299", within=HOUR)
 
     living(scenario, limited=True, shops=("acme", "zeta"))
 

@@ -1,4 +1,4 @@
-"""All walkers of a daemon over one stage, in virtual time, before fake vendors with or without their real limits."""
+"""All walkers of one daemon, in virtual time, with fake vendors behind real rate limits or none."""
 
 import asyncio
 from collections import Counter
@@ -46,8 +46,8 @@ class WatchedSteps:
             self.under_way[ret.return_id] -= 1
 
 
-class House:
-    """All walkers of a daemon over one stage."""
+class RunningWalkers:
+    """All walkers of one daemon."""
 
     def __init__(self, stage: Stage, limit: int | None = None) -> None:
         self.stage = stage
@@ -79,11 +79,11 @@ class House:
             walker.wake.set()
 
     async def wait(self, seconds: float) -> None:
-        """Let the house live for so long."""
+        """Let time pass while the walkers run."""
         await self.stage.clock.wait(asyncio.Event(), seconds)
 
     async def until(self, state: State, return_id: str = "77", within: float = DAY) -> None:
-        """Let the house live until a return is in that state."""
+        """Let time pass until a return is in that state."""
         end = self.stage.clock.now() + within
         while (await self.stage.ret(return_id)).state is not state:
             assert self.stage.clock.now() < end, (await self.stage.ret(return_id)).state
@@ -91,25 +91,25 @@ class House:
 
 
 @asynccontextmanager
-async def walking(house: House) -> AsyncIterator[House]:
-    """The walkers run while the context lasts."""
+async def walking(running: RunningWalkers) -> AsyncIterator[RunningWalkers]:
+    """Run the walkers inside the context."""
     async with asyncio.TaskGroup() as group:
-        for walker in house.walkers:
-            group.create_task(walker.run(house.stop))
-        yield house
-        house.stop.set()
+        for walker in running.walkers:
+            group.create_task(walker.run(running.stop))
+        yield running
+        running.stop.set()
 
 
 def live(
     folder: Path,
     template: Path,
-    scenario: Callable[[House], Awaitable[None]],
+    scenario: Callable[[RunningWalkers], Awaitable[None]],
     *,
     limit: int | None = None,
     limited: bool = False,
     **choices: Any,
 ) -> None:
-    """Run a scenario in virtual time while all walkers run; `limited` puts the vendors behind our limits of them."""
+    """Run a scenario in virtual time while all walkers run; `limited` applies our rate limits to the vendors."""
 
     async def main(clock: FakeClock) -> None:
         with throttler_on(clock):
@@ -117,8 +117,8 @@ def live(
             if limited:
                 put_behind_limits(stage)
             try:
-                async with walking(House(stage, limit)) as house:
-                    await scenario(house)
+                async with walking(RunningWalkers(stage, limit)) as running:
+                    await scenario(running)
             finally:
                 await stage.stop()
 
@@ -192,15 +192,15 @@ async def crowd(stage: Stage, size: int, name: str = "b") -> None:
         )
 
 
-async def shopper_waits(house: House, shop: str = "acme") -> float:
-    """A shopper asks for a label now: after how many seconds it is there."""
-    stage = house.stage
+async def shopper_waits(running: RunningWalkers, shop: str = "acme") -> float:
+    """Ask for a label as a shopper; return the seconds until it is there."""
+    stage = running.stage
     stage.network.add(an_order("Z1", a_shipment("S1", SOCK=1)))
     ret = LoopReturn(return_id="z", lines=[a_line("1")], provider_order_id="Z1", order_name="#Z1", order_number="Z1")
     stage.portals[shop].submit(ret)
     start = stage.clock.now()
     await stage.intake.hear(shop, [RequestIssued(return_id="z", request_id="qz")])
     while (await stage.ret("z", shop)).state is not State.AWAITING_INSPECTION:
-        await house.wait(0.1)
+        await running.wait(0.1)
         assert stage.clock.now() - start < DAY
     return stage.clock.now() - start
