@@ -1,1 +1,1 @@
-"""What happens to returns: what is heard, what is due, what is done and what is saved."""
+"""Moves returns along: takes messages in, picks due returns, performs duties and saves the results."""

@@ -31,7 +31,7 @@ class OrderLocks:
 
 
 class ReasonCatalogue:
-    """The return reasons that Amazon allows for each SKU, remembered for a day; no answer, for minutes."""
+    """The return reasons that Amazon allows for each SKU, remembered for a day; a failure, for minutes."""
 
     def __init__(self, network: FulfillmentNetwork, clock: Clock) -> None:
         self._network = network
@@ -39,7 +39,7 @@ class ReasonCatalogue:
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
 
     async def allowed(self, sku: str) -> Sequence[str]:
-        """The codes; empty when Amazon does not say. A reason never fails a return."""
+        """The allowed codes; empty if Amazon does not tell, because a reason must never fail a return."""
         good_until, codes = self._known.get(sku, (float("-inf"), ()))
         if self._clock.monotonic() < good_until:
             return codes
@@ -56,7 +56,7 @@ class ReasonCatalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One seller's connections and what was learnt over them; nothing in here belongs to a single shop."""
+    """One seller's connections and what was learnt through them; nothing here belongs to a single shop."""
 
     name: str
     network: FulfillmentNetwork

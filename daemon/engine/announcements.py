@@ -1,7 +1,7 @@
-"""Tells people what waits for them, by the means that the operator chose.
+"""Sends people messages about what needs them, by the means that the operator chose.
 
-Each receiver has a memory of its own, kept in the store. It is written after the message was sent: a crash in between
-tells the same case twice, and never loses one.
+The store remembers what each receiver was sent. It is written after the message was sent: a crash in between may repeat
+a case, but never loses one.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 EVERY = 60.0
 LOOK_BACK = 2 * DAY
-"""Seconds: how old an event may be to be told still, after a time in which nothing could be sent."""
+"""Seconds for which an event is still worth a message, after a time in which nothing could be sent."""
 AT_MOST = 500
-"""Cases of one kind that are looked at; beyond that the oldest are what matters."""
+"""The most cases of one kind that are read, oldest first."""
 
 
 class Messenger(Protocol):
@@ -36,7 +36,7 @@ class Messenger(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """Who hears of which cases, and how."""
+    """A receiver of messages: which cases it gets, and how."""
 
     name: str
     messenger: Messenger
@@ -45,7 +45,7 @@ class Receiver:
 
 
 class Announcements:
-    """Once a minute: what is new goes to each receiver in one message. A receiver that fails is tried again."""
+    """Once a minute, sends each receiver the new cases in one message. A receiver that fails is tried again."""
 
     def __init__(
         self,
@@ -63,15 +63,15 @@ class Announcements:
 
     @property
     def has_receivers(self) -> bool:
-        """Whether anybody is to be told."""
+        """Whether there is anybody to send messages to."""
         return bool(self._receivers)
 
     async def test(self) -> dict[str, str]:
-        """Send everybody a message at once; per receiver `sent`, or what went wrong."""
+        """Send everybody a test message at once; the answer per receiver is `sent`, or the error."""
         return {receiver.name: await _tried(receiver) for receiver in self._receivers}
 
     async def round(self) -> None:
-        """Look once. Receivers are served side by side: none waits for another."""
+        """Send what is new. Receivers are served concurrently, so none waits for another."""
         cases = await self._cases()
         async with asyncio.TaskGroup() as group:
             for receiver in self._receivers:
@@ -119,6 +119,6 @@ def _case(row: CaseRow) -> Case:
 
 
 def _shop_of(connection: str) -> str:
-    """Of `loop/acme` it is acme; Amazon's connections concern every shop."""
+    """The shop of a connection: acme for `loop/acme`; Amazon's connections concern every shop."""
     vendor, _, shop = connection.partition("/")
     return shop if vendor == "loop" else ""

@@ -1,7 +1,7 @@
-"""Whether the machine's clock can be believed, by what the vendors' answers say and by the clock that never jumps.
+"""Checks the machine's clock against the vendors' dates and the monotonic clock.
 
-A machine boots with a wrong clock, a virtual machine wakes up days later, somebody sets the date: whatever is decided
-then by "so long ago" cannot be taken back, so it is not decided.
+A machine may boot with a wrong clock, a virtual machine may wake up days later, somebody may set the date. Decisions by
+elapsed time could not be undone then, so they are not made.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 1000
 PORTAL = "loop"
-"""Whose clock counts for what is asked of the portal."""
+"""The vendor whose clock counts for calls to the portal."""
 
 TOLERANCE = 300.0
-"""Seconds by which our clock and a vendor's may differ."""
+"""The largest tolerated difference to a vendor's clock, in seconds."""
 
 STEP = 60.0
 """Seconds of change that are a step, and no second rounded away or an answer that was long on its way."""
 
 
 class ClockCheck:
-    """Remembers each vendor's time by the steady clock, so that a step of ours, forward or back, shows at once.
+    """Remembers each vendor's time by the monotonic clock, so that any jump of our clock shows at once.
 
-    `news` is set by the first answer of a vendor, and by the first one after a step of our clock or of theirs.
+    `news` is set by a vendor's first answer, and by the first answer after a jump of our clock or of the vendor's.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -45,7 +45,7 @@ class ClockCheck:
         self._vendors: dict[str, float] = {}
 
     def heard(self, vendor: str, at: float) -> None:
-        """A vendor's answer bears that date (Unix seconds)."""
+        """Note the date of a vendor's answer (Unix seconds)."""
         before, theirs = self._vendors.get(vendor, -inf), at - self._clock.monotonic()
         ours = self._clock.now() - self._clock.monotonic()
         if abs(theirs - before) > STEP or abs(ours - self._offset) > STEP:
@@ -53,17 +53,17 @@ class ClockCheck:
         self._vendors[vendor], self._offset = theirs, ours
 
     def ahead(self) -> dict[str, float]:
-        """By how many seconds our clock is ahead of each vendor's."""
+        """The seconds by which our clock is ahead of each vendor's."""
         ours = self._clock.now() - self._clock.monotonic()
         return {vendor: ours - theirs for vendor, theirs in self._vendors.items()}
 
     def vendor_now(self, vendor: str) -> float:
-        """The hour as that vendor tells it; ours, while it has told none."""
+        """The time by that vendor's clock; ours until it has answered."""
         theirs = self._vendors.get(vendor)
         return self._clock.now() if theirs is None else theirs + self._clock.monotonic()
 
     def problem(self) -> str:
-        """Why no clock may decide now; empty when one may."""
+        """Why decisions by the clock must wait; empty if they need not."""
         ahead = self.ahead() or {"itself when mcfd started": self._clock.now() - self._clock.monotonic() - self._began}
         vendor, seconds = max(ahead.items(), key=lambda item: abs(item[1]))
         if abs(seconds) <= TOLERANCE:
@@ -73,12 +73,12 @@ class ClockCheck:
 
     @property
     def trusted(self) -> bool:
-        """Whether the machine's clock may decide."""
+        """Whether decisions by the machine's clock are allowed."""
         return not self.problem()
 
 
 class ClockKeeper:
-    """Tells people of a clock that is wrong, and puts right what was noted under one when it is right again."""
+    """Warns people of a wrong clock, and corrects stored times once the clock is right again."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class ClockKeeper:
         return self._clock.now() - self._clock.monotonic()
 
     async def round(self) -> None:
-        """Warn, once for each trouble; once the vendors confirm our clock, bring back what lies far in the future."""
+        """Warn once for each problem; when the vendors confirm our clock, correct times far in the future."""
         problem = self._check.problem()
         if problem and not self._told:
             log.warning("clock.wrong", problem=problem)
@@ -136,7 +136,7 @@ class ClockKeeper:
 
 
 def _hasten(uow: UnitOfWork, now: float) -> list[Return]:
-    """Label requests that were heard while our clock was ahead are due later than they should: all are tried now."""
+    """Try all label requests now: those received while our clock was ahead have due times that are too late."""
     later = uow.due_after(tuple(LABEL_STATES), now, AT_ONCE)
     stored = [uow.get(shop, return_id) for _, shop, return_id in later]
     return [uow.defer(replace(ret, due_at=now)) for ret in stored if ret is not None]

@@ -1,9 +1,9 @@
-"""What to do about a step that failed: one pure function, `respond`. What it needs to know of others is VendorHealth.
+"""What to do about a failed step: one pure function, `respond`. VendorHealth tells it how other returns fared.
 
-A vendor that answers nobody is away, and that costs a return nothing but time, which is added to its deadline. A vendor
-that fails one return while it answers others is there: then each failure costs that return an attempt, and the pauses
-grow. A shopper who waits for a label is tried for again within seconds, and pays no attempt, for the first hour. What
-only informs does not hold up the rest for long: it is passed over, and tried again later.
+If a vendor answers nobody, there is an outage: the return loses no attempt, and the outage is added to its deadline. If
+a vendor fails one return but answers others, each failure costs that return an attempt, and the pauses grow. While a
+shopper waits for a label, the call is tried again within seconds, at no attempt, for the first hour. Informing calls do
+not hold up other duties for long: they are passed over, and tried again later.
 """
 
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ READING = frozenset(
         Act.READ_RETURN,
     }
 )
-"""Acts that only read: a vendor that refuses a reading may well grant the next."""
+"""Acts that only read: a vendor that refuses one reading may well answer the next."""
 
 INFORMING = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES, Act.REPORT_TRANSIT, Act.TRACK_PARCELS})
 """Acts without which the return can go on."""
@@ -48,21 +48,22 @@ _BUYING = frozenset({Act.QUOTE_POSTAGE, Act.BUY_POSTAGE})
 _GIVING_BACK = frozenset({Act.VOID_POSTAGE, Act.BUY_POSTAGE, Act.QUOTE_POSTAGE})
 
 _MADE_AGAIN = frozenset({Act.DELIVER_LABEL, Act.BUY_POSTAGE})
-"""Calls that are verified and then made again, while their end is unknown."""
+"""Calls that, while unclear, are first verified and then made again."""
 
 SHOPPER_WAITS = 600.0
 LONGEST_SINGLE_OUTAGE = 3 * HOUR
 NOBODY_WAITS = 8 * HOUR
-"""The longest pause (s) between attempts: eight of them then take some forty minutes, a third of a day, or a day."""
+"""The longest pause (s) between attempts."""
 
 PATIENT_FOR = 125
-"""Failures in a row, half a minute apart, that take an hour."""
+"""The number of failures in an hour, at half a minute each."""
 
 PASSED_OVER_AFTER = 8
 PARKED_AFTER = 2
 PASSED_OVER_FOR = 900.0
-"""After how many failures in a row, or refusals of our credentials, what only informs lets the rest go first, and for
-how many seconds: a minute or two, or the five minutes for which a connection is parked, are worth waiting for.
+"""When informing calls are passed over: after how many failures or refused credentials, and for how many seconds.
+
+Short outages, and the five minutes of a parked connection, are waited for instead.
 """
 
 OVERTAKEN = "overtaken"
@@ -72,9 +73,9 @@ Call = tuple[str, Act, Settlement | None]
 
 
 class VendorHealth:
-    """Which calls the vendors answer, and which returns wait for an answer, by a clock that never jumps.
+    """Remembers, per call, when a vendor last answered anyone, by the monotonic clock.
 
-    Only in memory: after a restart nobody was answered, so restarts in a row use up nobody's attempts.
+    In memory only, so a crash loop costs no attempts.
     """
 
     def __init__(self) -> None:
@@ -82,12 +83,12 @@ class VendorHealth:
         self._failing: dict[str, tuple[Call, float]] = {}
 
     def given(self, ret: Return, owed: Duty, at: float) -> None:
-        """The call was answered for this return; a refusal is an answer."""
+        """Note that the call was answered for this return; a refusal is an answer, too."""
         self._given[_call(ret, owed)] = at
         self._failing.pop(ret.ref, None)
 
     def missing(self, ret: Return, owed: Duty, at: float) -> bool:
-        """The call was not answered for this return; whether others were since it first happened to it, and lately."""
+        """Note that the call was not answered for this return; True if others were answered since, and recently."""
         call = _call(ret, owed)
         failing, since = self._failing.get(ret.ref, (call, at))
         self._failing[ret.ref] = (call, since if failing == call else at)
@@ -96,15 +97,15 @@ class VendorHealth:
 
 
 def _call(ret: Return, owed: Duty) -> Call:
-    """What of a vendor is asked: settling is another call for each settlement."""
+    """The key of a call; settling is a different call for each settlement."""
     return ret.shop, owed.act, ret.settlement if owed.act is Act.SETTLE else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A step that failed. `ret` is the return as it is stored by now, `resumed` whether the call was unclear before.
+    """A failed step. `ret` is the return as stored now; `resumed` says that the call was already unclear before.
 
-    `singled_out`: others were answered meanwhile. `jitter` is from 0 to 1.
+    `singled_out`: other returns were answered meanwhile. `jitter` is from 0 to 1.
     """
 
     ret: Return
@@ -117,23 +118,23 @@ class Failure:
 
     @property
     def harmless(self) -> bool:
-        """The call had no effect, for sure. Grading is two calls, of which the first may have had its effect."""
+        """Whether the call surely had no effect. Grading makes two calls, and the first may have had its effect."""
         if self.duty.act is Act.GRADE_LINES or (isinstance(self.error, Unavailable) and self.error.unclear):
             return False
         return isinstance(self.error, Refused | CredentialsRefused | Transient)
 
     @property
     def problem(self) -> str:
-        """The error in words for the merchant; a bug's own words may quote what nobody should read."""
+        """The error in words for the merchant; a bug's message is left out, since it may quote private data."""
         bug = f"an error in mcfd ({type(self.error).__name__})"
         return str(self.error) if isinstance(self.error, McfdError) else bug
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What is done about it: `event` happens to `ret`, or the clocks and counters of `ret` are saved.
+    """The response to a failure: `event` is applied to `ret`, or only the times and counters of `ret` are saved.
 
-    `outcome` is how the step is counted, `trouble` a name for what somebody may want to hear of.
+    `outcome` is the metric label of the step, `trouble` the name of a problem that operators may count.
     """
 
     ret: Return
@@ -143,9 +144,9 @@ class Response:
 
 
 def respond(failure: Failure, *, attempts: int, rest: float) -> Response:
-    """Sort a failure by who must act next. If the duty changed while the call ran, its failure no longer matters.
+    """Decide by who must act next. If the duty changed while the call ran, its failure no longer matters.
 
-    `attempts` is how many a return has, `rest` for how many seconds one is left in peace that cannot even be given up.
+    `attempts` is the limit per return; `rest` is the pause in seconds for a return that cannot even be given up.
     """
     if duty(failure.ret, failure.now) != failure.duty:
         return _overtaken(failure)
@@ -170,7 +171,7 @@ def _overtaken(failure: Failure) -> Response:
 
 
 def _postponed(failure: Failure, error: Transient | CredentialsRefused, attempts: int, rest: float) -> Response:
-    """A vendor that answers nobody costs no attempt and no waiting time; one that answers others costs both."""
+    """In an outage the return loses no attempt and its deadline moves; if others are answered, it loses an attempt."""
     ret, outcome = failure.ret, type(error).__name__
     awaited = shopper_waits(ret)
     singled_out = failure.singled_out and isinstance(error, Unavailable) and not awaited
@@ -182,7 +183,7 @@ def _postponed(failure: Failure, error: Transient | CredentialsRefused, attempts
         delay = max(delay, attempt_delay(used - 1, LONGEST_SINGLE_OUTAGE, failure.jitter))
     retry_at = failure.now + delay
     if failure.duty.act in _MADE_AGAIN and failure.duty in ret.pending_calls:
-        ret = replace(ret, verifications=0)  # it may have been posted once more just now
+        ret = replace(ret, verifications=0)  # it may just have been posted again
     waiting = replace(
         ret if singled_out else forgive_failure(ret, retry_at),
         due_at=retry_at,
@@ -196,12 +197,12 @@ def _postponed(failure: Failure, error: Transient | CredentialsRefused, attempts
 
 
 def shopper_waits(ret: Return) -> bool:
-    """Somebody waits for a label at this moment, and has waited for no longer than an hour."""
+    """Whether a shopper is waiting for a label, and has waited for at most an hour."""
     return ret.state in LABEL_STATES and not ret.held and ret.transient_failures < PATIENT_FOR
 
 
 def _goes_last(failure: Failure) -> bool:
-    """The rest can go on without it: it informs, or gives a label back that nobody uses."""
+    """Whether other duties can go first: the call only informs, or voids an unused label."""
     giving_back = failure.duty.act in _GIVING_BACK and failure.ret.state not in LABEL_STATES
     return failure.duty.act in INFORMING or giving_back
 
@@ -212,7 +213,7 @@ def _passed_over(ret: Return, now: float) -> Return:
 
 
 def _refused(failure: Failure, attempts: int, rest: float) -> Response:
-    """The vendor said no. What only informs is let go, what is only read is read again; the rest needs a person."""
+    """The vendor said no: informing calls are dropped, readings repeated; everything else needs a person."""
     ret = failure.ret
     if failure.duty.act in READING or _was_read(failure):
         return _stumbled(failure, attempts, rest)
@@ -225,14 +226,14 @@ def _refused(failure: Failure, attempts: int, rest: float) -> Response:
 
 
 def _was_read(failure: Failure) -> bool:
-    """A label request that could be read once is refused the second time."""
+    """Whether the refused call is the second reading of a label request."""
     request = failure.ret.request(failure.duty.subject)
     reading = failure.duty.act is Act.READ_REQUEST
     return reading and request is not None and request.asked is not RequestState.UNREAD
 
 
 def _stumbled(failure: Failure, attempts: int, rest: float) -> Response:
-    """A refused reading, an unreadable answer or a bug of ours costs one attempt."""
+    """A refused reading, an unreadable answer or a bug costs one attempt."""
     ret, act, outcome = failure.ret, failure.duty.act, type(failure.error).__name__
     if ret.attempts + 1 >= attempts:
         return _exhausted(failure, outcome, rest)
@@ -242,7 +243,7 @@ def _stumbled(failure: Failure, attempts: int, rest: float) -> Response:
 
 
 def _exhausted(failure: Failure, outcome: str, rest: float) -> Response:
-    """No attempt is left. A label request without an answer is not let go: it needs a person, once."""
+    """No attempt is left. A label request without an answer is not dropped: it needs a person, once."""
     if failure.duty.act is Act.REPORT_REFUSAL and failure.ret.state is not State.STUCK:
         return _give_up(failure, outcome, rest)
     return _let_go(failure, outcome, rest)
@@ -250,7 +251,7 @@ def _exhausted(failure: Failure, outcome: str, rest: float) -> Response:
 
 def _let_go(failure: Failure, outcome: str, rest: float) -> Response:
     trouble = f"{failure.duty.act}_refused"
-    if failure.duty.act is Act.TRACK_PARCELS:  # what the carrier would have said, no clock may take for silence
+    if failure.duty.act is Act.TRACK_PARCELS:  # unread tracking must not count as the carrier's silence
         passed = _passed_over(replace(failure.ret, attempts=0, transient_failures=0), failure.now)
         return Response(ret=passed, outcome=outcome, trouble=trouble)
     instead = let_go(failure.ret, failure.duty, failure.now)
@@ -260,10 +261,10 @@ def _let_go(failure: Failure, outcome: str, rest: float) -> Response:
 
 
 def _give_up(failure: Failure, outcome: str, rest: float) -> Response:
-    """A request that was held stays open in the portal: it may well be somebody else's.
+    """Give up. A held request stays open in the portal: it may belong to somebody else.
 
-    So does one whose label is refused: the merchant can mend that, so the shopper is not told no. But a label that may
-    have been bought already cannot be left lying until they do: it is settled and given back.
+    So does one whose label was refused: the merchant can fix that, so the shopper is not refused. But a label that may
+    already have been bought cannot wait for that: its purchase is settled, and the label voided.
     """
     event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held or _mendable(failure))
     return _ended(failure, event, outcome, rest)
@@ -279,13 +280,13 @@ def _ended(failure: Failure, event: ev.Event, outcome: str, rest: float, trouble
     if allows(failure.ret.state, type(event)):
         answered = replace(failure.ret, attempts=0, transient_failures=0)
         return Response(ret=answered, outcome=outcome, event=event, trouble=trouble)
-    # A return that is at its end, or stuck already, has nowhere to go: leave it in peace for a while.
+    # A closed or stuck return cannot be given up again: leave it alone for a while.
     left = replace(failure.ret, due_at=failure.now + rest, amazon_due_at=None, attempts=0)
     return Response(ret=left, outcome=outcome, trouble=trouble)
 
 
 def let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
-    """What giving up counts as when the duty only informs: done, and the return goes on without it."""
+    """The event that drops a duty that only informs: it counts as done, and the return goes on."""
     request = ret.request(owed.subject)
     match owed.act:
         case Act.WRITE_NOTES:
@@ -301,7 +302,7 @@ def let_go(ret: Return, owed: Duty, now: float) -> ev.Event | None:
 
 
 def _kept(ret: Return, owed: Duty, now: float) -> ev.Event | None:
-    """A label that was to be given back, and cannot be, does not keep the return from what else is owed to it."""
+    """A void that keeps failing is given up, so that it does not block other duties."""
     postage = postage_of(ret, owed.subject) if owed.act in _GIVING_BACK else None
     if postage is None or postage.void is not Void.WANTED:
         return None

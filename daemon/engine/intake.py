@@ -1,4 +1,4 @@
-"""A decoded delivery, or a row of a poll, becomes a stored return or a hint, once, in one unit of work."""
+"""Stores what webhooks and polls bring: a new return or a hint, once, in one unit of work."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -42,11 +42,11 @@ TELLING: Mapping[State, frozenset[PortalState]] = {
     State.EXPIRED: _ENDED,
     State.STUCK: _ENDED,
 }
-"""Which states of the portal are news to a return in a state of ours; everything else needs no reading."""
+"""The portal's states that are news for a return in each of our states; other states need no reading."""
 
 
 class Intake:
-    """Where facts and hints come in. `wake` is called after the commit; `accounts` are by shop."""
+    """Takes in facts and hints. `wake` is called after the commit; `accounts` are by shop."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class Intake:
         self._accounts = accounts or {}
 
     async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
-        """Store a verified delivery and its effect; resolves after the commit. False for a repeated delivery.
+        """Store a verified delivery and its effect; returns after the commit. False for a repeated delivery.
 
-        `message` is None for a topic that asks for nothing. Raises StoreUnavailable.
+        `message` is None for topics that the daemon ignores. Raises StoreUnavailable.
         """
 
         def work(uow: UnitOfWork) -> tuple[bool, list[tuple[State | None, Return]]]:
@@ -82,7 +82,7 @@ class Intake:
         return new
 
     async def keep_dead_letter(self, letter: DeadLetter) -> bool:
-        """Keep a delivery that was signed but cannot be read; False when it is kept already."""
+        """Keep a delivery that was signed but cannot be read; False if it is already kept."""
 
         def work(uow: UnitOfWork) -> bool:
             _verified(uow, letter.shop, letter.received_at)
@@ -91,7 +91,7 @@ class Intake:
         return await self._store.transact(work)
 
     async def hear(self, shop: str, messages: list[Message]) -> None:
-        """What a poll saw: the same effects as deliveries, many in one unit of work."""
+        """Store what a poll saw: the same effects as deliveries, many in one unit of work."""
         moved = await self._store.transact(
             lambda uow: [change for m in messages for change in self._take(uow, shop, m, polled=True)]
         )
@@ -100,9 +100,9 @@ class Intake:
             self._wake()
 
     async def order_changed(self, order_id: str, account: str = MAIN_ACCOUNT) -> int:
-        """Amazon has news of a fulfillment order: it is read now. How many returns that concerns.
+        """Read a fulfillment order now, because Amazon announced news; returns the number of returns concerned.
 
-        Only a hint: what is not on that order, or waits for nothing at Amazon, is left alone.
+        This is only a hint: returns not on that order, or not waiting for Amazon, are left alone.
         """
 
         def work(uow: UnitOfWork) -> int:
@@ -121,7 +121,7 @@ class Intake:
         return concerned
 
     async def parcel_changed(self, handle: str) -> bool:
-        """A carrier has news of a parcel: it is asked now. Whether the parcel is ours, by its handle."""
+        """Ask the carrier now, because it announced news of a parcel; True if the handle is ours."""
 
         def work(uow: UnitOfWork) -> bool:
             now = self._clock.now()
@@ -131,7 +131,7 @@ class Intake:
             if parcel.look_at is not None:
                 uow.look_at_purchase(parcel.source, handle, min(parcel.look_at, now))
             ret = uow.get(parcel.shop, parcel.return_id)
-            if ret is not None and ret.amazon_due_at is not None:  # also while it is looked at: this may be newer
+            if ret is not None and ret.amazon_due_at is not None:  # even while it is being read: this news may be newer
                 uow.defer(replace(ret, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
             return True
 
@@ -149,13 +149,13 @@ class Intake:
     def _take(
         self, uow: UnitOfWork, shop: str, message: Message | None, *, repeated: bool = False, polled: bool = False
     ) -> list[tuple[State | None, Return]]:
-        """The change that a message makes, if any, with the state before it."""
+        """The change that a message causes, if any, with the state before it."""
         if message is None:
             return []
         ret = uow.get(shop, message.return_id)
         if ret is None:
             return [(None, uow.add(self._opened(shop, message)))] if isinstance(message, RequestIssued) else []
-        # The same failure may be told twice of two tries, in the same bytes: the state says whether it is news.
+        # Two attempts may fail with byte-identical messages: the state tells whether this one is news.
         if repeated and not isinstance(message, ReturnChanged | ProcessingTrouble):
             return [(ret.state, self._bring_forward(uow, ret))]
         changed = self._changed(uow, ret, message, polled=polled)
@@ -196,7 +196,7 @@ class Intake:
         return self._happened(uow, ret, event)
 
     def _unheard(self, ret: Return, request: LabelRequest) -> bool:
-        """We gave up before we could read it, and told nobody; it is tried again, ever more rarely."""
+        """Whether we gave up before reading the request and told nobody; it is tried again, less and less often."""
         since = self._clock.now() - ret.changed_at
         pause = max(self._timings.unmatched_deadline, ret.changed_at - ret.created_at)
         return ret.state is State.STUCK and request.asked is RequestState.UNREAD and since >= pause
@@ -215,7 +215,7 @@ class Intake:
         return self._happened(uow, ret, ProcessingFailed(at=self._clock.now()))
 
     def _restocked(self, uow: UnitOfWork, ret: Return) -> Return | None:
-        """Amazon restocks what it accepts back, and Loop cannot be asked whether it does so, too: this event tells."""
+        """Note that Loop restocks as Amazon does: only this event shows it, since Loop cannot be asked."""
         if not ret.authorized():
             return None
         self._metrics.trouble("restock_requested")
@@ -230,7 +230,7 @@ class Intake:
         return uow.defer(replace(ret, needs_read=True, due_at=min(ret.due_at or now, now)))
 
     def _bring_forward(self, uow: UnitOfWork, ret: Return) -> Return:
-        """A repeated delivery only wakes a return that still waits for its label."""
+        """Wake a return that still waits for its label; a repeated delivery has no other effect."""
         now = self._clock.now()
         if ret.state not in LABEL_STATES or ret.due_at is None or ret.due_at <= now:
             return ret
@@ -238,14 +238,14 @@ class Intake:
 
 
 def _may_be_edited(ret: Return, state: PortalState) -> bool:
-    """A line that is struck out holds up the others, so an open return of several lines is read when it changes."""
+    """Read an open return of several lines when it changes: a removed line would hold up the others."""
     if ret.state is not State.AWAITING_INSPECTION or state is not PortalState.OPEN or ret.needs_read:
         return False
     return len({unit.line_id for unit in ret.units if unit.authorization_id}) > 1
 
 
 def _verified(uow: UnitOfWork, shop: str, at: float) -> None:
-    """Remember when, to a minute; a delivery that is offered again counts for the day on which it came."""
+    """Remember when the delivery came, to a minute; a replayed one counts for its original time."""
     last = uow.mark(verified_mark(shop))
     if last is None or float(last) + 60.0 < at:
         uow.set_mark(verified_mark(shop), repr(at))

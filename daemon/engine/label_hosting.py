@@ -1,4 +1,4 @@
-"""Labels that shoppers fetch from us: encrypted in the store, reached by a link that cannot be guessed."""
+"""Labels that shoppers fetch from mcfd: encrypted in the store, behind links that cannot be guessed."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from daemon.ports.store import ReturnStore, UnitOfWork
 
 
 class LabelHosting:
-    """Publishes documents under links of ours. `new_token` gives 256 random bits as 43 characters."""
+    """Publishes documents under mcfd's own links. `new_token` gives 256 random bits as 43 characters."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class LabelHosting:
         self._new_token = new_token
 
     def publish(self, document: bytes) -> tuple[str, Callable[[UnitOfWork], None]]:
-        """A sealed link, and the work that stores its document; to be done in the transaction that saves the link."""
+        """Returns a sealed link, and the work that stores its document in the transaction that saves the link."""
         token = self._new_token()
         sealed = self._box.seal(document, HOSTED_LABEL)
         expires_at = self._clock.now() + self._retention
@@ -37,16 +37,16 @@ class LabelHosting:
         return link, lambda uow: uow.keep_document(hosted_label(token), sealed, expires_at)
 
     def reveal(self, url: str) -> str:
-        """The link as the portal and the shopper need it; one that is not ours is no secret."""
+        """The link as the portal and the shopper need it; other links are not sealed and stay as they are."""
         return unseal_text(self._box, url, LABEL_LINK).decode() if is_sealed(url) else url
 
     def withdraw(self, uow: UnitOfWork, url: str) -> None:
-        """Nobody reads the document behind a link of ours any more: it is as if its retention were over."""
+        """Withdraw the document behind one of our links, as if its retention were over."""
         if is_sealed(url):
             token = self.reveal(url).rpartition("/")[2].removesuffix(".pdf")
             uow.keep_document(hosted_label(token), b"", self._clock.now())
 
     async def open(self, token: str) -> bytes | None:
-        """The document behind a link; empty when its retention is over, None when there never was one."""
+        """The document behind a link; empty after its retention, None if there never was one."""
         sealed = await self._store.read(lambda uow: uow.document(hosted_label(token)))
         return self._box.unseal(sealed, HOSTED_LABEL) if sealed else sealed

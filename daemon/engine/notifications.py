@@ -1,7 +1,7 @@
-"""What Amazon says by itself: read from the queue, stored with what it causes in one unit of work, and then deleted.
+"""Amazon's notifications: read from the queue, stored with their effects in one unit of work, then deleted.
 
-A message only says that an order has news; what the news is, a reading tells. So a message that comes twice, late or
-out of order costs a reading, and one that was lost costs time. Nothing is deleted before the commit of what it caused.
+A message only says that an order has news; reading the order shows which. So a message that comes twice, late or out of
+order costs one reading, and a lost one costs time. A message is deleted only after its effects are committed.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 def heard_mark(account: str) -> str:
-    """Where it is remembered when a message about an order of ours was last heard."""
+    """The mark for the time of the last message about one of our orders."""
     return f"notified/{account}"
 
 
 class Credentials(Protocol):
-    """Where client secrets that Amazon sends are kept."""
+    """Keeps the client secrets that Amazon sends."""
 
     def write(self, uow: UnitOfWork, secret: str) -> None:
         """Keep a new client secret, sealed."""
@@ -48,11 +48,11 @@ class Credentials(Protocol):
         """Remember when the secret in use ends."""
 
     async def changed(self) -> None:
-        """Take what was written into use; called after the commit."""
+        """Start to use what was written; called after the commit."""
 
 
 class Origins:
-    """Whose a notification is: by the subscriptions of the account, else by its seller, as far as either is known."""
+    """Tells whose a notification is: by the account's subscriptions, or else by its seller, if known."""
 
     def __init__(self, account: str) -> None:
         self.account = account
@@ -61,11 +61,11 @@ class Origins:
         self.seller = ""
 
     async def load(self, store: ReturnStore) -> None:
-        """Take over what an earlier process learnt."""
+        """Load what an earlier process learnt."""
         await store.read(self._look)
 
     def ours(self, origin: Origin) -> bool:
-        """Whether it is for this account. Whoever knows nothing yet, or is told nothing, takes it for his own."""
+        """Whether the notification is for this account; True if nothing is known either way."""
         if origin.subscription_id and origin.subscription_id in self.subscriptions:
             return True
         if self.seller and origin.seller_id:
@@ -73,13 +73,13 @@ class Origins:
         return not (self.subscriptions and origin.subscription_id)
 
     def learn_seller(self, uow: UnitOfWork, origin: Origin) -> None:
-        """What comes by our own subscription names our seller."""
+        """Learn our seller from a notification of our own subscription."""
         if origin.seller_id and origin.seller_id != self.seller and origin.subscription_id in self.subscriptions:
             self.seller = origin.seller_id
             self._keep(uow)
 
     def learn_subscriptions(self, uow: UnitOfWork, ids: Sequence[str]) -> None:
-        """These are all that the account has."""
+        """Learn the account's subscriptions, which are all that it has."""
         self._look(uow)
         if frozenset(ids) != self.subscriptions:
             self.subscriptions = frozenset(ids)
@@ -95,7 +95,7 @@ class Origins:
 
 
 class Notifications:
-    """Where messages come in. `wake` is called after a commit that made something due."""
+    """Takes messages in. `wake` is called after a commit that made something due."""
 
     def __init__(
         self,
@@ -121,12 +121,12 @@ class Notifications:
         self._wake = wake
 
     async def hear(self, bodies: Sequence[bytes]) -> None:
-        """Store what messages cause; resolves after the commit. Raises StoreUnavailable."""
+        """Store the effects of messages; returns after the commit. Raises StoreUnavailable."""
         messages, letters = self._sorted(bodies)
         await self._take(messages, letters)
 
     async def hear_again(self, body: bytes) -> None:
-        """Take a message that could not be read before. Raises ContractBroken while it still cannot be."""
+        """Take a message that could not be read before. Raises ContractBroken if it still cannot be read."""
         await self._take([self._decode(body)], [])
 
     def _sorted(self, bodies: Sequence[bytes]) -> tuple[list[Notification], list[DeadLetter]]:
@@ -146,7 +146,9 @@ class Notifications:
             return [self._effect(uow, message) for message in messages]
 
         if not letters and await self._store.read(lambda uow: not any(self._matters(uow, one) for one in messages)):
-            outcomes = [self._without_effect(message) for message in messages]  # a backlog of these costs no commit
+            outcomes = [
+                self._without_effect(message) for message in messages
+            ]  # a backlog of such messages costs no commit
         else:
             outcomes = await self._store.transact(work) + ["unreadable"] * len(letters)
         for outcome in outcomes:
@@ -157,7 +159,7 @@ class Notifications:
             self._wake()
 
     def _matters(self, uow: UnitOfWork, message: Notification) -> bool:
-        """Something is to be written."""
+        """Whether the message causes anything to be written."""
         match message:
             case ReturnNews():
                 return self._origins.ours(message.origin) and bool(self._on_order(uow, message.order_id))
@@ -193,9 +195,9 @@ class Notifications:
         return uow.on_order(self._origins.account, order_id)
 
     def _announce(self, uow: UnitOfWork, order_id: str) -> int:
-        """Bring forward every return with units on the order, unless nothing is due for it any more; how many.
+        """Bring forward every return with units on the order that still has something due; returns their number.
 
-        One that Amazon is not read for just now, because it is on its way from one state to another, is read next.
+        A return between two states, for which Amazon is not read just now, is read next.
         """
         now = self._clock.now()
         found = [uow.get(*ref) for ref in self._on_order(uow, order_id)]
@@ -209,7 +211,7 @@ class Notifications:
 
 
 class QueueReader:
-    """A service that reads one queue to its end, and then waits for more. `read` hears of each time that it could."""
+    """A service that reads one queue to its end, then waits for more. `read` is called after each successful read."""
 
     def __init__(
         self,
@@ -234,7 +236,7 @@ class QueueReader:
         self._pause = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read until `stop` is set. What was received and not deleted by then comes again."""
+        """Read until `stop` is set. Messages received but not deleted by then come again."""
         await run_every(
             0.0,
             lambda: self._round(stop),
@@ -267,7 +269,7 @@ class QueueReader:
             self._push.queue_read()
 
     async def _heard(self, messages: Sequence[QueueMessage]) -> Sequence[QueueMessage]:
-        """All in one unit of work; after a bug one by one, so that a single message holds up no other."""
+        """Store all in one unit of work; after a bug, one by one, so that one message does not hold up the others."""
         try:
             await self._hear([message.body for message in messages])
         except McfdError:
@@ -281,7 +283,7 @@ class QueueReader:
         return messages
 
     async def _unless_stopped(self, work: Awaitable[Sequence[T]], stop: asyncio.Event) -> Sequence[T]:
-        """What `work` comes to; nothing when `stop` is set meanwhile, which interrupts it."""
+        """The result of `work`; None if `stop` is set meanwhile, which cancels it."""
         working = asyncio.ensure_future(work)
         stopping = asyncio.ensure_future(self._clock.wait(stop, None))
         try:

@@ -1,7 +1,7 @@
-"""Which fulfillment orders a shopper's order name may mean: the seller's orders by the names that shoppers know.
+"""An index of the seller's fulfillment orders by the names that shoppers know.
 
-Nobody waits inside the reading of Amazon's list: a return that needs it asks for it and is told "not yet"; one
-background service reads, stores each page as it comes, and wakes the returns whose order was on it.
+No return blocks while Amazon's list is read: a return that needs it gets "not yet". One background service reads the
+list, stores each page as it comes, and wakes the returns whose orders were on it.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from daemon.ports.vendors import FulfillmentNetwork, OrderHead, OrderPage
 log = structlog.get_logger(__name__)
 
 OVERLAP = 15 * 60.0
-"""Seconds before the newest change that is known, from which the list is read again: a change may be listed late."""
+"""Seconds before the newest known change from which the list is read again, since a change may be listed late."""
 
 SPACING = 60.0
 PATIENCE = 330.0
-"""Seconds that a return is taken to wait: a little longer than it is until it looks again."""
+"""Seconds that a return counts as waiting: a little longer than the pause until it asks again."""
 
 ROUND = 1.0
 IDLE = 300.0
 SLICE = 30.0
-"""Seconds that one round reads before it gives a sign of life; the next goes on from there."""
+"""Seconds that one round reads before it sends a heartbeat; the next round continues from there."""
 
 MOST_PAGES = 50_000
 MOST_EMPTY = 200
@@ -45,10 +45,10 @@ Ref = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the reading goes on, as it is stored.
+    """The stored place at which the reading continues.
 
-    `since` is Amazon's time, `newest` the newest change that it told; `began` is ours, of this reading, and `read` of
-    the last one that came to its end.
+    `since` and `newest` (the newest change seen) are Amazon's time. `began` (the start of this reading) and `read` (the
+    start of the last finished reading) are ours.
     """
 
     since: float
@@ -60,7 +60,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Guard:
-    """Notices a list that leads nowhere, by what its pages hold: a fresh token proves nothing.
+    """Detects a list without end by the content of its pages: a new token proves nothing.
 
     Amazon is known to answer the same page, or empty ones, with a new token each time
     (https://github.com/amzn/selling-partner-api-models/issues/2858, …/issues/2104).
@@ -72,7 +72,7 @@ class _Guard:
     seen: set[int] | None = None
 
     def trouble(self, page: OrderPage) -> str:
-        """What is wrong with the pages so far; empty while nothing is."""
+        """The problem with the pages so far; empty if there is none."""
         content = hash(frozenset(head.order_id for head in page.heads))
         seen = self.seen = self.seen or set()
         self.pages += 1
@@ -90,7 +90,7 @@ class _Guard:
 class _Waiter:
     """A return that waits for an order of these names, or (`whole`) for the end of a reading.
 
-    It waits until then on the monotonic clock, unless it asks again: it may have ended otherwise.
+    It counts as waiting until a time on the monotonic clock, unless it asks again, since it may have ended.
     """
 
     names: frozenset[str]
@@ -99,7 +99,7 @@ class _Waiter:
 
 
 class OrderIndex:
-    """The seller's orders, read incrementally and only when a match needs them; at most once a minute."""
+    """The seller's orders, read incrementally, only when a match needs them, at most once a minute."""
 
     def __init__(
         self,
@@ -124,15 +124,15 @@ class OrderIndex:
         self._mark = f"order-index/{account}"
         self._waiting: dict[Ref, _Waiter] = {}
         self._asked = asyncio.Event()
-        self._guard: _Guard | None = None  # of the reading that is under way
+        self._guard: _Guard | None = None  # of the current reading
         self._not_before = float("-inf")
         self._failure: McfdError | None = None
         self._warned = False
 
-    # ---- who needs it
+    # ---- for handlers
 
     async def find(self, ret: Return, names: Sequence[str]) -> tuple[OrderHead, ...]:
-        """What is known of orders of these names, and of their parts; the return hears when there is more."""
+        """The known orders with these names, and their parts; the return is woken when there are more."""
         known = frozenset(names)
         self._waiting[ret.shop, ret.return_id] = _Waiter(known, self._clock.monotonic() + PATIENCE)
         self._asked.set()
@@ -143,17 +143,17 @@ class OrderIndex:
         return tuple(dict.fromkeys(fitting))
 
     def leave(self, ret: Return) -> None:
-        """The return needs the list no more."""
+        """Note that the return no longer needs the list."""
         self._waiting.pop((ret.shop, ret.return_id), None)
 
     async def read_at(self) -> float | None:
-        """When the last reading began that came to its end; None before the first one."""
+        """When the last finished reading began; None before the first one."""
         return (await self._place()).read or None
 
     async def read_since(self, at: float, ret: Return) -> bool:
-        """Whether a reading that began at that time or later has come to its end; else the return hears when one has.
+        """Whether a reading that began at or after that time has finished; if not, the return is woken when one has.
 
-        Raises what the last one failed of, while that is news.
+        Raises the error of the last reading, if it is recent.
         """
         place = await self._place()
         if place.read >= at:
@@ -187,13 +187,13 @@ class OrderIndex:
         self._asked.set()
 
     def _pause(self) -> float:
-        """How long nothing is to be read, unless somebody asks."""
+        """How long to read nothing, unless a return asks."""
         if self._guard is not None:
             return 0.0
         return max(ROUND, self._not_before - self._clock.monotonic()) if self._waiting else IDLE
 
     async def round(self) -> None:
-        """Read for a while, if a return waits for it and the last reading began a minute ago. Raises McfdError."""
+        """Read for a while if a return waits and the last reading began at least a minute ago. Raises McfdError."""
         now = self._clock.monotonic()
         if self._guard is None:
             self._waiting = {ref: waiter for ref, waiter in self._waiting.items() if now < waiter.until}
@@ -210,7 +210,7 @@ class OrderIndex:
         self._failure = None
 
     async def _read(self, guard: _Guard) -> None:
-        """Every page is stored with the place to go on from, so that a restart does not begin anew."""
+        """Read pages; each is stored with the place to continue from, so that a restart does not begin again."""
         until = self._clock.monotonic() + SLICE
         place = await self._place()
         while self._clock.monotonic() < until:
@@ -226,7 +226,7 @@ class OrderIndex:
                 return
 
     def _tell(self, trouble: str) -> None:
-        """Warn once, until a reading ends well; a list that leads nowhere is tried again after minutes."""
+        """Warn once until a reading succeeds; a list without end is tried again after minutes."""
         if trouble:
             self._not_before = self._clock.monotonic() + AFTER_TROUBLE
             self._troubled("order_list")
@@ -250,7 +250,7 @@ class OrderIndex:
         return await self._network.orders_since(place.since, ""), place
 
     def _following(self, place: _Place, page: OrderPage, *, over: bool, sound: bool) -> _Place:
-        """Where to go on after a page: from the newest date that Amazon told, never from a clock of ours."""
+        """The place to continue after a page: from the newest date in Amazon's answers, never from our clock."""
         now = self._amazons_time()
         newest = max((min(head.changed_at or now, now) for head in page.heads), default=0.0)
         place = replace(place, newest=max(place.newest, newest))
@@ -260,7 +260,7 @@ class OrderIndex:
         return replace(place, since=since, token="", read=place.began)
 
     def _keep(self, uow: UnitOfWork, *, page: OrderPage, place: _Place, over: bool) -> bool:
-        """Store a page and bring forward the returns that it concerns; whether there are any."""
+        """Store a page and bring forward the returns that it concerns; True if there are any."""
         now = self._amazons_time()
         heads = [head if head.changed_at else replace(head, changed_at=now) for head in page.heads]
         uow.index_orders(self._account, heads)
@@ -284,7 +284,7 @@ class OrderIndex:
 
 
 def _names(head: OrderHead) -> Iterable[str]:
-    """The names by which somebody may wait for an order, as a whole or as a part."""
+    """The names under which a return may wait for the order or its parts."""
     for name in (head.order_id, head.displayable_order_id):
         yield name
         yield PART.sub("", name)

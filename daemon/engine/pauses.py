@@ -1,4 +1,4 @@
-"""Pauses that vendors ask for, remembered over a restart: a new process must not call at once and be told again."""
+"""Remembers pauses that vendors ask for over a restart, so that a new process does not call too early."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,11 +9,11 @@ from daemon.ports.store import ReturnStore
 MARK = "vendor-pauses"
 WORTH_KEEPING = 30.0
 LONGEST = 3600.0
-"""Seconds: shorter pauses are over before a restart is, and none may be longer, whatever a clock says."""
+"""The longest pause, in seconds, whatever a clock says; very short ones end before a restart does."""
 
 
 class PauseKeeper:
-    """`running` tells the pauses that run, in seconds left by name; `resume` begins one again."""
+    """Stores pauses. `running` returns the current ones, in seconds left by name; `resume` starts one again."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class PauseKeeper:
         self._kept: dict[str, float] = {}
 
     async def recall(self) -> None:
-        """Begin the pauses again that the process before this one has left."""
+        """Resume the pauses that the previous process left."""
         saved = await self._store.read(lambda uow: uow.mark(MARK))
         for name, until in json.loads(saved or "{}").items():
             left = until - self._clock.now()
@@ -37,7 +37,7 @@ class PauseKeeper:
                 self._resume(name, left)
 
     async def round(self) -> None:
-        """Keep what has changed since the last round."""
+        """Store what has changed since the last round."""
         now = self._clock.now()
         ends = {name: now + left for name, left in self._running().items() if left > WORTH_KEEPING}
         if ends.keys() != self._kept.keys() or any(abs(ends[name] - self._kept[name]) > 1 for name in ends):

@@ -1,4 +1,4 @@
-"""The safety net under the webhooks: what they did not bring is found by asking."""
+"""The safety net for webhooks: polls find what they did not bring."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -16,24 +16,24 @@ from daemon.ports.vendors import IssuedRequest, ReturnsPortal
 log = structlog.get_logger(__name__)
 
 POLLED_STATES = (PortalState.CLOSED, PortalState.CANCELLED, PortalState.REVIEW, PortalState.OPEN)
-"""Those that are news to some return (`intake.TELLING`)."""
+"""The portal's states that are news for some return (`intake.TELLING`)."""
 OVERLAP = 120.0
 LONGEST_WINDOW = 30 * DAY
-"""The longest that is asked for at once; whoever was down for longer asks several times."""
+"""The longest window of one poll; after a longer downtime several windows are asked for."""
 CANCELLED_WITHIN = 45 * DAY
-"""How old a label request may be whose cancel is looked for: as long as a label waits for its parcel."""
+"""The age up to which cancels of label requests are looked for: as long as a label waits for its parcel."""
 BATCH = 100
 LONGEST_DOWNTIME = 400 * DAY
 HEARD_FOR = 1800.0
-"""Seconds for which a listed request that was heard of is no news. A refused one is listed for ever."""
+"""Seconds for which a listed request is not taken in again. Refused requests stay in the list for ever."""
 
 Poll = Callable[[str, ReturnsPortal], Awaitable[None]]
 
 
 class PortalPolls:
-    """Asks shops, side by side, for open label requests and for returns that changed.
+    """Polls shops concurrently for open label requests and changed returns.
 
-    One shop's failure is not another's, nor is its wait.
+    One shop's failure or slowness does not affect another.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PortalPolls:
         await self._each_shop(self._cancelled_requests)
 
     async def returns(self) -> None:
-        """Hint at every return that changed since the last poll, asked for once per state."""
+        """Store a hint for every return that changed since the last poll; one question per state."""
         await self._each_shop(self._returns)
 
     async def _each_shop(self, poll: Poll) -> None:
@@ -81,7 +81,7 @@ class PortalPolls:
             )
 
     def _news(self, shop: str, rows: Sequence[IssuedRequest]) -> Sequence[IssuedRequest]:
-        """The rows that this process has not heard of lately: the list holds years of refused requests."""
+        """The rows that this process has not taken in recently: the list contains years of refused requests."""
         now = self._clock_check.vendor_now(PORTAL)
         since, known = self._heard.get(shop, (now, set()))
         if not since <= now < since + HEARD_FOR:
@@ -96,7 +96,7 @@ class PortalPolls:
             for since, until in _windows(float(last) if last else None, self._clock_check.vendor_now(PORTAL)):
                 try:
                     await self._changed(shop, state, await portal.updated_returns(state, since, until))
-                except ListCut as cut:  # what came is heard of, and the same window is asked for again
+                except ListCut as cut:  # keep what came, and ask for the same window again
                     await self._changed(shop, state, cut.found)
                     raise
                 await self._store.transact(lambda uow, mark=mark, until=until: uow.set_mark(mark, repr(until)))  # type: ignore[misc]
@@ -108,7 +108,7 @@ class PortalPolls:
 
 
 def _windows(last: float | None, now: float) -> Iterator[tuple[float, float]]:
-    """What to ask for: from a little before the last time. That it lies in the future was a clock's mistake."""
+    """The windows to ask for, from a little before the last poll. A last poll in the future was a clock error."""
     since = now - DAY if last is None or last > now + OVERLAP else max(last - OVERLAP, now - LONGEST_DOWNTIME)
     while now - since > LONGEST_WINDOW:
         yield since, since + LONGEST_WINDOW

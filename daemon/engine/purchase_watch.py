@@ -1,8 +1,8 @@
-"""What became of parcels that were bought by a handle, looked at once a day, whatever their return is doing.
+"""Checks parcels bought by a handle once a day, independently of their returns.
 
-A purchase that seemed to fail may turn out bought: it is given back, for no return has any use for it. A refund takes
-its time: it is asked for again when the carrier rejects it. A label that nobody used is given back in time. Only
-parcels that were written down before they were bought are ever touched.
+A purchase that seemed to fail may have been made after all: it is refunded, since no return needs it. A refund takes
+time, and is requested again if the carrier rejects it. Unused labels are refunded in time. Only parcels that were
+written down before their purchase are ever touched.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _ENDED = frozenset({State.CLOSED, State.CANCELLED})
 
 
 class PurchaseWatch:
-    """One round looks at every parcel that is due. `unused_after` is in seconds from the purchase."""
+    """One round checks every parcel that is due. `unused_after` is in seconds from the purchase."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class PurchaseWatch:
         self._unused_after = unused_after
 
     async def round(self) -> None:
-        """Look at what is due; a vendor that does not answer is asked again tomorrow."""
+        """Check what is due; a vendor that does not answer is asked again tomorrow."""
         now = self._clock.now()
         for parcel in await self._store.read(lambda uow: uow.purchases_due(now, AT_ONCE)):
             try:
@@ -61,14 +61,14 @@ class PurchaseWatch:
             except (Transient, CredentialsRefused, ContractBroken) as error:
                 log.info("purchase.not_read", shop=parcel.shop, return_id=parcel.return_id, error=str(error))
                 look_at = now + DAY
-            except Refused:  # it is another account's, or too old to be known
+            except Refused:  # it belongs to another account, or is too old to be known
                 look_at = None
             await self._store.transact(
                 lambda uow, p=parcel, at=look_at: uow.look_at_purchase(p.source, p.handle, at)  # type: ignore[misc]
             )
 
     async def _look(self, parcel: Purchase) -> float | None:
-        """When to look again; None when nothing can come of it any more."""
+        """Check one parcel; returns when to check again, or None if its fate is final."""
         now, context = self._clock.now(), self._contexts.get(parcel.shop)
         source = context.account.label_sources.get(parcel.source) if context else None
         ret = await self._store.read(lambda uow: uow.get(parcel.shop, parcel.return_id))
@@ -84,7 +84,7 @@ class PurchaseWatch:
         return await self._unused(ret, postage, context)
 
     async def _stray(self, parcel: Purchase, source: LabelSource, reader: PurchaseReader) -> float | None:
-        """No return has any use for it. Should it have been bought after all, its money comes back."""
+        """Refund a parcel that no return needs, if it was bought after all."""
         now = self._clock.now()
         if not await reader.sold(parcel.handle):
             return now + DAY if now < parcel.offered_at + STRAYS_WATCHED else None
@@ -99,7 +99,7 @@ class PurchaseWatch:
     async def _refund(
         self, parcel: Purchase, ret: Return, postage: Postage, source: LabelSource, reader: PurchaseReader
     ) -> float | None:
-        """Follow a refund to its end, and see whether the label was used all the same."""
+        """Follow a refund to its end, and check whether the label was used nevertheless."""
         now = self._clock.now()
         reading = await source.track(postage.tracking_id, postage.carrier_id)
         if reading.scanned_at is not None or reading.delivered_at is not None:
@@ -119,7 +119,7 @@ class PurchaseWatch:
         return None if ended or now >= parcel.offered_at + REFUNDS_WATCHED else now + DAY
 
     async def _unused(self, ret: Return, postage: Postage, context: ShopContext) -> float | None:
-        """A label that was never scanned is given back, unless its units may still come with it."""
+        """Refund a label that was never scanned, unless its units may still come with it."""
         now = self._clock.now()
         used = postage.scanned_at or postage.delivered_at or postage.lost_at
         if used or postage.void is not Void.NO or postage.bought_at is None:
@@ -135,14 +135,14 @@ class PurchaseWatch:
 
 
 def _in_use(ret: Return, postage: Postage, parcel: Purchase) -> bool:
-    """The parcel is the return's label, or may still become it."""
+    """Whether the parcel is the return's label, or may still become it."""
     if postage.shipment_id:
         return postage.shipment_id == parcel.handle
     return postage.handle == parcel.handle and postage.void is not Void.KEPT and ret.state not in _ENDED
 
 
 async def _arrived(ret: Return, postage: Postage, context: ShopContext) -> bool:
-    """Amazon lists a unit of the parcel as processed: the label was used, whatever the carrier says."""
+    """Whether Amazon has processed a unit of the parcel: then the label was used, whatever the carrier says."""
     units = {u.return_item_id for u in ret.units if u.authorization_id == postage.authorization_id}
     if any(u.processed_at for u in ret.units if u.authorization_id == postage.authorization_id):
         return True

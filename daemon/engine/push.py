@@ -1,4 +1,4 @@
-"""How far Amazon's own word can be relied on: while inspections are announced, asking for them is mostly in vain."""
+"""Measures how reliably Amazon announces inspections: while it does, polling can be slower."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from daemon.ports.host import Clock
 from daemon.ports.store import ReturnStore
 
 READ_WITHIN = 15 * 60.0
-"""Seconds in which the queue must have been read."""
+"""Seconds within which the queue must have been read."""
 
 LAST, AT_LEAST = 10, 9
-"""Of so many findings, so many must have been announced before they were found."""
+"""Of the last findings, how many must have been announced before they were found."""
 
 
 class Push:
-    """What was announced of one seller's inspections, and whether the queue is read. Kept over a restart.
+    """Which of a seller's inspections were announced, and whether the queue is read. Kept over a restart.
 
-    `slower` is how many times as far apart looks may be.
+    `slower` is the factor by which the intervals between readings may grow.
     """
 
     def __init__(self, account: str, store: ReturnStore, clock: Clock, *, slower: float) -> None:
@@ -28,26 +28,26 @@ class Push:
         self._read_at: float | None = None
 
     async def load(self) -> None:
-        """Take over what an earlier process saw."""
+        """Load what an earlier process saw."""
         kept = await self._store.read(lambda uow: uow.mark(self._mark)) or ""
         self._found.extend(letter == "y" for letter in kept)
 
     def queue_read(self) -> None:
-        """The queue has just been read."""
+        """Note that the queue was just read."""
         self._read_at = self._clock.monotonic()
 
     def queue_failed(self) -> None:
-        """The queue could not be read: from now on nothing can be relied on."""
+        """Note that the queue could not be read: announcements cannot be relied on from now on."""
         self._read_at = None
 
     async def found(self, announced: Sequence[bool]) -> None:
-        """Amazon was found to have processed units, which it had announced before, or not."""
+        """Note that processed units were found at Amazon, and whether it had announced them."""
         self._found.extend(announced)
         letters = "".join("y" if one else "n" for one in self._found)
         await self._store.transact(lambda uow: uow.set_mark(self._mark, letters))
 
     @property
     def spacing(self) -> float:
-        """How many times as far apart as usual looks may be now; 1 while the queue is not to be relied on."""
+        """The factor for intervals between readings now; 1 while announcements are not reliable."""
         read = self._read_at is not None and self._clock.monotonic() - self._read_at <= READ_WITHIN
         return self._slower if read and sum(self._found) >= AT_LEAST else 1.0

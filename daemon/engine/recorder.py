@@ -1,4 +1,4 @@
-"""Saving the outcome of a step: the event applied, the clocks set, the row guarded, all in one transaction."""
+"""Saves the outcome of a step: applies the event, sets the times, checks the row's version, in one transaction."""
 
 from dataclasses import dataclass, replace
 
@@ -25,11 +25,11 @@ class _Saved:
 
 
 class _Dropped(McfdError):
-    """What happened means nothing to the return as it is stored by now. The unit of work is undone as a whole."""
+    """The event means nothing to the return as stored now. The whole unit of work is rolled back."""
 
 
 class Recorder:
-    """How the outcome of a step is saved."""
+    """Saves the outcomes of steps."""
 
     def __init__(self, store: ReturnStore, clock: Clock, timings: Timings, metrics: Metrics) -> None:
         self.clock = clock
@@ -42,9 +42,9 @@ class Recorder:
         return (await self._store.transact(lambda uow: self._save(uow, ret, event))).after
 
     async def record(self, ret: Return, event: Event, *, looked: bool = False) -> Return:
-        """Save what happened. If somebody else saved first, the fact is told to the return as it is now, or dropped.
+        """Save an event. If somebody else saved first, apply it to the return as it is now, or drop it.
 
-        `looked` says that Amazon was read, so that the next look is planned anew.
+        `looked` says that Amazon was read, so that the next reading is planned from now.
         """
 
         def work(uow: UnitOfWork) -> _Saved:
@@ -52,7 +52,7 @@ class Recorder:
                 return self._save(uow, ret, event, looked=looked)
             except StaleReturn:
                 stored = _stored(uow, ret)
-                # A look that was brought forward while this one was made is still owed.
+                # A reading that was brought forward during this one is still owed.
                 same = stored.amazon_due_at == ret.amazon_due_at
                 return self._save_late(uow, stored, event, looked=looked and same)
 
@@ -62,9 +62,7 @@ class Recorder:
             return await self._dropped(ret, dropped)
 
     async def decide(self, ret: Return, decision: Decision) -> Return | NotYet:
-        """Decide on the return as it is stored, and save that. What the decision itself has written stands or falls
-        with it.
-        """
+        """Decide on the stored return and save the event. Everything `decision` writes is in the same transaction."""
 
         def work(uow: UnitOfWork) -> _Saved | NotYet:
             stored = _stored(uow, ret)
@@ -81,16 +79,16 @@ class Recorder:
         return result if isinstance(result, NotYet) else self._told(result)
 
     async def rest(self, ret: Return, *, looked: bool = False) -> Return:
-        """Nothing happened and nothing is owed: wait for the next clock."""
+        """Nothing happened and nothing is owed: wait for the next planned time."""
         planned = plan(ret, replace(ret, amazon_due_at=None) if looked else ret, self.clock.now(), self._timings)
         return await self.defer(planned)
 
     async def defer(self, ret: Return) -> Return:
-        """Save clocks and counters; if somebody else changed the return, theirs stands."""
+        """Save times and counters; if somebody else changed the return, their version stays."""
         return await self._store.transact(lambda uow: _defer(uow, ret))
 
     async def fresh(self, ret: Return) -> Return:
-        """The return as it is stored now."""
+        """Read the return as it is stored now."""
         return await self._store.read(lambda uow: uow.get(ret.shop, ret.return_id)) or ret
 
     def _save(self, uow: UnitOfWork, ret: Return, event: Event, *, looked: bool = False) -> _Saved:
@@ -124,7 +122,7 @@ class Recorder:
 
 
 def _is_news(event: Event, before: Return, after: Return) -> bool:
-    """A reading that changes nothing but clocks leaves no row: some are repeated for months."""
+    """Whether the event deserves a row: readings that change only times do not, since some repeat for months."""
     return not isinstance(event, _READINGS) or _substance(before) != _substance(after)
 
 

@@ -1,4 +1,4 @@
-"""Starts, watches and stops: the only file that starts tasks."""
+"""Starts, watches and stops services and tasks; the only module that starts tasks."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 BEAT = 30.0
 LONGEST_ROUND = 3600.0
-"""Seconds between the beats of a round that waits, and for how long it may."""
+"""Seconds between the heartbeats of a waiting round, and the longest that a round may take."""
 
 Service = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -26,9 +26,9 @@ Service = Callable[[asyncio.Event], Awaitable[None]]
 async def supervise(
     services: Mapping[str, Service], stop: asyncio.Event, *, clock: Clock, grace: float
 ) -> tuple[str, ...]:
-    """Run the services until `stop` is set, then give them `grace` seconds; the names of those that were late.
+    """Run the services until `stop` is set, then give them `grace` seconds; returns the names of late ones.
 
-    A service that ends before `stop` is set, in whatever way, ends all: ServiceEnded names it, its cause is chained.
+    If a service ends before `stop` is set, all end: ServiceEnded names it and chains the cause.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -46,11 +46,13 @@ async def _serve(name: str, run: Service, stop: asyncio.Event) -> None:
         await run(stop)
     except Exception as error:
         if not stop.is_set():
-            text = f": {error}" if isinstance(error, McfdError) else ""  # others may quote what nobody should read
+            text = (
+                f": {error}" if isinstance(error, McfdError) else ""
+            )  # messages of other errors may quote private data
             raise ServiceEnded(f"service {name} failed: {type(error).__name__}{text}") from error
         log.exception("service.failed_while_stopping", service=name)
     except asyncio.CancelledError as stray:
-        # A TaskGroup ignores a child that was cancelled, but nobody has asked this one to go.
+        # A TaskGroup ignores a cancelled child, but nobody cancelled this one on purpose.
         if _wanted(asyncio.current_task()):
             raise
         raise ServiceEnded(f"service {name} was cancelled from within") from stray
@@ -102,12 +104,11 @@ async def run_every(
     sooner: asyncio.Event | None = None,
     draw: Callable[[], float] = random.random,
 ) -> None:
-    """Do `work` now and then every `seconds`, give or take the share `jitter`, until `stop` is set.
+    """Do `work` now and then every `seconds`, varied by the fraction `jitter`, until `stop` is set.
 
-    Whoever cannot wait for the next round sets `sooner`.
-    No failure of one round ends the service. `on_failure` counts each; a McfdError is logged when it begins, and once
-    more when it is over; a bug is logged every time. `draw` yields numbers from 0 to 1. A round that waits is no
-    service that has died: it beats as long as it is under way, which is for no more than `longest` seconds.
+    `sooner` starts the next round early. No failure of one round ends the service. `on_failure` counts each. A McfdError
+    is logged when it first occurs and when it is over; a bug is logged every time. `draw` returns numbers from 0 to 1. A
+    long round sends heartbeats while it runs, for at most `longest` seconds.
     """
     rounds = Rounds(name, on_failure)
     while not stop.is_set():
@@ -132,7 +133,7 @@ async def _rest(clock: Clock, seconds: float, stop: asyncio.Event, sooner: async
 
 
 async def _attend(work: Callable[[], Awaitable[None]], clock: Clock, beat: Callable[[], None], longest: float) -> None:
-    """Beat while the round is under way; one that takes too long is cancelled, and has failed."""
+    """Send heartbeats while the round runs; one that takes too long is cancelled and counts as failed."""
     ended = asyncio.Event()
     round_ = asyncio.ensure_future(work())
     round_.add_done_callback(lambda _: ended.set())
@@ -150,7 +151,7 @@ async def _attend(work: Callable[[], Awaitable[None]], clock: Clock, beat: Calla
 
 
 class Rounds:
-    """Remembers what the last round failed of, so that an outage is two log lines and not thousands."""
+    """Remembers the last round's failure, so that an outage causes two log lines and not thousands."""
 
     def __init__(self, name: str, on_failure: Callable[[str, Exception], None]) -> None:
         self._name = name
@@ -159,7 +160,7 @@ class Rounds:
         self._kind: type[Exception] | None = None
 
     async def attempt(self, work: Callable[[], Awaitable[None]]) -> None:
-        """One round; no failure of it is the caller's."""
+        """Run one round; never raises its failures."""
         try:
             await work()
         except Exception as error:
@@ -177,9 +178,9 @@ class Rounds:
 
 
 class TaskPool:
-    """Tasks for single returns: at most one per key and `limit` at once, none of them forgotten.
+    """Tasks for single returns: at most one per key and `limit` at once; every task is awaited.
 
-    As a context manager it leaves no task behind. `on_failure(key, error)` hears of every task that did not end well.
+    As a context manager it leaves no task behind. `on_failure(key, error)` is called for every failed task.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class TaskPool:
         self._closed = False
 
     def start(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Start the work for `key`; False if it is in hand already, there is no room, or the crew goes home."""
+        """Start the work for `key`; False if it is already running, there is no room, or the pool is draining."""
         if self._closed or key in self._tasks or not self.room:
             return False
         task = asyncio.create_task(work(), name=f"{self._name} {key}")
@@ -202,7 +203,7 @@ class TaskPool:
         return True
 
     def busy(self, key: Hashable) -> bool:
-        """Tell whether the key's work is in hand."""
+        """Whether the key's work is running."""
         return key in self._tasks
 
     @property
@@ -211,7 +212,7 @@ class TaskPool:
         return self._limit - len(self._tasks)
 
     async def drain(self, grace: float) -> tuple[Hashable, ...]:
-        """Start nothing any more and wait `grace` seconds; the keys whose work was then cancelled."""
+        """Stop starting work and wait `grace` seconds; returns the keys whose work was then cancelled."""
         self._closed = True
         await _wait_for(self._tasks.values(), self._clock, grace)
         late = {key: task for key, task in self._tasks.items() if not task.done()}
@@ -240,7 +241,7 @@ class TaskPool:
 
 
 class Heartbeats:
-    """Who promised to be heard of, and who has not been. Durations are seconds."""
+    """Which services promised heartbeats, and which are late. Durations are in seconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -253,22 +254,22 @@ class Heartbeats:
         self._heard[name] = self._clock.monotonic()
 
     def beat(self, name: str) -> None:
-        """Hear from `name`. Raises KeyError if it never promised."""
+        """Note a beat of `name`. Raises KeyError if it never promised one."""
         if name not in self._promises:
             raise KeyError(name)
         self._heard[name] = self._clock.monotonic()
 
     def late(self) -> list[str]:
-        """Name those who broke their promise."""
+        """The names of services whose beat is late."""
         return sorted(name for name in self._promises if self.is_late(name))
 
     def is_late(self, name: str) -> bool:
-        """Whether `name` broke its promise."""
+        """Whether the beat of `name` is late."""
         return self._clock.monotonic() - self._heard[name] > self._promises[name]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Whoever promised."""
+        """The names of all services that promised beats."""
         return tuple(self._promises)
 
 
@@ -279,9 +280,9 @@ def install_signals(
     *,
     leave: Callable[[int], object] = os._exit,
 ) -> Callable[[], None]:
-    """Let SIGTERM and SIGINT set `stop`, a second one leave at once with status 1, and SIGHUP call `reload`.
+    """Let SIGTERM and SIGINT set `stop`, a second one exit at once with status 1, and SIGHUP call `reload`.
 
-    Returns the function that takes the handlers away again.
+    Returns the function that removes the handlers.
     """
     asked: list[signal.Signals] = []
 

@@ -1,8 +1,8 @@
-"""Walks due returns: picks the rows to wake for, and steps each in a task of its own until it has to wait.
+"""Walks due returns: picks their rows, and steps each return in its own task until it has to wait.
 
-Rows with a due time are the queue; a task lives only while its return is due or will be within `patience`. A round
-looks one second ahead and the task waits for the exact instant, so a round a second is enough for exact times. Each
-shop has places of its own, so that one shop's crowd, or one whose portal does not answer, holds up no other.
+Rows with a due time are the queue; a task lives only while its return is due, or will be within `patience`. A round
+looks one second ahead and the task waits for the exact time, so one round per second is enough. Each shop has its own
+places, so that a busy shop, or one whose portal does not answer, does not hold up another.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ Ref = tuple[str, str]
 
 @dataclass(slots=True)
 class Claim:
-    """One return being walked: until when the walk waits, and what interrupts that."""
+    """One return being walked: until when the walk waits, and the event that interrupts the wait."""
 
     until: float = -inf
     poke: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Claims:
-    """Which returns are being walked, by whom of several walkers: no return is stepped by two at once."""
+    """The returns being walked, shared by all walkers so that no two step the same return."""
 
     def __init__(self) -> None:
         self._hands: dict[Ref, Claim] = {}
@@ -57,11 +57,11 @@ class Claims:
         return self._hands.setdefault(ref, Claim())
 
     def leave(self, ref: Ref) -> None:
-        """Give a return back."""
+        """Release a return."""
         self._hands.pop(ref, None)
 
     def poke(self, ref: Ref, due_at: float) -> None:
-        """Interrupt the walk's wait, if somebody has brought the return forward meanwhile."""
+        """Interrupt the walk's wait if the return is now due earlier."""
         hand = self._hands[ref]
         if due_at < hand.until:
             hand.poke.set()
@@ -75,8 +75,8 @@ class Claims:
 class Walker:
     """A service over one queue.
 
-    `places` is how many returns of one shop are walked at once, `patience` how long a task waits in place for its
-    return, in seconds.
+    `places` is the number of returns of one shop walked at once, `patience` the seconds that a task may wait for its
+    return to be due again.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Walker:
             await pool.drain(self._grace)
 
     async def _hear(self, stop: asyncio.Event) -> None:
-        """Stopping interrupts every wait."""
+        """Interrupt every wait when the daemon stops."""
         await self._clock.wait(stop, None)
         self.wake.set()
         self._claims.poke_all()
@@ -167,10 +167,10 @@ class Walker:
             self.wake.set()
 
     def _stays(self, ret: Return) -> bool:
-        """The walk goes on while something is due soon and waits in its own queue.
+        """Whether the walk continues: the return is due soon and still in this walker's queue.
 
-        A label is followed at once through both queues on its way. Whoever waits, waits in the place of its queue:
-        what is told and watched after the label must not take the places of those who wait for theirs.
+        A label is followed through both queues on its way without a break. A label walker drops the return once its
+        label is out, so that its places stay free for shoppers who wait.
         """
         if ret.due_at is None:
             return False
@@ -180,7 +180,7 @@ class Walker:
         return wait <= 0 and {queue, self._queue} <= _FOR_LABELS
 
     async def _wait(self, ret: Return, hand: Claim, stop: asyncio.Event) -> bool:
-        """Wait for the due time; True when the return may have changed meanwhile and must be read again."""
+        """Wait for the due time; True if the return may have changed meanwhile and must be read again."""
         hand.until = ret.due_at or 0.0
         delay = hand.until - self._clock.now()
         if delay <= 0:
@@ -199,9 +199,9 @@ def _postponed(ret: Return, now: float) -> bool:
 
 
 async def try_again_now(store: ReturnStore, clock: Clock) -> int:
-    """Bring forward what the last process postponed; how many returns.
+    """Bring forward what the last process postponed; returns the number of returns.
 
-    Whoever restarts the daemon has often just put right what the vendor refused, and a shopper may be waiting.
+    An operator who restarts the daemon has often just fixed what a vendor refused, and a shopper may be waiting.
     """
 
     def work(uow: UnitOfWork) -> int:

@@ -1,8 +1,8 @@
 """One step of one return: perform its duty, apply the event, save.
 
-The effect comes first and the guarded save second, so a crash between the two repeats the effect; each performer makes
-that harmless. For the calls in `ONCE` the intention is saved before the call: found again after a crash, it tells the
-performer to look first.
+The effect comes first and the guarded save second, so a crash between the two repeats the effect; each handler makes
+that harmless. For the calls in `ONCE` the intention is saved before the call: found after a crash, it tells the handler
+to verify first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -66,11 +66,11 @@ ONCE = frozenset({Act.AUTHORIZE_UNITS, Act.BUY_POSTAGE, Act.DELIVER_LABEL, Act.G
 """Calls whose intention is saved before they are made."""
 
 PARKED_FOR = 3600.0
-"""Seconds until a return of a shop without a desk is looked at again."""
+"""Seconds until a return of a shop without a context is tried again."""
 
 
 class Workflow:
-    """Steps returns. One desk per shop; a shop without a desk was removed from the configuration."""
+    """Steps returns. One context per shop; a shop without one was removed from the configuration."""
 
     def __init__(
         self, contexts: Mapping[str, ShopContext], recorder: Recorder, *, attempts: int, jitter: Callable[[], float]
@@ -82,7 +82,7 @@ class Workflow:
         self._health = VendorHealth()
 
     async def step(self, ret: Return) -> Return:
-        """Perform what is owed now and return the return as it is stored afterwards. Raises only StoreUnavailable."""
+        """Perform the return's current duty; returns the return as stored afterwards. Raises only StoreUnavailable."""
         context = self._contexts.get(ret.shop)
         if context is None:
             return await self._park(ret)
@@ -99,7 +99,7 @@ class Workflow:
             return await self._failed(ret, owed, error, context)
 
     async def _failed(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
-        """Ask what to do about it, and do that."""
+        """Decide what to do about the failure, and do it."""
         missing = isinstance(error, Unavailable) and self._health.missing(ret, owed, context.clock.monotonic())
         if isinstance(error, Refused):
             self._health.given(ret, owed, context.clock.monotonic())
@@ -170,9 +170,9 @@ class Workflow:
         return await self._recorder.record(ret, outcome)
 
     def _heard(self, ret: Return, owed: Duty, outcome: Outcome, context: ShopContext) -> Return:
-        """Only failures in a row count. While an unclear call is waited for, it is not answered.
+        """Reset the failures in a row. A NotYet about an unclear call does not count as an answer.
 
-        Nor is what a request that still stands was read again for.
+        Neither does finding that a request still stands.
         """
         if isinstance(outcome, ev.RequestStands):
             return ret
@@ -184,7 +184,7 @@ class Workflow:
     async def _look(self, ret: Return, context: ShopContext) -> Return:
         """Read the orders once, for this return and for all others whose units are on them.
 
-        A clock decides only on a reading begun after its deadline, so the hour is that of the asking.
+        A deadline is judged only by a reading begun after it, so the reading counts at the time of asking.
         """
         now = context.clock.now()
         push = context.account.push
@@ -195,11 +195,11 @@ class Workflow:
         self._health.given(ret, Duty(Act.LOOK_FOR_INSPECTION), context.clock.monotonic())
         read = {order.order_id for order in orders}
         for sibling in await context.store.read(lambda uow: _siblings(uow, ret, read)):
-            # Its carrier was not asked: where there is one to ask, the look of its own is still owed.
+            # Its carrier was not asked, so if there is one, its own reading is still owed.
             tracked = not any(postage.travelling for postage in sibling.postage)
             theirs = self._contexts.get(sibling.shop)
             event = inspect(sibling, orders, now, _clocks(theirs)) if theirs else None
-            if theirs is not None and not calls_missing(sibling, event):  # that takes a look of its own, too
+            if theirs is not None and not calls_missing(sibling, event):  # that needs its own reading, too
                 await self._seen(replace(sibling, looked_at=now), event, theirs, looked=tracked)
         ret = await self._edited(replace(_answered(ret), looked_at=now), orders, now, context)
         return await self._seen(ret, inspect(ret, orders, now, _clocks(context)), context, looked=True)
@@ -207,7 +207,7 @@ class Workflow:
     async def _edited(
         self, ret: Return, orders: Sequence[FulfillmentOrder], now: float, context: ShopContext
     ) -> Return:
-        """Before a unit is called missing the portal is read: it may not be asked back any more."""
+        """Read the portal before a unit is called missing: it may no longer be part of the return."""
         if not calls_missing(ret, inspect(ret, orders, now, _clocks(context))):
             return ret
         details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
@@ -224,7 +224,7 @@ class Workflow:
         return saved
 
     async def _count_findings(self, ret: Return, event: ev.Event, context: ShopContext) -> None:
-        """How long they took from Amazon's hands to ours, and whether Amazon had announced them."""
+        """Count how long findings took from Amazon to us, and whether Amazon had announced them."""
         found = newly_processed(ret, event)
         for unit in found:
             context.metrics.inspection_seen(max(0.0, context.clock.now() - (unit.processed_at or 0.0)))
@@ -239,17 +239,17 @@ class Workflow:
 
 
 def _clocks(context: ShopContext) -> Timings:
-    """While the machine's clock is in doubt, nothing is late."""
+    """The timings; without deadlines while the machine's clock is in doubt."""
     return context.timings if context.clock_check.trusted else undecided(context.timings)
 
 
 def _answered(ret: Return) -> Return:
-    """A step went well: only failures in a row count."""
+    """The return after a successful step: only failures in a row count."""
     return replace(ret, attempts=0, transient_failures=0) if ret.attempts or ret.transient_failures else ret
 
 
 def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
-    """Other returns that wait for a look and have units on these orders alone; what fails them is counted on."""
+    """Other returns that wait for a reading and have units only on these orders; their failures stay counted."""
     return [r for r in others_on(uow, ret, read) if _rests(r) and set(r.order_ids()) <= read]
 
 

@@ -1,1 +1,1 @@
-"""What a person may ask of mcfd."""
+"""What operators may ask of mcfd."""

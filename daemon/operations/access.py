@@ -1,4 +1,4 @@
-"""What verbs work with, by what there is: a store, connections to both vendors, a running daemon."""
+"""What verbs work with: a store, connections to the vendors, or a running daemon."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from daemon.operations.verbs.keeping import Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
 from daemon.ports.store import MaintainedStore
 
-if TYPE_CHECKING:  # who only reads the store need not wait for what changes returns
+if TYPE_CHECKING:  # verbs that only read the store need not import what changes returns
     from daemon.engine.announcements import Announcements
     from daemon.operations.authorization import Authorization
     from daemon.operations.client_secrets import Rotation
@@ -28,14 +28,14 @@ if TYPE_CHECKING:  # who only reads the store need not wait for what changes ret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """Whatever there is: the doctor says what is missing."""
+    """Whatever is available: the doctor reports what is missing."""
 
     examine: Callable[[], Awaitable[Examined]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreAccess:
-    """The store and nothing else; changes of returns are the daemon's."""
+    """Only the store; changes of returns need the daemon."""
 
     store: MaintainedStore
     returns: ReturnsReader
@@ -61,7 +61,7 @@ class VendorAccess:
     rotation: "Rotation"
 
     async def purge(self, *, rekey: bool, newest_key: str | None) -> Purged:
-        """Forget what has had its time; the bytes that sealing anew leaves unused go back to the disk as well."""
+        """Delete expired data, and return unused bytes to the disk, including those left by rekeying."""
         if rekey and newest_key is not None:
             self.rekeying.expect(newest_key)
         gone = await self.clearing.purge()
@@ -73,7 +73,7 @@ class VendorAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonAccess:
-    """What only a running daemon has."""
+    """Access that only a running daemon has."""
 
     returns: "Operator"
     letters: "DeadLetters"
@@ -86,7 +86,7 @@ class DaemonAccess:
         return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o)) for o in orders])
 
     async def send_test(self) -> Tested:
-        """Send a message to everybody who is told of something."""
+        """Send a test message to every receiver."""
         tried = await self.announcements.test()
         if not tried:
             raise OperatorError("nobody is told of anything; name receivers under notify: in the configuration")

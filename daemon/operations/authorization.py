@@ -1,4 +1,4 @@
-"""How a seller lets us in: the website workflow of Amazon, and which refresh token is in use.
+"""Authorization by the seller: Amazon's website workflow, and the refresh token in use.
 
 https://developer-docs.amazon/sp-api/docs/website-authorization-workflow
 """
@@ -34,7 +34,7 @@ START = "/oauth/amazon/start"
 
 
 class Trader(Protocol):
-    """Where codes become refresh tokens."""
+    """Trades codes for refresh tokens."""
 
     async def trade_code(self, code: str, redirect_uri: str) -> str:
         """Trade a code, once. Raises Refused, CredentialsRefused or Transient."""
@@ -44,14 +44,14 @@ class Ending(StrEnum):
     """How an authorization ended."""
 
     DONE = "done"
-    STALE = "stale"  # wrong, reused or expired; or another browser
+    STALE = "stale"  # wrong, reused or expired, or from another browser
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Where the browser goes now, and the cookie by which it is known again."""
+    """Where to send the browser, and the cookie that identifies it."""
 
     consent_url: str = field(repr=False)
     cookie: str = field(repr=False)
@@ -65,7 +65,7 @@ class _Pending:
 
 
 class RefreshTokens:
-    """The refresh token in use: the secret file's while there is one, else the one that was kept here, encrypted."""
+    """The refresh token in use: from the secret file if there is one, otherwise the encrypted one kept here."""
 
     def __init__(
         self,
@@ -90,13 +90,13 @@ class RefreshTokens:
         return self._from_file() or self._kept
 
     async def load(self) -> None:
-        """Open what was kept by an earlier process. Raises McfdError when no vault key fits it."""
+        """Load the token kept by an earlier process. Raises McfdError if no vault key opens it."""
         sealed = await self._store.read(lambda uow: uow.mark(TOKEN_MARK))
         if sealed:
             self._take(unseal_text(self._box, sealed, TOKEN_MARK).decode())
 
     async def keep(self, token: str, seller: str, at: float) -> None:
-        """Keep a new token, and who gave it as a hash; resolves after the commit."""
+        """Keep a new token, and a hash of the seller who gave it; returns after the commit."""
         sealed = seal_text(self._box, token.encode(), TOKEN_MARK)
         about = {"at": at, "seller": hashlib.sha256(seller.encode()).hexdigest()}
 
@@ -145,7 +145,7 @@ class Authorization:
         self._pending: dict[str, _Pending] = {}
 
     def invite(self) -> Invitation:
-        """Make a link that is good until one browser has come back with the seller's consent. Raises OperatorError."""
+        """Make a link that works until one browser has come back with the seller's consent. Raises OperatorError."""
         if self._application_id is None:
             todo = "set it (amzn1.sp.solution.…) and restart; a private application does not need this"
             raise OperatorError(f"amazon.application_id is not set: {todo}")
@@ -162,9 +162,9 @@ class Authorization:
         )
 
     def begin(self, token: str) -> Begun | None:
-        """Send a browser to the consent page; None when the invitation is not, or no longer, good.
+        """Send a browser to the consent page; None if the invitation is not valid, or no longer.
 
-        That does not use it up: a chat that shows a preview of the link opens it before its reader does.
+        Opening the link does not use it up: a chat's link preview opens it before its reader does.
         """
         self._forget()
         if self._application_id is None or token not in self._invitations:
@@ -176,7 +176,7 @@ class Authorization:
         return Begun(self._consent_url(self._application_id, state), cookie)
 
     async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> Ending:
-        """Trade what the consent page sent along. The state is used up, however this ends."""
+        """Trade the code that the consent page sent. The state is used up, however this ends."""
         self._forget()
         pending = self._pending.pop(state, None)
         if (
@@ -205,7 +205,7 @@ class Authorization:
         return self._public_url + CALLBACK
 
     def _consent_url(self, application_id: str, state: str) -> str:
-        """The consent page with what it is asked; a query that it has of its own (version=beta) stays."""
+        """The consent page's URL with our parameters; its own query (version=beta) stays."""
         page = urlsplit(self._consent_page)
         asked = {"application_id": application_id, "state": state, "redirect_uri": self._redirect_uri}
         return urlunsplit(page._replace(query=urlencode({**dict(parse_qsl(page.query)), **asked})))

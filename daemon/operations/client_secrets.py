@@ -1,5 +1,4 @@
-"""Client secrets of the application that Amazon sent: kept sealed, tried before those of the secret file, and replaced
-in time where that is wanted.
+"""Client secrets that Amazon sent: kept sealed, tried before the secret file's, and rotated in time if configured.
 
 https://developer-docs.amazon/sp-api/docs/rotate-your-application-client-secret
 """
@@ -22,19 +21,19 @@ from daemon.ports.store import ReturnStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
-SECRETS_MARK = "amazon/client-secrets"  # the name of a mark, and what its value is sealed for
+SECRETS_MARK = "amazon/client-secrets"  # the name of the mark, and the purpose of its sealed value
 RECEIVED_MARK = "amazon/client-secrets-received"
 ASKED_MARK = "amazon/client-secret-asked-for"
 MOST_KEPT = 3
 ROTATE_WITHIN = 30.0
-"""Days that the client secret has left when it is replaced."""
+"""The remaining days at which the client secret is rotated."""
 
 PATIENCE = 3600.0
-"""Seconds in which Amazon's answer to a request is waited for before another one is made."""
+"""Seconds to wait for Amazon's answer before another request is made."""
 
 
 class ClientSecrets:
-    """What Amazon sent and the secret file lacks. `use` puts it before the file's; `noted` is called after a change."""
+    """The secrets that Amazon sent and the file lacks. `use` puts them before the file's; `noted` is called on change."""
 
     def __init__(
         self,
@@ -55,37 +54,40 @@ class ClientSecrets:
 
     @property
     def only_here(self) -> bool:
-        """Whether a lost disk would take the only copy of a client secret."""
+        """Whether the only copy of a client secret is on this disk."""
         return any(secret not in self._from_file() for secret in self._kept)
 
     def for_the_file(self) -> list[str]:
-        """What the secret file ought to hold, the newest first."""
+        """The secrets that the secret file should contain, newest first."""
         return list(dict.fromkeys([*self._kept, *self._from_file()]))
 
     async def load(self, *, noting: bool = True) -> None:
-        """Take into use what is kept, and forget what the secret file has by now. Raises McfdError for a lost key."""
+        """Use the kept secrets, and drop those that the file now has. Raises McfdError for a lost key."""
         kept = await self._store.read(self._read)
         if noting and any(secret in self._from_file() for secret in kept):
             kept = await self._store.transact(self._forget_filed)
         self._take(kept)
 
     def write(self, uow: UnitOfWork, secret: str) -> None:
-        """Keep a new client secret, in the unit of work that is under way."""
+        """Keep a new client secret, in the given unit of work."""
         kept = self._readable(uow)
         if secret in kept or secret in self._from_file():
-            return  # a message that came twice
+            return  # a repeated message
         self._seal(uow, [secret, *kept][:MOST_KEPT])
         received = json.loads(uow.mark(RECEIVED_MARK) or "[]")
         uow.set_mark(RECEIVED_MARK, json.dumps([_digest(secret), *received][:MOST_KEPT]))
 
     def note_end(self, uow: UnitOfWork, at: float) -> None:
-        """Remember when the newest secret ends. Of one that Amazon sent that is known; the warning is an older's."""
+        """Remember when the newest secret ends.
+
+        If Amazon sent that secret, its end is known, and the warning is about an older one.
+        """
         newest = next(iter([*self._readable(uow), *self._from_file()]), None)
         if newest is not None and _digest(newest) not in json.loads(uow.mark(RECEIVED_MARK) or "[]"):
             uow.set_mark(ENDS_MARK, json.dumps({"digest": _digest(newest), "at": at}))
 
     async def changed(self) -> None:
-        """Take into use what was written."""
+        """Use the secrets that were written."""
         before = self._kept
         self._take(await self._store.read(self._readable))
         if self._kept != before:
@@ -114,7 +116,7 @@ class ClientSecrets:
         return [str(secret) for secret in json.loads(plain)]
 
     def _readable(self, uow: UnitOfWork) -> list[str]:
-        """What is kept; nothing when its key is lost, for a new secret must not be lost to that."""
+        """The kept secrets; empty if their key is lost, so that a new secret can still be stored."""
         try:
             return self._read(uow)
         except McfdError as error:
@@ -124,7 +126,7 @@ class ClientSecrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """Asks Amazon for another client secret, which arrives in the queue. `rotate` makes the call."""
+    """Asks Amazon for a new client secret, which arrives in the queue. `rotate` makes the call."""
 
     store: ReturnStore
     clock: Clock
@@ -134,12 +136,12 @@ class Rotation:
     has_queue: bool
 
     async def show(self) -> SecretsShown:
-        """What the secret file ought to hold."""
+        """The secrets that the secret file should contain."""
         warning = "whoever reads this can act as the application: let it go into the secret file and nowhere else"
         return SecretsShown(secrets="\n".join(self.secrets.for_the_file()), warning=warning)
 
     async def ask(self, by: str) -> RotationAsked:
-        """Ask for one now. Raises OperatorError when it could not arrive, or when one is still to arrive."""
+        """Ask for a new secret now. Raises OperatorError if it could not arrive, or if one is still on its way."""
         if not self.has_queue:
             raise OperatorError("amazon.notifications.queue_url is not set, and a new secret arrives in a queue only")
         now = self.clock.now()
@@ -158,7 +160,7 @@ class Rotation:
         return RotationAsked(asked=instant(now) or "", text=text)
 
     async def in_time(self) -> None:
-        """Ask when the one in use has few days left, at most once a day. Raises as the call does."""
+        """Ask for a new secret if the current one has few days left, at most once a day. Raises as the call does."""
         asked = await self.store.read(lambda uow: uow.mark(ASKED_MARK))
         lately = asked is not None and self.clock.now() - float(asked.partition(" ")[0]) < DAY
         if self.days_left() < ROTATE_WITHIN and not lately:
@@ -166,7 +168,7 @@ class Rotation:
 
 
 def _note_asked(uow: UnitOfWork, now: float) -> float | None:
-    """Remember the request before it is made; when one was made lately and is unanswered, when that was."""
+    """Note the request before it is made; returns the time of a recent, unanswered one."""
     asked = uow.mark(ASKED_MARK)
     received = uow.mark(RECEIVED_MARK) or "[]"
     if asked is not None:

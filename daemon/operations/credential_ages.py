@@ -18,11 +18,11 @@ SECRET_LIVES = 180.0
 """Days."""
 
 ENDS_MARK = "amazon/client-secret-ends"
-"""What Amazon has said of the end of the client secret whose hash is beside it."""
+"""The mark for a client secret's end as announced by Amazon, with the secret's hash."""
 
 
 class Ages:
-    """Until Amazon tells when a secret ends, it counts from the day on which its hash first appeared here."""
+    """Measures ages. Until Amazon says when a secret ends, its age counts from the day its hash first appeared here."""
 
     def __init__(self, store: ReturnStore, clock: Clock, tokens: RefreshTokens) -> None:
         self._store = store
@@ -32,7 +32,7 @@ class Ages:
         self._authorized_since: float | None = None
 
     async def look(self, client_secrets: Sequence[str], *, noting: bool = True) -> None:
-        """Take note of what is in use now: the newest client secret first. Without `noting` only read."""
+        """Note the credentials in use, the newest client secret first. Without `noting`, only read."""
         token = self._tokens.current()
         self._secret_since = await self._first_seen("amazon_client_secret", client_secrets, noting=noting)
         about_end = await self._store.read(lambda uow: uow.mark(ENDS_MARK))

@@ -1,4 +1,4 @@
-"""Deliveries that were signed but could not be read: listed, and offered to the intake again after a fix."""
+"""Lists deliveries that were signed but could not be read, and offers them to the intake again after a fix."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -19,26 +19,26 @@ from daemon.ports.store import DeadLetterRow, MaintainedStore, UnitOfWork
 log = structlog.get_logger(__name__)
 
 ALL = "all"
-_NUMBER = re.compile(r"[0-9]{1,18}")  # SQLite knows no larger ones
+_NUMBER = re.compile(r"[0-9]{1,18}")  # SQLite's largest integer
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a letter; `fresh` is False when the same was taken before."""
+    """The result for a letter; `fresh` is False if the same delivery was taken before."""
 
     return_id: str
     fresh: bool
 
 
 Offer = Callable[[str, bytes, float], Awaitable[Taken]]
-"""Takes (shop, body, Unix seconds of its arrival) to the intake.
+"""Passes (shop, body, Unix seconds of its arrival) to the intake.
 
-Raises ContractBroken while the body still cannot be read.
+Raises ContractBroken if the body still cannot be read.
 """
 
 
 class DeadLetters:
-    """Keeps the key to the letters. A letter goes only after the intake has committed what it says."""
+    """Opens sealed letters. A letter is deleted only after the intake has committed its content."""
 
     def __init__(self, store: MaintainedStore, clock: Clock, box: SecretBox, offer: Offer | None = None) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class DeadLetters:
         return DeadLettersShown(dead_letters=[_row(letter) for letter in letters])
 
     async def replay(self, names: list[str], by: str) -> AllReplayed:
-        """Offer these letters, or `all`, to the intake again; what became of each."""
+        """Offer these letters, or `all`, to the intake again; returns the result of each."""
         return AllReplayed(replayed=[await self._replay(letter_id, by) for letter_id in await self._ids(names)])
 
     async def _ids(self, names: list[str]) -> list[int]:
@@ -75,7 +75,7 @@ class DeadLetters:
             )
         except StoreUnavailable:
             raise
-        except McfdError as error:  # unreadable still, its shop is gone, no key fits: the others go on
+        except McfdError as error:  # still unreadable, its shop is gone, or no key fits: continue with the others
             return Replayed(delivery=letter_id, outcome="kept", reason=str(error))
         await self._store.upkeep(lambda keep: keep.drop_letter(letter_id))
         await self._store.transact(partial(self._write_down, letter, taken.return_id, by))
@@ -83,7 +83,7 @@ class DeadLetters:
         return Replayed(delivery=letter_id, outcome="taken" if taken.fresh else "known already", reason="")
 
     def _write_down(self, letter: DeadLetterRow, return_id: str, by: str, uow: UnitOfWork) -> None:
-        """In the history of the return that it is about, if that is known here."""
+        """Record the replay in the return's history, if the return is known."""
         ret = uow.get(letter.shop, return_id)
         if ret is not None:
             acted = OperatorActed(at=self._clock.now(), by=by, how=f"replayed dead letter {letter.letter_id}")

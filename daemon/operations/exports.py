@@ -1,9 +1,8 @@
-"""What finance wants to know: one row per unit, and two reports of what a person should look into.
+"""Reports for finance, with one row per unit.
 
-`units`           everything
-`unsellable`      units that Amazon has inspected and keeps as unsellable stock, until somebody has them removed
-`never-received`  units that are missing, and those of returns that never came
-`claims`          units that Amazon damaged, or lost after their parcel had arrived: it may reimburse them
+`units` everything `unsellable` units that Amazon has inspected and keeps as unsellable stock, until somebody has them
+removed `never-received` units that are missing, and those of returns that never came `claims` units that Amazon
+damaged, or lost after their parcel had arrived: it may reimburse them
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ Row = dict[str, object]
 
 
 def _unsellable(_: Return, unit: ReturnUnit) -> bool:
-    """What the inspector did not name is not known to be either."""
+    """A unit without a condition is not counted as unsellable."""
     return unit.finding is not None and unit.finding.condition not in {"", SELLABLE, MISSING}
 
 
@@ -48,13 +47,13 @@ REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
 
 
 class Exports:
-    """Reads the store a hundred returns at a time, so that a large export holds nobody up."""
+    """Reads the store a hundred returns at a time, so that a large export does not block other work."""
 
     def __init__(self, store: MaintainedStore) -> None:
         self._store = store
 
     async def page(self, report: str, since: datetime | None, after: int) -> UnitRows:
-        """Rows of returns heard of since, behind the place `after`; `next` is None at the end."""
+        """Rows of returns changed since, after the place `after`; `next` is None at the end."""
         wanted, begin = REPORTS[report], since.timestamp() if since else 0.0
         refs = await self._store.survey(lambda keep: keep.changed_since(begin, after, RETURNS_AT_ONCE))
         returns = await self._store.read(lambda uow: [uow.get(shop, return_id) for _, shop, return_id in refs])
@@ -63,7 +62,7 @@ class Exports:
 
 
 def rows_of(ret: Return, wanted: Callable[[Return, ReturnUnit], bool]) -> list[UnitRow]:
-    """The wanted rows of one return; what a label cost stands on the first unit of its parcel alone."""
+    """The wanted rows of one return; a label's cost is only on the first unit of its parcel."""
     paid: set[str] = set()
     return [
         UnitRow.model_validate(_of_return(ret) | _of_unit(unit) | _of_parcel(ret, unit, paid) | _found(unit))

@@ -1,4 +1,4 @@
-"""Whether Amazon's notifications reach us: destination and subscription looked at, and made where they are missing."""
+"""Checks destination and subscription of Amazon's notifications, and creates what is missing."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from daemon.ports.notifications import Destination, NotificationService, Subscri
 log = structlog.get_logger(__name__)
 
 AMAZON_LETTERS = "amazon/notifications"
-"""What dead letters of Amazon's are kept under, where Loop's have the name of their shop; no shop is called so."""
+"""The name under which Amazon's dead letters are kept, in place of a shop's name; no shop can have it."""
 
 NAME = "mcfd"
-"""What a destination is called at Amazon."""
+"""The name of our destination at Amazon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationSetup:
-    """The way from Amazon to the queue. `learnt` hears the ids of all subscriptions whenever they were read."""
+    """Sets up the way from Amazon to the queue. `learnt` gets the ids of all subscriptions whenever they are read."""
 
     service: NotificationService
     arn: str | None
@@ -29,7 +29,7 @@ class NotificationSetup:
     learnt: Callable[[Sequence[str]], Awaitable[None]]
 
     async def listing(self) -> NotificationsListed:
-        """Each subscription of the seller to news of fulfillment orders, and whether it is ours."""
+        """The seller's subscriptions to news of fulfillment orders, and whether each is ours."""
         arn = self._arn()
         destinations = await self.service.destinations()
         arns = {one.destination_id: one.arn for one in destinations}
@@ -41,7 +41,7 @@ class NotificationSetup:
         return NotificationsListed(queue=arn, destination=known, subscribed=ours, subscriptions=rows)
 
     async def sync(self) -> NotificationsSynced:
-        """Make what is missing; what was done."""
+        """Create what is missing; returns what was done."""
         arn, done = self._arn(), []
         destination = _ours(await self.service.destinations(), arn)
         if destination is None:

@@ -1,4 +1,4 @@
-"""The operator's HTTP API in OpenAPI's words, made from the table of verbs."""
+"""The OpenAPI description of the operator's HTTP API, made from the table of verbs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ PROBED = {
 
 
 def describe(verbs: Sequence[Verb[Any, Any, Any]], version: str) -> dict[str, Any]:
-    """Describe every verb and the probes; for tools that make clients, pages and tests of it."""
+    """Describe every verb and the health probes, for tools that make clients, pages and tests."""
     names, definitions = models_json_schema(
         [*((verb.arguments, "validation") for verb in verbs), *((verb.answer, "serialization") for verb in verbs)],
         ref_template="#/components/schemas/{model}",

@@ -1,4 +1,4 @@
-"""What an operator may ask about returns. Changes nothing, and needs nothing but the store."""
+"""An operator's questions about returns. Changes nothing, and needs only the store."""
 
 import json
 from collections import Counter
@@ -28,7 +28,7 @@ LISTED = 50
 
 
 class ReturnsReader:
-    """Reads returns on a person's behalf."""
+    """Reads returns for an operator."""
 
     def __init__(self, store: MaintainedStore, clock: Clock, *, shops: Collection[str] = ()) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class ReturnsReader:
         self._shops = shops
 
     async def status(self, only: str | None = None) -> Status:
-        """How many returns are in which state, and those that a person should look at; of one shop, or of all."""
+        """The number of returns per state, and those that need a person; for one shop, or for all."""
         if only is not None and only not in self._shops:
             raise OperatorError(f"there is no shop {only}; there are {', '.join(sorted(self._shops))}")
         counts, due = await self._store.read(lambda uow: (uow.counts(), uow.next_due(tuple(State))))
@@ -70,7 +70,7 @@ class ReturnsReader:
         )
 
     async def show(self, name: str) -> ReturnShown:
-        """Everything that is known of one return, with its history."""
+        """Everything known about one return, with its history."""
         ret = await self.find(name)
         history, linked = await self._store.read(
             lambda uow: (uow.history(ret.shop, ret.return_id), uow.mark(link_mark(ret.shop, ret.return_id)))
@@ -101,7 +101,7 @@ class ReturnsReader:
         )
 
     async def find(self, name: str) -> Return:
-        """The return of that name: Loop's return id, or shop/id. Raises OperatorError."""
+        """The return with that name: Loop's return id, or shop/id. Raises OperatorError."""
         shop, _, return_id = name.rpartition("/")
         refs = await self._store.read(lambda uow: uow.find(return_id))
         found = [ref for ref in refs if not shop or ref[0] == shop]

@@ -1,4 +1,4 @@
-"""Which reasons shoppers give, and what becomes of them at Amazon."""
+"""The reasons that shoppers give, and the codes that they become at Amazon."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from daemon.ports.vendors import FulfillmentNetwork
 
 
 class Reasons:
-    """Reads the stored units, and Amazon when a SKU is named. `policy` is None for a shop that is not configured."""
+    """Reads the stored units, and Amazon if a SKU is named. `policy` is None for a shop that is not configured."""
 
     def __init__(
         self, store: MaintainedStore, policy: Callable[[str], ShopPolicy | None], network: FulfillmentNetwork | None

@@ -1,4 +1,4 @@
-"""Seals everything anew under the newest vault key, so that older ones can go; notices when one went too soon."""
+"""Seals everything again under the newest vault key, so that older keys can be removed; detects keys removed too soon."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -36,14 +36,14 @@ class Keyring(SecretBox, Protocol):
 
     @property
     def mark(self) -> str:
-        """Tells the newest key from others, and nothing about it."""
+        """A fingerprint of the newest key, which reveals nothing about it."""
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether the newest key made it."""
+        """Whether it was sealed with the newest key."""
 
 
 def purpose(value: SealedValue) -> str:
-    """What a stored value was sealed for."""
+    """The purpose that a stored value was sealed for."""
     match value.shelf:
         case SealedKind.DOCUMENTS:
             return BOUGHT_LABEL if value.about.startswith(BOUGHT_LABELS) else HOSTED_LABEL
@@ -58,7 +58,7 @@ def purpose(value: SealedValue) -> str:
 
 
 async def prove_keys(store: ReturnStore, box: SecretBox) -> None:
-    """Raise ConfigError when no key opens what this store was sealed under, rather than fail at every label."""
+    """Raise ConfigError if no key opens this store's values, rather than fail at every label."""
     if not await keys_fit(store, box):
         raise ConfigError([KEY_GONE])
     if await store.read(lambda uow: uow.mark(PROOF_MARK)) is None:
@@ -66,7 +66,7 @@ async def prove_keys(store: ReturnStore, box: SecretBox) -> None:
 
 
 async def keys_fit(store: ReturnStore, box: SecretBox) -> bool:
-    """Whether a key opens what this store was sealed under; any does before the first start."""
+    """Whether a key opens this store's values; before the first start any does."""
     sealed = await store.read(lambda uow: uow.mark(PROOF_MARK))
     if sealed is not None:
         try:
@@ -81,14 +81,14 @@ def _proof(box: SecretBox) -> str:
 
 
 class Rekeying:
-    """Goes through every shelf, a few values in each transaction; may be cut off and repeated at any time."""
+    """Goes through every kind of sealed value, a few in each transaction; may be interrupted and repeated at any time."""
 
     def __init__(self, store: MaintainedStore, box: Keyring) -> None:
         self._store = store
         self._box = box
 
     def expect(self, newest: str) -> None:
-        """Raise OperatorError when the newest key is another: what was sealed anew would still need the old one."""
+        """Raise OperatorError if the newest key is another: the newly sealed values would still need the old one."""
         if newest != self._box.mark:
             raise OperatorError(
                 "nothing is sealed anew: the daemon does not have the newest key of vault_keys yet; "
@@ -96,7 +96,7 @@ class Rekeying:
             )
 
     async def run(self) -> dict[str, int]:
-        """Do it; how many values were sealed anew, and how many no key opens."""
+        """Seal everything again; returns how many values were resealed, and how many no key opens."""
         counts = {"resealed": 0, "unreadable": 0}
         for shelf in SealedKind:
             keys = await self._store.survey(lambda keep, shelf=shelf: keep.sealed_keys(shelf))  # type: ignore[misc]

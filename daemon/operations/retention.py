@@ -1,4 +1,4 @@
-"""Forgets what has had its time: labels, dead letters, deliveries, returns that ended long ago."""
+"""Deletes expired data: labels, dead letters, deliveries, and returns that ended long ago."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ Forgotten = Callable[[str, State], None]
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 100
-"""Rows that are forgotten in one transaction: webhooks wait for no more than that."""
+"""Rows deleted in one transaction, so that webhooks do not wait long."""
 
 LABELS_AT_ONCE = 10
-"""A label may have a megabyte, and what is emptied is written to the log as a whole."""
+"""Fewer for labels: one may have a megabyte, and emptying it writes all of it to the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Periods:
-    """How long things are kept, in seconds. Documents carry the end of theirs."""
+    """How long things are kept, in seconds. Each document stores its own end."""
 
     dead_letters: float
     closed_returns: float
@@ -34,7 +34,7 @@ class Periods:
 
 
 class Retention:
-    """Runs nightly, and when an operator asks. `forgotten` hears of shop and state of each return that goes."""
+    """Runs nightly, and on an operator's request. `forgotten` gets shop and state of each deleted return."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Retention:
         self._forgotten = forgotten
 
     async def purge(self) -> dict[str, int]:
-        """Forget it all, and give the pages back to the disk; how many of each, and bytes."""
+        """Delete it all, and return unused pages to the disk; returns the number of each kind, and the bytes."""
         now, periods = self._clock.now(), self._periods
         ended, received = now - periods.closed_returns, now - periods.deliveries
         listed = now - periods.order_index
@@ -61,7 +61,7 @@ class Retention:
             "returns": await self._in_parts(partial(_drop_ended, before=ended, forgotten=self._forgotten)),
         }
         await self._store.upkeep(lambda keep: keep.drop_empty_documents(ended))
-        gone["bytes"] = max(0, await self._store.shrink())  # the log's pages may just have come into the file
+        gone["bytes"] = max(0, await self._store.shrink())  # the log's pages may have just been moved into the file
         if any(gone.values()):
             log.info("store.purged", **gone)
         return gone
@@ -84,7 +84,7 @@ class Retention:
 
 
 def _drop_ended(keep: Maintenance, before: float, forgotten: Forgotten) -> int:
-    """A return goes with everything that is filed under its name."""
+    """Delete ended returns with everything stored under their names."""
     ended = keep.ended(before, AT_ONCE)
     for shop, return_id, state in ended:
         keep.drop_documents_named(bought_labels(shop, return_id))

@@ -1,4 +1,4 @@
-"""What an operator may do with returns."""
+"""An operator's actions on returns."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class Operator(ReturnsReader):
-    """Changes returns on a person's behalf."""
+    """Changes returns for an operator."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Operator(ReturnsReader):
         self._moved = moved
 
     async def show(self, name: str) -> ReturnShown:
-        """As the reader does; and with a link to a label that waits for a person, which only the daemon can open."""
+        """As the reader does, plus a link to a label that waits for a check, which only the daemon can open."""
         shown, ret = await super().show(name), await self.find(name)
         context = self._contexts.get(ret.shop)
         if context is None or not any(postage.doubtful for postage in ret.postage):
@@ -57,7 +57,7 @@ class Operator(ReturnsReader):
         return shown.model_copy(update={"label": context.labels.hosting.reveal(link)}) if link else shown
 
     async def retry(self, name: str, by: str) -> Changed:
-        """Send a stuck return, or one in review whose flag was lifted, back to work."""
+        """Resume a stuck return, or one in review whose flag was removed."""
         ret = await self.find(name)
         context = self._contexts.get(ret.shop)
         if ret.state is State.IN_REVIEW and context is not None:
@@ -71,7 +71,7 @@ class Operator(ReturnsReader):
         return await self._tell(name, Resolved(at=self._clock.now(), by=by))
 
     async def cancel(self, name: str, by: str, *, preview: bool = False) -> Changed:
-        """Treat a return as cancelled, or only say what that would do."""
+        """Treat a return as cancelled, or only preview that."""
         ret, now = await self.find(name), self._clock.now()
         if preview:
             return Changed(return_=ret.ref, state=ret.state.value, note=_what_a_cancel_does(ret))
@@ -80,7 +80,7 @@ class Operator(ReturnsReader):
         return changed.model_copy(update={"note": _what_a_cancel_does(ret)})
 
     async def confirm(self, shop: str, by: str) -> Confirmed:
-        """A person has looked why Loop paid before an inspection: a label's progress is told again."""
+        """Report labels' progress again: an operator has checked why Loop paid before an inspection."""
         if shop not in self._shops:
             raise OperatorError(f"no shop {shop} is configured; there are {', '.join(sorted(self._shops))}")
         was_quiet = await self._store.read(lambda uow: uow.mark(quiet_mark(shop)))
@@ -90,7 +90,7 @@ class Operator(ReturnsReader):
         return Confirmed(shop=shop, note=note)
 
     async def link(self, name: str, orders: list[str], by: str) -> Linked:
-        """Remember which fulfillment orders a return belongs to, and try it now."""
+        """Remember the fulfillment orders of a return, and try it now."""
         ret, now = await self.find(name), self._clock.now()
         acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
 
@@ -108,7 +108,7 @@ class Operator(ReturnsReader):
         return Linked(return_=ret.ref, orders=orders, note="; ".join(note for note in notes if note))
 
     async def _doubt(self, ret: Return, order_id: str) -> str:
-        """What is wrong with an order that was linked, as far as Amazon tells now; empty when it will do."""
+        """What is wrong with a linked order, as far as Amazon tells now; empty if nothing is."""
         context = self._contexts.get(ret.shop)
         if context is None:
             return f"{order_id} was not looked up, for the daemon does not run or does not know the shop"
@@ -122,7 +122,7 @@ class Operator(ReturnsReader):
         return f"{order_id} {answer}" if answer.startswith("lacks") else ""
 
     async def unlink(self, name: str, by: str) -> Linked:
-        """Forget an operator's link. What was found by it and asked of Amazon stays as it is."""
+        """Forget an operator's link. What was already found and asked of Amazon with it stays."""
         ret, now = await self.find(name), self._clock.now()
 
         def work(uow: UnitOfWork) -> list[str]:
@@ -138,7 +138,7 @@ class Operator(ReturnsReader):
         return Linked(return_=ret.ref, orders=[], note="it is matched by the shop's templates again")
 
     async def match(self, name: str) -> Matched:
-        """Try every id that the matching would, the index's as well, and tell what Amazon says of each."""
+        """Try every id that the matching would, including the index's, and report Amazon's answer for each."""
         ret = await self.find(name)
         context = self._contexts.get(ret.shop)
         if context is None:
@@ -177,7 +177,7 @@ class Operator(ReturnsReader):
 
 
 def _what_a_cancel_does(ret: Return) -> str:
-    """In a person's words, from what the return has."""
+    """Describe the effect of a cancel, given what the return has."""
     told = ["mcfd no longer asks Loop to pay it out or to review it"]
     unused = [p.tracking_id or p.shipment_id for p in ret.postage if p.bought and p.scanned_at is None]
     if unused:
@@ -197,7 +197,7 @@ _ONLY: Mapping[type[Event], str] = {
 
 
 def _when_it_counts(ret: Return) -> str:
-    """What a link is good for by now."""
+    """Say when a link takes effect."""
     match ret.state:
         case State.RECEIVED:
             return "it is tried now"
@@ -210,7 +210,7 @@ def _when_it_counts(ret: Return) -> str:
 
 
 def _tried(tried: TriedOrder, ret: Return, doubtful: Collection[str]) -> Tried:
-    """One id that was tried, what came back, and what the order holds."""
+    """One id that was tried, the result, and the order's content."""
     order, answer = tried.order, tried.answer
     if order is None:
         return Tried(order=tried.order_id, answer=answer)
@@ -222,7 +222,7 @@ def _tried(tried: TriedOrder, ret: Return, doubtful: Collection[str]) -> Tried:
 
 
 def _read_at(at: float | None) -> str:
-    """How new what is known of Amazon's list of orders is."""
+    """When Amazon's list of orders was last read, in words."""
     if at is None:
         return "Amazon's list of orders has not been read to its end yet: ask again in a minute"
     return f"Amazon's list of orders was read at {instant(at)}"

@@ -1,4 +1,4 @@
-"""Lists of returns, for whoever does not know the return id."""
+"""Lists of returns, for operators who do not know the return id."""
 
 from datetime import datetime
 
@@ -19,14 +19,14 @@ class Search:
         self._clock = clock
 
     async def find(self, text: str) -> Found:
-        """The newest returns that people know by this text."""
+        """The newest returns known by this text."""
         rows = await self._store.survey(lambda keep: keep.find_by(text.strip(), MOST_FOUND))
         return Found(text=text, returns=[_row(row) for row in rows])
 
     async def page(
         self, *, state: str | None, shop: str | None, unchanged_since: datetime | None, after: int
     ) -> ReturnsPage:
-        """A page of returns, newest first. `held` is told apart from `received`."""
+        """A page of returns, newest first. `held` is shown separately from `received`."""
         wanted = ListFilter(
             state="received" if state == "held" else state,
             held=True if state == "held" else None,

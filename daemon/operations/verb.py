@@ -1,4 +1,4 @@
-"""A verb as data: what it takes, what it answers, what it needs, and how people see the answer."""
+"""A verb as data: its arguments, its answer, what it needs, and how its answer is shown."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from daemon.errors import OperatorError
 
-if TYPE_CHECKING:  # what carries verbs out takes far longer to load than the table of them
+if TYPE_CHECKING:  # executing verbs imports far more than their table does
     from daemon.operations.access import DaemonAccess, Examination, StoreAccess, VendorAccess
 
 SHORT, LONG = 60.0, 3600.0
@@ -23,11 +23,11 @@ def _in_utc(at: datetime) -> datetime:
 
 
 Day = Annotated[datetime, AfterValidator(_in_utc)]
-"""A day, an instant, or Unix seconds; UTC where no zone is named."""
+"""A day, an instant, or Unix seconds; in UTC if no zone is given."""
 
 
 class _Model(BaseModel):
-    """A field that Python keeps for itself (`return`) has an underscore behind it here, and none outside."""
+    """Base model. A field named like a Python keyword (`return`) has a trailing underscore here, and none outside."""
 
     model_config = ConfigDict(
         alias_generator=lambda name: name.removesuffix("_"),
@@ -40,23 +40,23 @@ class _Model(BaseModel):
 
 
 class Arguments(_Model):
-    """What a verb takes. A description tells people what to write, a title how the command line calls it."""
+    """The arguments of a verb. A description tells people what to write, a title is the name on the command line."""
 
 
 class Signed(Arguments):
-    """What a verb takes that writes down who asked."""
+    """Arguments of a verb that records who asked."""
 
     by: Text = Field(description="Who asks, for the history of the return.")
 
 
 class Previewed(Signed):
-    """What a verb takes that can also say what it would do."""
+    """Arguments of a verb that can also preview its effect."""
 
     preview: bool = Field(default=False, description="Change nothing; `note` says what would be done.")
 
 
 class Keyed(Arguments):
-    """What a verb takes that seals."""
+    """Arguments of a verb that seals values."""
 
     newest_key: Text | None = Field(
         default=None, description="The mark of the newest vault key that the asker knows; refused if it is not ours."
@@ -64,17 +64,17 @@ class Keyed(Arguments):
 
 
 class Paged(Arguments):
-    """What a verb takes that answers in pages."""
+    """Arguments of a verb that answers in pages."""
 
     after: int = Field(default=0, ge=0, description="Where the page begins: what the page before gave as `next`.")
 
 
 class Answer(_Model):
-    """What a verb answers. A field with a default that is not set is left out."""
+    """The answer of a verb. Fields with a default that were not set are left out."""
 
 
 class Page(Answer):
-    """A part of a long answer; adds `rows`. `next` is None at the end."""
+    """A part of a long answer; subclasses add `rows`. `next` is None at the end."""
 
     next: int | None
 
@@ -88,7 +88,7 @@ def _always(_rows: Sequence[Row]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Show names and values: those that are named, or all; some under another name."""
+    """Show names and values: the given ones, or all; some under another name."""
 
     names: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -96,10 +96,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Show one list, or one mapping, of the answer; nothing when the answer lacks it.
+    """Show one list, or one mapping, of the answer; nothing if the answer lacks it.
 
-    `{…}` in the title is a value of the answer. `none` is said when there are no rows, `total` with their number.
-    `words` are said for values of a column; rows that have the value `but` in its column are left out.
+    `{…}` in the title is a value of the answer. `none` is printed if there are no rows, `total` with their number.
+    `words` replace values of a column; rows with the value `but` in its column are left out.
     """
 
     title: str
@@ -114,7 +114,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Show what happened when: a line for each, in which nothing is cut."""
+    """Show what happened when: one line each, never cut."""
 
     title: str
     part: str
@@ -122,14 +122,14 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Show verdicts, and what to do about those that are not well."""
+    """Show the results of checks, with advice for those that are not ok."""
 
     part: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """Show one value alone, so that it can be piped on; a warning goes beside it."""
+    """Show one value alone, so that it can be piped; a warning goes to standard error."""
 
     name: str
     warning: str
@@ -144,10 +144,10 @@ R = TypeVar("R", bound=Answer)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Need(Generic[H]):
-    """What must be there. While no daemon runs, the command line opens it, if it can."""
+    """What a verb needs. If no daemon runs, the command line opens it, if possible."""
 
     offline: bool = True
-    unhindered: bool = False  # also does something when it cannot be had
+    unhindered: bool = False  # also works if something is missing
 
 
 EXAMINATION: "Need[Examination]" = Need(unhindered=True)
@@ -158,11 +158,11 @@ DAEMON: "Need[DaemonAccess]" = Need(offline=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb(Generic[H, A, R]):
-    """One thing that a person may ask. `name` is what the command line calls it; `path` is its place in the API.
+    """One operation for operators. `name` is its name on the command line; `path` is its path in the API.
 
-    `each` is an argument of which the command line takes many and asks for one after the other. `busy` is shown
-    meanwhile, `hint` after the answer. An answer that has `failed` makes the command line exit 1. One that `asks` takes
-    Previewed arguments: the command line shows the preview's `note` and asks, unless it is told --yes.
+    `each` is an argument that may be given several times on the command line, with one call for each. `busy` is shown
+    during the call, `hint` after the answer. An answer with `failed` makes the command line exit with 1. A verb that
+    `asks` takes Previewed arguments: the command line shows the preview's `note` and asks, unless --yes is given.
     """
 
     name: str
@@ -181,7 +181,7 @@ class Verb(Generic[H, A, R]):
 
     @property
     def asks(self) -> bool:
-        """Whether it can say what it would do, and a person is asked before it is done."""
+        """Whether the verb has a preview, and a person is asked before it runs."""
         return issubclass(self.arguments, Previewed)
 
     @property
@@ -190,7 +190,7 @@ class Verb(Generic[H, A, R]):
         return self.name.replace(" ", "_").replace("-", "_")
 
     async def call(self, access: H, given: Mapping[str, object]) -> dict[str, Any]:
-        """Do it with arguments as JSON carries them; the answer as JSON. Raises OperatorError, McfdError."""
+        """Run the verb with JSON arguments; returns a JSON answer. Raises OperatorError, McfdError."""
         try:
             arguments = self.arguments.model_validate(given)
         except ValidationError as error:
@@ -199,7 +199,7 @@ class Verb(Generic[H, A, R]):
         return answer.model_dump(mode="json", exclude_unset=True)
 
 
-_MEANINGS = {  # by pydantic's error type; {…} are its own limits
+_MEANINGS = {  # by pydantic's error type; {…} are filled with its limits
     "missing": "is missing; give it a value",
     "string_too_short": "is empty; give it a value",
     "too_short": "is empty; name at least one",
@@ -215,7 +215,7 @@ _MEANINGS = {  # by pydantic's error type; {…} are its own limits
 
 
 def _explain(error: ValidationError, arguments: type[Arguments]) -> str:
-    """The first thing that is wrong, never with the value that was given."""
+    """Describe the first error, never with the given value."""
     details = error.errors(include_url=False, include_input=False)[0]
     name = str(details["loc"][0]) if details["loc"] else "the body"
     if details["type"] == "extra_forbidden":
@@ -228,5 +228,5 @@ def _explain(error: ValidationError, arguments: type[Arguments]) -> str:
 
 
 def instant(at: float | None) -> str | None:
-    """Unix seconds as people and spreadsheets read them, in UTC."""
+    """Format Unix seconds for people and spreadsheets, in UTC."""
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

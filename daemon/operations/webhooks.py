@@ -1,4 +1,4 @@
-"""Which of Loop's webhooks reach us: looked at, and put right without ever making a second one."""
+"""Checks which of Loop's webhooks reach us, and adds what is missing without duplicates."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,29 +25,29 @@ class Subscription(Protocol):
 
     @property
     def topic(self) -> str:
-        """What it is about."""
+        """The topic at Loop."""
 
     @property
     def trigger(self) -> str:
-        """When it is sent."""
+        """The event that triggers it."""
 
     @property
     def url(self) -> str:
-        """Where it goes."""
+        """The address to which Loop delivers."""
 
     @property
     def active(self) -> bool:
-        """Whether Loop delivers."""
+        """Whether Loop delivers it."""
 
 
 S = TypeVar("S", bound=Subscription)
 
 
 class SubscriptionService(Protocol[S]):
-    """Where a shop's subscriptions are read and changed. Raises as the ReturnsPortal does."""
+    """Reads and changes a shop's subscriptions. Raises as ReturnsPortal does."""
 
     async def webhooks(self) -> Sequence[S]:
-        """Every subscription of the shop, those of others included."""
+        """Every subscription of the shop, including other applications'."""
 
     async def create_webhook(self, topic: str, trigger: str, url: str) -> object:
         """Subscribe. Not idempotent."""
@@ -68,18 +68,18 @@ class Subscriptions(Generic[S]):
         self._one_at_a_time = asyncio.Lock()
 
     def url(self, shop: str) -> str:
-        """Where Loop is to deliver what concerns a shop."""
+        """The URL for a shop's deliveries."""
         return f"{self._public_url}/webhooks/loop/{shop}"
 
     async def of_shop(self, shop: str) -> Sequence[Subscribed]:
-        """For each trigger whether the shop is subscribed. Raises as the shop's portal does."""
+        """For each trigger, whether the shop is subscribed. Raises as the shop's portal does."""
         found = await self._portals[shop].webhooks()
         return [self._row(shop, pair, found) for pair in self._triggers]
 
     async def listing(self, shop: str | None = None) -> WebhooksListed:
-        """For each shop and trigger whether it is subscribed, and which other subscriptions there are.
+        """For each shop and trigger, whether it is subscribed; and all other subscriptions.
 
-        Of all shops, one that cannot be asked is told among the `failed`; one that is named raises McfdError.
+        Without a name, shops that cannot be asked are listed as `failed`; a named one raises McfdError.
         """
         rows, others, failed = [], [], []
         for name in self._shops(shop):
@@ -99,10 +99,10 @@ class Subscriptions(Generic[S]):
         return WebhooksListed(webhooks=rows, others=others, failed=failed)
 
     async def sync(self, shop: str | None = None) -> WebhooksSynced:
-        """Create what is missing and activate what is inactive; what was done for each trigger."""
+        """Create what is missing and activate what is inactive; returns what was done for each trigger."""
         done: list[Subscribed] = []
         failed = []
-        async with self._one_at_a_time:  # two that look at once would both create what is missing
+        async with self._one_at_a_time:  # two concurrent runs would both create what is missing
             for name in self._shops(shop):
                 try:
                     found = await self._portals[name].webhooks()
@@ -132,7 +132,7 @@ class Subscriptions(Generic[S]):
         return Subscribed(shop=shop, trigger=pair[1], state=state, url=self.url(shop))
 
     def _is(self, shop: str, pair: tuple[str, str], one: Subscription) -> bool:
-        """Loop sends an empty body for a trigger under another topic, so the topic counts, too."""
+        """Whether the subscription is for this pair. The topic counts, too: Loop sends empty bodies for other topics."""
         return (one.topic, one.trigger) == pair and one.url.rstrip("/") == self.url(shop)
 
     def _is_ours(self, shop: str, one: Subscription) -> bool:

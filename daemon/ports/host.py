@@ -1,4 +1,4 @@
-"""What the daemon needs of the machine it runs on: time, encryption at rest, counters."""
+"""What the daemon needs from its machine: time, encryption at rest, counters."""
 
 import asyncio
 from typing import Protocol
@@ -7,7 +7,7 @@ from daemon.domain.returns import State
 
 
 class Clock(Protocol):
-    """Time, as the only way to read it or to let it pass."""
+    """The only way to read time or to wait."""
 
     def now(self) -> float:
         """Wall clock, in Unix seconds (UTC)."""
@@ -30,7 +30,7 @@ class SecretBox(Protocol):
 
 
 class Metrics(Protocol):
-    """What operators count. Label values are bounded: never an id."""
+    """Counters for operators. Label values are bounded: never an id."""
 
     def webhook(self, shop: str, outcome: str, now: float) -> None:
         """A delivery was answered; `verified`, `duplicate`, `bad_signature`, ..."""
@@ -39,26 +39,26 @@ class Metrics(Protocol):
         """A return changed its state; None for a new one."""
 
     def notification(self, outcome: str, now: float) -> None:
-        """A message of Amazon's was heard; `announced`, `unknown_order`, `foreign`, ..."""
+        """A message from Amazon came; `announced`, `unknown_order`, `foreign`, ..."""
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
-        """A service went round; how long its longest due return has waited, 0 when none is due."""
+        """A service finished a round; `oldest_due_seconds` is the wait of its longest due return, or 0."""
 
     def trouble(self, kind: str) -> None:
         """Something an operator should see: `bug`, `unsettled`, `processed_before_inspection`, ..."""
 
 
 class ShopMetrics(Protocol):
-    """What is counted of one shop's returns."""
+    """Counters for one shop's returns."""
 
     def step(self, act: str, outcome: str) -> None:
         """A duty was performed, or not (`done`, `not_yet`, or the class of the error)."""
 
     def label_delivered(self, seconds: float) -> None:
-        """From hearing of the label request to the label in the portal."""
+        """Seconds from receiving the label request to the label in the portal."""
 
     def inspection_seen(self, seconds: float) -> None:
-        """From Amazon's processing of a unit to our reading of it."""
+        """Seconds from Amazon's processing of a unit to our reading of it."""
 
     def trouble(self, kind: str) -> None:
         """As in Metrics."""

@@ -1,50 +1,50 @@
-"""What documents and marks are called in the store, each name in one place."""
+"""The names of documents and marks in the store, each defined once."""
 
 import hashlib
 
 from daemon.domain.returns import Postage, Return
 
 BOUGHT_LABELS = "label/"
-"""How the names of bought labels begin; other documents are pages that shoppers fetch."""
+"""The prefix of bought labels' names; other documents are pages that shoppers fetch."""
 
 LABEL_PROOFS = "label-proof/"
 
 
 def bought_labels(shop: str, return_id: str) -> str:
-    """How the names of all labels begin that were bought for a return."""
+    """The prefix of the names of all labels bought for a return."""
     return f"{BOUGHT_LABELS}{shop}/{return_id}/"
 
 
 def bought_label(ret: Return, postage: Postage) -> str:
-    """The document of one purchase."""
+    """The name of one purchase's document."""
     return f"{bought_labels(ret.shop, ret.return_id)}{postage.authorization_id}/{postage.number}"
 
 
 def hosted_label(token: str) -> str:
-    """Found by the hash of its token: who reads the database cannot make a link of it."""
+    """The name of a hosted label: the hash of its token, so that the database does not reveal its link."""
     return "hosted/" + hashlib.sha256(token.encode()).hexdigest()
 
 
 def link_mark(shop: str, return_id: str) -> str:
-    """Where an operator's link of a return to fulfillment orders is remembered."""
+    """The mark for an operator's link of a return to fulfillment orders."""
     return f"link/{shop}/{return_id}"
 
 
 def proof_mark(shop: str, return_id: str) -> str:
-    """Where the link to a label is kept that a person has to look at."""
+    """The mark for the link to a label that an operator has to check."""
     return f"{LABEL_PROOFS}{shop}/{return_id}"
 
 
 def lane_mark(service: str) -> str:
-    """Where it is remembered that labels of a carrier account and service lead to the fulfillment center."""
+    """The mark that labels of a carrier account and service lead to the fulfillment center."""
     return f"label-lane/{service}"
 
 
 def quiet_mark(shop: str) -> str:
-    """Where it is remembered that a shop's portal pays before the inspection, so that no transit is told to it."""
+    """The mark that a shop's portal pays before the inspection, so that no transit is reported to it."""
     return f"transit-quiet/{shop}"
 
 
 def verified_mark(shop: str) -> str:
-    """Where it is remembered when a delivery of the shop was last verified."""
+    """The mark for the time of the shop's last verified delivery."""
     return f"verified/{shop}"

@@ -1,4 +1,4 @@
-"""What Amazon sends by itself, and the queue that it lies in. Whatever carries it, only these values go further."""
+"""Amazon's notifications and their queue. Whatever transports them, only these values go further."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueMessage:
-    """A message as it lies in the queue; `receipt` is what deletes it."""
+    """A message in the queue; `receipt` is needed to delete it."""
 
     receipt: str = field(repr=False)
     body: bytes = field(repr=False)
@@ -17,15 +17,15 @@ class MessageQueue(Protocol):
     """A queue that delivers at least once, in any order. Raises Transient, Refused, CredentialsRefused."""
 
     async def receive(self) -> Sequence[QueueMessage]:
-        """Wait a while for messages, and take at most ten. Others do not see them for some minutes."""
+        """Wait a while for messages, and receive at most ten. They stay hidden from other readers for some minutes."""
 
     async def delete(self, receipts: Sequence[str]) -> None:
-        """Delete at most ten messages; one that is not deleted comes again."""
+        """Delete at most ten messages; undeleted ones come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Whom a notification is for, as far as it says."""
+    """For whom a notification is, as far as it says."""
 
     subscription_id: str = ""
     seller_id: str = ""
@@ -33,7 +33,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnNews:
-    """Something was received or inspected of what is returned of an order."""
+    """Returned units of an order were received or inspected."""
 
     origin: Origin
     order_id: str
@@ -41,7 +41,7 @@ class ReturnNews:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewClientSecret:
-    """The application has another client secret; the one before goes on for some days."""
+    """The application has a new client secret; the previous one stays valid for some days."""
 
     client_id: str
     secret: str = field(repr=False)
@@ -57,7 +57,7 @@ class SecretExpires:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherNews:
-    """What concerns no return and no credential."""
+    """News that concerns neither returns nor credentials."""
 
 
 Notification = ReturnNews | NewClientSecret | SecretExpires | OtherNews
@@ -65,7 +65,7 @@ Notification = ReturnNews | NewClientSecret | SecretExpires | OtherNews
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A queue that Amazon was told of."""
+    """A queue registered at Amazon."""
 
     destination_id: str
     arn: str
@@ -73,7 +73,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """The seller's news of fulfillment orders go to a destination; `filtered` when not all of them do."""
+    """News of the seller's fulfillment orders go to a destination; `filtered` if not all of them do."""
 
     subscription_id: str
     destination_id: str
@@ -81,19 +81,19 @@ class Subscription:
 
 
 class NotificationService(Protocol):
-    """Where subscriptions are kept. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
+    """Amazon's API for subscriptions. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
 
     async def destinations(self) -> Sequence[Destination]:
-        """Every queue that the application has named."""
+        """Every queue that the application has registered."""
 
     async def create_destination(self, name: str, arn: str) -> Destination:
-        """Name a queue. Not idempotent."""
+        """Register a queue. Not idempotent."""
 
     async def subscriptions(self) -> Sequence[Subscription]:
         """Every subscription of the seller to news of fulfillment orders."""
 
     async def subscribe(self, destination_id: str, *, filtered: bool) -> Subscription:
-        """Subscribe a queue; when Amazon takes no filter, to everything. Not idempotent."""
+        """Subscribe a queue; to everything, if Amazon accepts no filter. Not idempotent."""
 
     async def rotate_client_secret(self) -> None:
-        """Ask for another client secret, which arrives in a queue. Not idempotent."""
+        """Ask for a new client secret, which arrives in a queue. Not idempotent."""

@@ -1,11 +1,11 @@
-"""Sealed values: what each kind is sealed for, and how one stands in a column of texts."""
+"""Sealed values: the purpose of each kind, and their form in text columns."""
 
 import base64
 
 from daemon.ports.host import SecretBox
 
 SEALED = "sealed:"
-"""How a text begins that is stored encrypted, in base64."""
+"""The prefix of encrypted texts, followed by base64."""
 
 OFFER = "postage offer"
 BOUGHT_LABEL = "label document"
@@ -14,30 +14,30 @@ LABEL_LINK = "label link"
 
 
 def dead_letter(shop: str) -> str:
-    """What the content of a dead letter is sealed for."""
+    """The purpose for which a dead letter's content is sealed."""
     return f"dead letter of {shop}"
 
 
 def is_sealed(text: str) -> bool:
-    """Whether a text is stored encrypted."""
+    """Whether a text is encrypted."""
     return text.startswith(SEALED)
 
 
 def as_text(sealed: bytes) -> str:
-    """A sealed value as a column of texts holds it."""
+    """A sealed value in the form of a text column."""
     return SEALED + base64.b64encode(sealed).decode()
 
 
 def as_bytes(text: str) -> bytes:
-    """A sealed value as the box made it."""
+    """A sealed value in the form that the box made."""
     return base64.b64decode(text.removeprefix(SEALED))
 
 
 def seal_text(box: SecretBox, plain: bytes, purpose: str) -> str:
-    """Encrypt for a column of texts."""
+    """Encrypt for a text column."""
     return as_text(box.seal(plain, purpose))
 
 
 def unseal_text(box: SecretBox, text: str, purpose: str) -> bytes:
-    """Open what `seal_text` made. Raises what the box raises."""
+    """Decrypt the result of `seal_text`. Raises as the box does."""
     return box.unseal(as_bytes(text), purpose)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterRow:
-    """A dead letter without its content. `letter_id` is ours alone."""
+    """A dead letter without its content. `letter_id` is our own id."""
 
     letter_id: int
     shop: str
@@ -25,7 +25,7 @@ class DeadLetterRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasonSeen:
-    """What shoppers of a shop gave as reason, and for how many units."""
+    """A reason that a shop's shoppers gave, and for how many units."""
 
     shop: str
     parent_reason: str
@@ -35,7 +35,7 @@ class ReasonSeen:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One return in a list; texts of several are joined by commas. Times are Unix seconds."""
+    """One return in a list; several texts are joined by commas. Times are Unix seconds."""
 
     number: int
     shop: str
@@ -53,19 +53,19 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFilter:
-    """Which returns a list is of; what is None is not asked for. `before` is the number of the last row seen."""
+    """The filter of a list of returns; None means any. `before` is the number of the last row seen."""
 
     state: str | None = None
     shop: str | None = None
     held: bool | None = None
     unchanged_since: float | None = None
     before: int | None = None
-    oldest_first: bool = False  # by the last change; such a list has no pages
+    oldest_first: bool = False  # sorted by the last change; such a list has no pages
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """Something that people are told about; `kind` is a domain.notices.CaseKind."""
+    """A case for a message to people; `kind` is a domain.notices.CaseKind."""
 
     kind: str
     shop: str
@@ -75,7 +75,7 @@ class CaseRow:
 
 
 class SealedKind(StrEnum):
-    """Where sealed values lie."""
+    """Where sealed values are stored."""
 
     DOCUMENTS = "documents"
     DEAD_LETTERS = "dead_letters"
@@ -86,7 +86,7 @@ class SealedKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedValue:
-    """One sealed value: bytes, or a text that begins with SEALED. `about` is the name or shop of what it is."""
+    """One sealed value: bytes, or a text that begins with SEALED. `about` is its name or shop."""
 
     shelf: SealedKind
     key: tuple[int | str, ...]
@@ -96,7 +96,7 @@ class SealedValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """How large the database is, in bytes; `finding` is what is wrong with it, or empty."""
+    """The size of the database in bytes; `finding` is its fault, or empty."""
 
     size: int
     unused: int
@@ -107,7 +107,7 @@ class StoreSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A webhook delivery that was verified: what it is about, and a hash of its bytes; never the bytes."""
+    """A verified webhook delivery: its subject, and a hash of its bytes; never the bytes."""
 
     shop: str
     topic: str
@@ -131,7 +131,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """A parcel that may have been bought by its handle. `look_at`: when to see what became of it; None: never again."""
+    """A parcel that may have been bought by its handle. `look_at` is when to check it next; None: never again."""
 
     account: str
     source: LabelSourceName
@@ -157,34 +157,34 @@ class EventRow:
 
 
 class UnitOfWork(Protocol):
-    """What may be done inside one transaction. Synchronous: no network call can happen in here."""
+    """The operations inside one transaction. Synchronous, so no network call can happen inside."""
 
     def get(self, shop: str, return_id: str) -> Return | None:
         """The return as it is stored."""
 
     def add(self, ret: Return) -> Return:
-        """Store a new return; it comes back with its version."""
+        """Store a new return; returns it with its version."""
 
     def save(self, ret: Return, event: Event | None, before: State) -> Return:
-        """Store a change, with its event's row unless there is none; raises StaleReturn for another version."""
+        """Store a change, with a row for its event if there is one; raises StaleReturn for another version."""
 
     def defer(self, ret: Return) -> Return:
         """Store clocks, counters, pending calls, `needs_read`, `held` and `problem` only; raises StaleReturn."""
 
     def record_delivery(self, delivery: Delivery) -> bool:
-        """Keep a delivery's row; False when the same one was recorded before."""
+        """Record a delivery; False if it was recorded before."""
 
     def keep_dead_letter(self, letter: DeadLetter) -> bool:
-        """Keep an unreadable delivery; False when it is kept already."""
+        """Keep an unreadable delivery; False if it is already kept."""
 
     def due(self, states: Sequence[State], now: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of the returns to wake for, longest due first."""
+        """(due at, shop, return id) of the due returns, longest due first."""
 
     def due_after(self, states: Sequence[State], after: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of the returns that are to be woken only later than that, soonest first."""
+        """(due at, shop, return id) of the returns due later than that, soonest first."""
 
     def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of what is due in a queue, up to `limit` of each shop, longest due first."""
+        """(due at, shop, return id) of the due returns of a queue, up to `limit` per shop, longest due first."""
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due."""
@@ -193,13 +193,13 @@ class UnitOfWork(Protocol):
         """(shop, return id) of every return of an account that has units on a fulfillment order."""
 
     def promised(self, ret: Return, order_ids: Sequence[str]) -> Sequence[ReturnUnit]:
-        """Units of the account's other returns that were assigned on these orders and not refused."""
+        """Units of the account's other returns that are assigned to these orders and not refused."""
 
     def history(self, shop: str, return_id: str) -> Sequence[EventRow]:
         """Everything that happened to a return, oldest first."""
 
     def find(self, return_id: str) -> Sequence[tuple[str, str]]:
-        """(shop, return id) of the returns of that id, over all shops."""
+        """(shop, return id) of the returns with that id, in all shops."""
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """Returns by shop and state."""
@@ -208,37 +208,37 @@ class UnitOfWork(Protocol):
         """Returns of these states, longest due first."""
 
     def orders_named(self, account: str, name: str) -> Sequence[OrderHead]:
-        """What the index knows of the account's orders whose id, or displayable id, begins with `name`, in order."""
+        """The account's indexed orders whose id, or displayable id, begins with `name`, in order."""
 
     def index_orders(self, account: str, heads: Sequence[OrderHead]) -> None:
-        """Remember an account's fulfillment orders and when they changed last."""
+        """Add an account's fulfillment orders to the index, with their last change."""
 
     def keep_document(self, name: str, sealed: bytes, expires_at: float) -> None:
-        """Keep an encrypted document under its name, in place of the one before."""
+        """Keep an encrypted document under its name, replacing any earlier one."""
 
     def document(self, name: str) -> bytes | None:
-        """An encrypted document; empty when its retention is over, None when there never was one."""
+        """An encrypted document; empty after its retention, None if there never was one."""
 
     def drop_documents(self, now: float, limit: int) -> int:
-        """Forget the contents of documents whose retention is over; how many, at most `limit`."""
+        """Delete the contents of at most `limit` documents whose retention is over; returns their number."""
 
     def keep_purchase(self, purchase: Purchase) -> None:
-        """Write down a parcel before it is bought, in place of what was known of it."""
+        """Write down a parcel before it is bought, replacing any earlier row."""
 
     def purchase(self, source: LabelSourceName, handle: str) -> Purchase | None:
         """A parcel that was written down."""
 
     def purchases_due(self, now: float, limit: int) -> Sequence[Purchase]:
-        """Parcels to look at, longest due first."""
+        """Parcels to check, longest due first."""
 
     def look_at_purchase(self, source: LabelSourceName, handle: str, look_at: float | None) -> None:
-        """Say when to look at a parcel again."""
+        """Set when to check a parcel again."""
 
     def spent_since(self, account: str, source: LabelSourceName, since: float, *, but: str = "") -> int:
-        """What parcels cost that were offered since, in cents; that of one handle is left out."""
+        """The cost in cents of parcels offered since then, except that of one handle."""
 
     def unspend(self, source: LabelSourceName, handle: str) -> None:
-        """A parcel was refused: it cost nothing. It is still looked at."""
+        """Note that a parcel was refused and cost nothing. It is still checked."""
 
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""
@@ -248,21 +248,21 @@ class UnitOfWork(Protocol):
 
 
 class ReturnStore(Protocol):
-    """Durable returns; both methods raise StoreUnavailable."""
+    """The store of returns; both methods raise StoreUnavailable."""
 
     async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run `work` in a transaction of its own; resolves only after the commit."""
+        """Run `work` in a transaction of its own; returns only after the commit."""
 
     async def read(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run `work`, which only reads."""
 
 
 AT_REST = frozenset({State.CLOSED, State.CANCELLED})
-"""What is not open any more."""
+"""The states of returns that are no longer open."""
 
 
 class Maintenance(Protocol):
-    """What may be done for the store's own sake inside one transaction. `before` is in Unix seconds."""
+    """Maintenance of the store inside one transaction. `before` is in Unix seconds."""
 
     def letters(self) -> Sequence[DeadLetterRow]:
         """Every dead letter, oldest first."""
@@ -271,43 +271,43 @@ class Maintenance(Protocol):
         """A dead letter and its sealed content."""
 
     def drop_letter(self, letter_id: int) -> bool:
-        """Forget a dead letter; False when there was none."""
+        """Delete a dead letter; False if there was none."""
 
     def drop_letters(self, before: float) -> int:
-        """Forget the dead letters received before; how many."""
+        """Delete the dead letters received before; returns their number."""
 
     def drop_deliveries(self, before: float, limit: int) -> int:
-        """Forget deliveries received before; how many, at most `limit`."""
+        """Delete at most `limit` deliveries received before; returns their number."""
 
     def drop_empty_documents(self, before: float) -> int:
-        """Forget that documents existed whose retention ended before; how many."""
+        """Delete the rows of documents whose retention ended before; returns their number."""
 
     def drop_documents_named(self, prefix: str) -> None:
-        """Forget the documents whose names begin so."""
+        """Delete the documents whose names have the prefix."""
 
     def ended(self, before: float, limit: int) -> Sequence[tuple[str, str, State]]:
-        """(shop, return id, state) of returns that ended before and that nothing is due for."""
+        """(shop, return id, state) of returns that ended before and have nothing due."""
 
     def drop_indexed_orders(self, before: float, limit: int) -> int:
-        """Forget orders of the index that changed last before; how many, at most `limit`."""
+        """Delete at most `limit` indexed orders whose last change was before; returns their number."""
 
     def drop_return(self, shop: str, return_id: str) -> None:
-        """Forget a return with its parts and its history."""
+        """Delete a return with its parts and its history."""
 
     def drop_mark(self, name: str) -> None:
-        """Forget a remembered value."""
+        """Delete a remembered value."""
 
     def sealed_keys(self, shelf: SealedKind) -> Sequence[tuple[int | str, ...]]:
-        """The keys of every sealed value of a shelf."""
+        """The keys of all sealed values of a kind."""
 
     def sealed(self, shelf: SealedKind, key: tuple[int | str, ...]) -> SealedValue | None:
-        """A sealed value; None when it has gone meanwhile."""
+        """A sealed value; None if it was deleted meanwhile."""
 
     def reseal(self, value: SealedValue, sealed: bytes | str) -> None:
-        """Put another sealed value in its place; whoever holds its return meanwhile must read it again."""
+        """Replace a sealed value; its return's version rises, so that others must read it again."""
 
     def changed_since(self, since: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-        """(place, shop, return id) of returns that changed since, behind the place `after`, in order."""
+        """(place, shop, return id) of returns that changed since, after the place `after`, in order."""
 
     def reasons(self) -> Sequence[ReasonSeen]:
         """The reasons of all stored units, the most frequent first."""
@@ -322,10 +322,10 @@ class Maintenance(Protocol):
         """The newest returns that fit."""
 
     def cases(self, since: float, limit: int) -> Sequence[CaseRow]:
-        """What people are told about: what waits now, and what happened since; at most `limit` of each kind."""
+        """The cases for messages: what waits now, and what happened since; at most `limit` of each kind."""
 
     def held_counts(self) -> Mapping[str, int]:
-        """How many there are, by shop."""
+        """The number of held returns, by shop."""
 
     def some_sku(self) -> str | None:
         """Amazon's SKU of the newest unit."""
@@ -338,13 +338,13 @@ class MaintainedStore(ReturnStore, Protocol):
     """The whole store. Every method raises StoreUnavailable."""
 
     async def upkeep(self, work: Callable[[Maintenance], T]) -> T:
-        """Run `work` in a transaction of its own; resolves only after the commit."""
+        """Run `work` in a transaction of its own; returns only after the commit."""
 
     async def survey(self, work: Callable[[Maintenance], T]) -> T:
         """Run `work`, which only reads."""
 
     async def shrink(self) -> int:
-        """Give unused pages back to the disk and empty the log; how many bytes the file lost."""
+        """Return unused pages to the disk and empty the log; returns the bytes that the file lost."""
 
     async def sizes(self) -> StoreSize:
-        """How large the database is, and whether it is sound."""
+        """The size of the database, and whether it is sound."""

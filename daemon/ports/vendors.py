@@ -1,4 +1,4 @@
-"""What the daemon asks of Loop, of Amazon and of label sources. Adapters conform by shape, not by inheritance."""
+"""The daemon's calls to Loop, Amazon and label sources. Adapters conform by shape, not by inheritance."""
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -21,13 +21,13 @@ from daemon.domain.postage import (
 from daemon.domain.returns import Label, ReturnUnit, Transit
 
 ON_BEHALF_OF: ContextVar[str] = ContextVar("on_behalf_of", default="")
-"""For which shop this task works: where shops share a limit, they take turns within a lane."""
+"""The shop that the current task works for: shops that share a limit take turns within a lane."""
 
 
 class Lane(StrEnum):
-    """Which queue a call waits in: a shopper's label goes before reconciliation, and none starves.
+    """The queue in which a call waits: a shopper's label goes before reconciliation, and none starves.
 
-    A label that is under way goes before a label request that was just heard of, or that Amazon lets wait.
+    A label in progress goes before a label request that has just come, or that waits for Amazon.
     """
 
     SHOPPER = "shopper"
@@ -37,7 +37,7 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedRequest:
-    """A row of the list of issued label requests: a hint, not the truth."""
+    """A row of the list of issued label requests: only a hint."""
 
     request_id: str
     return_id: str
@@ -53,13 +53,13 @@ class ReturnsPortal(Protocol):
         """Every label request that is still issued, all pages."""
 
     async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
-        """Every label request made since then that was cancelled, all pages."""
+        """Every cancelled label request made since then, all pages."""
 
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
-        """Ids of the returns of that state that changed within the window, all pages."""
+        """The ids of returns in that state that changed within the window, all pages."""
 
     async def details(self, return_id: str, lane: Lane) -> PortalReturn:
-        """Read one return. Raises Refused when the portal does not know it."""
+        """Read one return. Raises Refused if the portal does not know it."""
 
     async def deliver_label(self, request_id: str, label: Label) -> str:
         """Post the label; returns the portal's label id. Not idempotent."""
@@ -116,7 +116,7 @@ class FulfillmentNetwork(Protocol):
         """Read one fulfillment order; None when Amazon knows no order of that id."""
 
     async def orders_since(self, since: float, next_token: str) -> OrderPage:
-        """One page of the orders changed since, in Amazon's time; with a token, the page that it names."""
+        """One page of the orders changed since, in Amazon's time; with a token, that page."""
 
     async def reason_codes(self, sku: str) -> Sequence[str]:
         """The return reasons that Amazon allows for a SKU, in its order; may be empty."""
@@ -126,41 +126,43 @@ class FulfillmentNetwork(Protocol):
 
 
 class PurchaseReader(Protocol):
-    """A label source that shows what became of a purchase, because it knows each parcel by a handle of its own."""
+    """Reads the results of purchases, at label sources that give each parcel a handle."""
 
     async def look(self, body: bytes) -> BoughtPostage | NotBought:
-        """Read what became of a saved purchase whose answer was lost; what it shows may lag behind."""
+        """Read the result of a saved purchase whose answer was lost; the reading may lag behind."""
 
     async def sold(self, handle: str) -> bool:
-        """Whether a parcel was bought, as far as the source shows by now."""
+        """Whether a parcel was bought, as far as the source shows now."""
 
     async def voided(self, handle: str) -> VoidAnswer | None:
-        """How far giving a label back has come; None while nobody asked for it."""
+        """The progress of a void; None if none was requested."""
 
 
 class LabelSource(Protocol):
-    """Where labels are bought. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
+    """Sells labels. Every method may raise Transient, Refused, CredentialsRefused, ContractBroken."""
 
     @property
     def mode(self) -> str:
-        """What the credentials buy now, where a source tells real money from play money; a parcel of another mode is
-        not this source's."""
+        """Whether the credentials spend real or test money, if the source tells.
+
+        A parcel of another mode belongs to other credentials.
+        """
 
     @property
     def purchase_reader(self) -> PurchaseReader | None:
-        """How an unclear purchase is settled: by reading it here, or by sending it again where this is None."""
+        """The reader that settles unclear purchases; None if they are settled by sending them again."""
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
         """Ask for the rate of the configured service."""
 
     async def buy(self, body: bytes, key: str) -> BoughtPostage | OfferExpired:
-        """Send a saved purchase request; the same body and key are the same purchase however often they are sent."""
+        """Send a saved purchase request; repeating the same body and key never buys twice."""
 
     async def document(self, shipment_id: str, reference: str, label_format: str) -> BoughtPostage:
-        """Read what was bought again: the label to print and its tracking id, as far as they are there by now."""
+        """Read a purchase again: the label to print and its tracking id, as far as available."""
 
     async def void(self, shipment_id: str) -> VoidAnswer:
-        """Give a label back; one that was given back already is no error."""
+        """Void a label; voiding it again is no error."""
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
-        """What the carrier says of a parcel."""
+        """The carrier's tracking of a parcel."""

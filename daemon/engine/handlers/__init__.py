@@ -1,1 +1,1 @@
-"""How each duty is performed: thin coroutines that ask a vendor and hand the answer to the rules."""
+"""Performs each duty: thin coroutines that ask a vendor and pass the answer to the rules."""

@@ -1,4 +1,4 @@
-"""A label request becomes units that Amazon expects back."""
+"""Turns a label request into units that Amazon expects back."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
 READ_BACK_AFTER = (5.0, 60.0)
-"""Seconds before each reading back of a create call that Amazon says was made before."""
+"""Seconds before each verification of a create call that Amazon calls a repetition."""
 
 COUNTRIES = {"US": "the United States"}
-"""What people call them; the others by their codes."""
+"""Names of countries for people; others are shown by their codes."""
 
 
 async def read_request(step: Step, context: ShopContext) -> Outcome:
-    """Read the truth behind a label request and list the units that it covers.
+    """Read a label request and its return, and list the units that it covers.
 
-    One that was read before is only read for whether it still stands.
+    One that was read before is only checked for whether it still stands.
     """
     ret = step.ret
     now = context.clock.now()
@@ -83,7 +83,7 @@ def _already_over(ret: Return, request: PortalLabelRequest, details: PortalRetur
 
 
 def _unread(ret: Return, request_id: str, now: float, context: ShopContext) -> Outcome:
-    """The details may lag behind the label request."""
+    """The request stays unread while the return's details lag behind it."""
     if not past_deadline(ret, now):
         return NotYet(delay=_soon(context))
     why = "the label request names no line of the return"
@@ -91,10 +91,10 @@ def _unread(ret: Return, request_id: str, now: float, context: ShopContext) -> O
 
 
 def _unmatched(ret: Return, request_id: str, search: OrderSearch, asked_at: float, context: ShopContext) -> Outcome:
-    """Keep trying until the deadline; then refuse, or hold: the request may belong to another provider.
+    """Keep trying until the deadline; then refuse, or hold the request, since it may belong to another provider.
 
-    What a person can settle is held. It must not hold up the other requests of the return that are ours; then it is
-    left alone.
+    A request is held if a person can settle it. If it would block other requests of the return that are ours, it is
+    left alone instead.
     """
     if not past_deadline(ret, asked_at):
         return NotYet(delay=_soon(context))
@@ -113,8 +113,8 @@ def _soon(context: ShopContext) -> float:
 async def match_order(step: Step, context: ShopContext) -> Outcome:
     """Find the fulfillment orders that hold the units, and give each unit its place in a shipment.
 
-    A label request whose units nobody holds does not keep the others from theirs. What is not found is given up only
-    on readings of the named orders and of the index that began after the deadline.
+    A label request without an order does not block the others. It is given up only after readings of the named orders
+    and of the index that began after the deadline.
     """
     ret = step.ret
     now = context.clock.now()
@@ -141,7 +141,7 @@ async def match_order(step: Step, context: ShopContext) -> Outcome:
 
 
 def _held(units: tuple[ReturnUnit, ...], orders: Sequence[FulfillmentOrder]) -> tuple[ReturnUnit, ...]:
-    """The units of those label requests whose every SKU the orders know."""
+    """The units of the label requests whose SKUs are all in the orders."""
     lacking = {u.request_id for u in units if not covers(orders, [u])}
     return tuple(u for u in units if u.request_id not in lacking)
 
@@ -156,9 +156,9 @@ def _unassigned(ret: Return) -> tuple[ReturnUnit, ...]:
 def _assign(
     units: tuple[ReturnUnit, ...], search: OrderSearch, freed: Freed, now: float, context: ShopContext
 ) -> Decision:
-    """Allocation reads what other returns were promised, so it is made in the transaction that saves it.
+    """Allocate in the transaction that saves the result, because it depends on other returns' places.
 
-    The labels that come with units of cancelled returns are known only when those are done with giving them back.
+    Wait while a label of a transferred unit is being voided: only then is it known which labels come along.
     """
     orders = search.orders
     lacking = "no shipped unit of it is left to return"
@@ -184,7 +184,7 @@ def _assign(
 
 
 async def authorize_units(step: Step, context: ShopContext) -> Outcome:
-    """Create the return in Amazon. An earlier call of unknown end is read back first; only the rest is asked again."""
+    """Create the return in Amazon. An earlier unclear call is verified first; then only the rest is asked again."""
     ret = step.ret
     order_id, verifications = step.duty.subject, ret.verifications if step.resumed else 0
     units = tuple(u for u in ret.units if u.order_id == order_id and u.standing is UnitState.PLANNED and _asked(ret, u))
@@ -224,7 +224,7 @@ def _authorization(
     authorizations: tuple[ReturnAuthorization, ...],
     now: float,
 ) -> Outcome:
-    """What is clear is saved at once; what Amazon says it was asked before is read back, then counts as refused."""
+    """Save clear answers at once; units that Amazon calls repeated are verified, then count as refused."""
     accepted, refused, doubtful = judged
     ours = {u.authorization_id for u in accepted}
     authorizations = tuple(a for a in authorizations if a.authorization_id in ours)
@@ -244,9 +244,9 @@ def _doubt(units: tuple[ReturnUnit, ...]) -> str:
 
 
 async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
-    """See whether Amazon has made the authorization by now."""
+    """Check whether Amazon has created the authorization."""
     ret = step.ret
-    now = context.clock.now()  # a deadline that passes while Amazon is read is decided by the next reading
+    now = context.clock.now()  # a deadline that passes during this reading is judged by the next one
     found = authorization_found(ret, await read_orders(ret, context, Lane.OPENING), now)
     if found is not None:
         return found

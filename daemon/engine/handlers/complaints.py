@@ -1,4 +1,4 @@
-"""Why a vendor refused, in words that do not name the shopper."""
+"""Reasons of refusals, without the shopper's data."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -16,7 +16,7 @@ READINGS = 2
 
 
 async def problem_of(ret: Return, error: Exception, context: ShopContext) -> str:
-    """What is kept and told of an error: of a refusal the code, and the vendor's words without the shopper's."""
+    """The text of an error to store and show: for a refusal, the code and the vendor's words without the shopper's."""
     if not isinstance(error, McfdError):
         return f"an error in mcfd ({type(error).__name__})"
     if not isinstance(error, Refused) or not error.said:
@@ -26,7 +26,7 @@ async def problem_of(ret: Return, error: Exception, context: ShopContext) -> str
 
 
 async def without_shopper(ret: Return, answer: CreateAnswer, context: ShopContext) -> CreateAnswer:
-    """Amazon's answer with what it says of units that it refuses, but without what it says of the shopper."""
+    """Amazon's answer, with the shopper's data removed from its reasons of refusal."""
     if not any(item.description for item in answer.invalid_items):
         return answer
     private = await _private_texts(ret, context)
@@ -35,7 +35,7 @@ async def without_shopper(ret: Return, answer: CreateAnswer, context: ShopContex
 
 
 async def _private_texts(ret: Return, context: ShopContext) -> Collection[str]:
-    """Texts that say who the shopper is: read, used and forgotten. None at all where they cannot all be read."""
+    """Texts that identify the shopper, never stored; empty if they cannot all be read."""
     texts: set[str] = set()
     for request in ret.requests[-MOST_REQUESTS:]:
         read = await _private_of(request.request_id, context)

@@ -1,4 +1,4 @@
-"""What a performer has at hand, and what it may answer."""
+"""The input of a handler, and its possible answers."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,21 +23,21 @@ SILENCE = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotYet:
-    """Nothing to tell so far: look again after `delay` seconds. Waiting is no failure and costs no attempt."""
+    """No result yet: look again after `delay` seconds. Waiting is no failure and costs no attempt."""
 
     delay: float
     verifications: int = 0
 
 
 Decision = Callable[[UnitOfWork, Return], Event | NotYet]
-"""An event that can only be chosen inside the transaction that saves it."""
+"""Chooses an event inside the transaction that saves it."""
 
 Outcome = Event | NotYet | Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One duty of one return. `resumed`: this very call was begun before, and its answer is unknown."""
+    """One duty of one return. `resumed`: the same call was begun before, and its answer is unknown."""
 
     ret: Return
     duty: Duty
@@ -46,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelPress:
-    """What makes a label that shoppers can fetch from us. `keep_for`: seconds that a bought document is kept."""
+    """Makes labels that shoppers fetch from mcfd. `keep_for`: seconds for which a bought document is kept."""
 
     hosting: LabelHosting
     box: SecretBox
@@ -58,7 +58,7 @@ class LabelPress:
 
 @dataclass(slots=True, kw_only=True)
 class ShopContext:
-    """What a handler has at hand for the returns of one shop."""
+    """Everything that a handler needs for the returns of one shop."""
 
     account: Account
     portal: ReturnsPortal
@@ -72,4 +72,4 @@ class ShopContext:
 
 
 Handler = Callable[[Step, ShopContext], Awaitable[Outcome]]
-"""Performs one duty and says what came of it."""
+"""Performs one duty and returns the outcome."""

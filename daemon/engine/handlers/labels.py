@@ -1,4 +1,4 @@
-"""Authorized units become a label in the shopper's hands, or an error with a reason."""
+"""Delivers labels for authorized units, or reports why there is none."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from daemon.ports.vendors import Lane
 
 ERROR_LIMIT = 255
 ARRIVES_WITHIN = 5.0
-"""Seconds in which a call whose answer was lost has had its effect, and the portal shows it."""
+"""Seconds after which the portal shows the effect of a call whose answer was lost."""
 
 
 async def issue_label(step: Step, context: ShopContext) -> Outcome:
@@ -48,7 +48,7 @@ async def issue_label(step: Step, context: ShopContext) -> Outcome:
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         store_document(uow)
-        for lane in accepted:  # the next label of that service need not be looked at by a person
+        for lane in accepted:  # no person needs to check the next label of that service
             uow.set_mark(lane_mark(lane), Direction.ACCEPTED.value)
         return ev.LabelIssued(at=now, request_id=step.duty.subject, label=label)
 
@@ -63,7 +63,7 @@ def _parcels(ret: Return, request_id: str) -> list[ReturnAuthorization]:
 
 
 async def _document(ret: Return, authorization: ReturnAuthorization, context: ShopContext) -> bytes | None:
-    """The bought label; None when it is no longer kept."""
+    """The bought label; None if it is no longer kept."""
     postage = postage_of(ret, authorization.authorization_id)
     name = bought_label(ret, postage) if postage else ""
     sealed = await context.store.read(lambda uow: uow.document(name))
@@ -71,7 +71,7 @@ async def _document(ret: Return, authorization: ReturnAuthorization, context: Sh
 
 
 def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: ShopContext, *, bought: bool) -> Label:
-    """The portal knows one tracking number: that of the first parcel. The rate is that of all parcels."""
+    """The label for the portal, with the first parcel's tracking number and the price of all parcels."""
     first = parcels[0]
     page = context.policy.page_label(first)
     postage = postage_of(ret, first.authorization_id)
@@ -85,10 +85,10 @@ def _label_of(ret: Return, parcels: Sequence[ReturnAuthorization], context: Shop
 
 
 async def deliver_label(step: Step, context: ShopContext) -> Outcome:
-    """Post the label, unless the portal has it already or wants it no more.
+    """Post the label, unless the portal already has it or no longer wants it.
 
-    A request that is fulfilled after a call of ours whose answer was lost has our label, also where the portal shows
-    it under another address or not yet: the shopper holds it, so it must not be given back.
+    If the request is fulfilled after a call of ours whose answer was lost, the shopper has our label, even if the
+    portal shows another address or nothing yet. So the label must not be voided.
     """
     ret = step.ret
     request_id = step.duty.subject
@@ -102,7 +102,7 @@ async def deliver_label(step: Step, context: ShopContext) -> Outcome:
         return NotYet(delay=ARRIVES_WITHIN, verifications=1)
     try:
         label_id = await context.portal.deliver_label(request_id, label)
-    except Refused:  # a call of ours that was given up may have arrived just before this one
+    except Refused:  # an earlier call may have arrived just before this one
         after = await context.portal.label_request(request_id, Lane.SHOPPER) if step.resumed else current
         if after.status is not RequestStatus.FULFILLED:
             raise
@@ -124,13 +124,13 @@ async def _there_already(
 
 
 def _delivered_before(request_id: str, context: ShopContext) -> ev.LabelDelivered:
-    """By a call whose answer, and with it the label's id, was lost."""
+    """The event for a label delivered by a call whose answer, and with it the label's id, was lost."""
     context.metrics.trouble("label_id_lost")
     return ev.LabelDelivered(at=context.clock.now(), request_id=request_id, label_id=None)
 
 
 def _shared(ret: Return, request_id: str) -> bool:
-    """Another request has the same label: Amazon's page is one for all that it authorized."""
+    """Whether another request has the same label: one page of Amazon serves all units of an authorization."""
     url = _label(ret, request_id).url
     return any(r.request_id != request_id and r.label is not None and r.label.url == url for r in ret.requests)
 
@@ -143,7 +143,7 @@ def _label(ret: Return, request_id: str) -> Label:
 
 
 async def report_refusal(step: Step, context: ShopContext) -> Outcome:
-    """Post a label request error, once: the errors posted so far are read first."""
+    """Post a label request error once: first read the errors posted so far."""
     request_id = step.duty.subject
     current = await context.portal.label_request(request_id, Lane.SHOPPER)
     now = context.clock.now()
@@ -158,7 +158,7 @@ async def report_refusal(step: Step, context: ShopContext) -> Outcome:
 
 
 def _given(ret: Return, request_id: str) -> bool:
-    """The shopper may hold a label of ours: it was delivered with an answer that was lost."""
+    """Whether the shopper may have our label from a call whose answer was lost."""
     request = ret.request(request_id)
     return request is not None and delivery_unclear(ret, request)
 

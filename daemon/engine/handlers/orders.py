@@ -1,4 +1,4 @@
-"""Reading fulfillment orders for what became of the units, and whom that concerns."""
+"""Reads fulfillment orders, and finds the returns that they concern."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ from daemon.ports.vendors import Lane
 
 
 async def read_orders(ret: Return, context: ShopContext, lane: Lane) -> Sequence[FulfillmentOrder]:
-    """Every fulfillment order of a return; one that Amazon does not know any more is left out."""
+    """Every fulfillment order of a return, except those that Amazon no longer knows."""
     read = [await context.account.network.order(order_id, lane) for order_id in ret.order_ids()]
     return [order for order in read if order is not None]
 

@@ -1,4 +1,4 @@
-"""Findings become an outcome in the portal, and the outcome is watched until somebody closed the return."""
+"""Turns findings into an outcome in the portal, and watches it until the return is closed."""
 
 from daemon.domain import verdict
 from daemon.domain.acts import Act, Duty
@@ -18,7 +18,7 @@ from daemon.ports.vendors import Lane
 
 
 async def conclude(step: Step, context: ShopContext) -> Outcome:
-    """Read the return as it stands now and judge it."""
+    """Read the return in the portal and judge it."""
     details = await _read(step.ret, context)
     if details.state is PortalState.UNKNOWN:
         raise _unknown(context)
@@ -26,7 +26,7 @@ async def conclude(step: Step, context: ShopContext) -> Outcome:
 
 
 async def _read(ret: Return, context: ShopContext) -> PortalReturn:
-    """The return as the portal has it; one that is to be judged or settled by it has lines."""
+    """The return from the portal; it must have lines to be judged or settled."""
     details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
     if not details.lines and details.state in _UNPROCESSED and not details.settled:
         raise ContractBroken("return details: an open return without a line")
@@ -34,9 +34,9 @@ async def _read(ret: Return, context: ShopContext) -> PortalReturn:
 
 
 async def settle(step: Step, context: ShopContext) -> Outcome:
-    """Do what the verdict asks for, unless the portal shows that it is done, or was asked for it before.
+    """Do what the verdict asks for, unless the portal shows that it is done or was already asked for.
 
-    One more label request leads a return here a second time while the portal still works on the first answer.
+    A later label request can bring the return here again while the portal still works on the first request.
     """
     ret = step.ret
     details = await _read(ret, context)
@@ -48,7 +48,7 @@ async def settle(step: Step, context: ShopContext) -> Outcome:
 
 
 def _unknown(context: ShopContext) -> ContractBroken:
-    """Nothing is paid or flagged on a guess; a person has to look if it stays so."""
+    """The portal's state is unknown: never pay or flag on a guess. If it stays unknown, a person has to look."""
     context.metrics.trouble("unknown_portal_state")
     return ContractBroken("details: Loop says a state of the return that mcfd does not know")
 
@@ -67,7 +67,7 @@ def _settled_already(ret: Return, details: PortalReturn, context: ShopContext) -
 
 
 async def _pay_out(ret: Return, details: PortalReturn, context: ShopContext, resumed: bool) -> Outcome:
-    """Both ways pay for every line that is left, so each must be one that was judged; a struck out one was not."""
+    """Processing and removing both pay for every remaining line, so each line must have been judged."""
     now = context.clock.now()
     judged = {u.line_id for u in ret.units if u.standing is not UnitState.REMOVED}
     if {line.line_id for line in details.lines} - judged:
@@ -78,7 +78,7 @@ async def _pay_out(ret: Return, details: PortalReturn, context: ShopContext, res
 
 
 async def _flag(ret: Return, before: PortalReturn, context: ShopContext) -> Outcome:
-    """Ask for a review. A return that has expired in the portal may be beyond one: then a person must be told."""
+    """Ask for a review. A return that expired in the portal may not allow one: then a person must be told."""
     try:
         await context.portal.flag(ret.return_id)
     except Refused:
@@ -94,10 +94,10 @@ async def _flag(ret: Return, before: PortalReturn, context: ShopContext) -> Outc
 
 
 async def _remove(ret: Return, details: PortalReturn, context: ShopContext, resumed: bool) -> Outcome:
-    """Remove every discrepant line in one call, which processes the rest. Lines that are gone were removed before.
+    """Remove every discrepant line in one call, which processes the rest. Lines that are gone were already removed.
 
-    After an unclear answer the portal is given `outcome_watch` to show an effect. A second one is its last word: Loop
-    documents the status 500 for what it cannot process.
+    After an unclear answer the portal gets `outcome_watch` to show an effect. A second unclear answer counts as a
+    refusal: Loop documents the status 500 for returns that it cannot process.
     """
     now = context.clock.now()
     there = {line.line_id for line in details.lines}
@@ -121,19 +121,19 @@ async def _remove(ret: Return, details: PortalReturn, context: ShopContext, resu
 
 
 def _discrepant(ret: Return, details: PortalReturn, context: ShopContext) -> list[str]:
-    """The lines that are to be removed, as far as they are still there."""
+    """The lines to remove that are still there."""
     there = {line.line_id for line in details.lines}
     bad = dict.fromkeys(u.line_id for u in ret.units if treat(u, context.policy.verdict) is Treatment.FLAG)
     return [line_id for line_id in bad if line_id in there]
 
 
 def _time_to_show(ret: Return, context: ShopContext) -> float:
-    """How long (s) the portal still has to show the effect of a call whose answer is unknown."""
+    """The seconds that the portal still has to show the effect of an unclear call."""
     return ret.changed_at + context.timings.outcome_watch - context.clock.now()
 
 
 async def _process(ret: Return, context: ShopContext, resumed: bool) -> Outcome:
-    """After an unclear answer the portal is given `outcome_watch` to show an effect before it is asked again."""
+    """Process the return. After an unclear answer, wait up to `outcome_watch` for an effect before asking again."""
     now = context.clock.now()
     if resumed:
         left = _time_to_show(ret, context)
@@ -146,7 +146,7 @@ async def _process(ret: Return, context: ShopContext, resumed: bool) -> Outcome:
 
 
 async def read_return(step: Step, context: ShopContext) -> Outcome:
-    """Read the truth behind a hint, or look after an outcome."""
+    """Read the return after a hint, or to watch its outcome."""
     now = context.clock.now()
     details = await context.portal.details(step.ret.return_id, Lane.BACKGROUND)
     if details.state is PortalState.UNKNOWN and step.ret.state is State.PROCESSING:
@@ -159,7 +159,7 @@ async def read_return(step: Step, context: ShopContext) -> Outcome:
 
 
 def _quieted(shop: str, event: ev.ReturnRead) -> Decision:
-    """Whatever made the portal pay, a label's progress may have: it is told none until a person has looked."""
+    """A label's progress may have made the portal pay, so none is reported until a person has checked."""
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         if not uow.mark(quiet_mark(shop)):
@@ -170,11 +170,11 @@ def _quieted(shop: str, event: ev.ReturnRead) -> Decision:
 
 
 def _meaning(ret: Return, details: PortalReturn, now: float) -> ev.Event:
-    """What the portal's state says to a return of ours in its state."""
+    """The event that the portal's state causes in our return's state."""
     if ret.state is State.PROCESSING and details.state is PortalState.REVIEW:
         return ev.ReviewFound(at=now)
     if ret.state is State.PROCESSING and details.state in _UNPROCESSED and past_deadline(ret, now):
-        return ev.ProcessingFailed(at=now, message="nothing was heard of it for days")  # its only word can get lost
+        return ev.ProcessingFailed(at=now, message="nothing was heard of it for days")  # its only message may get lost
     if ret.state is State.IN_REVIEW and ret.flagged and details.state is PortalState.OPEN:
         return ev.FlagLifted(at=now)
     if details.settled:

@@ -1,4 +1,4 @@
-"""Which shipped unit each unit that is asked for will be, as the store knows it at this moment."""
+"""Assigns wanted units to shipped units, using the current content of the store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from daemon.ports.store import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Units with their places, and what of it other returns give up."""
+    """Units with their places, and the units that other returns give up."""
 
     units: tuple[ReturnUnit, ...]
     transferred: tuple[tuple[Return, ReturnUnit], ...]
 
     @property
     def homeless(self) -> tuple[ReturnUnit, ...]:
-        """Those that found no place."""
+        """The units without a place."""
         return tuple(unit for unit in self.units if not unit.return_item_id)
 
     @property
     def placed(self) -> tuple[ReturnUnit, ...]:
-        """Those that did."""
+        """The units with a place."""
         return tuple(unit for unit in self.units if unit.return_item_id)
 
 
@@ -35,7 +35,7 @@ def place(
     orders: Sequence[FulfillmentOrder],
     freed: Freed | None = None,
 ) -> Placement:
-    """Give units what other returns have no use for any more, and else what nobody was promised."""
+    """Assign to units what other returns no longer need, and otherwise shipped units promised to nobody."""
     order_ids = [order.order_id for order in orders]
     asked, transferred = take_over(units, orders, taken_over(uow, ret, order_ids, freed or {}))
     free = allocate(ret, [u for u in asked if not u.return_item_id], orders, uow.promised(ret, order_ids))

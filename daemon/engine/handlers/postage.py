@@ -1,4 +1,4 @@
-"""Buying the label of a parcel, giving it back, and following the parcel."""
+"""Buys labels, voids them, and tracks their parcels."""
 
 import hashlib
 from contextlib import suppress
@@ -40,13 +40,13 @@ from daemon.ports.vendors import LabelSource, Lane, PurchaseReader
 FRESH = 60.0  # seconds
 RATED_AGAIN = 300.0  # seconds, while carriers have trouble that passes
 LOOKED_AT_AFTER = (2.0, 5.0, 15.0, 60.0, 98.0)
-"""Seconds between the looks at a purchase of unknown end; after three minutes it has not taken place."""
+"""Seconds between the checks of an unclear purchase; after three minutes it counts as not made."""
 REFUND_ASKED_AGAIN = 600.0  # seconds
 REFUND_TRIES = 6
 
 
 def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
-    """The label request is over: withdrawn, or answered by somebody else."""
+    """Whether the label request is over: withdrawn, or answered by somebody else."""
     if current.status is RequestStatus.CANCELLED:
         return ev.LabelRequestCancelled(at=now, request_id=current.request_id)
     if current.status is RequestStatus.FULFILLED:
@@ -55,7 +55,7 @@ def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
 
 
 async def quote_postage(step: Step, context: ShopContext) -> Outcome:
-    """Ask for the rate of the merchant's return service; the shopper's address is read, used and forgotten."""
+    """Ask for the rate of the merchant's return service; the shopper's address is never stored."""
     ret = step.ret
     authorization = _authorization(ret, step.duty.subject)
     request = _request(ret, step.duty.subject)
@@ -80,7 +80,7 @@ async def quote_postage(step: Step, context: ShopContext) -> Outcome:
 
 
 async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order: PostageOrder | None) -> Outcome:
-    """A purchase of unknown end is to be settled and given back, and its offer was kept too long: ask for a new one."""
+    """Ask for a new offer to settle an unclear purchase that is to be voided and whose offer has expired."""
     try:
         offer = None if order is None else await _source(context, _postage(ret, duty.subject)).offer(order)
     except Refused:
@@ -96,9 +96,9 @@ def _unsettled(postage: Postage, context: ShopContext) -> Outcome:
 
 
 def _blank(ret: Return, authorization_id: str, source: LabelSourceName) -> Postage:
-    """The purchase that is to be made: the one begun already, or the next one after a label that was given back.
+    """The purchase to make: the one already begun, or the next one after a voided label.
 
-    What was begun with one source is finished with it.
+    A purchase is finished with the source that it was begun with.
     """
     old = postage_of(ret, authorization_id)
     if old is None or old.void is Void.DONE:
@@ -109,7 +109,7 @@ def _blank(ret: Return, authorization_id: str, source: LabelSourceName) -> Posta
 
 
 def _key(ret: Return, postage: Postage) -> str:
-    """What names one purchase to its source; says nothing of the return to whoever reads it there."""
+    """The key of one purchase at its source; it reveals nothing about the return."""
     return hashlib.sha256(purchase_key(ret, postage.number, postage.authorization_id).encode()).hexdigest()
 
 
@@ -131,9 +131,9 @@ def _offered(blank: Postage, offer: PostageOffer, context: ShopContext) -> Posta
 
 
 def _taken(ret: Return, postage: Postage, context: ShopContext, now: float) -> Outcome:
-    """The offer to be bought. What is bought by a handle is written down first: only such parcels are ever given back.
+    """The offer to buy. A parcel with a handle is written down first, because only such parcels are ever refunded.
 
-    The day's spending is counted in the transaction that adds to it.
+    The day's spending is checked in the transaction that adds to it.
     """
     if not postage.handle:
         return pe.PostageOffered(at=now, postage=postage)
@@ -176,8 +176,8 @@ def _not_offered(ret: Return, request: LabelRequest, offer: NotOffered, context:
 async def buy_postage(step: Step, context: ShopContext) -> Outcome:
     """Send the saved purchase.
 
-    An unclear one is settled by sending it again, for its key is derived; or, where the source has no use for keys, by
-    reading what became of it.
+    An unclear purchase is settled by sending it again with the same key; or, if the source ignores keys, by reading its
+    result.
     """
     ret = step.ret
     postage = _postage(ret, step.duty.subject)
@@ -222,7 +222,7 @@ def _bought(ret: Return, postage: Postage, bought: BoughtPostage, context: ShopC
 async def _settle(
     step: Step, postage: Postage, purchases: PurchaseReader, body: bytes, context: ShopContext
 ) -> Outcome:
-    """Read what became of a purchase whose answer was lost. Readings may lag behind what was sold."""
+    """Read the result of an unclear purchase. Readings may lag behind the sale."""
     found = await purchases.look(body)
     if isinstance(found, BoughtPostage):
         return _bought(step.ret, postage, found, context)
@@ -235,9 +235,9 @@ async def _settle(
 
 
 def _purchase_refused(duty: Duty, postage: Postage, problem: str, context: ShopContext) -> Outcome:
-    """A parcel that was refused is not tried again as it is: what is wrong with it cannot be changed any more.
+    """A refused parcel is not tried again unchanged: its data cannot be corrected any more.
 
-    The merchant can mend what a purchase is refused for, so the shopper is not told no.
+    The merchant can fix the reason, so the shopper is not refused.
     """
     now, handle = context.clock.now(), postage.handle
     if not handle:
@@ -252,7 +252,10 @@ def _purchase_refused(duty: Duty, postage: Postage, problem: str, context: ShopC
 
 
 async def _check_age(ret: Return, context: ShopContext) -> None:
-    """Amazon's offers live for ten minutes. One that is said to be dead at once would be followed by the next."""
+    """Raise ContractBroken if a new offer is said to have expired: it would be replaced endlessly.
+
+    Amazon's offers live for ten minutes.
+    """
     history = await context.store.read(lambda uow: uow.history(ret.shop, ret.return_id))
     offered_at = max(row.at for row in history if row.event == pe.PostageOffered.__name__)
     if context.clock.now() - offered_at < FRESH:
@@ -260,7 +263,7 @@ async def _check_age(ret: Return, context: ShopContext) -> None:
 
 
 async def fetch_label(step: Step, context: ShopContext) -> Outcome:
-    """Get what the purchase did not bring at once: the document, and the tracking id if there is one by now."""
+    """Read what the purchase did not return: the document, and the tracking id if there is one."""
     ret = step.ret
     now = context.clock.now()
     postage, bought = await _read_again(ret, _postage(ret, step.duty.subject), context)
@@ -275,9 +278,9 @@ async def fetch_label(step: Step, context: ShopContext) -> Outcome:
 
 
 async def _looked_at(ret: Return, postage: Postage, document: bytes, sender_code: str, context: ShopContext) -> Outcome:
-    """A label must lead to the fulfillment center. Where that cannot be read, a person looks at the first of its kind.
+    """Check that a label leads to the fulfillment center; if unclear, a person checks the first of its kind.
 
-    Whoever decides is shown the label as the shopper would get it.
+    That person sees the label as the shopper would get it.
     """
     authorization = _authorization(ret, postage.authorization_id)
     center = authorization.ship_to.postal_code if authorization.ship_to else ""
@@ -322,9 +325,9 @@ async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tu
 
 
 async def renew_label(ret: Return, authorization_id: str, context: ShopContext) -> Outcome:
-    """A label that is asked for again, and whose document is no longer kept, is fetched once more.
+    """Fetch the document of a label again that is needed again but no longer kept.
 
-    Where the vendor has none either, it is given back, as far as that goes, and another one is bought.
+    If the vendor does not have it either, the label is voided if possible, and another one is bought.
     """
     postage = _postage(ret, authorization_id)
     now = context.clock.now()
@@ -339,7 +342,7 @@ async def renew_label(ret: Return, authorization_id: str, context: ShopContext) 
 
 
 def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, context: ShopContext) -> Outcome:
-    """The document is stored in the transaction that says that it is there."""
+    """Store the document in the transaction that records it."""
     if document is None:
         return event
     sealed = context.labels.box.seal(document, BOUGHT_LABEL)
@@ -358,7 +361,7 @@ def _kept(ret: Return, event: pe.PostageEvent, document: bytes | None, context: 
 
 
 async def void_postage(step: Step, context: ShopContext) -> Outcome:
-    """Give a label back, unless the carrier has seen it."""
+    """Void a label, unless the carrier has scanned it."""
     postage = _postage(step.ret, step.duty.subject)
     try:
         postage = seen = await _tracked(step.ret, postage, context)
@@ -378,7 +381,9 @@ def _given_back(ret: Return, postage: Postage, answer: VoidAnswer, now: float) -
     match answer:
         case VoidAnswer.NEEDLESS:
             why = "nothing is charged for a label that is not used"
-        case VoidAnswer.REJECTED if ret.verifications < REFUND_TRIES:  # soon after a purchase that may be a mistake
+        case VoidAnswer.REJECTED if (
+            ret.verifications < REFUND_TRIES
+        ):  # soon after the purchase, the answer may be wrong
             return NotYet(delay=REFUND_ASKED_AGAIN, verifications=ret.verifications + 1)
         case VoidAnswer.REJECTED:
             why = "the carrier rejected the refund"
@@ -389,7 +394,7 @@ def _given_back(ret: Return, postage: Postage, answer: VoidAnswer, now: float) -
 
 
 async def _withdraw(ret: Return, postage: Postage, context: ShopContext) -> None:
-    """Nobody is to print a label that is given back: its document goes first."""
+    """Delete the document first, so that nobody prints a voided label."""
 
     def work(uow: UnitOfWork) -> None:
         for label in dead_labels(ret, postage):
@@ -399,7 +404,7 @@ async def _withdraw(ret: Return, postage: Postage, context: ShopContext) -> None
 
 
 async def track_parcels(step: Step, context: ShopContext) -> Outcome:
-    """Ask the carrier about every parcel under way. One that tells nothing does not hold up the inspection."""
+    """Ask the carrier about every travelling parcel. A carrier without an answer does not delay the inspection."""
     read = []
     for postage in step.ret.postage:
         if postage.travelling:
@@ -412,7 +417,7 @@ async def track_parcels(step: Step, context: ShopContext) -> Outcome:
 
 
 async def _tracked(ret: Return, postage: Postage, context: ShopContext) -> Postage:
-    """The reading counts from when it was asked for. A parcel without a tracking id may have one by now."""
+    """Track one parcel as of the time of asking. A parcel without a tracking id may have one by now."""
     asked_at = context.clock.now()
     source = _source(context, postage)
     if not postage.tracking_id:
@@ -446,6 +451,6 @@ def _authorization(ret: Return, authorization_id: str) -> ReturnAuthorization:
 
 
 def _request(ret: Return, authorization_id: str) -> LabelRequest:
-    """The label request that the parcel answers: the newest of its units', or of all when nobody asks any more."""
+    """The label request of the parcel: the newest of its units' requests, or of all if none of those is left."""
     asked = {u.request_id for u in ret.units if u.authorization_id == authorization_id}
     return next((r for r in reversed(ret.requests) if r.request_id in asked), ret.requests[-1])

@@ -1,4 +1,4 @@
-"""What the portal is told on the way: notes, grades, transit."""
+"""Reports to the portal: notes, grades, transit."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -21,7 +21,7 @@ Write = Callable[[Sequence[Grade]], Awaitable[None]]
 
 
 async def write_notes(step: Step, context: ShopContext) -> Outcome:
-    """Write every owed note whose marker is not on the timeline yet; one that the portal refuses keeps no other."""
+    """Write every owed note whose marker is not on the timeline yet; a refused note does not block the others."""
     ret = step.ret
     there = await context.portal.notes(ret.return_id)
     owed = ret.owed_notes()
@@ -36,7 +36,7 @@ async def write_notes(step: Step, context: ShopContext) -> Outcome:
 
 
 async def grade_lines(step: Step, context: ShopContext) -> Outcome:
-    """Write condition and disposition of every line that is fully inspected; after a crash only what is not there."""
+    """Write condition and disposition of every fully inspected line; after a crash, only what is missing."""
     ret = step.ret
     lines = gradable_lines(ret)
     graded = assessed = grades(ret, lines, context.policy.verdict)
@@ -49,7 +49,7 @@ async def grade_lines(step: Step, context: ShopContext) -> Outcome:
 
 
 async def _write(ret: Return, wanted: Sequence[Grade], what: str, write: Write, context: ShopContext) -> None:
-    """Write all in one call. When the portal refuses that, one line at a time: a single line spoils a whole call."""
+    """Write all lines in one call. If it is refused, write them one by one: one bad line fails the whole call."""
     try:
         if wanted:
             await write(wanted)
@@ -68,12 +68,12 @@ async def _lines(ret: Return, context: ShopContext) -> Mapping[str, PortalLine]:
 
 
 def _not_there(wanted: Sequence[Grade], there: Mapping[str, PortalLine], what: str) -> tuple[Grade, ...]:
-    """What the lines lack; a line that was removed meanwhile is dropped."""
+    """The grades that the portal lacks; lines removed meanwhile are dropped."""
     return tuple(g for g in wanted if g.line_id in there and getattr(there[g.line_id], what) != getattr(g, what))
 
 
 async def report_transit(step: Step, context: ShopContext) -> Outcome:
-    """Tell a label's progress, if the shop wants it told; either way it is not owed again."""
+    """Report a label's progress, if the shop wants that; either way it is not owed again."""
     request = step.ret.request(step.duty.subject)
     assert request is not None  # noqa: S101 - the step.duty was read off this request
     quiet = await context.store.read(lambda uow: uow.mark(quiet_mark(step.ret.shop)))

@@ -1,4 +1,4 @@
-"""Finds the fulfillment orders that hold a return's units, and says of each order that was tried what came of it."""
+"""Finds the fulfillment orders of a return's units, and explains the result for each order tried."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from daemon.ports.names import link_mark
 from daemon.ports.vendors import Lane
 
 MOST_INDEXED = 20
-"""Orders of one name that are read; a name that more orders bear says nothing."""
+"""The most orders read for one name; a name shared by more orders says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One order id, and what came back."""
+    """One order id, and the result."""
 
     order_id: str
     why_not: str
@@ -35,12 +35,12 @@ class Tried:
 
     @property
     def answer(self) -> str:
-        """For people."""
+        """The result in words."""
         return self.why_not or "fits"
 
 
 class OrderSearch:
-    """One search. It goes on while units have no place, and ends with the index of all orders."""
+    """One search. It continues while units have no place, and ends with the index of all orders."""
 
     def __init__(self, ret: Return, units: Sequence[ReturnUnit], context: ShopContext, lane: Lane) -> None:
         self.tried: list[Tried] = []
@@ -76,13 +76,13 @@ class OrderSearch:
 
     @property
     def why_not(self) -> str:
-        """What is said of a search that found nothing."""
+        """The explanation of a search that found nothing."""
         tried = ", ".join(tried.order_id for tried in self.tried) or "nothing"
         words = f"no fulfillment order holds the units; tried {tried}"
         return f"{words}; {doubt_words(order.order_id for order in self.doubtful)}" if self.doubtful else words
 
     async def _named(self) -> tuple[Candidate, ...]:
-        """What an operator linked, what was found for the return before, and what the shop's templates make."""
+        """Candidates linked by an operator, found earlier for the return, or made by the shop's templates."""
         ret, policy = self._ret, self._context.policy
         linked = await self._context.store.read(lambda uow: uow.mark(link_mark(ret.shop, ret.return_id)))
         known = dict.fromkeys(i for i in ((linked or "").split("\n") + list(ret.order_ids())) if i)
@@ -93,11 +93,11 @@ class OrderSearch:
         )
 
     def _names(self) -> tuple[str, ...]:
-        """What the order, or a part of it, may be called in Amazon's list."""
+        """The names that the order or its parts may have in Amazon's list."""
         return tuple(dict.fromkeys((*self.facts.names, *(tried.order_id for tried in self.tried))))
 
     async def _try(self, candidates: Sequence[Candidate]) -> None:
-        """Read orders that stand or fall together, and keep those that are the shopper's."""
+        """Read orders that are judged together, and keep those that are the shopper's."""
         read = [(candidate, await self._read(candidate)) for candidate in candidates]
         fitting = [(candidate, order) for candidate, order in read if order is not None]
         several = not one_order([order for _, order in fitting])
@@ -110,7 +110,7 @@ class OrderSearch:
             self.homed = await self._all_placed()
 
     async def _read(self, candidate: Candidate) -> FulfillmentOrder | None:
-        """Read one order; None when it is no answer. A refused id is an answer, too."""
+        """Read one order; None if it does not fit. A refused id does not end the search."""
         try:
             order = await self._context.account.network.order(candidate.order_id, self._lane)
         except Refused as error:
@@ -131,7 +131,7 @@ class OrderSearch:
         return "was sent to another address than the rest of the order"
 
     async def _is_ours(self, candidate: Candidate, order: FulfillmentOrder, *, several: bool) -> bool:
-        """A name that another shop's order, or several orders, may bear needs to be confirmed."""
+        """A name that may belong to another shop's order, or to several orders, needs confirmation."""
         policy = self._context.policy
         ambiguous = several or not policy.sole_shop
         if candidate.origin in {Origin.KNOWN, Origin.NAMED} or (candidate.origin is Origin.INDEXED and not ambiguous):
@@ -141,7 +141,7 @@ class OrderSearch:
         return confirmed(order, self.facts, await self._shoppers_postal_code())
 
     async def _shoppers_postal_code(self) -> str:
-        """Where the shopper's parcel starts, read from the label request when it is needed, and never kept."""
+        """The shopper's postal code, read from the label request when needed, and never stored."""
         if self._postal_code is None:
             request_id = next((u.request_id for u in self._units if u.request_id), "")
             request = await self._context.portal.label_request(request_id, self._lane) if request_id else None
@@ -156,7 +156,7 @@ class OrderSearch:
 
 
 def named_as_asked(order: FulfillmentOrder, order_id: str) -> bool:
-    """Amazon reads `+` in a path as a blank, and may so answer with another order.
+    """Whether the answer is the order that was asked for: Amazon reads `+` in a path as a blank.
 
     https://github.com/amzn/selling-partner-api-models/issues/5374
     """

@@ -1,4 +1,4 @@
-"""What returns that ended otherwise still have at Amazon, for others that ask for the same units again."""
+"""Takes over units and labels that ended returns still have at Amazon."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,11 +18,11 @@ from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import Lane
 
 Freed = Mapping[tuple[str, str], frozenset[str]]
-"""By return (shop, id), the lines of which the portal says that the shopper may return them anew."""
+"""By return (shop, id), the lines that the shopper may return again according to the portal."""
 
 
 def taken_over(uow: UnitOfWork, ret: Return, order_ids: Sequence[str], freed: Freed) -> list[tuple[Return, ReturnUnit]]:
-    """What returns on the same orders still have at Amazon and have no use for any more, oldest return first."""
+    """Units on the same orders that other returns still have at Amazon but no longer need, oldest return first."""
     return [
         (other, unit)
         for other in others_on(uow, ret, order_ids)
@@ -33,10 +33,10 @@ def taken_over(uow: UnitOfWork, ret: Return, order_ids: Sequence[str], freed: Fr
 async def freed_elsewhere(
     ret: Return, units: Sequence[ReturnUnit], order_ids: Sequence[str], context: ShopContext
 ) -> Freed:
-    """Read in the portal what became of the shop's other returns that hold such units.
+    """Read the shop's other returns with such units in the portal, to find lines that they no longer need.
 
-    The portal lets a unit be returned once at a time, so that asked again it was given up elsewhere, however that
-    return has ended there: cancelled, expired, cancelled in review, or by its line being taken out.
+    The portal lets a unit be in one return at a time. A unit in a new return has therefore left the other one, which
+    was cancelled (perhaps in review), has expired, or lost the line.
     """
     skus = {unit.sku for unit in units}
     others = await context.store.read(lambda uow: others_on(uow, ret, order_ids))
@@ -46,7 +46,7 @@ async def freed_elsewhere(
             continue
         try:
             details = await context.portal.details(other.return_id, Lane.OPENING)
-        except Refused:  # the portal does not know it any more, which says nothing about the unit
+        except Refused:  # the portal no longer knows the return, which says nothing about the unit
             continue
         if lines := freed_lines(other, details):
             freed[other.shop, other.return_id] = lines
@@ -56,7 +56,7 @@ async def freed_elsewhere(
 def transfer(
     uow: UnitOfWork, ret: Return, transferred: Sequence[tuple[Return, ReturnUnit]], now: float, context: ShopContext
 ) -> tuple[Postage, ...]:
-    """A return gives its units up in the transaction in which another takes them, with their live labels."""
+    """Move units and their usable labels from their returns to this one, in one transaction."""
     taken: dict[str, Postage] = {}
     for key in dict.fromkeys((holder.shop, holder.return_id) for holder, _ in transferred):
         holder = uow.get(*key)
@@ -73,9 +73,9 @@ def transfer(
 def ask_holders(
     uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], order_ids: Sequence[str], now: float
 ) -> bool:
-    """Have the portal read for other returns that hold such units; whether there are any.
+    """Have other returns with such units read in the portal; True if there are any.
 
-    The portal lets a unit be returned once at a time: the other return has ended there, and that was not heard.
+    The portal lets a unit be in one return at a time, so the other return has ended there without our knowing.
     """
     skus = {unit.sku for unit in units}
     holders = [other for other in others_on(uow, ret, order_ids) if other.state in _HEARING and _holds(other, skus)]
@@ -92,7 +92,7 @@ def _holds(other: Return, skus: set[str]) -> bool:
 
 
 def being_voided(holder: Return, unit: ReturnUnit) -> bool:
-    """Whether the label of the unit's parcel is just being given back."""
+    """Whether the label of the unit's parcel is being voided."""
     postage = postage_of(holder, unit.authorization_id)
     if postage is None or postage.void is not Void.WANTED:
         return False
@@ -100,7 +100,7 @@ def being_voided(holder: Return, unit: ReturnUnit) -> bool:
 
 
 def _take_over(uow: UnitOfWork, holder: Return, postage: Postage, taker: Return, context: ShopContext) -> bool:
-    """Whether a cancelled return's label serves another as it is: what cannot be given back is not bought again."""
+    """Copy the label's document to the taker if the label can be used unchanged; True if so."""
     sealed = uow.document(bought_label(holder, postage))
     live = postage.bought and postage.void is not Void.WANTED
     if not (live and postage.printable and postage.tracking_id and sealed):

@@ -1,1 +1,1 @@
-"""Read-only questions to both vendors, with advice for whatever is wrong."""
+"""Checks what mcfd depends on, without changing anything, and gives advice."""

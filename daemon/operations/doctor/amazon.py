@@ -1,4 +1,4 @@
-"""Looks at everything that mcfd depends on, changes nothing, and says line by line what works and what to do."""
+"""Checks the seller's account, the store, the clock and the certificate; the results are lines with advice."""
 
 import asyncio
 from collections import Counter
@@ -24,7 +24,7 @@ CERTIFICATE_WARN = 21 * DAY
 
 
 class CheckStatus(StrEnum):
-    """How it stands."""
+    """The result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -33,7 +33,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One finding; `todo` says what to do about it."""
+    """One line of the doctor's report; `todo` is the advice."""
 
     area: str
     what: str
@@ -51,7 +51,7 @@ def ok(area: str, what: str, text: str) -> Line:
 
 
 def warn(area: str, what: str, text: str, todo: str) -> Line:
-    """It works, perhaps not as it is meant."""
+    """It works, but perhaps not as intended."""
     return Line(area, what, CheckStatus.WARN, text, todo)
 
 
@@ -61,7 +61,7 @@ def fail(area: str, what: str, text: str, todo: str) -> Line:
 
 
 def trouble(area: str, what: str, error: McfdError, todo: str) -> Line:
-    """What an error means; `todo` is for the vendor's no."""
+    """The line for an error; `todo` is the advice for a refusal."""
     match error:
         case RateLimited():
             return warn(area, what, str(error), "the limit is used up just now; ask again in a minute")
@@ -74,7 +74,7 @@ def trouble(area: str, what: str, error: McfdError, todo: str) -> Line:
 
 
 class Tokens(Protocol):
-    """Where Amazon's access tokens come from."""
+    """The source of Amazon's access tokens."""
 
     async def token(self) -> str:
         """Return one; raises CredentialsRefused or Transient."""
@@ -82,7 +82,7 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmazonProbe:
-    """What is examined at Amazon. Ages are in days, NaN when unknown."""
+    """What is examined at Amazon. Ages are in days, NaN if unknown."""
 
     tokens: Tokens
     network: FulfillmentNetwork
@@ -98,7 +98,7 @@ class AmazonProbe:
 
 
 async def examine_amazon(probe: AmazonProbe, store: MaintainedStore | None, clock: Clock) -> Sequence[Line]:
-    """Token, role, marketplace, and what the Return Service ID means."""
+    """Check token, role and marketplace, and explain the Return Service ID."""
     ages = [*_age(probe)]
     try:
         await probe.tokens.token()
@@ -130,7 +130,7 @@ async def _role(probe: AmazonProbe, clock: Clock) -> Line:
 
 
 async def _marketplace(probe: AmazonProbe, store: MaintainedStore | None, clock: Clock) -> Line:
-    """The return reasons of any SKU tell whether the marketplace is the account's."""
+    """Check the marketplace: the return reasons of any SKU show whether it is the account's."""
     where = f"{probe.marketplace} ({probe.country or 'not in the table of Amazon'})"
     try:
         sku = await _some_sku(probe, store, clock)
@@ -176,7 +176,7 @@ def _service(probe: AmazonProbe) -> Line:
 
 
 async def examine_store(store: MaintainedStore) -> Sequence[Line]:
-    """Soundness and room."""
+    """Check the database's soundness and the free space."""
     try:
         size = await store.sizes()
     except McfdError as error:
@@ -197,7 +197,7 @@ def _mega(size: int) -> str:
 
 
 async def examine_returns(store: MaintainedStore, shops: Collection[str]) -> Sequence[Line]:
-    """What waits in the store for a person."""
+    """Check for returns that wait for a person."""
     counts = await store.read(lambda uow: uow.counts())
     stuck = sum(count for (_, state), count in counts.items() if state == State.STUCK)
     open_ones = Counter[str]()
@@ -222,7 +222,7 @@ async def examine_returns(store: MaintainedStore, shops: Collection[str]) -> Seq
 
 
 def examine_certificate(begins: float, ends: float, now: float) -> Line:
-    """Whoever renews by himself does so when a third of the life is left; later than that, nobody does."""
+    """Check the certificate. Automatic renewal happens when a third of its life is left."""
     days = f"good for {(ends - now) / DAY:.0f} more days"
     todo = "renew it; is the timer of certbot, or Caddy, still at work?"
     if ends - now < DAY:
@@ -233,7 +233,7 @@ def examine_certificate(begins: float, ends: float, now: float) -> Line:
 
 
 def examine_clock(skews: Mapping[str, float]) -> Line:
-    """Our clock against the vendors' answers."""
+    """Compare our clock with the vendors' answers."""
     if not skews:
         return warn("clock", "skew", "no vendor answered, so there is nothing to compare with", "see above")
     vendor, skew = max(skews.items(), key=lambda item: abs(item[1]))
@@ -245,7 +245,7 @@ def examine_clock(skews: Mapping[str, float]) -> Line:
 
 
 async def examine(checks: Sequence[Check], skews: Mapping[str, float]) -> Examined:
-    """Do all checks at once; the lines in order, and whether none of them failed."""
+    """Run all checks at once; returns their lines in order, and whether none failed."""
     found = await asyncio.gather(*(check() for check in checks))
     lines = [line for lines in found for line in lines] + [examine_clock(skews)]
     told = [Found.model_validate({name: value for name, value in asdict(line).items() if value}) for line in lines]
@@ -253,5 +253,5 @@ async def examine(checks: Sequence[Check], skews: Mapping[str, float]) -> Examin
 
 
 def since(at: float) -> str:
-    """When something was last seen."""
+    """The words for when something was last seen."""
     return f"last at {instant(at)}"

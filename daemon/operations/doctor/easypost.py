@@ -1,4 +1,4 @@
-"""Looks at the merchant's account at EasyPost: its key, its carriers, and what a sample parcel would cost."""
+"""Checks the merchant's account at EasyPost: its key, its carriers, and the price of a sample parcel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ CENTER = PostalAddress(
 
 
 class CarrierShop(Protocol):
-    """What is asked of EasyPost; nothing is bought."""
+    """The calls to EasyPost; none of them buys anything."""
 
     @property
     def mode(self) -> str:
@@ -55,7 +55,7 @@ class EasyPostProbe:
 
 
 async def examine_easypost(probe: EasyPostProbe | None) -> Sequence[Line]:
-    """Key, carrier accounts, and a rate; nothing for who does not use EasyPost."""
+    """Check key, carrier accounts, and a rate; no lines if EasyPost is not used."""
     if probe is None:
         return []
     try:
@@ -89,7 +89,7 @@ def _accounts(probe: EasyPostProbe, known: dict[str, str]) -> Line:
 
 
 async def _rate(probe: EasyPostProbe) -> Line:
-    """What a usual parcel would cost: a shipment is made, and never bought."""
+    """Check the price of a usual parcel: a shipment is created, and never bought."""
     order = PostageOrder(
         reference="doctor",
         key="doctor",

@@ -1,4 +1,4 @@
-"""Whether what Amazon says by itself reaches us."""
+"""Checks whether Amazon's notifications reach us."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SILENT = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationProbe:
-    """What is examined. `waiting` counts the messages in the queue; `last` is when one was last heard, if ever."""
+    """What is examined. `waiting` counts the messages in the queue; `last` is when one last came, if ever."""
 
     waiting: Callable[[], Awaitable[int]]
     setup: NotificationSetup
@@ -22,7 +22,7 @@ class NotificationProbe:
 
 
 async def examine_notifications(probe: NotificationProbe) -> Sequence[Line]:
-    """The queue, the subscription, the last message, and where the only copy of a client secret is."""
+    """Check the queue, the subscription, the last message, and where the only copy of a client secret is."""
     lines = [await _queue(probe), await _subscription(probe), _last(probe)]
     if probe.secret_unfiled:
         text = "Amazon sent another one, which only the store has: a lost disk would take it"

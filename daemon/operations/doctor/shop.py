@@ -1,4 +1,4 @@
-"""What the doctor looks at for one shop at Loop."""
+"""Checks one shop at Loop."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ QUIET = 7 * DAY
 
 
 class Destination(Protocol):
-    """A place that returns go to."""
+    """A destination for returns."""
 
     @property
     def destination_id(self) -> str:
@@ -42,13 +42,13 @@ class Destination(Protocol):
 
 
 class PortalService(Protocol):
-    """The reading calls of a shop. Raises as the ReturnsPortal does."""
+    """The reading calls to a shop. Raises as ReturnsPortal does."""
 
     async def probe(self) -> None:
         """Make a call that any good key may make."""
 
     async def issued_requests(self) -> Sequence[IssuedRequest]:
-        """The label requests that wait."""
+        """The label requests that wait for a label."""
 
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """Returns that changed."""
@@ -58,18 +58,18 @@ class PortalService(Protocol):
 
 
 class Listing(Protocol):
-    """Where it is known which webhooks reach us."""
+    """Knows which webhooks reach us."""
 
     def url(self, shop: str) -> str:
-        """Where they go."""
+        """The URL to which the shop's webhooks go."""
 
     async def of_shop(self, shop: str) -> Sequence[Subscribed]:
-        """For each trigger whether it is subscribed. Raises McfdError."""
+        """For each trigger, whether it is subscribed. Raises McfdError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopProbe:
-    """What is examined of a shop. `refused` are the scopes that the running daemon found missing."""
+    """What is examined for a shop. `refused` are the scopes that the running daemon found missing."""
 
     shop: str
     portal: PortalService
@@ -81,7 +81,7 @@ class ShopProbe:
 async def examine_shop(
     probe: ShopProbe, subscriptions: Listing, store: MaintainedStore | None, clock: Clock
 ) -> Sequence[Line]:
-    """Key and scopes, label requests, destinations, webhooks."""
+    """Check key and scopes, label requests, destinations, webhooks."""
     refusal = await _key(probe)
     if refusal is not None:
         return [refusal]
@@ -98,7 +98,7 @@ async def examine_shop(
 
 
 async def _key(probe: ShopProbe) -> Line | None:
-    """Any call tells a wrong key from a good one; one that lacks a scope is found below."""
+    """Check the key: any call tells a wrong key from a good one; missing scopes are found later."""
     failure: McfdError | None = None
     for call in (probe.portal.probe, probe.portal.destinations):
         try:
@@ -124,7 +124,7 @@ async def _returns(probe: ShopProbe, clock: Clock) -> Line:
 
 
 async def _label_requests(probe: ShopProbe, last_label: float | None) -> Line:
-    """Loop tells nowhere whether third-party labels are on; label requests are the sign of it."""
+    """Check for label requests: they are the only sign that third-party labels are enabled at Loop."""
     waiting: Sequence[IssuedRequest] = ()
 
     async def read() -> str:
@@ -141,7 +141,7 @@ async def _label_requests(probe: ShopProbe, last_label: float | None) -> Line:
 
 
 def _labels(probe: ShopProbe, last_label: float | None) -> Line:
-    """Only posting a label needs this scope, and the doctor posts nothing."""
+    """Check the scope for posting labels by what the daemon saw, since the doctor posts nothing."""
     what, todo = f"scope {LABELS}", f"tick {LABELS} and {LABEL_REQUESTS} at the key in Loop's Developer tools"
     if any("write" in scope.casefold() for scope in probe.refused):
         return fail(probe.shop, what, f"Loop refused it: {', '.join(probe.refused)}", todo)
@@ -216,7 +216,7 @@ async def _last_delivery(probe: ShopProbe, store: MaintainedStore | None, clock:
 
 
 async def _scope(probe: ShopProbe, scope: str, read: Callable[[], Awaitable[str]]) -> Line:
-    """A call that needs the scope tells whether the key has it."""
+    """Check a scope by a call that needs it."""
     try:
         return ok(probe.shop, f"scope {scope}", await read())
     except McfdError as error:

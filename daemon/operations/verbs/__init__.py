@@ -1,4 +1,4 @@
-"""Every verb: the one table that the command line, the operator's HTTP API and its description read."""
+"""The table of all verbs, used by the command line, the operator's HTTP API and its description."""
 
 from typing import Any
 
@@ -19,4 +19,4 @@ GROUPS = {
     "notify": "Tell people what waits for them.",
     "authorize": "Let mcfd into a vendor's account.",
 }
-"""What is told of the first word of verbs that have two."""
+"""The help for the first word of two-word verbs."""

@@ -1,4 +1,4 @@
-"""The verbs about both vendors: whether they work with us, and how."""
+"""The verbs about the connections to the vendors."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ HINT = (
     "loop_webhook_secrets.SHOP, then `systemctl restart mcfd`."
 )
 
-# ---- what they take
+# ---- arguments
 
 
 class MaybeShop(Arguments):
@@ -39,11 +39,11 @@ class MaybeSku(Arguments):
     sku: Text | None = Field(default=None, description="Ask Amazon which codes it allows for this SKU.")
 
 
-# ---- what they answer
+# ---- answers
 
 
 class Found(Answer):
-    """One thing that was looked at, and how it stands: ok, warn or fail."""
+    """One check and its result: ok, warn or fail."""
 
     area: str
     what: str
@@ -53,7 +53,7 @@ class Found(Answer):
 
 
 class Examined(Answer):
-    """All that was looked at; it is `ok` when nothing failed."""
+    """The results of all checks; `ok` if none failed."""
 
     ok: bool
     lines: list[Found]
@@ -70,7 +70,7 @@ class Subscribed(Answer):
 
 
 class OtherSubscription(Answer):
-    """A subscription that leads elsewhere."""
+    """A subscription with another address."""
 
     shop: str
     trigger: str
@@ -94,21 +94,21 @@ class WebhooksListed(Answer):
 
 
 class WebhooksSynced(Answer):
-    """What was done about each subscription."""
+    """What was done for each subscription."""
 
     webhooks: list[Subscribed]
     failed: list[ShopFailed]
 
 
 class ReceiverTried(Answer):
-    """A receiver, and `sent` or what went wrong."""
+    """A receiver, and `sent` or the error."""
 
     name: str
     result: str
 
 
 class Tested(Answer):
-    """What became of a test message to each receiver."""
+    """The result of a test message for each receiver."""
 
     receivers: list[ReceiverTried]
 
@@ -133,7 +133,7 @@ class ReasonsShown(Answer):
 
 
 class Invitation(Answer):
-    """A link that one browser may open once, within so many seconds."""
+    """A link that one browser may open within so many seconds."""
 
     url: str
     expires_in: int

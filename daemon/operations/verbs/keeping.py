@@ -1,4 +1,4 @@
-"""The verbs about what is kept: dead letters, reports, clearing up."""
+"""The verbs about stored data: dead letters, reports, deletion."""
 
 from typing import Any, Literal
 
@@ -22,17 +22,17 @@ from daemon.operations.verb import (
 )
 from daemon.operations.verbs.returns import Instant, Nothing
 
-# ---- what they take
+# ---- arguments
 
 
 class Deliveries(Signed):
-    """Dead letters, and who offers them again."""
+    """Dead letters, and who replays them."""
 
     deliveries: list[Text] = Field(min_length=1, title="DELIVERY", description="Their numbers, or `all`.")
 
 
 class Report(Paged):
-    """Which report, from when on."""
+    """Which report, and its start."""
 
     report: Literal["units", "unsellable", "never-received", "claims"] = Field(
         default="units", description="Every unit; units that Amazon keeps as unsellable stock; units that never came."
@@ -41,12 +41,12 @@ class Report(Paged):
 
 
 class Clearing(Keyed):
-    """How thoroughly to clear up."""
+    """How thoroughly to delete."""
 
     rekey: bool = Field(default=False, description="Also seal everything anew under the newest key of vault_keys.")
 
 
-# ---- what they answer
+# ---- answers
 
 
 class DeadLetterShown(Answer):
@@ -65,7 +65,7 @@ class DeadLettersShown(Answer):
 
 
 class Replayed(Answer):
-    """What became of a dead letter: taken, known already, kept or unknown."""
+    """The result for a dead letter: taken, already known, kept or unknown."""
 
     delivery: int
     outcome: str
@@ -73,13 +73,13 @@ class Replayed(Answer):
 
 
 class AllReplayed(Answer):
-    """What became of each dead letter."""
+    """The result for each dead letter."""
 
     replayed: list[Replayed]
 
 
 class UnitRow(Answer):
-    """A unit, with all that finance wants to know of its return, its parcel and its inspection."""
+    """A unit, with its return, parcel and inspection, for finance."""
 
     shop: str
     return_: str
@@ -118,7 +118,7 @@ class UnitRows(Page):
 
 
 class Purged(Answer):
-    """How much of each kind was forgotten, and how many bytes the disk has again."""
+    """The number of deleted items per kind, and the bytes returned to the disk."""
 
     labels: int
     dead_letters: int

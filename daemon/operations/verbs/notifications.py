@@ -1,4 +1,4 @@
-"""The verbs about what Amazon says by itself: its notifications, and the client secrets that it sends."""
+"""The verbs about Amazon's notifications, and the client secrets that it sends."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class NotificationsListed(Answer):
 
 
 class NotificationsSynced(Answer):
-    """What was done so that they reach it."""
+    """What was done so that notifications reach our queue."""
 
     queue: str
     filtered: bool
@@ -42,7 +42,7 @@ class RotationAsked(Answer):
 
 
 class SecretsShown(Answer):
-    """What the secret file amazon_client_secret ought to hold: one per line, the newest first."""
+    """The content that the secret file amazon_client_secret should have: one per line, newest first."""
 
     secrets: str
     warning: str

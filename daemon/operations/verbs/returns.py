@@ -21,7 +21,7 @@ from daemon.operations.verb import (
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 RETURN = "Loop's return id, or shop/id."
 
-# ---- what they take
+# ---- arguments
 
 
 class Nothing(Arguments):
@@ -41,7 +41,7 @@ class ChangeOne(Signed):
 
 
 class ConfirmShop(Signed):
-    """A shop, and who has looked at its return policy."""
+    """A shop, and who has checked its return policy."""
 
     shop: Text = Field(description="Its name in the configuration.")
 
@@ -64,11 +64,11 @@ class Orders(Arguments):
     orders: list[Text] = Field(min_length=1, title="ORDER", description="Their ids at Amazon.")
 
 
-# ---- what they answer
+# ---- answers
 
 
 class ShopCount(Answer):
-    """How many returns of a shop are not at rest, and whether anybody follows them."""
+    """The number of a shop's open returns, and whether the shop is configured."""
 
     shop: str
     open: int
@@ -76,7 +76,7 @@ class ShopCount(Answer):
 
 
 class Waiting(Answer):
-    """A return that a person should look at."""
+    """A return that needs a person."""
 
     return_: str
     problem: str
@@ -90,21 +90,21 @@ class OneShop(Arguments):
 
 
 class QuietShop(Answer):
-    """A shop that is told no transit, because Loop paid for a return of its before the inspection."""
+    """A shop to which no transit is reported, because Loop paid for one of its returns before the inspection."""
 
     shop: str
     since: Instant | None
 
 
 class Confirmed(Answer):
-    """A shop whose return policy somebody has looked at."""
+    """A shop whose return policy somebody has checked."""
 
     shop: str
     note: str
 
 
 class Status(Answer):
-    """How many returns are in which state, and which of them need a person."""
+    """The number of returns per state, and which of them need a person."""
 
     returns: dict[str, int]
     shops: list[ShopCount]
@@ -150,7 +150,7 @@ class AuthorizationShown(Answer):
 
 
 class NoteShown(Answer):
-    """What is, or is to be, noted at the return in Loop."""
+    """A note at the return in Loop, written or owed."""
 
     about: str
     text: str
@@ -158,7 +158,7 @@ class NoteShown(Answer):
 
 
 class HistoryRow(Answer):
-    """What happened to a return, and how it changed its state."""
+    """One event of a return, and the change of its state."""
 
     at: Instant | None
     event: str
@@ -168,7 +168,7 @@ class HistoryRow(Answer):
 
 
 class ReturnShown(Answer):
-    """All that is known of a return."""
+    """Everything known about a return."""
 
     return_: str
     state: str
@@ -187,7 +187,7 @@ class ReturnShown(Answer):
 
 
 class Tried(Answer):
-    """A fulfillment order id that was tried, and what Amazon says of it."""
+    """A fulfillment order id that was tried, and Amazon's answer."""
 
     order: str
     answer: str
@@ -211,7 +211,7 @@ class Changed(Answer):
 
 
 class Linked(Answer):
-    """A return with its fulfillment orders, and what becomes of that."""
+    """A return with its fulfillment orders, and when the link takes effect."""
 
     return_: str
     orders: list[str]
@@ -219,14 +219,14 @@ class Linked(Answer):
 
 
 class OrderRead(Answer):
-    """An order, and how many returns wait for it."""
+    """An order, and the number of returns that wait for it."""
 
     order: str
     returns: int
 
 
 class OrdersRead(Answer):
-    """The orders that are read now."""
+    """The orders being read now."""
 
     orders: list[OrderRead]
 

@@ -27,7 +27,7 @@ States = Literal[
 
 
 class Known(Arguments):
-    """What somebody knows of a return."""
+    """A text by which a return is known."""
 
     text: Text = Field(
         description="An order, RMA, tracking number, SKU, label request, or Loop's return id; all of it."
@@ -35,7 +35,7 @@ class Known(Arguments):
 
 
 class Which(Paged):
-    """Which returns are listed."""
+    """Which returns to list."""
 
     state: States | None = Field(default=None, description="One state only.")
     shop: Text | None = Field(default=None, description="One shop only.")
@@ -57,7 +57,7 @@ class ReturnRow(Answer):
 
 
 class Found(Answer):
-    """The returns that are known by a text."""
+    """The returns known by a text."""
 
     text: str
     returns: list[ReturnRow]
