@@ -106,9 +106,9 @@ async def run_every(
 ) -> None:
     """Do `work` now and then every `seconds`, varied by the fraction `jitter`, until `stop` is set.
 
-    `sooner` starts the next round early. No failure of one round ends the service. `on_failure` counts each. A McfdError
-    is logged when it first occurs and when it is over; a bug is logged every time. `draw` returns numbers from 0 to 1. A
-    long round sends heartbeats while it runs, for at most `longest` seconds.
+    `sooner` starts the next round early. No failure of one round ends the service. `on_failure` counts each. A
+    McfdError is logged when it first occurs and when it is over; a bug is logged every time. `draw` returns numbers
+    from 0 to 1. A long round sends heartbeats while it runs, for at most `longest` seconds.
     """
     rounds = Rounds(name, on_failure)
     while not stop.is_set():

@@ -33,7 +33,7 @@ PATIENCE = 3600.0
 
 
 class ClientSecrets:
-    """The secrets that Amazon sent and the file lacks. `use` puts them before the file's; `noted` is called on change."""
+    """Secrets that Amazon sent and the file lacks. `use` puts them before the file's; `noted` is called on change."""
 
     def __init__(
         self,

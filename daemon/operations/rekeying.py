@@ -1,4 +1,4 @@
-"""Seals everything again under the newest vault key, so that older keys can be removed; detects keys removed too soon."""
+"""Seals everything again under the newest vault key, so that older keys can go; detects keys removed too soon."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -81,7 +81,7 @@ def _proof(box: SecretBox) -> str:
 
 
 class Rekeying:
-    """Goes through every kind of sealed value, a few in each transaction; may be interrupted and repeated at any time."""
+    """Reseals all values, a few in each transaction; may be interrupted and repeated at any time."""
 
     def __init__(self, store: MaintainedStore, box: Keyring) -> None:
         self._store = store
