@@ -132,7 +132,7 @@ class Subscriptions(Generic[S]):
         return Subscribed(shop=shop, trigger=pair[1], state=state, url=self.url(shop))
 
     def _is(self, shop: str, pair: tuple[str, str], one: Subscription) -> bool:
-        """Whether the subscription is for this pair. The topic counts, too: Loop sends empty bodies for other topics."""
+        """Whether the subscription is for this pair; the topic counts, because Loop sends empty bodies for others."""
         return (one.topic, one.trigger) == pair and one.url.rstrip("/") == self.url(shop)
 
     def _is_ours(self, shop: str, one: Subscription) -> bool:
