@@ -17,6 +17,7 @@ from daemon.operations.retention import Periods, Retention
 from daemon.operations.verbs.keeping import Purged
 from daemon.ports.names import link_mark
 from daemon.ports.store import DeadLetter, Delivery, StoreSize
+from daemon.ports.vendors import OrderHead
 from tests.services.store_conformance import add, get, make_full_return, make_return, make_unit
 from tests.support.virtual_time import FakeClock
 
@@ -108,6 +109,32 @@ def _closed(ret, clock):
 
 def _event(clock):
     return Resolved(at=clock.now() - 500 * DAY, by="somebody")
+
+
+async def test_known_orders_go_by_their_last_change(store, clock):
+    """Of every account, the oldest first, so many at once; an order that Amazon has changed since stays."""
+
+    def heads(*days: float) -> list[OrderHead]:
+        return [
+            OrderHead(order_id=f"o{age}", displayable_order_id="#1001", changed_at=clock.now() - age * DAY)
+            for age in days
+        ]
+
+    def fill(uow):
+        uow.index_orders("main", heads(179, 181, 182, 183))
+        uow.index_orders("other", heads(181))
+        uow.index_orders("main", [replace(heads(183)[0], changed_at=clock.now())])
+
+    await store.transact(fill)
+    assert await store.upkeep(lambda keep: keep.drop_indexed_orders(clock.now() - 180 * DAY, 1)) == 1
+
+    def left(uow):
+        return [[head.order_id for head in uow.orders_named(account, "#1001")] for account in ("main", "other")]
+
+    assert await store.read(left) == [["o179", "o181", "o183"], ["o181"]]
+    assert (await Retention(store, clock, PERIODS).purge())["known_orders"] == 2
+    assert await store.read(left) == [["o179", "o183"], []]
+    assert (await Retention(store, clock, PERIODS).purge())["known_orders"] == 0
 
 
 async def test_the_rest_goes_after_its_own_period(store, clock):
