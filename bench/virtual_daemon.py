@@ -27,14 +27,14 @@ from daemon.domain.queues import Queue
 from daemon.domain.returns import Label, Return, ReturnUnit
 from daemon.engine.walker import Claims, Walker
 from daemon.errors import RateLimited
-from daemon.ports.vendors import Lane
+from daemon.ports.vendors import Lane, OrderPage
 from tests.services.stage import Choices, Stage, make_template
 from tests.support.builders import a_line, a_shipment, an_order
 from tests.support.fakes import FakeNetwork, FakePortal
 from tests.support.virtual_time import FakeClock, run_virtual
 
-READ, CREATE = "getFulfillmentOrder", "createFulfillmentReturn"
-SECONDS = {READ: 0.2, CREATE: 0.4, "listReturnReasonCodes": 0.2}
+READ, CREATE, LIST = "getFulfillmentOrder", "createFulfillmentReturn", "listAllFulfillmentOrders"
+SECONDS = {READ: 0.2, CREATE: 0.4, LIST: 1.0, "listReturnReasonCodes": 0.2}
 LOOP_SECONDS = 0.1
 RATE, BURST = 2.0, 30
 
@@ -75,6 +75,11 @@ class StrictNetwork(FakeNetwork):
     async def reason_codes(self, sku: str) -> Sequence[str]:
         return await self._called(
             "listReturnReasonCodes", Lane.SHOPPER, lambda: super(StrictNetwork, self).reason_codes(sku)
+        )
+
+    async def orders_since(self, since: float, next_token: str) -> OrderPage:
+        return await self._called(
+            LIST, Lane.BACKGROUND, lambda: super(StrictNetwork, self).orders_since(since, next_token)
         )
 
     async def _called(self, operation: str, lane: Lane, work: Callable[[], Awaitable[object]]) -> object:  # type: ignore[misc]
@@ -132,7 +137,7 @@ class StrictPortal(FakePortal):
 
 
 class VirtualDaemon:
-    """All walkers of one daemon."""
+    """All walkers of one daemon, and what they wait for."""
 
     def __init__(self, stage: Stage, network: StrictNetwork, portal: StrictPortal) -> None:
         self.stage, self.network, self.portal = stage, network, portal
@@ -152,7 +157,7 @@ class VirtualDaemon:
             clock=self.clock,
             metrics=self.stage.metrics,
             claims=self._claims,
-            beat=lambda: None,
+            beat=_nothing,
             places=places,
             patience=patience,
             grace=1.0,
@@ -211,6 +216,7 @@ async def living(
         async with asyncio.TaskGroup() as group:
             for walker in daemon.walkers:
                 group.create_task(walker.run(daemon.stop))
+            group.create_task(stage.index.run(daemon.stop, beat=_nothing, on_failure=_nothing))
             try:
                 yield daemon
             finally:
@@ -219,6 +225,10 @@ async def living(
     finally:
         asyncio_throttle.throttler.time = real
         shutil.rmtree(folder)
+
+
+def _nothing(*_: object) -> None:
+    """Ignore it: nobody watches this daemon, and what fails is logged."""
 
 
 def _fast_disk() -> str | None:
