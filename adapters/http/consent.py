@@ -15,8 +15,8 @@ _PAGES: Mapping[str, tuple[int, str]] = {
 }
 
 
-class Begun(Protocol):
-    """An authorization that a valid invitation has begun."""
+class ConsentRedirect(Protocol):
+    """Where a valid invitation leads."""
 
     @property
     def consent_url(self) -> str:
@@ -27,10 +27,10 @@ class Begun(Protocol):
         """The cookie by which the browser is recognized later."""
 
 
-class Workflow(Protocol):
+class ConsentWorkflow(Protocol):
     """Makes the decisions; these pages only speak HTTP."""
 
-    def begin(self, token: str) -> Begun | None:
+    def begin(self, token: str) -> ConsentRedirect | None:
         """Begin with an invitation; None when it is not valid."""
 
     async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> str:
@@ -40,20 +40,20 @@ class Workflow(Protocol):
 class ConsentPages:
     """Pages of plain text; the listener forbids caching and referrers. `secure`: browsers use https."""
 
-    def __init__(self, workflow: Workflow, *, callback_path: str, secure: bool) -> None:
+    def __init__(self, workflow: ConsentWorkflow, *, callback_path: str, secure: bool) -> None:
         self._workflow = workflow
         self._callback_path = callback_path
         self._secure = secure
 
     async def start(self, request: web.BaseRequest) -> web.StreamResponse:
         """Bind the browser by a cookie and send it to Amazon."""
-        begun = self._workflow.begin(request.query.get("t", ""))
-        if begun is None:
+        redirect = self._workflow.begin(request.query.get("t", ""))
+        if redirect is None:
             return _page("stale")
-        answer = web.Response(status=302, headers={"Location": begun.consent_url})
+        answer = web.Response(status=302, headers={"Location": redirect.consent_url})
         answer.set_cookie(
             COOKIE,
-            begun.cookie,
+            redirect.cookie,
             max_age=600,
             path=self._callback_path,
             httponly=True,

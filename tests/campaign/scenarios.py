@@ -53,7 +53,7 @@ async def late(scene: Scene) -> Sequence[Ending]:
 
 
 async def corrected(scene: Scene) -> Sequence[Ending]:
-    """The inspector corrects himself before the verdict."""
+    """The inspector corrects the condition before the verdict."""
     return_id = scene.sends("MUG", "SOCK")
     await scene.comes_back(return_id, "Defective")
     await scene.says(return_id, "inspected MUG")

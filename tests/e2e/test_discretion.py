@@ -35,7 +35,7 @@ PERSON = {
 CUSTOMER = "canary.birdsong@example.org"
 LINE = ReturnLine(sku=SOCK, comment="I, Canary, do not like it", title="Canary socks")
 PRIVATE: dict[str, Any] = {"origin": PERSON, "customer": CUSTOMER}
-# Marks of what the vendors made up: the shopper as Amazon knows him, Amazon's return page, tokens, a PDF.
+# Marks of what the vendors made up: the shopper's data at Amazon, Amazon's return page, tokens, a PDF.
 GIVEN_AWAY = ("canary", "rowan", "larch row", "/gp/orc/rml", "/labels/", "Atza|", "Atzr|", "%PDF")
 SEALED_AWAY = ("canary", "rowan", "larch row", "/labels/", "Atza|", "Atzr|", "%PDF")
 VERBS = (

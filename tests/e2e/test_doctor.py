@@ -143,7 +143,7 @@ async def test_a_daemon_that_listens_elsewhere(tmp_path):
 
 
 async def test_a_daemon_that_takes_another_token(tmp_path):
-    """With a wrong ops token the doctor says so, and looks at what he can see without the daemon."""
+    """With a wrong ops token the doctor says so, and checks what it can check without the daemon."""
     async with vendors(tmp_path) as w:
         await w.daemon.start()
         w.daemon.secrets["ops_token"] = "another-token-of-the-same-length"

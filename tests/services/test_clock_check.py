@@ -82,7 +82,7 @@ class TestClockCheck:
         assert not news(clock.now() + 400.0)
 
     def test_a_vendor_that_says_nothing_is_of_our_time(self):
-        """Without a word of his the hour at a vendor is ours."""
+        """Without a Date header of the vendor, its clock is taken to be ours."""
         clock = FakeClock()
         assert ClockCheck(clock).vendor_now("loop") == clock.now()
 

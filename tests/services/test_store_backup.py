@@ -95,7 +95,7 @@ async def test_a_backup_never_touches_the_database_itself(store, tmp_path, name)
     with pytest.raises(StoreUnavailable, match="database"):
         await back_up(store, target)
 
-    # Somebody else looks, and would empty and remove the log if he took himself for the only one.
+    # Another reader would empty and remove the log on closing if it believed itself to be alone.
     with closing(sqlite3.connect(store.path)) as other:
         other.execute("SELECT count(*) FROM returns").fetchone()
     assert store.path.with_name("mcfd.db-wal").exists()

@@ -1,4 +1,4 @@
-"""What the doctor makes of what he sees, where a real world is too well to show it."""
+"""What the doctor concludes from faults that a healthy real world does not show."""
 
 import math
 from dataclasses import replace

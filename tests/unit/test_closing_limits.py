@@ -1,4 +1,4 @@
-"""What becomes of those who wait for a turn when the daemon stops."""
+"""What happens to callers that wait for a rate limit when the daemon stops."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.support.virtual_time import FakeClock, run_virtual, settle
 
 @pytest.mark.parametrize("lane", list(Lane))
 def test_everybody_who_waits_is_sent_away_at_once(lane):
-    """However long the queue, nobody waits for his turn once the bucket is closed, and no time passes."""
+    """However long the queue, nobody waits any longer once the bucket is closed, and no time passes."""
 
     async def main(clock: FakeClock) -> None:
         bucket = TokenBucket(clock, 1 / 3600, 1, jitter=lambda: 1.0)
@@ -43,7 +43,7 @@ def test_whoever_comes_later_is_sent_away_too():
 
 
 def test_a_turn_that_was_given_is_not_taken_back():
-    """Who got his turn before the end makes his call."""
+    """A caller that got its turn before the end makes its call."""
 
     async def main(clock: FakeClock) -> None:
         bucket = TokenBucket(clock, 1.0, 1, jitter=lambda: 1.0)
