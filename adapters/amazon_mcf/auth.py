@@ -1,7 +1,7 @@
 """Login with Amazon: one access token for all callers, renewed before it expires, parked when Amazon refuses us.
 
 A refresh runs as one shared task that never raises. It stores either a token or a hold (the error, and when to try
-again), and each waiting caller reads the result. So a cancelled caller disturbs nobody, and no failure is lost.
+again), and each waiting caller reads the result. So a cancelled caller disturbs no other, and no failure is lost.
 """
 
 import asyncio

@@ -33,17 +33,17 @@ KINDS = {
 class Fault:
     """One thing that goes wrong.
 
-    `vendor` is `lwa`, `amazon`, `shipping`, `notifications`, `queue` (the queue's own API, for who reads it through the
-    sandbox), `easypost`, `loop`, `webhook` (what Loop or EasyPost send; `operation` is then the trigger, or the
-    description) or `notification` (what Amazon puts into the queue; `operation` is then its type).
-    `status`: an answer with that status and an HTML body, as gateways give. `error`: that status with the vendor's own
-    JSON for a quota used up or trouble inside. `empty`: 200 without a body. `contradiction`: 200 with an
+    `vendor` is `lwa`, `amazon`, `shipping`, `notifications`, `queue` (the queue's own API, when read through the
+    sandbox), `easypost`, `loop`, `webhook` (deliveries of Loop or EasyPost; `operation` is then the trigger, or the
+    description) or `notification` (Amazon's messages to the queue; `operation` is then their type).
+    `status`: an answer with that status and an HTML body, as gateways send. `error`: that status with the vendor's own
+    JSON for an exhausted quota or an internal error. `empty`: 200 without a body. `contradiction`: 200 with an
     error inside. `delay`: `seconds` of silence, then the answer. `hang`: silence for `seconds` (0: until the sandbox
     stops), then the connection drops. `drop`: the connection drops. `lose`, `duplicate`, `delay`, `reorder` (held back
-    until the next delivery went out, `seconds` at most) are for webhooks and notifications; `foreign` (one of another
-    seller's goes ahead) and `malformed` (half of it is sent) for notifications alone.
-    `code` and `says` replace the code and the words of that answer; what it says also stands in its headers, as vendors
-    repeat what they were sent: with the shopper's address, say, it shows who passes that on.
+    until the next delivery has gone out, `seconds` at most) are for webhooks and notifications; `foreign` (another
+    seller's message goes first) and `malformed` (only half is sent) for notifications alone.
+    `code` and `says` replace the code and the text of that answer. The text also appears in its headers, because
+    vendors repeat what they were sent: put a shopper's address there to see whether it leaks.
     `after_effect`: the request has its effect before it goes wrong. `count`: how often; None for ever.
     """
 

@@ -11,22 +11,21 @@ from urllib.parse import urlsplit
 class SandboxOptions:
     """The vendors' settings; port 0 takes any free port.
 
-    `queue_url`: where notifications go, an SQS queue of a stand-in of AWS; without it none are sent.
-    `reads_lag`: until a processed unit shows in reads; notifications run ahead of them.
+    `queue_url`: the SQS queue, at an AWS stand-in, that gets notifications; without it none are sent.
+    `reads_lag`: how long until a processed unit shows in reads; its notification is sent at once.
     `subscriptions`: whether a type of notification may have several. `filter_quotes`: which quotes its filter takes.
-    `label_after`: until an authorization shows; 0 puts it into the answer of the create call.
-    `documents_after`: until a bought label's PDF shows, `tracking_after`: until its tracking id does.
-    `sale_shows_after`: until EasyPost's readings show a purchase.
+    `label_after`: how long until an authorization shows; 0 puts it into the answer of the create call.
+    `documents_after`: how long until a bought label's PDF shows; `tracking_after`: until its tracking id does.
+    `sale_shows_after`: how long until EasyPost's reads show a purchase.
     `process_after`: how long `process` stays queued.
     `retry_unit`: wait before the first webhook retry; it doubles each time.
-    `vendors_ahead`: by how much the vendors' clocks are ahead of this machine's, as the Date of their answers says.
-    `time_factor`: shortens what the vendors document (token lives, the 10 minutes of a rate, Retry-After).
+    `vendors_ahead`: how far the vendors' clocks, and so the Date of their answers, are ahead of this machine's.
+    `time_factor`: scales the documented durations (token lifetimes, the 10 minutes of a rate, Retry-After).
     `amazon_limits`: (rate per second, burst) by operation, `*` for all others; without it Amazon's published ones.
-    `order_statuses`: Amazon's older answers, and some of today's, spell them in capitals.
+    `order_statuses`: how they are spelled; Amazon's older answers, and some of today's, use capitals.
     `bad_reason`: whether an unsuitable reason code refuses the whole request or its item.
-    `item_value`: whether getRates wants a value for each item, as Amazon's FAQ says, or takes it for optional, as its
-    model does.
-    `label_pdf`: what a bought PDF is like: `locked` with an empty password, as some carriers do, or `blank`.
+    `item_value`: whether getRates requires a value for each item, as Amazon's FAQ says, or not, as its model says.
+    `label_pdf`: the kind of a bought PDF: `locked` with an empty password, as some carriers do, or `blank`.
     `list_of_returns`: whether Loop's list `ends`, or `repeats` from its first page on.
     `list_of_orders`: whether Amazon's list `ends`, `repeats` its first page or sends `empty` ones, all
     with new tokens.

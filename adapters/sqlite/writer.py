@@ -192,7 +192,7 @@ class Writer:
     """The queue in front of the connection. A task runs only while something waits.
 
     `trouble` is the reason of the last failed write, until somebody clears it. `broken` is set for good once a sync has
-    failed: nobody then knows what the disk holds, and even a later successful sync does not prove it. So nothing more
+    failed: the disk's content is then unknown, and even a later successful sync proves nothing. So nothing more
     is written.
     """
 

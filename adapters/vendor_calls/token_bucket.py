@@ -85,7 +85,7 @@ class TokenBucket:
         return paused_for
 
     def pause_left(self) -> float:
-        """Return the seconds for which nobody may call."""
+        """Return the seconds left of the pause."""
         return self._penalty.left()
 
     def level(self) -> float:

@@ -44,7 +44,7 @@ SAYS_CONFLICT = re.compile(r"idempoten")
 SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
 
 UNKNOWN_VALUE = 100  # cents, as Amazon's FAQ advises
-CURRENCY = "USD"  # of every charge that the portal is told
+CURRENCY = "USD"  # of all charges sent to the portal
 NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
 
 

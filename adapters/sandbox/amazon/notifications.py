@@ -128,7 +128,7 @@ class NotificationService:
                 self._send(ORDER_STATUS, self._order_status(row, order_id, event, sku))
 
     def new_secret(self, secret: str) -> None:
-        """Send the new client secret, as the developer console was told to."""
+        """Send the new client secret, as configured in the developer console."""
         now = self.shared.clock.now()
         told = {
             "clientId": self.options.client_id,
@@ -211,7 +211,7 @@ class NotificationService:
 
 
 def _bodies(message: Json, wrong: str) -> Iterable[str]:
-    """Return what is sent instead of a message: it twice, it after another seller's, or an unreadable half."""
+    """Replace a message by a faulty delivery: twice the same, another seller's first, or an unreadable half."""
     text = json.dumps(message)
     if wrong == "malformed":
         return [text[: len(text) // 2]]

@@ -87,7 +87,7 @@ class LoopVendor:
             raise VendorError(403 if operation == "regenerateLabel" else 401, {"errors": "Unauthorized."})
 
     def headers(self, operation: str, status: int) -> Mapping[str, str]:  # noqa: ARG002 - the same for all
-        """Show the limit and what is left of it."""
+        """Show the limit and the remaining calls."""
         if not self._options.enforce_limits:
             return {}
         left = self._window.remaining(self._clock.monotonic())
