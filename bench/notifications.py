@@ -1,7 +1,7 @@
-"""From Amazon's inspection to the flag or the payment in Loop, with and without push, in virtual time behind strict limits.
+"""From Amazon's inspection to the outcome in Loop, with and without notifications, in virtual time.
 
-The daemon's own walkers, workflow, store, buckets and queue reader run over the same open returns and the same inspections;
-once Amazon puts each into a queue, once it is only asked.
+The daemon's own walkers, workflow, store, buckets and queue reader run behind strict limits, over the same open returns
+and the same inspections: once Amazon sends each to a queue, once the daemon has to ask.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ SQS_SECONDS = 0.05
 """One way to the queue."""
 
 PUBLISHED = 0.5
-"""Seconds from the inspection to the message in the queue; Amazon's own, and not known."""
+"""Seconds from the inspection to the message in the queue; Amazon's delay is unknown."""
 
 
 WARM = 12
-"""Returns that were inspected before: a queue is relied on after ten."""
+"""Returns inspected beforehand; the daemon relies on a queue after ten messages."""
 
 ROUND = 120.0
 """Seconds between two rounds of a walker that nobody wakes: many days pass in here. Asked looks are that much later."""
@@ -36,7 +36,7 @@ ROUND = 120.0
 
 @contextmanager
 def rare_rounds(daemon: VirtualDaemon) -> Iterator[None]:
-    """Let walkers go round rarely, and wait in place for what is due until the next round."""
+    """Let walkers make few rounds, and wait for what is due before the next one."""
     real, walker.ROUND = walker.ROUND, ROUND
     for one in daemon.walkers:
         one._patience = max(one._patience, ROUND)
@@ -59,7 +59,7 @@ class Run:
 
 
 class DistantQueue(FakeQueue):
-    """The queue as far away as SQS is."""
+    """A queue with the latency of SQS."""
 
     async def receive(self):
         found = await super().receive()

@@ -228,11 +228,11 @@ async def living(
 
 
 def _nothing(*_: object) -> None:
-    """Ignore it: nobody watches this daemon, and what fails is logged."""
+    """Ignore it: the benchmark does not watch it, and failures are logged."""
 
 
 def _fast_disk() -> str | None:
-    """Virtual time does not measure disks."""
+    """Return a folder in memory, if there is one: virtual time does not measure disks."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 

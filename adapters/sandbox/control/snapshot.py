@@ -33,7 +33,7 @@ def loop_snapshot(shop: LoopShop) -> Json:
 
 
 def easypost_snapshot(service: EasyPostService) -> Json:
-    """Show every shipment that was made, by id, and what was sold."""
+    """Show every created shipment by id, and the sales."""
     return {"shipments": {shipment.shipment_id: _parcel(shipment) for shipment in service.shipments.values()}}
 
 

@@ -25,7 +25,7 @@ class WorldQueue(FakeQueue):
         super().__init__(WorldClock(), long_poll=LONG_POLL)
 
     async def put(self, body: str) -> bool:
-        """Take a message of Amazon's."""
+        """Accept a message from Amazon."""
         self.send(body.encode())
         return True
 
@@ -44,7 +44,7 @@ class SandboxQueue:
 
 
 class ProcessQueue:
-    """Implements MessageQueue for one process. `step` hears of everything that a kill cannot undo."""
+    """Implements MessageQueue for one process. `step` is called at everything that a kill cannot undo."""
 
     def __init__(
         self, process: Process, queue: WorldQueue, *, latency: Callable[[], float], step: Callable[[], None]
@@ -73,7 +73,7 @@ class ProcessQueue:
     async def _carry(self, work: Callable[[], Awaitable[T]], answer: "asyncio.Future[T]") -> None:
         await pass_time(self._latency())
         found = await work()
-        if found != []:  # an empty queue leaves nothing behind
+        if found != []:  # reading an empty queue has no effect
             self._step()
         await pass_time(self._latency())
         if not answer.done():

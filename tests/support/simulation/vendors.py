@@ -31,7 +31,7 @@ class SimulatedVendors(Sandbox):
         self.set_webhook_url(f"http://daemon.test/webhooks/loop/{SHOP}")
 
     def announce_everything(self) -> None:
-        """Let Amazon put what it has to say of returns into the queue, as after `mcfd notifications sync`."""
+        """Let Amazon send notifications of returns to the queue, as after `mcfd notifications sync`."""
         self.notifications.queue = SandboxQueue(self.queue)
         arn = {"sqs": {"arn": ARN}}
         made = self.notifications.create_destination({"name": "mcfd", "resourceSpecification": arn})
