@@ -62,6 +62,25 @@ _CONSENT_HOSTS = {
 
 LABEL_COUNTRIES = frozenset({"US"})
 
+_CURRENCIES = {
+    "US": "USD",
+    "CA": "CAD",
+    "MX": "MXN",
+    "BR": "BRL",
+    "UK": "GBP",
+    "SE": "SEK",
+    "PL": "PLN",
+    "TR": "TRY",
+    "AE": "AED",
+    "SA": "SAR",
+    "EG": "EGP",
+    "IN": "INR",
+    "ZA": "ZAR",
+    "JP": "JPY",
+    "AU": "AUD",
+    "SG": "SGD",
+} | dict.fromkeys(("DE", "FR", "IT", "ES", "NL", "BE", "IE"), "EUR")
+
 Operation = Literal[
     "createFulfillmentReturn",
     "getFulfillmentOrder",
@@ -268,6 +287,11 @@ class Amazon(Section):
     def country(self) -> str:
         """The marketplace's country as Amazon abbreviates it, or "" when it is not in Amazon's table."""
         return MARKETPLACES.get(self.marketplace_id, ("", self.region))[0]
+
+    @property
+    def currency(self) -> str:
+        """The marketplace's currency, in which labels are paid and the portal is told of it."""
+        return _CURRENCIES.get(self.country, "USD")
 
     @property
     def home_countries(self) -> frozenset[str]:

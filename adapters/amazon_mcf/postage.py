@@ -41,10 +41,12 @@ class ReturnServicePostage:
         business_id: str,
         service_id: str,
         label_format: str,
+        currency: str,
     ) -> None:
         self._business_id = business_id
         self._service_id = service_id
         self._label_format = label_format
+        self._currency = currency
         probe = self._request(wire.LIST_INPUTS, "GET", wire.INPUTS_PATH)
         self._api = SellingPartnerApi(transport, tokens, limits, endpoint=endpoint, probe=lambda: probe)
 
@@ -69,8 +71,8 @@ class ReturnServicePostage:
 
     async def offer(self, order: PostageOrder) -> PostageOffer | NotOffered:
         """Find the rate of the return service. Also raises Refused when a shopper could not print its label."""
-        request = self._request(wire.GET_RATES, "POST", wire.RATES_PATH, wire.encode_rates(order))
-        decode = partial(wire.decode_quote, service_id=self._service_id)
+        request = self._request(wire.GET_RATES, "POST", wire.RATES_PATH, wire.encode_rates(order, self._currency))
+        decode = partial(wire.decode_quote, service_id=self._service_id, currency=self._currency)
         quote = await self._api.call(request, Lane.SHOPPER, decode)
         if quote.rate is None:
             return NotOffered(offered=quote.offered)

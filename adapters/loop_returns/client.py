@@ -46,7 +46,8 @@ ACTIVATE_WEBHOOK = Operation("activate_webhook", "PUT", Scope.DEVELOPER_TOOLS)
 
 
 class LoopPortal:
-    """Implements ReturnsPortal for one shop. `api_url` has no version in it, `processor` signs the grades.
+    """Implements ReturnsPortal for one shop. `api_url` has no version in it, `processor` signs the grades,
+    `currency` is that of what labels cost.
 
     `api_key` is called for each request; its result goes to Loop alone.
 
@@ -63,9 +64,11 @@ class LoopPortal:
         api_version: str,
         api_key: Callable[[], str],
         processor: str,
+        currency: str,
     ) -> None:
         self._api_version = api_version
         self._processor = processor
+        self._currency = currency
         self._loop = LoopConnection(
             transport,
             limits,
@@ -142,7 +145,9 @@ class LoopPortal:
 
     async def deliver_label(self, request_id: str, label: Label) -> str:
         """Post the label and return its id, which no other call returns."""
-        reply = await self._loop.call(DELIVER_LABEL, "/labels", wire_writes.label_body(request_id, label))
+        reply = await self._loop.call(
+            DELIVER_LABEL, "/labels", wire_writes.label_body(request_id, label, self._currency)
+        )
         value = wire_errors.answer(DELIVER_LABEL.label, reply.status, reply.body)
         return wire_labels.read_label_id(value, reply.header("Location"))
 

@@ -209,7 +209,9 @@ async def _easypost(
     )
     return EasyPostLabels(
         connection,
-        rules=RateRules(services=chosen.services, max_cents=chosen.max_rate_cents),
+        rules=RateRules(
+            services=chosen.services, max_cents=chosen.max_rate_cents, currency=current.settings.amazon.currency
+        ),
         asking=Asking(
             carrier_accounts=chosen.carrier_accounts,
             shopper_phone=chosen.shopper_phone or "",
@@ -252,6 +254,7 @@ def _postage(
         business_id=amazon.shipping.business_id,
         service_id=service_id.get_secret_value(),
         label_format=amazon.shipping.label_format,
+        currency=amazon.currency,
     )
 
 
@@ -297,6 +300,7 @@ def _portal(name: str, transport: Transport, limits: LoopLimits, current: Curren
         api_version=shop.api_version,
         api_key=partial(current.loop_api_key, name),
         processor=shop.grade_processor,
+        currency=current.settings.amazon.currency,
     )
 
 

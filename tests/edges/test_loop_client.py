@@ -122,6 +122,7 @@ async def bench(loop: Loop) -> AsyncIterator[Bench]:
             api_version="2026-10",
             api_key=lambda: KEY,
             processor="mcfd@example.net",
+            currency="USD",
         )
         yield Bench(portal, loop, clock, limits, calls)
 
@@ -654,6 +655,7 @@ async def test_the_key_is_hidden(bench):
         api_version="2026-07",
         api_key=lambda: KEY,
         processor="p",
+        currency="USD",
     )
     bench.loop.say([])
     await portal.grade(_grades(1))

@@ -79,6 +79,7 @@ async def context(*, service_id="", label_format="PDF", timeout=5.0, **options):
             business_id=sandbox.options.shipping_business_id,
             service_id=service_id or sandbox.options.return_service_id,
             label_format=label_format,
+            currency="USD",
         )
         try:
             yield Setup(sandbox, source)
@@ -350,6 +351,7 @@ async def shop(api_version):
             api_version=api_version,
             api_key=lambda: sandbox.options.loop_api_key,
             processor="mcfd@example.com",
+            currency="USD",
         )
         return_id = sandbox.submit_return("#1001", [ReturnLine(sku="SOCK"), ReturnLine(sku="CAP")])
         yield sandbox, portal, str(return_id)

@@ -40,7 +40,14 @@ async def shop(*answers):
 
     def make(transport, tokens, limits, url):
         return ReturnServicePostage(
-            transport, tokens, limits, endpoint=url, business_id=BUSINESS, service_id=SERVICE, label_format="PDF"
+            transport,
+            tokens,
+            limits,
+            endpoint=url,
+            business_id=BUSINESS,
+            service_id=SERVICE,
+            label_format="PDF",
+            currency="USD",
         )
 
     async with bench(make, *answers) as opened:

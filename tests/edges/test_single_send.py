@@ -112,7 +112,14 @@ async def clients(url: str) -> AsyncIterator[Clients]:
         yield Clients(
             McfNetwork(transport, tokens, limits, endpoint=url, marketplace_id="M"),
             ReturnServicePostage(
-                transport, tokens, limits, endpoint=url, business_id="B", service_id="S", label_format="PDF"
+                transport,
+                tokens,
+                limits,
+                endpoint=url,
+                business_id="B",
+                service_id="S",
+                label_format="PDF",
+                currency="USD",
             ),
             EasyPostLabels(
                 EasyPostConnection(transport, transport, clock, api_url=f"{url}/v2", api_key=lambda: "EZAK"),
@@ -131,6 +138,7 @@ async def clients(url: str) -> AsyncIterator[Clients]:
                 api_version="2026-10",
                 api_key=lambda: "key",
                 processor="mcfd@example.com",
+                currency="USD",
             ),
         )
 

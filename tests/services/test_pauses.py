@@ -55,6 +55,7 @@ def portal_of(clock, transport):
         api_version="2026-10",
         api_key=lambda: "k",
         processor="",
+        currency="USD",
     )
 
 

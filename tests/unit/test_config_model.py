@@ -114,6 +114,16 @@ def test_return_service_id_is_opaque(length: int) -> None:
     assert found.get_secret_value() == "~" * length
 
 
+def test_an_account_has_the_currency_of_its_marketplace() -> None:
+    """Known for every marketplace of Amazon's table; US dollars for one that is not in it, as labels are for the US."""
+    found = {
+        country: amazon(marketplace_id=name, region=home).currency for name, (country, home) in MARKETPLACES.items()
+    }
+    assert [country for country, currency in found.items() if currency == "USD"] == ["US"]
+    assert (found["CA"], found["DE"], found["IE"], found["UK"]) == ("CAD", "EUR", "EUR", "GBP")
+    assert amazon(marketplace_id="ANEWONE").currency == "USD"
+
+
 def test_marketplaces_have_one_region() -> None:
     """Every known marketplace is accepted with its region and with no other."""
     for marketplace, (country, home) in MARKETPLACES.items():

@@ -56,24 +56,25 @@ def test_a_page_of_updated_returns(cursor, tail):
 
 def test_a_label_is_handed_in():
     """The body has exactly the documented fields; the rate is one object in cents."""
-    assert json.loads(wire.label_body("733104", LABEL)) == {
+    assert json.loads(wire.label_body("733104", LABEL, "USD")) == {
         "label_request_id": 733104,
         "carrier": "Amazon",
         "tracking_number": "RMA-1",
         "label_url": "https://x/l.pdf",
         "rate": {"amount": 650, "currency_code": "USD"},
     }
+    assert json.loads(wire.label_body("733104", LABEL, "EUR"))["rate"] == {"amount": 650, "currency_code": "EUR"}
 
 
 def test_an_older_id_goes_as_text():
     """An id that never was a number is sent as the text it is."""
-    assert json.loads(wire.label_body("7b1f-aa", LABEL))["label_request_id"] == "7b1f-aa"
-    assert json.loads(wire.label_body("٣", LABEL))["label_request_id"] == "٣"
+    assert json.loads(wire.label_body("7b1f-aa", LABEL, "USD"))["label_request_id"] == "7b1f-aa"
+    assert json.loads(wire.label_body("٣", LABEL, "USD"))["label_request_id"] == "٣"
 
 
 def test_long_texts_are_cut_by_code_point():
     """Each text ends at its limit and never in the middle of a letter."""
-    label = json.loads(wire.label_body("1", Label(url="u", carrier="🚚" * 40, tracking_number="é" * 300)))
+    label = json.loads(wire.label_body("1", Label(url="u", carrier="🚚" * 40, tracking_number="é" * 300), "USD"))
     assert (label["carrier"], label["tracking_number"]) == ("🚚" * 32, "é" * 256)
     assert json.loads(wire.error_body("é" * 300))["message"] == "é" * 255
     assert json.loads(wire.note_body("é" * 300))["content"] == "é" * 250

@@ -97,7 +97,7 @@ def rate_with(*documents, **changes):
 
 def offer_in(body, service="std-us-swa-mfn"):
     """Read the rate of a service from an answer that offers it."""
-    rate = shipping_wire.decode_quote(200, body, service).rate
+    rate = shipping_wire.decode_quote(200, body, service, "USD").rate
     assert rate is not None
     return rate
 
@@ -107,7 +107,7 @@ def offer_in(body, service="std-us-swa-mfn"):
 
 def test_rate_request_is_a_return_through_an_external_channel():
     """The parcel goes from the shopper to the center, with its RMA on the address."""
-    body = json.loads(shipping_wire.encode_rates(PARCEL))
+    body = json.loads(shipping_wire.encode_rates(PARCEL, "USD"))
     assert body["shipmentType"] == "RETURNS"
     assert body["channelDetails"] == {"channelType": "EXTERNAL"}
     assert body["shipFrom"] == {
@@ -142,7 +142,7 @@ def test_rate_request_is_a_return_through_an_external_channel():
 def test_addresses_are_cut_by_code_point():
     """Long names, lines and numbers are cut to Amazon's limits without breaking a character."""
     long = replace(SHOPPER, name="Ä" * 70, line1="1\n " + "é" * 80, line2="b" * 61, line3="c" * 99, phone="1" * 30)
-    sent = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=long)))["shipFrom"]
+    sent = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=long), "USD"))["shipFrom"]
     assert sent["name"] == "Ä" * 50
     assert sent["addressLine1"] == "1 " + "é" * 58
     assert [len(sent[name]) for name in ("addressLine2", "addressLine3", "phoneNumber")] == [60, 60, 20]
@@ -153,7 +153,7 @@ def test_empty_optional_members_are_left_out():
     bare = PostalAddress(
         name=" ", line1="18 Larch Row", city="Boise", region="ID", postal_code="83702", country_code="US"
     )
-    sent = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=bare)))["shipFrom"]
+    sent = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=bare), "USD"))["shipFrom"]
     assert set(sent) == {"name", "addressLine1", "city", "stateOrRegion", "postalCode", "countryCode"}
     assert sent["name"] == "Customer"
 
@@ -166,7 +166,7 @@ long_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
 def test_every_rate_request_fits_the_model(name, line, phone, cents):
     """Whatever the portal says of a shopper, the body is one that Amazon's model allows."""
     place = replace(SHOPPER, name=name, line1=line, line2=name, line3=phone, phone=phone)
-    body = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=place, value_cents=cents)))
+    body = json.loads(shipping_wire.encode_rates(replace(PARCEL, ship_from=place, value_cents=cents), "USD"))
     assert swagger.problems(swagger.SHIPPING, "GetRatesRequest", body) == []
 
 
@@ -181,7 +181,7 @@ def test_shopper_stays_out_of_reprs():
 
 def test_quote_is_read_whole():
     """A quote has its token, the rate of the service asked for in cents, and the services on offer."""
-    quote = shipping_wire.decode_quote(200, sample("rates.json"), "std-us-swa-mfn")
+    quote = shipping_wire.decode_quote(200, sample("rates.json"), "std-us-swa-mfn", "USD")
     first, second = quote.rate, offer_in(sample("rates.json"), quote.offered[1])
     assert quote.request_token == "token-6DCCEDD3"
     assert (first.rate_id, first.carrier_id, first.carrier_name) == ("rate-1", "AMZN_US", "Amazon Shipping")
@@ -202,7 +202,7 @@ def test_oddities_of_a_quote_are_read():
 
 def test_quote_without_rates_is_empty():
     """No offer is an answer."""
-    quote = shipping_wire.decode_quote(200, answer({"requestToken": "t"}), "std-us-swa-mfn")
+    quote = shipping_wire.decode_quote(200, answer({"requestToken": "t"}), "std-us-swa-mfn", "USD")
     assert (quote.rate, quote.offered) == (None, ())
 
 
@@ -218,7 +218,7 @@ def test_what_other_services_are_offered_for_is_not_read(others):
     """A service that nobody asked for may be as strange as it likes."""
     payload = json.loads(sample("rates.json"))["payload"]
     strange = payload | others | {"rates": [*others.get("rates", []), *payload["rates"]]}
-    quote = shipping_wire.decode_quote(200, answer(strange), "std-us-swa-mfn")
+    quote = shipping_wire.decode_quote(200, answer(strange), "std-us-swa-mfn", "USD")
     assert quote.rate.rate_id == "rate-1"
 
 
@@ -226,7 +226,7 @@ def test_the_first_rate_of_a_service_is_taken():
     """Amazon lists the cheaper one first."""
     payload = json.loads(sample("rates.json"))["payload"]
     twice = [payload["rates"][0], payload["rates"][0] | {"rateId": "dearer"}]
-    quote = shipping_wire.decode_quote(200, answer(payload | {"rates": twice}), "std-us-swa-mfn")
+    quote = shipping_wire.decode_quote(200, answer(payload | {"rates": twice}), "std-us-swa-mfn", "USD")
     assert (quote.rate.rate_id, quote.offered) == ("rate-1", ("std-us-swa-mfn",))
 
 
@@ -251,9 +251,24 @@ def test_charge_that_is_none_breaks_the_contract(value):
 
 
 def test_a_charge_in_another_currency_is_refused():
-    """The portal is told every charge in US dollars, so no other is bought."""
+    """The portal is told every charge in the account's currency, so no other is bought."""
     with pytest.raises(Refused, match="OTHER_CURRENCY: the service charges in EUR, not in USD"):
         offer_in(quote_with(totalCharge={"value": 7, "unit": "EUR"}))
+
+
+def test_an_account_elsewhere_asks_and_pays_in_its_own_currency():
+    """Values, charges and required services are all in the currency of the account's marketplace."""
+    package = json.loads(shipping_wire.encode_rates(PARCEL, "EUR"))["packages"][0]
+    assert {package["insuredValue"]["unit"], *(item["itemValue"]["unit"] for item in package["items"])} == {"EUR"}
+
+    payload = json.loads(sample("rates.json").replace(b'"USD"', b'"EUR"'))["payload"]
+    rate = payload["rates"][0] | {"availableValueAddedServiceGroups": [group(("SIGNED", 1, "EUR"))]}
+    body = json.dumps({"payload": payload | {"rates": [rate]}}).encode()
+    found = shipping_wire.decode_quote(200, body, rate["serviceId"], "EUR").rate
+    assert found is not None
+    assert (found.services, found.unmet) == (("SIGNED",), "")
+    with pytest.raises(Refused, match="OTHER_CURRENCY: the service charges in EUR, not in USD"):
+        shipping_wire.decode_quote(200, body, rate["serviceId"], "USD")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +294,7 @@ def test_what_amazon_says_of_rates_stays_out_of_the_errors_text():
     """Amazon repeats what it was sent: its words are kept apart, for whoever can strike the shopper from them."""
     body = errors(message="Invalid address for ROWAN PIKE", details="addressLine1 '18 Larch Row' unknown")
     with pytest.raises(Refused) as refused:
-        shipping_wire.decode_quote(400, body, "std-us-swa-mfn")
+        shipping_wire.decode_quote(400, body, "std-us-swa-mfn", "USD")
     assert str(refused.value) == "InvalidRequest"
     assert refused.value.said == "Invalid address for ROWAN PIKE (addressLine1 '18 Larch Row' unknown)"
 
@@ -326,7 +341,7 @@ def test_of_two_rates_of_a_service_the_one_that_can_be_bought_is_taken():
     plain = {**payload["rates"][0], "serviceId": "S", "rateId": "plain"}
     plain["totalCharge"] = {"value": 99, "unit": "USD"}
     body = json.dumps({"payload": payload | {"rates": [demanding, plain]}}).encode()
-    rate = shipping_wire.decode_quote(200, body, "S").rate
+    rate = shipping_wire.decode_quote(200, body, "S", "USD").rate
     assert rate is not None
     assert (rate.rate_id, rate.charge_cents) == ("plain", 9900)
 
@@ -334,7 +349,7 @@ def test_of_two_rates_of_a_service_the_one_that_can_be_bought_is_taken():
 def test_every_item_has_a_value():
     """What a line cost, and a dollar where that is unknown: Amazon demands one, though it calls it optional."""
     order = replace(PARCEL, skus=("A", "B", "A"), prices_cents=(1250, 0, 1250))
-    items = json.loads(shipping_wire.encode_rates(order))["packages"][0]["items"]
+    items = json.loads(shipping_wire.encode_rates(order, "USD"))["packages"][0]["items"]
     assert [(one["itemIdentifier"], one["quantity"], one["itemValue"]) for one in items] == [
         ("A", 2, {"value": 12.5, "unit": "USD"}),
         ("B", 1, {"value": 1.0, "unit": "USD"}),
@@ -691,7 +706,7 @@ JSON = st.recursive(
     max_leaves=25,
 )
 DECODERS = [
-    lambda status, body: shipping_wire.decode_quote(status, body, "std-us-swa-mfn"),
+    lambda status, body: shipping_wire.decode_quote(status, body, "std-us-swa-mfn", "USD"),
     shipping_wire.decode_purchase,
     shipping_wire.decode_documents,
     shipping_wire.decode_cancelled,

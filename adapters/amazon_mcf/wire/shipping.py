@@ -44,7 +44,6 @@ SAYS_CONFLICT = re.compile(r"idempoten")
 SAYS_CANCELLED = re.compile(r"already(been)?cancel|cancell?edalready")
 
 UNKNOWN_VALUE = 100  # cents, as Amazon's FAQ advises
-CURRENCY = "USD"  # of all charges sent to the portal
 NAME_LIMIT, LINE_LIMIT, PHONE_LIMIT = 50, 60, 20  # code points; shippingV2.json, Address
 
 
@@ -59,23 +58,23 @@ def cancel_path(shipment_id: str) -> str:
     return f"{PURCHASE_PATH}/{encode_id(shipment_id)}/cancel"
 
 
-def encode_rates(order: PostageOrder) -> bytes:
+def encode_rates(order: PostageOrder, currency: str) -> bytes:
     """Write the body of getRates, addresses cut to Amazon's limits. Raises Refused for a parcel without a size."""
     body = {
         "shipmentType": "RETURNS",
         "channelDetails": {"channelType": "EXTERNAL"},
         "shipFrom": _address(order.ship_from),
         "shipTo": _address(order.ship_to) | {"companyName": f"RMA {order.rma_id}"},
-        "packages": [_package(order)],
+        "packages": [_package(order, currency)],
     }
     return json.dumps(body).encode()
 
 
-def decode_quote(status: int, body: bytes, service_id: str) -> Quote:
+def decode_quote(status: int, body: bytes, service_id: str, currency: str) -> Quote:
     """Read the offer of a service."""
     payload = read(GET_RATES, status, body).accept()
     nodes = [(node.text("serviceId"), node) for node in payload.children("rates")]
-    ours = [_rate(node) for name, node in nodes if name == service_id]
+    ours = [_rate(node, currency) for name, node in nodes if name == service_id]
     return Quote(
         request_token=payload.text("requestToken"),
         rate=min(ours, key=lambda rate: (bool(rate.unmet), rate.charge_cents), default=None),
@@ -132,7 +131,7 @@ def decode_cancelled(status: int, body: bytes) -> None:
         raise answer.failure()
 
 
-def _package(order: PostageOrder) -> dict[str, object]:
+def _package(order: PostageOrder, currency: str) -> dict[str, object]:
     """Write the parcel; its weight is divided among its units."""
     size = order.size
     length, width, height, weight = size.length_in, size.width_in, size.height_in, size.weight_g
@@ -142,13 +141,13 @@ def _package(order: PostageOrder) -> dict[str, object]:
         "packageClientReferenceId": order.reference,
         "dimensions": {"length": length, "width": width, "height": height, "unit": "INCH"},
         "weight": _grams(weight),
-        "insuredValue": {"value": order.value_cents / 100, "unit": CURRENCY},
+        "insuredValue": {"value": order.value_cents / 100, "unit": currency},
         "items": [
             {
                 "quantity": count,
                 "itemIdentifier": sku,
                 "weight": _grams(weight / len(order.skus)),
-                "itemValue": {"value": (cents or UNKNOWN_VALUE) / 100, "unit": CURRENCY},
+                "itemValue": {"value": (cents or UNKNOWN_VALUE) / 100, "unit": currency},
             }
             for (sku, cents), count in _items(order).items()
         ],
@@ -187,13 +186,13 @@ def _cut(text: str, limit: int) -> str:
     return " ".join(text.split())[:limit].rstrip()
 
 
-def _rate(node: JsonObject) -> Rate:
+def _rate(node: JsonObject, currency: str) -> Rate:
     charge = node.child("totalCharge")
-    if (unit := charge.text("unit")) != CURRENCY:
+    if (unit := charge.text("unit")) != currency:
         raise Refused(
-            OTHER_CURRENCY, f"the service charges in {code_word(unit) or 'another currency'}, not in {CURRENCY}"
+            OTHER_CURRENCY, f"the service charges in {code_word(unit) or 'another currency'}, not in {currency}"
         )
-    services, cost, unmet = _required(node)
+    services, cost, unmet = _required(node, currency)
     return Rate(
         rate_id=node.text("rateId"),
         carrier_id=node.text("carrierId"),
@@ -206,7 +205,7 @@ def _rate(node: JsonObject) -> Rate:
     )
 
 
-def _required(rate: JsonObject) -> tuple[tuple[str, ...], int, str]:
+def _required(rate: JsonObject, currency: str) -> tuple[tuple[str, ...], int, str]:
     """Read the cheapest service of each required group, their total cost, and which requirement cannot be met.
 
     Without them Amazon refuses the purchase: https://github.com/amzn/selling-partner-api-models/issues/4759
@@ -216,7 +215,7 @@ def _required(rate: JsonObject) -> tuple[tuple[str, ...], int, str]:
         if not group.flag("isRequired"):
             continue
         priced = [(one.child("cost"), one.text("id")) for one in group.children("valueAddedServices")]
-        offers = [(cost.cents("value"), name) for cost, name in priced if cost.text("unit") == CURRENCY]
+        offers = [(cost.cents("value"), name) for cost, name in priced if cost.text("unit") == currency]
         if offers:
             cost, name = min(offers)
             services.append(name)

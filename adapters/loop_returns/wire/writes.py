@@ -70,7 +70,7 @@ def updated_path(state: PortalState, since: float, until: float, cursor: str) ->
     return f"/warehouse/return/list?{urlencode(asked)}" + (f"&cursor={cursor}" if cursor else "")
 
 
-def label_body(request_id: str, label: Label) -> bytes:
+def label_body(request_id: str, label: Label, currency: str) -> bytes:
     """Write a label. The rate is one object: we read the list on Loop's pages as a list of examples."""
     return encode(
         {
@@ -78,7 +78,7 @@ def label_body(request_id: str, label: Label) -> bytes:
             "carrier": label.carrier[:CARRIER_LIMIT],
             "tracking_number": label.tracking_number[:TRACKING_LIMIT],
             "label_url": label.url,
-            "rate": {"amount": label.rate_cents, "currency_code": "USD"},
+            "rate": {"amount": label.rate_cents, "currency_code": currency},
         }
     )
 
