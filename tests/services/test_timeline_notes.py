@@ -21,8 +21,9 @@ from tests.services.parcels import (
     notes,
     tell_state,
 )
-from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_portal_request, a_shipment, an_order
+from tests.support.configured import a_policy
 
 
 class TestStuck:
@@ -112,7 +113,7 @@ class TestPaidEarly:
 
     async def test_only_the_arrival_is_told_by_default(self, open_with):
         """A policy may pay out on in_transit: without a word of the merchant Loop does not hear of it."""
-        policy = replace(BOUGHT, report_transit=type(PAGE)(order_id_templates=ORDER_TEMPLATES).report_transit)
+        policy = replace(BOUGHT, report_transit=a_policy().report_transit)
         stage, source = await buying(open_with, policy=policy)
         await stage.sent()
         for transit in (Transit.IN_TRANSIT, Transit.DELIVERED):
