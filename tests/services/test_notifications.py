@@ -8,6 +8,7 @@ from daemon.domain.returns import State
 from daemon.engine.notifications import QueueReader
 from daemon.errors import CredentialsRefused, RateLimited, StoreUnavailable, Unavailable
 from daemon.operations.dead_letters import DeadLetters, Taken
+from tests.services.running_walkers import RunningWalkers, crowd, shopper_waits
 from tests.services.stage import HOUR, ORDER
 from tests.support.builders import a_line
 from tests.support.fake_queue import FakeQueue, a_return_message
@@ -28,6 +29,10 @@ def queue(stage) -> FakeQueue:
 
 @pytest.fixture
 def reader(stage, queue) -> QueueReader:
+    return reader_of(stage, queue)
+
+
+def reader_of(stage, queue) -> QueueReader:
     return QueueReader(
         "notifications",
         queue,
@@ -468,3 +473,64 @@ async def test_a_long_backlog_is_read_to_its_end_and_holds_up_nothing(stage, que
     assert queue.messages == {}
     assert stage.store.commits == commits + 1
     assert (await stage.ret()).announced_at is not None
+
+
+BACKLOG = 100_000
+WAITING = 20
+"""Returns of ours that wait for their inspection while the backlog is read."""
+
+
+class Backlog(FakeQueue):
+    """A queue as far away as SQS, in which 100,000 messages lie; each comes to be when it is read."""
+
+    async def receive(self):
+        for number in range(self.made, min(self.made + 10, BACKLOG)):
+            self.send(one_of_many(number))
+        await self.clock.wait(asyncio.Event(), 0.05)
+        return await super().receive()
+
+    async def delete(self, receipts):
+        await self.clock.wait(asyncio.Event(), 0.05)
+        await super().delete(receipts)
+
+    @property
+    def made(self) -> int:
+        """How many messages there were so far."""
+        return len(self.deleted) + len(self.messages)
+
+
+def one_of_many(number: int) -> bytes:
+    """A tenth of another seller, with our orders' names; in the middle as many of ours, five times what may be read."""
+    ours = f"b{number // 10 % WAITING}"
+    if number % 10 == 1:
+        return a_return_message(ours, subscription="sub-other", seller="AOTHER")
+    if number % 10 == 0 and abs(number - BACKLOG // 2) <= BACKLOG // 20:
+        return a_return_message(ours)
+    return a_return_message(f"of-nobody-{number}")
+
+
+def test_a_shopper_gets_a_label_as_ever_while_a_hundred_thousand_messages_are_read(living):
+    """Behind the vendors' limits a label takes no longer amid the backlog, which is counted and deleted to its end."""
+
+    async def scenario(running: RunningWalkers) -> None:
+        stage = running.stage
+        await stage.store.transact(lambda uow: stage.origins.learn_subscriptions(uow, ["sub-1"]))
+        await crowd(stage, WAITING)
+        for number in range(WAITING):
+            await running.until(State.AWAITING_INSPECTION, f"b{number}")
+        queue = Backlog(stage.clock)
+        reading = asyncio.create_task(reader_of(stage, queue).run(running.stop))
+        while len(queue.deleted) < BACKLOG // 2:
+            await running.wait(1.0)
+
+        assert await shopper_waits(running) < 2.5
+        assert len(queue.deleted) < BACKLOG * 0.55
+
+        while len(queue.deleted) < BACKLOG:
+            await running.wait(1.0)
+        running.stop.set()
+        await reading
+        assert queue.messages == {}
+        assert stage.metrics.notifications == {"announced": 1001, "foreign": 10_000, "unknown_order": 88_999}
+
+    living(scenario, limited=True)
