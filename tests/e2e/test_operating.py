@@ -132,7 +132,7 @@ async def test_an_order_is_read_when_somebody_says_that_it_has_changed(tmp_path)
 async def test_who_did_it_and_when_is_written_down(tmp_path):
     """Linking, cancelling, resolving and replaying leave the operator's name, and the time, in the return's history."""
     held = {"destinations": [6021], "on_unmatched": "hold"}
-    async with world(tmp_path, timings={"unmatched_deadline": "100ms"}, shop=held) as w:
+    async with world(tmp_path, timings={"unmatched_deadline": "1ms"}, shop=held) as w:
         w.daemon.environment = {"SUDO_USER": "ann"}
         w.sandbox.create_order("ODD-1", {SOCK: 1})
         w.sandbox.create_order("#3301", {MUG: 1})
