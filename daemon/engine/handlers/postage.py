@@ -309,8 +309,9 @@ async def _looked_at(ret: Return, postage: Postage, document: bytes, sender_code
 
 
 def _doubt(seen: Direction, center: str) -> str:
-    what = f"does not lead to {center or 'the fulfillment center'}" if seen is Direction.WRONG else "cannot be read"
-    return f"the label {what}: look at it (mcfd show has its link), and send it with mcfd retry if it is right"
+    wrong = f"the label does not lead to {center or 'the fulfillment center'}"
+    doubt = wrong if seen is Direction.WRONG else "the label cannot be read"
+    return f"{doubt}: look at it (mcfd show has its link), and send it with mcfd retry if it is right"
 
 
 async def _read_again(ret: Return, postage: Postage, context: ShopContext) -> tuple[Postage, BoughtPostage]:
