@@ -3,9 +3,10 @@
 import pytest
 
 from daemon.domain.returns import State
-from daemon.domain.schedule import PROCESSING_PATIENCE, Timings
+from daemon.domain.schedule import PROCESSING_PATIENCE
 from daemon.errors import CredentialsRefused, RateLimited, Unavailable
 from tests.services.stage import DAY, HOUR
+from tests.support.configured import clocks
 
 OUTAGES = [Unavailable("down"), CredentialsRefused("the connection is parked"), RateLimited("429", retry_after=3000.0)]
 names = [type(outage).__name__ for outage in OUTAGES]
@@ -80,7 +81,7 @@ async def test_a_daemon_that_was_down_gives_nothing_up_for_that(stage):
 
 async def test_the_deadline_that_an_operator_has_set_is_kept_when_all_answer(open_with):
     """Without an outage nothing moves it."""
-    stage = await open_with(timings=Timings(label_deadline=2 * HOUR))
+    stage = await open_with(timings=clocks(label_deadline=2 * HOUR))
     stage.ship(SOCK=1)
     stage.network.authorization_delay = DAY
     await stage.submit()

@@ -81,6 +81,7 @@ def arguments(function, document, data) -> dict:
         "body": lambda: data.draw(st.just(json.dumps(document).encode()) | st.binary(max_size=40)),
         "private": lambda: ("Rowan Pike",),
         "service_id": lambda: "std-us-swa-mfn",
+        "currency": lambda: "USD",
         "value": lambda: document,
         "asked": lambda: "58120031",
         "location": lambda: data.draw(st.none() | st.just("/labels/7") | st.text(max_size=20)),
