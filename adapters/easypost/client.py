@@ -25,6 +25,7 @@ from daemon.domain.postage import (
     VoidAnswer,
 )
 from daemon.domain.postage_rates import Rate, RateRules, choose_rate, why_none
+from daemon.domain.problems import ProblemCode
 from daemon.errors import ContractBroken, RateLimited, Refused, Transient, Unavailable
 from daemon.ports.vendors import Lane
 
@@ -118,12 +119,16 @@ class EasyPostLabels:
 
     def _chosen(self, shipment: ShipmentView, rates: tuple[Rate, ...]) -> PostageOffer | NotOffered:
         if shipment.mode == shipments.TEST and not self._hosts.local_origin:
-            return NotOffered(why="the EasyPost key is a test key: its labels are not paid for", held=True)
+            words = "the EasyPost key is a test key: its labels are not paid for"
+            return NotOffered(why=words, code=ProblemCode.TEST_KEY, held=True)
         rate = choose_rate(rates, self._rules)
         if rate is None:
             why = "; ".join((why_none(rates, self._rules), *shipment.messages))
             return NotOffered(
-                offered=tuple(r.name for r in rates), why=why, passing=shipments.passing(shipment.messages)
+                offered=tuple(r.name for r in rates),
+                why=why,
+                code=ProblemCode.NO_CARRIER_RATE,
+                passing=shipments.passing(shipment.messages),
             )
         return PostageOffer(
             body=json.dumps({"shipment": shipment.shipment_id, "rate": rate.rate_id}, sort_keys=True).encode(),

@@ -15,6 +15,7 @@ _AS_THEY_ARE = (
     "transit",
     "settlement",
     "problem",
+    "code",
     "why",
     "how",
     "by",

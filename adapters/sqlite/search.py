@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from daemon.ports.store import Listed, ListFilter
 
 _COLUMNS = """
-    r.id, r.shop, r.return_id, r.state, r.held, r.order_name, r.problem, r.created_at, r.changed_at,
+    r.id, r.shop, r.return_id, r.state, r.held, r.order_name, r.problem, coalesce(r.problem_code, ''),
+    r.created_at, r.changed_at,
     coalesce((SELECT group_concat(DISTINCT u.portal_sku) FROM return_units u WHERE u.return_ref = r.id), ''),
     coalesce((SELECT group_concat(DISTINCT a.rma_id) FROM authorizations a WHERE a.return_ref = r.id), ''),
     coalesce(

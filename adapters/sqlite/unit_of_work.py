@@ -32,6 +32,7 @@ _CLOCKS = (
     "needs_read",
     "held",
     "problem",
+    "problem_code",
 )
 _GUARD = "version = version + 1 WHERE return_id = ? AND shop = ? AND version = ? RETURNING id"
 

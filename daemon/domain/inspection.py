@@ -17,6 +17,7 @@ from daemon.domain.events.returns import (
 from daemon.domain.orders import FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalReturn
 from daemon.domain.postage import postage_of
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, merge_units
 from daemon.domain.schedule import Timings, look_delay
 
@@ -62,8 +63,12 @@ def inspect(ret: Return, orders: Sequence[FulfillmentOrder], now: float, timings
         return UnitsMissing(at=now, units=changed) if missing else UnitsInspected(at=now, units=changed)
     if changed:
         return UnitInspected(at=now, units=changed)
-    forgotten = not whole and _forgotten(ret, now, timings)
-    return GaveUp(at=now, problem="Amazon does not list what it accepted any more") if forgotten else None
+    return _given_up(now) if not whole and _forgotten(ret, now, timings) else None
+
+
+def _given_up(now: float) -> GaveUp:
+    words = "Amazon does not list what it accepted any more"
+    return GaveUp(at=now, problem=words, code=ProblemCode.AUTHORIZATION_GONE)
 
 
 def calls_missing(ret: Return, event: Event | None) -> bool:

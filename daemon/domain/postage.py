@@ -8,6 +8,7 @@ from enum import StrEnum
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.portal import ParcelSize, PortalLabelRequest
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     Label,
     LabelRequest,
@@ -68,6 +69,7 @@ class NotOffered:
 
     offered: tuple[str, ...] = ()
     why: str = ""
+    code: ProblemCode = ProblemCode.SERVICE_NOT_OFFERED
     passing: bool = False
     held: bool = False
 

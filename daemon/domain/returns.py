@@ -7,6 +7,7 @@ from enum import StrEnum
 from daemon.domain.acts import Duty
 from daemon.domain.direction import Direction
 from daemon.domain.orders import ReturnAuthorization
+from daemon.domain.problems import ProblemCode
 
 MAIN_ACCOUNT = "main"
 """The name of the seller's account where there is only one."""
@@ -267,6 +268,7 @@ class Return:
     held: bool = False
     resume_state: State | None = None
     problem: str = ""
+    problem_code: ProblemCode | None = None
     order_name: str = ""
     order_number: str = ""
     provider_order_id: str = ""

@@ -16,6 +16,7 @@ from daemon.domain.events import returns as ev
 from daemon.domain.events.postage import PostageKept
 from daemon.domain.lifecycle import allows
 from daemon.domain.postage import postage_of
+from daemon.domain.problems import ProblemCode, code_of
 from daemon.domain.returns import RequestState, Return, Settlement, State, Void
 from daemon.domain.schedule import (
     attempt_delay,
@@ -128,6 +129,11 @@ class Failure:
         """The error in words for the merchant; a bug's message is left out, since it may quote private data."""
         bug = f"an error in mcfd ({type(self.error).__name__})"
         return str(self.error) if isinstance(self.error, McfdError) else bug
+
+    @property
+    def code(self) -> ProblemCode:
+        """The code of that problem."""
+        return code_of(self.error, self.duty.act)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +272,9 @@ def _give_up(failure: Failure, outcome: str, rest: float) -> Response:
     So does one whose label was refused: the merchant can fix that, so the shopper is not refused. But a label that may
     already have been bought cannot wait for that: its purchase is settled, and the label voided.
     """
-    event = ev.GaveUp(at=failure.now, problem=failure.problem, hold=failure.ret.held or _mendable(failure))
+    event = ev.GaveUp(
+        at=failure.now, problem=failure.problem, code=failure.code, hold=failure.ret.held or _mendable(failure)
+    )
     return _ended(failure, event, outcome, rest)
 
 

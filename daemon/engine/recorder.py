@@ -111,7 +111,7 @@ class Recorder:
             kind = type(saved.event).__name__
             moved = {"ref": saved.after.ref, "event_kind": kind, "before": before, "after": after}
             if after is State.STUCK:
-                log.warning("return.moved", **moved, reason=saved.after.problem)
+                log.warning("return.moved", **moved, code=saved.after.problem_code, reason=saved.after.problem)
             else:
                 log.info("return.moved", **moved)
         return saved.after

@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Collection
 
 from daemon.domain.duties import duty
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.errors import OperatorError
+from daemon.operations.advice import ADVICE
 from daemon.operations.verb import instant
 from daemon.operations.verbs.returns import (
     AuthorizationShown,
@@ -80,6 +82,7 @@ class ReturnsReader:
             return_=ret.ref,
             state=ret.state.value,
             problem=ret.problem,
+            **_advised(ret),
             owes=owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
             due=instant(ret.due_at),
             deadline=instant(ret.deadline_at),
@@ -116,8 +119,21 @@ class ReturnsReader:
         return ret
 
 
+def _advised(ret: Return) -> dict[str, str]:
+    """The code of what the return waits for, and what a person can do; nothing if it needs nobody."""
+    code = ProblemCode.IN_REVIEW if ret.state is State.IN_REVIEW else ret.problem_code
+    return {"code": code.value, "advice": ADVICE[code]} if code is not None else {}
+
+
 def _waiting(row: Listed) -> Waiting:
-    return Waiting(return_=f"{row.shop}/{row.return_id}", problem=row.problem, since=instant(row.changed_at))
+    code = ProblemCode.IN_REVIEW if row.state == State.IN_REVIEW else ProblemCode(row.code or ProblemCode.OTHER)
+    return Waiting(
+        return_=f"{row.shop}/{row.return_id}",
+        problem=row.problem,
+        since=instant(row.changed_at),
+        code=code.value,
+        advice=ADVICE[code],
+    )
 
 
 def _request(request: LabelRequest) -> RequestShown:

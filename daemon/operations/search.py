@@ -49,4 +49,5 @@ def _row(row: Listed) -> ReturnRow:
         since=instant(row.changed_at),
         heard=instant(row.created_at),
         problem=row.problem,
+        code=row.code,
     )

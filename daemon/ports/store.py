@@ -44,6 +44,7 @@ class Listed:
     held: bool
     order_name: str
     problem: str
+    code: str
     created_at: float
     changed_at: float
     skus: str

@@ -11,6 +11,7 @@ from daemon.domain.acts import Act, Duty
 from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
+from daemon.domain.problems import ProblemCode
 from daemon.domain.queues import Queue
 from daemon.domain.returns import (
     Finding,
@@ -272,7 +273,9 @@ class OneReturn:
     async def test_a_save_writes_history(self, store: ReturnStore):
         """Each save adds one row: when, what, from where, to where, with ids; adding and deferring add none."""
         (ret,) = await add(store, make_return())
-        ret = await store.transact(saving(replace(ret, state=State.STUCK), ev.GaveUp(at=5.0, problem="no order")))
+        ret = await store.transact(
+            saving(replace(ret, state=State.STUCK), ev.GaveUp(at=5.0, problem="no order", code=ProblemCode.OTHER))
+        )
         ret = await store.transact(lambda uow: uow.defer(replace(ret, due_at=7.0)))
         await store.transact(saving(replace(ret, state=State.CLOSED), ev.Resolved(at=8.0, by="ann"), State.STUCK))
 
@@ -467,7 +470,9 @@ class ManyReturns:
         """Returns are counted by shop and state; a state that nothing is in is left out."""
         other = make_return("a", shop="zeta")
         first, *_ = await add(store, make_return("a"), make_return("b"), make_return("c", state=State.CLOSED), other)
-        await store.transact(saving(replace(first, state=State.STUCK), ev.GaveUp(at=1.0, problem="p")))
+        await store.transact(
+            saving(replace(first, state=State.STUCK), ev.GaveUp(at=1.0, problem="p", code=ProblemCode.OTHER))
+        )
 
         counts = await store.read(lambda uow: dict(uow.counts()))
 

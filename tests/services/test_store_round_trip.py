@@ -13,6 +13,7 @@ from daemon.domain.acts import Act, Duty
 from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     Finding,
     Label,
@@ -49,6 +50,7 @@ BY_TYPE = {
     },
     tuple[Duty, ...]: st.lists(st.builds(Duty, st.sampled_from(Act), TEXTS), max_size=3).map(tuple),
     State | None: st.none() | st.sampled_from(State),
+    ProblemCode | None: st.none() | st.sampled_from(ProblemCode),
 }
 
 

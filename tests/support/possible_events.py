@@ -18,6 +18,7 @@ from daemon.domain.matching import list_units
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalReturn, PortalState
 from daemon.domain.postage import Tracking, postage_of, tracked
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     LabelRequest,
     LabelSourceName,
@@ -60,7 +61,10 @@ IMPATIENT = clocks(
 
 def outcomes(ret: Return, owed: Duty, at: float) -> list[ev.Event]:
     """Every event that performing the duty may produce; giving up is always one of them."""
-    return [*_OUTCOMES[owed.act](ret, owed.subject, at), ev.GaveUp(at=at, problem="it cannot be read")]
+    return [
+        *_OUTCOMES[owed.act](ret, owed.subject, at),
+        ev.GaveUp(at=at, problem="it cannot be read", code=ProblemCode.OTHER),
+    ]
 
 
 def from_outside(ret: Return, at: float) -> list[ev.Event]:
@@ -139,7 +143,13 @@ def _read_request(ret: Return, request_id: str, at: float) -> Iterator[ev.Event]
 
 def _unmatched(request_id: str, at: float) -> Iterator[ev.Event]:
     for hold in (True, False):
-        yield ev.Unmatched(at=at, request_id=request_id, why="no fulfillment order holds the units", hold=hold)
+        yield ev.Unmatched(
+            at=at,
+            request_id=request_id,
+            why="no fulfillment order holds the units",
+            code=ProblemCode.ORDER_NOT_FOUND,
+            hold=hold,
+        )
 
 
 def _match_order(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
@@ -201,7 +211,7 @@ def _quote_postage(ret: Return, authorization_id: str, at: float) -> Iterator[ev
     request_id = next(u.request_id for u in ret.units if u.authorization_id == authorization_id)
     yield from _withdrawn(request_id, at)
     yield pe.LabelSourceChanged(at=at, request_id=request_id, source=LabelSourceName.RMA_PAGE)
-    yield ev.GaveUp(at=at, problem="Amazon does not offer the return service", hold=True)
+    yield ev.GaveUp(at=at, problem="Amazon does not offer the return service", code=ProblemCode.OTHER, hold=True)
 
 
 def _buy_postage(ret: Return, authorization_id: str, at: float) -> Iterator[ev.Event]:

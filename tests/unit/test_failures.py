@@ -9,6 +9,7 @@ from daemon.domain.acts import Act, Duty
 from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
 from daemon.domain.events.postage import PostageKept
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import Note, Postage, RequestState, Settlement, State, Void
 from daemon.engine.failures import (
     OVERTAKEN,
@@ -141,17 +142,33 @@ LAST = {"attempts": 7, "transient_failures": PATIENT_FOR}
 @pytest.mark.parametrize(
     ("ret", "error", "event"),
     [
-        (replace(TO_MATCH, **LAST), GARBLED, ev.GaveUp(at=NOW, problem=str(GARBLED))),
-        (replace(TO_MATCH, **LAST), BUG, ev.GaveUp(at=NOW, problem="an error in mcfd (KeyError)")),
-        (replace(HELD, **LAST), GARBLED, ev.GaveUp(at=NOW, problem=str(GARBLED), hold=True)),
-        (TO_AUTHORIZE, NO, ev.GaveUp(at=NOW, problem=str(NO))),
-        (replace(TO_READ, deadline_at=NOW), NO, ev.GaveUp(at=NOW, problem=str(NO))),
-        (TO_SETTLE, NO, ev.GaveUp(at=NOW, problem=str(NO))),
+        (
+            replace(TO_MATCH, **LAST),
+            GARBLED,
+            ev.GaveUp(at=NOW, problem=str(GARBLED), code=ProblemCode.ANSWER_UNREADABLE),
+        ),
+        (
+            replace(TO_MATCH, **LAST),
+            BUG,
+            ev.GaveUp(at=NOW, problem="an error in mcfd (KeyError)", code=ProblemCode.ERROR_IN_MCFD),
+        ),
+        (
+            replace(HELD, **LAST),
+            GARBLED,
+            ev.GaveUp(at=NOW, problem=str(GARBLED), code=ProblemCode.ANSWER_UNREADABLE, hold=True),
+        ),
+        (TO_AUTHORIZE, NO, ev.GaveUp(at=NOW, problem=str(NO), code=ProblemCode.AMAZON_REFUSED)),
+        (replace(TO_READ, deadline_at=NOW), NO, ev.GaveUp(at=NOW, problem=str(NO), code=ProblemCode.LOOP_REFUSED)),
+        (TO_SETTLE, NO, ev.GaveUp(at=NOW, problem=str(NO), code=ProblemCode.LOOP_REFUSED)),
         (TO_NOTE, NO, ev.NotesWritten(at=NOW, keys=("k",))),
         (replace(TO_NOTE, **LAST), GARBLED, ev.NotesWritten(at=NOW, keys=("k",))),
         (TO_GRADE, NO, ev.LinesGraded(at=NOW, line_ids=("1",))),
         (TO_REFUSE, NO, ev.RefusalReported(at=NOW, request_id="q1")),
-        (replace(TO_REFUSE, **LAST), GARBLED, ev.GaveUp(at=NOW, problem=str(GARBLED))),
+        (
+            replace(TO_REFUSE, **LAST),
+            GARBLED,
+            ev.GaveUp(at=NOW, problem=str(GARBLED), code=ProblemCode.ANSWER_UNREADABLE),
+        ),
     ],
 )
 def test_what_cannot_be_done_is_let_go_or_given_up(ret, error, event):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from daemon.domain.acts import Duty
 from daemon.domain.orders import ReturnAuthorization
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Settlement, Transit
 
 
@@ -74,6 +75,7 @@ class Unmatched(Event):
 
     request_id: str
     why: str
+    code: ProblemCode
     hold: bool
 
 
@@ -248,6 +250,7 @@ class GaveUp(Event):
     """
 
     problem: str
+    code: ProblemCode
     hold: bool = False
     no_effect: Duty | None = None
     postage: Postage | None = None

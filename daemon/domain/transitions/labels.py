@@ -77,7 +77,7 @@ def _note_authorizations(ret: Return) -> Return:
 def label_requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
     known = ret.request(event.request.request_id) is not None  # it could not be read, and is still listed
     requests = ret.requests if known else (*ret.requests, event.request)
-    return replace(ret, state=State.RECEIVED, requests=requests, problem="", held=False)
+    return replace(ret, state=State.RECEIVED, requests=requests, problem="", problem_code=None, held=False)
 
 
 def label_request_cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:
@@ -155,12 +155,14 @@ def order_matched(event: ev.OrderMatched, ret: Return) -> Return:
     for postage in event.postage:
         changed = put_postage(changed, postage)
     bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # the refusal gives no other reason
-    return advance(changed if bare else replace(changed, problem=""))
+    return advance(changed if bare else replace(changed, problem="", problem_code=None))
 
 
 def unmatched(event: ev.Unmatched, ret: Return) -> Return:
     if event.hold:
-        return with_note(replace(ret, problem=event.why, held=True), "held", held_words(event.why))
+        return with_note(
+            replace(ret, problem=event.why, problem_code=event.code, held=True), "held", held_words(event.why)
+        )
     requests = tuple(
         replace(r, asked=RequestState.OPEN)
         if r.request_id == event.request_id and r.asked is RequestState.UNREAD
@@ -173,7 +175,7 @@ def unmatched(event: ev.Unmatched, ret: Return) -> Return:
         else u
         for u in ret.units
     )
-    return advance(replace(ret, requests=requests, units=units, problem=event.why))
+    return advance(replace(ret, requests=requests, units=units, problem=event.why, problem_code=event.code))
 
 
 def units_authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:

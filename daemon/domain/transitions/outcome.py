@@ -126,7 +126,9 @@ def flag_lifted(_: ev.FlagLifted, ret: Return) -> Return:
 
 
 def ended(_: ev.Event, ret: Return) -> Return:
-    return replace(release(ret, frozenset()), state=State.CLOSED, needs_read=False, problem="", held=False)
+    return replace(
+        release(ret, frozenset()), state=State.CLOSED, needs_read=False, problem="", problem_code=None, held=False
+    )
 
 
 def closed_in_portal(event: ev.ClosedInPortal | ev.Resolved, ret: Return) -> Return:
@@ -139,7 +141,9 @@ def closed_in_portal(event: ev.ClosedInPortal | ev.Resolved, ret: Return) -> Ret
 
 
 def gave_up(event: ev.GaveUp, ret: Return) -> Return:
-    changed = replace(ret, state=State.STUCK, resume_state=ret.state, problem=event.problem, held=event.hold)
+    changed = replace(
+        ret, state=State.STUCK, resume_state=ret.state, problem=event.problem, problem_code=event.code, held=event.hold
+    )
     if event.postage is not None:
         changed = put_postage(changed, as_decided(ret, event.postage))
     return with_note(changed, f"stuck:{event.problem}", stuck_words(event.problem, ret.state))
@@ -152,7 +156,13 @@ def retried(_: ev.Retried, ret: Return) -> Return:
     """
     accepted = tuple(replace(p, direction=Direction.ACCEPTED) if p.doubtful else p for p in ret.postage)
     changed = replace(
-        ret, problem="", held=False, processing_failed=False, asked_for=Settlement.NOTHING, postage=accepted
+        ret,
+        problem="",
+        problem_code=None,
+        held=False,
+        processing_failed=False,
+        asked_for=Settlement.NOTHING,
+        postage=accepted,
     )
     if ret.state is State.CLOSED and all(r.asked is not RequestState.REFUSED for r in ret.requests):
         return ret

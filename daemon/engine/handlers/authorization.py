@@ -11,6 +11,7 @@ from daemon.domain.inspection import authorization_found
 from daemon.domain.matching import covers, list_units, reason_code, requested_lines
 from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import held_delay, past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of, without_shopper
@@ -50,9 +51,7 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
     if request.origin_country and request.origin_country not in context.policy.home_countries:
-        where = " and ".join(COUNTRIES.get(code, code) for code in sorted(context.policy.home_countries))
-        why = f"the parcel starts in {request.origin_country}; Amazon takes returns from {where} only"
-        return ev.Unmatched(at=now, request_id=request.request_id, why=why, hold=False)
+        return _from_abroad(request, context, now)
     lines = requested_lines(details, ret, request.request_id, request.skus)
     units = list_units(ret, details, request.request_id, lines, context.policy.sku_map)
     if not units:
@@ -71,6 +70,13 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     )
 
 
+def _from_abroad(request: PortalLabelRequest, context: ShopContext, now: float) -> Outcome:
+    where = " and ".join(COUNTRIES.get(code, code) for code in sorted(context.policy.home_countries))
+    why = f"the parcel starts in {request.origin_country}; Amazon takes returns from {where} only"
+    code = ProblemCode.PARCEL_FROM_ABROAD
+    return ev.Unmatched(at=now, request_id=request.request_id, why=why, code=code, hold=False)
+
+
 def _already_over(ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float) -> ev.Event | None:
     if request.status is RequestStatus.CANCELLED:
         return ev.LabelRequestCancelled(at=now, request_id=request.request_id)
@@ -87,7 +93,8 @@ def _unread(ret: Return, request_id: str, now: float, context: ShopContext) -> O
     if not past_deadline(ret, now):
         return NotYet(delay=_soon(context))
     why = "the label request names no line of the return"
-    return ev.Unmatched(at=now, request_id=request_id, why=why, hold=context.policy.hold_unmatched)
+    code, hold = ProblemCode.REQUEST_WITHOUT_LINES, context.policy.hold_unmatched
+    return ev.Unmatched(at=now, request_id=request_id, why=why, code=code, hold=hold)
 
 
 def _unmatched(ret: Return, request_id: str, search: OrderSearch, asked_at: float, context: ShopContext) -> Outcome:
@@ -103,7 +110,8 @@ def _unmatched(ret: Return, request_id: str, search: OrderSearch, asked_at: floa
         return ev.NotOurs(at=asked_at, request_id=request_id, why=search.why_not)
     if ret.held:
         return NotYet(delay=held_delay(ret, asked_at, context.timings))
-    return ev.Unmatched(at=asked_at, request_id=request_id, why=search.why_not, hold=hold)
+    code = ProblemCode.ORDER_DOUBTFUL if search.doubtful else ProblemCode.ORDER_NOT_FOUND
+    return ev.Unmatched(at=asked_at, request_id=request_id, why=search.why_not, code=code, hold=hold)
 
 
 def _soon(context: ShopContext) -> float:
@@ -251,5 +259,6 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     if found is not None:
         return found
     if past_deadline(ret, now):
-        return ev.GaveUp(at=now, problem="Amazon has not made a return authorization in time")
+        problem = "Amazon has not made a return authorization in time"
+        return ev.GaveUp(at=now, problem=problem, code=ProblemCode.AUTHORIZATION_LATE)
     return NotYet(delay=poll_delay(waited(ret, now, context.timings), context.timings))

@@ -27,6 +27,7 @@ from daemon.domain.postage import (
     slip_of,
     tracked,
 )
+from daemon.domain.problems import ANOTHER_KEY, NO_LABEL_SOURCE, ProblemCode
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of
@@ -65,14 +66,14 @@ async def quote_postage(step: Step, context: ShopContext) -> Outcome:
     if wanted and (over := overtaken(current, now)):
         return over
     if wanted and postage_of(ret, step.duty.subject) is not None and past_deadline(ret, now):
-        return ev.GaveUp(at=now, problem="no label could be bought in time")
+        return ev.GaveUp(at=now, problem="no label could be bought in time", code=ProblemCode.LABEL_LATE)
     blank = _blank(ret, step.duty.subject, request.source)
     key = _key(ret, blank)
     order = postage_order(ret, authorization, current, context.labels.default_size, key=key, handle=blank.handle)
     if not wanted:
         return await _quote_to_settle(ret, step.duty, context, order)
     if order is None:
-        return ev.GaveUp(at=now, problem="an address for the label is missing")
+        return ev.GaveUp(at=now, problem="an address for the label is missing", code=ProblemCode.ADDRESS_MISSING)
     offer = await _source(context, blank).offer(order)
     if isinstance(offer, NotOffered):
         return _not_offered(ret, request, offer, context, now)
@@ -155,7 +156,7 @@ def _taken(ret: Return, postage: Postage, context: ShopContext, now: float) -> O
         spent = uow.spent_since(ret.account, postage.source, now - now % DAY, but=postage.handle)
         if most is not None and spent + postage.charge_cents > most:
             problem = f"the day's spending on labels would exceed max_spend_per_day_cents ({most}); {spent} are spent"
-            return ev.GaveUp(at=now, problem=problem, hold=True)
+            return ev.GaveUp(at=now, problem=problem, code=ProblemCode.SPENDING_LIMIT, hold=True)
         uow.keep_purchase(row)
         return pe.PostageOffered(at=now, postage=postage)
 
@@ -170,7 +171,7 @@ def _not_offered(ret: Return, request: LabelRequest, offer: NotOffered, context:
         return pe.LabelSourceChanged(at=now, request_id=request.request_id, source=LabelSourceName.RMA_PAGE)
     listed = ", ".join(offer.offered) or "nothing"
     problem = offer.why or f"Amazon does not offer the return service; it offers {listed}"
-    return ev.GaveUp(at=now, problem=problem, hold=True)
+    return ev.GaveUp(at=now, problem=problem, code=offer.code, hold=True)
 
 
 async def buy_postage(step: Step, context: ShopContext) -> Outcome:
@@ -239,14 +240,14 @@ def _purchase_refused(duty: Duty, postage: Postage, problem: str, context: ShopC
 
     The merchant can fix the reason, so the shopper is not refused.
     """
-    now, handle = context.clock.now(), postage.handle
+    now, handle, code = context.clock.now(), postage.handle, ProblemCode.PURCHASE_REFUSED
     if not handle:
-        return ev.GaveUp(at=now, problem=problem, hold=True, no_effect=duty)
+        return ev.GaveUp(at=now, problem=problem, code=code, hold=True, no_effect=duty)
     spoilt = replace(postage, sealed_offer=b"", handle="")
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         uow.unspend(postage.source, handle)
-        return ev.GaveUp(at=now, problem=problem, hold=True, no_effect=duty, postage=spoilt)
+        return ev.GaveUp(at=now, problem=problem, code=code, hold=True, no_effect=duty, postage=spoilt)
 
     return decide
 
@@ -269,7 +270,8 @@ async def fetch_label(step: Step, context: ShopContext) -> Outcome:
     postage, bought = await _read_again(ret, _postage(ret, step.duty.subject), context)
     if bought.document is None:
         if past_deadline(ret, now):
-            return ev.GaveUp(at=now, problem="the label's document was not made in time")
+            words = "the label's document was not made in time"
+            return ev.GaveUp(at=now, problem=words, code=ProblemCode.DOCUMENT_LATE)
         return NotYet(delay=poll_delay(waited(ret, now, context.timings), context.timings))
     postage = replace(postage, printable=True)
     if postage.service:
@@ -303,7 +305,10 @@ async def _looked_at(ret: Return, postage: Postage, document: bytes, sender_code
             return pe.LabelFetched(at=now, postage=replace(postage, direction=Direction.SHOWN))
         uow.set_mark(proof_mark(ret.shop, ret.return_id), link)
         store_page(uow)
-        return ev.GaveUp(at=now, problem=_doubt(seen, center), hold=True, postage=replace(postage, direction=seen))
+        elsewhere = seen is Direction.WRONG
+        code = ProblemCode.LABEL_LEADS_ELSEWHERE if elsewhere else ProblemCode.LABEL_UNREADABLE
+        doubtful = replace(postage, direction=seen)
+        return ev.GaveUp(at=now, problem=_doubt(seen, center), code=code, hold=True, postage=doubtful)
 
     return decide
 
@@ -435,9 +440,9 @@ async def _tracked(ret: Return, postage: Postage, context: ShopContext) -> Posta
 def _source(context: ShopContext, postage: Postage) -> LabelSource:
     source = context.account.label_sources.get(postage.source)
     if source is None:
-        raise Refused("NO_LABEL_SOURCE", f"a label was begun with {postage.source}, which is not configured any more")
+        raise Refused(NO_LABEL_SOURCE, f"a label was begun with {postage.source}, which is not configured any more")
     if postage.mode and source.mode != postage.mode:
-        raise Refused("ANOTHER_KEY", f"the label was bought with a {postage.mode} key, and the key is another now")
+        raise Refused(ANOTHER_KEY, f"the label was bought with a {postage.mode} key, and the key is another now")
     return source
 
 

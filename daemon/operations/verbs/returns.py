@@ -20,6 +20,8 @@ from daemon.operations.verb import (
 
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 RETURN = "Loop's return id, or shop/id."
+CODE = "The stable code of the problem; docs/operating.md has an anchor of this name."
+ADVICE = "What a person can do about it."
 
 # ---- arguments
 
@@ -81,6 +83,8 @@ class Waiting(Answer):
     return_: str
     problem: str
     since: Instant | None
+    code: str = Field(default="", description=CODE)
+    advice: str = Field(default="", description=ADVICE)
 
 
 class OneShop(Arguments):
@@ -173,6 +177,8 @@ class ReturnShown(Answer):
     return_: str
     state: str
     problem: str
+    code: str = Field(default="", description=CODE)
+    advice: str = Field(default="", description=ADVICE)
     label: str | None = Field(default=None, description="Link to a label of which a person has to see where it leads.")
     owes: str
     due: Instant | None
@@ -250,8 +256,8 @@ STATUS = Verb(
             words={"configured": {False: "no: nobody follows them"}},
             when=lambda rows: len(rows) > 1 or not all(row["configured"] for row in rows),
         ),
-        Table("Stuck", "stuck", ("return", "since", "problem"), none="No return is stuck."),
-        Table("Held, for lack of an order", "held", ("return", "since", "problem")),
+        Table("Stuck", "stuck", ("return", "since", "code", "problem"), none="No return is stuck."),
+        Table("Held, for lack of an order", "held", ("return", "since", "code", "problem")),
         Table("Paid before the inspection: told no transit until mcfd confirm SHOP", "quiet", ("shop", "since")),
         Table("In review at Loop", "in_review", ("return", "since")),
     ),
@@ -267,8 +273,8 @@ SHOW = Verb(
     run=lambda at, given: at.returns.show(given.return_),
     shown=(
         Facts(
-            ("return", "state", "problem", "owes", "due", "deadline", "order", "linked"),
-            renamed={"owes": "does next", "due": "next at", "deadline": "gives up at"},
+            ("return", "state", "problem", "code", "advice", "owes", "due", "deadline", "order", "linked"),
+            renamed={"advice": "what to do", "owes": "does next", "due": "next at", "deadline": "gives up at"},
         ),
         Table("Requests", "requests", ("request", "asked", "label_id", "carrier", "tracking", "transit")),
         Table("Units", "units", ("line", "sku", "standing", "condition", "order", "return_item", "reason", "problem")),

@@ -54,6 +54,7 @@ class ReturnRow(Answer):
     since: Instant | None
     heard: Instant | None
     problem: str
+    code: str = Field(default="", description="The stable code of the problem.")
 
 
 class Found(Answer):

@@ -6,6 +6,7 @@ from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found, calls_missing, edits, inspect
 from daemon.domain.lifecycle import apply
 from daemon.domain.orders import ReturnItem
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     MISSING,
     Finding,
@@ -279,7 +280,11 @@ def test_a_unit_that_amazon_does_not_list_is_not_judged(days):
 def test_a_unit_that_amazon_never_lists_again_needs_a_person():
     """The wait has an end: after the last clock and the late watch somebody has to look."""
     event = read(an_awaited_return(found(a_unit("1")), TWO), processed(ONE), at=NOW + 135 * DAY)
-    assert event == ev.GaveUp(at=NOW + 135 * DAY, problem="Amazon does not list what it accepted any more")
+    assert event == ev.GaveUp(
+        at=NOW + 135 * DAY,
+        problem="Amazon does not list what it accepted any more",
+        code=ProblemCode.AUTHORIZATION_GONE,
+    )
 
 
 def test_a_clock_in_doubt_decides_nothing():

@@ -20,6 +20,7 @@ from daemon.domain.lifecycle import (
     allows,
     apply,
 )
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     LabelRequest,
     LabelSourceName,
@@ -87,7 +88,13 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.RequestStands(at=LATER, request_id="q1"),
         ev.NotOurs(at=LATER, request_id="q1", why="goes to another destination"),
         ev.OrderMatched(at=LATER, units=(refused(a_unit()),)),
-        ev.Unmatched(at=LATER, request_id="q1", why="no fulfillment order holds the units", hold=False),
+        ev.Unmatched(
+            at=LATER,
+            request_id="q1",
+            why="no fulfillment order holds the units",
+            code=ProblemCode.ORDER_NOT_FOUND,
+            hold=False,
+        ),
         ev.UnitsAuthorized(at=LATER, units=(authorized(a_unit()),)),
         ev.UnitsRefused(at=LATER, units=(refused(a_unit()),)),
         ev.LabelIssued(at=LATER, request_id="q1", label=a_label()),
@@ -112,7 +119,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.FlagLifted(at=LATER),
         ev.ReviewSettled(at=LATER, how="closed"),
         ev.ClosedInPortal(at=LATER),
-        ev.GaveUp(at=LATER, problem="it cannot be read"),
+        ev.GaveUp(at=LATER, problem="it cannot be read", code=ProblemCode.OTHER),
         ev.Retried(at=LATER, by="operator"),
         ev.Resolved(at=LATER, by="operator"),
         ev.CallBegun(at=LATER, call=Duty(Act.SETTLE)),
@@ -345,7 +352,7 @@ def test_a_purchase_that_was_turned_away_is_clear_and_no_other():
         postage=postage,
         pending_calls=(Duty(Act.BUY_POSTAGE, "A1"), Duty(Act.BUY_POSTAGE, "A2")),
     )
-    event = ev.GaveUp(at=LATER, problem="turned away", no_effect=Duty(Act.BUY_POSTAGE, "A2"))
+    event = ev.GaveUp(at=LATER, problem="turned away", code=ProblemCode.OTHER, no_effect=Duty(Act.BUY_POSTAGE, "A2"))
     assert apply(ret, event).pending_calls == (Duty(Act.BUY_POSTAGE, "A1"),)
 
 
@@ -361,7 +368,7 @@ def test_several_calls_can_be_unclear():
 @pytest.mark.parametrize(
     ("happened", "unclear"),
     [
-        (ev.GaveUp(at=LATER, problem="unreadable"), True),
+        (ev.GaveUp(at=LATER, problem="unreadable", code=ProblemCode.OTHER), True),
         (ev.LabelDelivered(at=LATER, request_id="q1", label_id=None), False),
         (ev.NotOurs(at=LATER, request_id="q1", why="somebody else"), False),
     ],

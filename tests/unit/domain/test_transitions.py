@@ -11,6 +11,7 @@ from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.postage import Tracking, tracked
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     LabelRequest,
     LabelSourceName,
@@ -95,7 +96,10 @@ def test_a_request_withdrawn_while_it_was_read_stays_withdrawn(request_id):
 
 def test_holding_an_unmatched_return_keeps_looking():
     """Held, the return stays where it is, and says why."""
-    ret = apply(a_return(units=(a_unit(),)), ev.Unmatched(at=AT, request_id="q1", why="tried #1", hold=True))
+    ret = apply(
+        a_return(units=(a_unit(),)),
+        ev.Unmatched(at=AT, request_id="q1", why="tried #1", code=ProblemCode.ORDER_NOT_FOUND, hold=True),
+    )
     assert (ret.state, ret.held, ret.problem) == (State.RECEIVED, True, "tried #1")
     assert ret.units == (a_unit(),)
 
@@ -103,7 +107,9 @@ def test_holding_an_unmatched_return_keeps_looking():
 def test_refusing_an_unmatched_return_gives_the_reason_to_each_unit():
     """Without a hold, what was only planned is not returnable, and the request is answered also if it was not read."""
     ret = a_return(units=(a_unit(), authorized(a_unit("2"))), requests=(a_request("q1", RequestState.UNREAD),))
-    changed = apply(ret, ev.Unmatched(at=AT, request_id="q1", why="abroad", hold=False))
+    changed = apply(
+        ret, ev.Unmatched(at=AT, request_id="q1", why="abroad", code=ProblemCode.ORDER_NOT_FOUND, hold=False)
+    )
     assert changed.units == (refused(a_unit(), "abroad"), ret.units[1])
     assert asked(changed) == [RequestState.OPEN]
 
@@ -112,7 +118,9 @@ def test_an_unmatched_request_leaves_the_other_requests_alone():
     """Neither a request that was not read yet nor the units that another one asks for are refused with it."""
     units = (a_unit(), a_unit("2", request_id="q2"))
     ret = a_return(units=units, requests=(a_request("q1"), a_request("q2"), a_request("q3", RequestState.UNREAD)))
-    changed = apply(ret, ev.Unmatched(at=AT, request_id="q1", why="tried #1", hold=False))
+    changed = apply(
+        ret, ev.Unmatched(at=AT, request_id="q1", why="tried #1", code=ProblemCode.ORDER_NOT_FOUND, hold=False)
+    )
     assert changed.units == (refused(units[0], "tried #1"), units[1])
     assert asked(changed) == [RequestState.OPEN, RequestState.OPEN, RequestState.UNREAD]
     assert changed.state is State.RECEIVED
@@ -513,7 +521,7 @@ def test_a_review_is_known_until_its_flag_is_lifted(event):
 @pytest.mark.parametrize("hold", [True, False])
 def test_giving_up_says_why_and_where_it_came_from(hold):
     """The merchant reads the reason in words; with a hold the label request stays open."""
-    changed = apply(a_return(), ev.GaveUp(at=AT, problem="Amazon is silent", hold=hold))
+    changed = apply(a_return(), ev.GaveUp(at=AT, problem="Amazon is silent", code=ProblemCode.OTHER, hold=hold))
     assert (changed.resume_state, changed.problem, changed.held) == (State.RECEIVED, "Amazon is silent", hold)
     assert notes(changed) == {
         "stuck:Amazon is silent": "No label could be made: Amazon is silent. Somebody has to look at it."
@@ -645,7 +653,7 @@ def test_a_label_in_doubt_waits_for_whoever_retries():
     doubtful = replace(BOUGHT, printable=True, direction=Direction.UNREADABLE)
     request = a_request(source=LabelSourceName.EASYPOST)
     ret = a_return(state=State.AWAITING_LABEL, requests=(request,), units=(authorized(a_unit()),), postage=(BOUGHT,))
-    stuck = apply(ret, ev.GaveUp(at=AT, problem="look at it", hold=True, postage=doubtful))
+    stuck = apply(ret, ev.GaveUp(at=AT, problem="look at it", code=ProblemCode.OTHER, hold=True, postage=doubtful))
     assert (stuck.state, stuck.held, stuck.postage) == (State.STUCK, True, (doubtful,))
     assert apply(stuck, ev.Retried(at=AT, by="ann")).postage[0].direction is Direction.ACCEPTED
 
