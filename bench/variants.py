@@ -13,8 +13,8 @@ import adapters.sqlite.store
 import daemon.app.accounts
 import daemon.app.app
 from adapters.loop_returns.limits import LoopLimits
+from adapters.sql.writer import Writer
 from adapters.sqlite.store import SqliteStore
-from adapters.sqlite.writer import Writer
 from daemon.cli import main as cli
 from daemon.cli import serving
 from daemon.domain.returns import Return

@@ -25,6 +25,7 @@ PLANTED = {
     "daemon/engine/counting.py": "prometheus_client",
     "adapters/host/planted.py": "daemon.operations.returns",
     "adapters/http/planted.py": "adapters.sqlite.store",
+    "adapters/sql/planted.py": "sqlite3",
     "adapters/labels/planted.py": "sqlite3",
     "adapters/messages/planted.py": "botocore",
     "adapters/planted/__init__.py": "adapters.host.clock",

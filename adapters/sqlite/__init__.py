@@ -1,1 +1,1 @@
-"""Returns in one SQLite file: one writer, group commit, one unit of work per change."""
+"""Returns in one SQLite file: opening, checking, backup and restore."""

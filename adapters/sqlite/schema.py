@@ -12,7 +12,7 @@ from urllib.parse import quote
 import structlog
 
 from adapters.sqlite.checkpoint import checkpoint
-from adapters.sqlite.writer import unavailable
+from adapters.sqlite.engine import SQLITE
 from daemon.errors import ConfigError, StoreUnavailable
 
 APPLICATION_ID = 0x6D636664  # "mcfd"
@@ -197,4 +197,4 @@ def _explain(path: Path, error: sqlite3.Error) -> Exception:
         return ConfigError([f"{path}: is damaged ({error}): {RESTORE}"])
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         return ConfigError([f"{path}: cannot be opened for writing ({error}): check its owner and mode"])
-    return StoreUnavailable(f"{path}: {error}") if unavailable(error) else error
+    return StoreUnavailable(f"{path}: {error}") if SQLITE.unavailable(error) else error

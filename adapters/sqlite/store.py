@@ -1,4 +1,4 @@
-"""Returns in SQLite: the ReturnStore port, and the operations that keep the store healthy."""
+"""Returns in one SQLite file: the Store port, and the operations that keep the file healthy."""
 
 import asyncio
 import sqlite3
@@ -11,46 +11,30 @@ from typing import TypeVar
 
 import aiosqlite
 
+from adapters.sql.store import SqlStore
+from adapters.sql.writer import Engine, Writer
 from adapters.sqlite.backup import examine_database
 from adapters.sqlite.checkpoint import checkpoint
-from adapters.sqlite.maintenance import SqliteUpkeep, give_back, sizes
+from adapters.sqlite.engine import InlineEngine, ThreadEngine
 from adapters.sqlite.restore import finish_restore
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
-from adapters.sqlite.unit_of_work import SqliteUnitOfWork
-from adapters.sqlite.writer import Engine, InlineEngine, ThreadEngine, Writer
-from daemon.ports.store import StoreSize, UnitOfWork
+from adapters.sqlite.space import give_back, sizes
+from daemon.ports.store import StoreSize
 
 T = TypeVar("T")
 
 BUSY_SECONDS = 2.0
 CACHED_STATEMENTS = 256
-PROBE = 64 * 1024  # bytes
 
 sqlite_version = sqlite3.sqlite_version
 
 
-class SqliteStore:
-    """Implements ReturnStore. Open it by `open_store` and close it, or its thread keeps the process alive."""
+class SqliteStore(SqlStore):
+    """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
 
     def __init__(self, path: Path, writer: Writer) -> None:
+        super().__init__(writer)
         self.path = path
-        self._writer = writer
-
-    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run `work` in a transaction of its own, and return after the commit. Raises StoreUnavailable."""
-        return await self._writer.write(lambda connection: work(SqliteUnitOfWork(connection)))
-
-    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run `work`, which only reads. Raises StoreUnavailable."""
-        return await self._writer.read(lambda connection: work(SqliteUnitOfWork(connection)))
-
-    async def upkeep(self, work: Callable[[SqliteUpkeep], T]) -> T:
-        """Run maintenance in a transaction of its own, and return after the commit. Raises StoreUnavailable."""
-        return await self._writer.write(lambda connection: work(SqliteUpkeep(connection)))
-
-    async def survey(self, work: Callable[[SqliteUpkeep], T]) -> T:
-        """Run maintenance that only reads. Raises StoreUnavailable."""
-        return await self._writer.read(lambda connection: work(SqliteUpkeep(connection)))
 
     async def shrink(self) -> int:
         """Return unused pages to the disk, a few at a time, and empty the log. Return how many bytes were freed."""
@@ -65,34 +49,6 @@ class SqliteStore:
         size = await self._writer.read(partial(sizes, self.path))
         return replace(size, finding=size.finding or await self._beside(partial(examine_database, self.path)))
 
-    async def alive(self) -> None:
-        """Return once the writer has answered; raises StoreUnavailable when it cannot."""
-        await self._writer.read(lambda connection: connection.execute("PRAGMA user_version").fetchone())
-
-    async def writable(self) -> None:
-        """Return if units of work can be written; after a failure, try it. Raises StoreUnavailable.
-
-        The trial needs more space than any unit, because a full disk may still have room for small ones.
-        """
-        if self._writer.trouble is not None:
-            for size in (PROBE, 0):
-                await self.transact(lambda uow, size=size: uow.set_mark("probe", " " * size))  # type: ignore[misc]
-            self._writer.trouble = None
-
-    async def watch(self, stop: asyncio.Event) -> None:
-        """Wait for `stop`. Raises StoreUnavailable once a sync has failed, because the process must then end.
-
-        The next start checks the database and rewrites what the disk may have lost.
-        """
-        waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._writer.broken)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if self._writer.trouble is not None and self._writer.broken.is_set():
-            raise self._writer.trouble
-
     async def _beside(self, work: Callable[[threading.Event], T]) -> T:
         """Run `work` in a thread with its own read-only connection; cancelling the caller aborts it."""
         stop = threading.Event()
@@ -100,16 +56,6 @@ class SqliteStore:
             return await asyncio.to_thread(work, stop)
         finally:
             stop.set()
-
-    async def close(self) -> None:
-        """Finish the waiting units and close; harmless when repeated."""
-        await self._writer.close()
-
-    async def __aenter__(self) -> "SqliteStore":
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        await self.close()
 
 
 async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migration] | None = None) -> SqliteStore:

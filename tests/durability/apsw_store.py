@@ -9,9 +9,10 @@ from typing import Any
 
 import apsw
 
+from adapters.sql.writer import Writer
+from adapters.sqlite.engine import InlineEngine
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
 from adapters.sqlite.store import BUSY_SECONDS, SqliteStore
-from adapters.sqlite.writer import InlineEngine, Writer
 from tests.durability.recorded_disk import RecordedDisk
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sqlite import maintenance as upkeep
+from adapters.sql import maintenance as upkeep
 from adapters.sqlite.store import SqliteStore, open_store
 from daemon.domain.events.returns import Resolved
 from daemon.domain.returns import Finding, LabelRequest, State

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.sqlite.schema import make_ready, migrations
-from adapters.sqlite.unit_of_work import SqliteUnitOfWork
 from daemon.domain.acts import Act, Duty
 from daemon.domain.direction import Direction
 from daemon.domain.events import returns as ev
@@ -104,7 +104,7 @@ def connection(tmp_path_factory):
 def test_every_version_reads_back(connection, first, others):
     """Any return that is added, and any that then takes its place, reads back equal in every field and type."""
     connection.execute("DELETE FROM returns")
-    uow = SqliteUnitOfWork(connection)
+    uow = SqlUnitOfWork(connection)
     stored = uow.add(first)
     assert uow.get("acme", "r1") == stored == replace(first, version=1)
     for other in others:

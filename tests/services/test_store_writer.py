@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
+from adapters.sql.writer import Writer
+from adapters.sqlite.engine import SQLITE, InlineEngine
 from adapters.sqlite.store import open_store
-from adapters.sqlite.writer import InlineEngine, Writer, unavailable
 from daemon.errors import StaleReturn, StoreUnavailable
 
 
@@ -168,7 +169,7 @@ async def test_a_mistaken_statement_is_not_the_disks_fault(store):
     """A statement that SQLite does not understand is a bug, and reported as such."""
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await raw(store, lambda connection: connection.execute("SELECT 1 FROM nowhere"))
-    assert not unavailable(ValueError())
+    assert not SQLITE.unavailable(ValueError())
 
 
 async def test_two_thousand_cancellations_leave_a_consistent_store(store):

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from adapters.host.systemd import Notifier
 from adapters.sandbox import SandboxOptions
+from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore
-from adapters.sqlite.unit_of_work import SqliteUnitOfWork
 from config.load import Loaded
 from daemon.app.app import App
 from daemon.domain.returns import Return, State
@@ -198,7 +198,7 @@ class World:
 
     def stored(self, shop: str, return_id: str) -> Return | None:
         """One stored return."""
-        return SqliteUnitOfWork(self.connection).get(shop, return_id) if self.up else None
+        return SqlUnitOfWork(self.connection).get(shop, return_id) if self.up else None
 
     def state(self, return_id: int) -> State | None:
         """The state of a return; None while the daemon is down or does not know it."""

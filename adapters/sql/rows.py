@@ -1,6 +1,5 @@
 """Maps dataclasses to rows: each field is a column of its name, an optional part is a group of columns."""
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
@@ -8,12 +7,12 @@ from operator import attrgetter
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
+from adapters.sql.connection import Connection, Row
 from daemon.domain.acts import Act, Duty
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.returns import LabelRequest, Note, Postage, Return, ReturnUnit
 
 V = TypeVar("V")
-Row = tuple[Any, ...]
 
 
 def _write_duties(duties: Iterable[Duty]) -> str:
@@ -70,7 +69,7 @@ class Shape(Generic[V]):
         return row if written else plain
 
     def to_row(self, value: V) -> Row:
-        """Return the columns of a value. sqlite3 stores enums as text and booleans as integers."""
+        """Return the columns of a value. Enums are stored as text, and booleans as integers."""
         row = self._plain(value)
         for name, part in self._parts.items():
             inner = getattr(value, name)
@@ -113,11 +112,11 @@ class PartTable(Generic[V]):
         self._update = f"UPDATE {name} SET {', '.join(f'{c} = ?' for c in columns)} WHERE {where}"  # noqa: S608
         self._delete = f"DELETE FROM {name} WHERE {where}"  # noqa: S608
 
-    def load(self, connection: sqlite3.Connection, return_ref: int) -> tuple[V, ...]:
+    def load(self, connection: Connection, return_ref: int) -> tuple[V, ...]:
         """Read the parts of a return, in order."""
         return tuple(self.shape.from_row(row[1:]) for row in connection.execute(self._select, (return_ref,)))
 
-    def store(self, connection: sqlite3.Connection, owner: Mapping[str, object], parts: Iterable[V]) -> None:
+    def store(self, connection: Connection, owner: Mapping[str, object], parts: Iterable[V]) -> None:
         """Write the parts that differ from the stored ones. Two parts with one key violate the primary key."""
         return_ref = owner["return_ref"]
         stored = {self._key(row): row for row in connection.execute(self._select, (return_ref,))}

@@ -1,13 +1,9 @@
 """The statements of maintenance: deleting, resealing, counting and exporting."""
 
-import shutil
-import sqlite3
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from adapters.sqlite import search
-from adapters.sqlite.rows import Row
-from adapters.sqlite.schema import APPLICATION_ID
+from adapters.sql import search
+from adapters.sql.connection import Connection, Row
 from daemon.domain.returns import State
 from daemon.ports.sealed import SEALED
 from daemon.ports.store import (
@@ -18,13 +14,9 @@ from daemon.ports.store import (
     ReasonSeen,
     SealedKind,
     SealedValue,
-    StoreSize,
 )
 
 Key = tuple[int | str, ...]
-
-PAGES_AT_ONCE = 500
-"""Pages freed at a time: a few milliseconds, for which the writer's queue has to wait."""
 
 # Without INDEXED BY, SQLite would read every closed return by `returns_due` and sort them.
 _ENDED = (
@@ -105,10 +97,10 @@ _STATEMENTS: Mapping[SealedKind, _Sealed] = {
 }
 
 
-class SqliteUpkeep:
+class SqlUpkeep:
     """Implements the Maintenance port on an open connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     # ---- dead letters
@@ -236,31 +228,3 @@ class SqliteUpkeep:
 def _letter(row: tuple[int, str, str, float]) -> DeadLetterRow:
     letter_id, shop, reason, received_at = row
     return DeadLetterRow(letter_id=letter_id, shop=shop, reason=reason, received_at=received_at)
-
-
-def give_back(connection: sqlite3.Connection) -> bool:
-    """Return some unused pages to the disk; False when none is left. Not within a transaction.
-
-    A file that somebody rebuilt with another auto_vacuum never returns any.
-    """
-    before = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    connection.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
-    left = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    return bool(0 < left < before)
-
-
-def sizes(path: Path, connection: sqlite3.Connection) -> StoreSize:
-    """Measure the database and check its header."""
-    page, pages, unused, owner = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_size", "page_count", "freelist_count", "application_id")
-    )
-    finding = "" if owner == APPLICATION_ID else "its header is not mcfd's"
-    log = path.with_name(path.name + "-wal")
-    return StoreSize(
-        size=page * pages,
-        unused=page * unused,
-        log=log.stat().st_size if log.exists() else 0,
-        disk_free=shutil.disk_usage(path.parent).free,
-        finding=finding,
-    )

@@ -1,8 +1,8 @@
 """Searching returns by an id that people know, and listing them page by page."""
 
-import sqlite3
 from collections.abc import Sequence
 
+from adapters.sql.connection import Connection
 from daemon.ports.store import Listed, ListFilter
 
 _COLUMNS = """
@@ -23,9 +23,9 @@ _KNOWN_BY = (
     "SELECT return_ref FROM label_requests WHERE label_tracking_number IN (:text, :upper)",
     "SELECT return_ref FROM postage WHERE tracking_id <> '' AND tracking_id IN (:text, :upper)",
     """SELECT * FROM
-       (SELECT return_ref FROM return_units WHERE sku = :text ORDER BY return_ref DESC LIMIT :limit)""",
+       (SELECT return_ref FROM return_units WHERE sku = :text ORDER BY return_ref DESC LIMIT :limit) AS s""",
     """SELECT * FROM
-       (SELECT return_ref FROM return_units WHERE portal_sku = :text ORDER BY return_ref DESC LIMIT :limit)""",
+       (SELECT return_ref FROM return_units WHERE portal_sku = :text ORDER BY return_ref DESC LIMIT :limit) AS p""",
 )
 _FIND = (
     f"SELECT {_COLUMNS} FROM returns r "  # noqa: S608 - our own words alone
@@ -41,16 +41,16 @@ _CONDITIONS = {
 }
 
 
-def find(connection: sqlite3.Connection, text: str, limit: int) -> Sequence[Listed]:
+def find(connection: Connection, text: str, limit: int) -> Sequence[Listed]:
     """List the newest returns for which exactly this text is one of their ids."""
     rows = connection.execute(_FIND, {"text": text, "upper": text.upper(), "limit": limit})
     return [Listed(*row) for row in rows]
 
 
-def page(connection: sqlite3.Connection, wanted: ListFilter, limit: int) -> Sequence[Listed]:
+def page(connection: Connection, wanted: ListFilter, limit: int) -> Sequence[Listed]:
     """List the newest returns that fit the filter, below `before`."""
     values = {name: getattr(wanted, name) for name in _CONDITIONS if getattr(wanted, name)}
-    where = " AND ".join(_CONDITIONS[name] for name in values) or "1"
+    where = " AND ".join(_CONDITIONS[name] for name in values) or "TRUE"
     order = "r.changed_at, r.id" if wanted.oldest_first else "r.id DESC"
     sql = f"SELECT {_COLUMNS} FROM returns r WHERE {where} ORDER BY {order} LIMIT :limit"  # noqa: S608
     return [Listed(*row) for row in connection.execute(sql, {**values, "limit": limit})]

@@ -1,6 +1,6 @@
 """The single writer: units of work wait in a queue, and all waiting units share the next commit.
 
-A unit of work is a plain function of a sqlite3 connection. A whole batch is one hop to the connection's thread, so a
+A unit of work is a plain function of a connection. A whole batch is one hop to the connection's thread, so a
 cancelled caller cannot leave half a unit or an open transaction behind.
 
 Group commit: a commit waits for the disk as long for a hundred units as for one. Units that arrive meanwhile form the
@@ -8,52 +8,25 @@ next batch, each in a savepoint of its own. A batch never waits for more units: 
 """
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-import aiosqlite
-
-from adapters.sqlite.checkpoint import checkpoint
+from adapters.sql.connection import Connection, Database
 from daemon.errors import StoreUnavailable
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[[Any], T]
 
 LARGEST_BATCH = 256
-
-_SURROUNDINGS = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""Result codes about disk, memory and other processes. All others mean a bug in a statement."""
-
-_UNSYNCED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
-
-
-def unavailable(error: BaseException) -> bool:
-    """Whether the environment, not the statement, caused the error. The low byte of SQLite's code is its kind."""
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _SURROUNDINGS
 
 
 class Engine(Protocol):
     """Runs functions on one connection in order, each to its end, even when its caller was cancelled."""
+
+    database: Database
 
     async def run(self, work: Work[T]) -> T:
         """Run `work`; return or raise what it returns or raises."""
@@ -62,40 +35,9 @@ class Engine(Protocol):
         """Close the connection."""
 
 
-class ThreadEngine:
-    """A connection in aiosqlite's thread."""
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-
-    async def run(self, work: Work[T]) -> T:
-        """Run it in the thread."""
-        result: T = await self._connection._execute(work, self._connection._conn)  # type: ignore[no-untyped-call]
-        return result
-
-    async def close(self) -> None:
-        """Close, and wait for the thread to end, because it would keep the interpreter from exiting."""
-        await self._connection.close()
-
-
-class InlineEngine:
-    """A connection used by the caller itself: blocking and deterministic."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    async def run(self, work: Work[T]) -> T:
-        """Run it at once."""
-        return work(self._connection)
-
-    async def close(self) -> None:
-        """Close it at once."""
-        self._connection.close()
-
-
-def _trouble(error: Exception) -> StoreUnavailable:
-    name = getattr(error, "sqlite_errorname", "")
-    trouble = StoreUnavailable(f"the database cannot be used: {error}" + (f" ({name})" if name else ""))
+def _trouble(error: Exception, database: Database) -> StoreUnavailable:
+    reason = database.reason(error) if isinstance(error, database.error) else str(error)
+    trouble = StoreUnavailable(f"the database cannot be used: {reason}")
     trouble.__cause__ = error
     return trouble
 
@@ -103,27 +45,28 @@ def _trouble(error: Exception) -> StoreUnavailable:
 class _Job(Generic[T]):
     """A unit of work and its outcome. The connection's thread sets `result` or `error`, but never `done`."""
 
-    __slots__ = ("done", "error", "result", "work", "writes")
+    __slots__ = ("database", "done", "error", "result", "work", "writes")
 
-    def __init__(self, work: Work[T], done: asyncio.Future[None], *, writes: bool) -> None:
+    def __init__(self, work: Work[T], done: asyncio.Future[None], database: Database, *, writes: bool) -> None:
         self.work = work
+        self.database = database
         self.writes = writes
         self.done = done
         self.result: T | None = None
         self.error: Exception | None = None
 
-    def attempt(self, connection: sqlite3.Connection) -> None:
+    def attempt(self, connection: Connection) -> None:
         """Run the unit as it is, without a transaction of its own."""
         try:
             self.result = self.work(connection)
             self.error = None
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
-            if unavailable(error):
+            if self.database.unavailable(error):
                 self.fail(error)
             else:
-                self.error = error
+                self.error = self.database.discreet(error) if isinstance(error, self.database.error) else error
 
-    def attempt_alone(self, connection: sqlite3.Connection) -> None:
+    def attempt_alone(self, connection: Connection) -> None:
         """Run the unit so that its failure undoes the unit and nothing else."""
         connection.execute("SAVEPOINT unit")
         self.attempt(connection)
@@ -136,7 +79,7 @@ class _Job(Generic[T]):
     def fail(self, error: Exception) -> None:
         """Note that the database failed and nothing of the unit was stored."""
         self.result = None
-        self.error = _trouble(error)
+        self.error = _trouble(error, self.database)
 
     def outcome(self) -> T:
         """Return what the unit returned, or raise what it raised."""
@@ -150,42 +93,59 @@ class _Job(Generic[T]):
             self.done.set_result(None)
 
 
-def run_batch(jobs: Sequence[_Job[Any]], connection: sqlite3.Connection) -> None:
+def run_batch(jobs: Sequence[_Job[Any]], database: Database, connection: Connection) -> None:
     """Run the jobs in order; all that write share one commit. If it fails, they all fail, and reads are repeated."""
     if not any(job.writes for job in jobs):
-        for job in jobs:
-            job.attempt(connection)
+        _read_together(jobs, database, connection)
         return
     try:
-        _commit_together(jobs, connection)
-    except sqlite3.Error as error:
+        _commit_together(jobs, database, connection)
+    except database.error as error:
         for job in jobs:
             if job.writes:
                 job.fail(error)
-            else:
-                job.attempt(connection)
+        _read_together([job for job in jobs if not job.writes], database, connection)
 
 
-def _commit_together(jobs: Sequence[_Job[Any]], connection: sqlite3.Connection) -> None:
+def _read_together(jobs: Sequence[_Job[Any]], database: Database, connection: Connection) -> None:
+    """Run jobs that only read; where the database has snapshots, each sees one."""
+    for job in jobs:
+        if not database.begin_reading:
+            job.attempt(connection)
+            continue
+        try:
+            connection.execute(database.begin_reading)
+            job.attempt(connection)
+        except database.error as error:
+            job.fail(error)
+        finally:
+            _roll_back(database, connection)
+
+
+def _commit_together(jobs: Sequence[_Job[Any]], database: Database, connection: Connection) -> None:
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(database.begin)
         for job in jobs:
-            _attempt_within(job, connection)
+            _attempt_within(job, database, connection)
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            with suppress(sqlite3.Error):  # the first error matters
-                connection.execute("ROLLBACK")
+        _roll_back(database, connection)
         raise
 
 
-def _attempt_within(job: _Job[Any], connection: sqlite3.Connection) -> None:
-    if job.writes:
+def _roll_back(database: Database, connection: Connection) -> None:
+    if connection.in_transaction:
+        with suppress(database.error):  # the first error matters
+            connection.execute("ROLLBACK")
+
+
+def _attempt_within(job: _Job[Any], database: Database, connection: Connection) -> None:
+    if job.writes or database.begin_reading:
         job.attempt_alone(connection)
     else:
         job.attempt(connection)
-    if not connection.in_transaction:  # SQLite itself rolls back when disk or memory fails
-        raise sqlite3.OperationalError(f"the transaction was undone: {job.error}")
+    if not connection.in_transaction:  # the database itself rolls back when disk, memory or the connection fails
+        raise database.error(f"the transaction was undone: {job.error}")
 
 
 class Writer:
@@ -200,6 +160,7 @@ class Writer:
         self.trouble: StoreUnavailable | None = None
         self.broken = asyncio.Event()
         self._engine = engine
+        self._database = engine.database
         self._largest_batch = largest_batch
         self._queue: deque[_Job[Any]] = deque()
         self._round: asyncio.Task[None] | None = None
@@ -221,13 +182,13 @@ class Writer:
             raise self._end()
         try:
             return await self._engine.run(work)
-        except sqlite3.Error as error:
-            trouble = _trouble(error)
+        except self._database.error as error:
+            trouble = _trouble(error, self._database)
             self._note(trouble)
             raise trouble from error
 
     async def close(self) -> None:
-        """Finish the queue, checkpoint and close. Cancelling the caller does not stop it; repeating it is harmless."""
+        """Finish the queue and close. Cancelling the caller does not stop it; repeating it is harmless."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
@@ -235,7 +196,7 @@ class Writer:
     async def _enqueue(self, work: Work[T], *, writes: bool) -> T:
         if self._closing is not None:
             raise StoreUnavailable("the store is closed")
-        job = _Job(work, asyncio.get_running_loop().create_future(), writes=writes)
+        job = _Job(work, asyncio.get_running_loop().create_future(), self._database, writes=writes)
         self._queue.append(job)
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._run())
@@ -257,7 +218,7 @@ class Writer:
         broken = self.broken.is_set()
         possible = [job for job in batch if not (job.writes and broken)]
         try:
-            await self._engine.run(partial(run_batch, possible))
+            await self._engine.run(partial(run_batch, possible, self._database))
         except Exception as error:  # noqa: BLE001 - the connection itself is unusable
             for job in possible:
                 job.fail(error)
@@ -271,7 +232,7 @@ class Writer:
 
     def _note(self, trouble: StoreUnavailable) -> None:
         self.trouble = trouble
-        if getattr(trouble.__cause__, "sqlite_errorcode", 0) in _UNSYNCED:
+        if trouble.__cause__ is not None and self._database.breaks(trouble.__cause__):
             self.broken.set()
 
     def _end(self) -> StoreUnavailable:
@@ -291,7 +252,7 @@ class Writer:
             await asyncio.wait([self._round])
         try:
             if not self.broken.is_set():
-                with suppress(sqlite3.Error):  # the next start reads the log anyway
-                    await self._engine.run(checkpoint)
+                with suppress(self._database.error):  # the next start does it, too
+                    await self._engine.run(self._database.settle)
         finally:
             await self._engine.close()

@@ -1,13 +1,12 @@
 """The statements that one transaction may run on the stored returns."""
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from adapters.sqlite.history import describe
-from adapters.sqlite.rows import PARTS, RETURN, Row, Shape
+from adapters.sql.connection import Connection, Row
+from adapters.sql.history import describe
+from adapters.sql.rows import PARTS, RETURN, Shape
 from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
@@ -55,23 +54,24 @@ _QUEUED = (
     "SELECT due_at, shop, return_id FROM returns "
     "WHERE queue = ? AND shop = ? AND due_at IS NOT NULL AND due_at <= ? ORDER BY due_at, return_id LIMIT ?"
 )
-_PROMISED = (
-    f"SELECT {', '.join(_UNITS.columns)} FROM return_units "  # noqa: S608
-    "WHERE order_id IN (SELECT value FROM json_each(?)) AND order_id <> '' AND standing IN ('planned', 'authorized') "
-    "AND EXISTS (SELECT 1 FROM returns AS r WHERE r.id = return_ref AND r.account = ? "
-    "AND NOT (r.return_id = ? AND r.shop = ?)) "
-    "ORDER BY return_ref, position"
-)
 _NAMED = " UNION ".join(
     f"SELECT order_id, displayable_order_id, changed_at FROM order_index WHERE account = ? AND {name} BETWEEN ? AND ?"  # noqa: S608
     for name in ("order_id", "displayable_order_id")
 )
 _INDEX = (
-    "INSERT INTO order_index VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at "
-    "WHERE changed_at < excluded.changed_at"
+    "INSERT INTO order_index (account, displayable_order_id, order_id, changed_at) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (account, displayable_order_id, order_id) DO UPDATE SET changed_at = excluded.changed_at "
+    "WHERE order_index.changed_at < excluded.changed_at"
 )
 _PURCHASE = Shape(Purchase)
 _PURCHASES = f"SELECT {', '.join(_PURCHASE.columns)} FROM purchases"  # noqa: S608 - our names
+_KEEP_PURCHASE = (
+    f"INSERT INTO purchases ({', '.join(_PURCHASE.columns)}) VALUES ({', '.join('?' * len(_PURCHASE.columns))}) "  # noqa: S608
+    f"ON CONFLICT (source, handle) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _PURCHASE.columns)}"
+)
+_EVENT = (
+    "INSERT INTO return_events (return_ref, version, at, event, before, after, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _changing = RETURN.picking(_CHANGING)
 _clocks = RETURN.picking(_CLOCKS)
 
@@ -83,10 +83,21 @@ def merged(condition: str, states: int) -> str:
     return " UNION ALL ".join([arm] * states) + " ORDER BY 1, 2, 3 LIMIT ?"
 
 
-class SqliteUnitOfWork:
-    """Implements the UnitOfWork port on an open connection. Violating an invariant raises sqlite3.IntegrityError."""
+@cache
+def _promised(orders: int) -> str:
+    return (
+        f"SELECT {', '.join(_UNITS.columns)} FROM return_units "  # noqa: S608 - our names
+        f"WHERE order_id IN ({', '.join('?' * orders)}) AND order_id <> '' AND standing IN ('planned', 'authorized') "
+        "AND EXISTS (SELECT 1 FROM returns AS r WHERE r.id = return_ref AND r.account = ? "
+        "AND NOT (r.return_id = ? AND r.shop = ?)) "
+        "ORDER BY return_ref, position"
+    )
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+
+class SqlUnitOfWork:
+    """Implements the UnitOfWork port on an open connection. Violating an invariant raises the database's own error."""
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     # ---- one return
@@ -112,7 +123,7 @@ class SqliteUnitOfWork:
         version = ret.version + 1
         if event is not None:
             row = (return_ref, version, event.at, type(event).__name__, before, ret.state, describe(event))
-            self._connection.execute("INSERT INTO return_events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute(_EVENT, row)
         return replace(ret, version=version)
 
     def defer(self, ret: Return) -> Return:
@@ -188,14 +199,19 @@ class SqliteUnitOfWork:
 
     def promised(self, ret: Return, order_ids: Sequence[str]) -> Sequence[ReturnUnit]:
         """List planned and authorized units of the account's other returns on these orders, oldest return first."""
-        rows = self._rows(_PROMISED, json.dumps(list(order_ids)), ret.account, ret.return_id, ret.shop)
+        if not order_ids:
+            return []
+        rows = self._rows(_promised(len(order_ids)), *order_ids, ret.account, ret.return_id, ret.shop)
         return [_UNITS.from_row(row) for row in rows]
 
     # ---- deliveries, documents, orders
 
     def record_delivery(self, delivery: Delivery) -> bool:
         """Store a delivery's row; False when the shop sent the same bytes before."""
-        sql = "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        sql = (
+            "INSERT INTO deliveries (shop, digest, topic, trigger, subject, return_id, received_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        )
         d = delivery
         return self._change(sql, d.shop, d.digest, d.topic, d.trigger, d.subject, d.return_id, d.received_at) == 1
 
@@ -242,11 +258,7 @@ class SqliteUnitOfWork:
 
     def keep_purchase(self, purchase: Purchase) -> None:
         """Store a parcel before it is bought, replacing an older record."""
-        self._change(
-            f"INSERT OR REPLACE INTO purchases ({', '.join(_PURCHASE.columns)}) "  # noqa: S608 - our names
-            f"VALUES ({', '.join('?' * len(_PURCHASE.columns))})",
-            *_PURCHASE.to_row(purchase),
-        )
+        self._change(_KEEP_PURCHASE, *_PURCHASE.to_row(purchase))
 
     def purchase(self, source: LabelSourceName, handle: str) -> Purchase | None:
         """Return a stored parcel."""
@@ -268,8 +280,7 @@ class SqliteUnitOfWork:
             "SELECT coalesce(sum(charge_cents), 0) FROM purchases "
             "WHERE account = ? AND source = ? AND offered_at >= ? AND handle <> ?"
         )
-        spent: int = self._rows(sql, account, source, since, but)[0][0]
-        return spent
+        return int(self._rows(sql, account, source, since, but)[0][0])
 
     def unspend(self, source: LabelSourceName, handle: str) -> None:
         """Set the cost of a refused parcel to nothing."""
@@ -283,7 +294,9 @@ class SqliteUnitOfWork:
     def set_mark(self, name: str, value: str) -> None:
         """Write a mark, replacing the old value."""
         self._change(
-            "INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value
+            "INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            name,
+            value,
         )
 
     # ---- the connection
