@@ -88,7 +88,11 @@ async def open_queue(current: Current, url: str) -> "SqsQueue":
     module = await asyncio.to_thread(importlib.import_module, "adapters.sqs.queue")
     section = current.settings.amazon.notifications
     queue: SqsQueue = module.SqsQueue(
-        url, region=section.aws_region(url) or "", endpoint=section.endpoint, key=_key(current, module.AwsKey)
+        url,
+        region=section.aws_region(url) or "",
+        endpoint=section.endpoint,
+        key=_key(current, module.AwsKey),
+        long_poll=module.LONG_POLL,
     )
     return queue
 

@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+LAST_DELETION = 2.0
+"""Seconds that a deletion gets when the daemon stops. What is not deleted by then comes again, and costs a reading."""
 
 
 def heard_mark(account: str) -> str:
@@ -249,11 +251,13 @@ class QueueReader:
 
     async def _round(self, stop: asyncio.Event) -> None:
         try:
-            messages = await self._unless_stopped(self._queue.receive(), stop)
+            messages = await self._unless_stopped(self._queue.receive(), stop, grace=0.0)
+            if messages is None:
+                return
             self._works()
-            if messages:
-                done = await self._heard(messages)
-                await self._queue.delete([message.receipt for message in done])
+            if done := await self._heard(messages) if messages else ():
+                deleting = self._queue.delete([message.receipt for message in done])
+                await self._unless_stopped(deleting, stop, grace=LAST_DELETION)
         except McfdError as error:
             if self._push is not None:
                 self._push.queue_failed()
@@ -282,15 +286,18 @@ class QueueReader:
             return [done for message in messages for done in await self._heard([message])]
         return messages
 
-    async def _unless_stopped(self, work: Awaitable[Sequence[T]], stop: asyncio.Event) -> Sequence[T]:
-        """The result of `work`; None if `stop` is set meanwhile, which cancels it."""
+    async def _unless_stopped(self, work: Awaitable[T], stop: asyncio.Event, *, grace: float) -> T | None:
+        """The result of `work`; None if `stop` is set meanwhile, which cancels it `grace` seconds later."""
+        over = asyncio.Event()
         working = asyncio.ensure_future(work)
+        working.add_done_callback(lambda _: over.set())
         stopping = asyncio.ensure_future(self._clock.wait(stop, None))
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await self._clock.wait(over, grace)
         finally:
             stopping.cancel()
             if not working.done():
                 working.cancel()
             await asyncio.gather(stopping, working, return_exceptions=True)
-        return () if working.cancelled() else working.result()
+        return None if working.cancelled() else working.result()

@@ -4,7 +4,7 @@ Everything is read off the vendors' own books. Each check yields sentences about
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -93,6 +93,13 @@ def judge_deliveries(sandbox: Sandbox, known: set[str]) -> list[str]:
     """Whatever was acknowledged is there."""
     heard = {a.about for a in sandbox._courier.attempts if a.trigger == "label.request.issued" and a.status == 200}
     return [f"the label request of return {lost} was acknowledged and lost" for lost in sorted(heard - known)]
+
+
+def judge_messages(waiting: int, read: Iterable[bytes], letters: int) -> list[str]:
+    """Every message was heard and deleted, and each that could not be read is kept as a dead letter."""
+    wrong = [f"{waiting} messages are left in the queue"] if waiting else []
+    unreadable = len({body for body in read if not body.endswith(b"}")})
+    return wrong + ([f"{unreadable} messages could not be read, {letters} are kept"] if unreadable != letters else [])
 
 
 def items_of(sandbox: Sandbox, return_id: int) -> list[ReturnItem]:

@@ -31,9 +31,14 @@ async def good(scene: Scene) -> Sequence[Ending]:
 
 
 async def announced(scene: Scene) -> Sequence[Ending]:
-    """Two units are inspected one after the other; Amazon says so, and is asked by itself far too late."""
+    """Two units are inspected one after the other; Amazon says so, and is asked by itself far too late.
+
+    It has replaced the client secret before, said so in the queue alone, and knows the old one no more.
+    """
     return_id = scene.sends("SOCK", "MUG")
     await scene.labelled(return_id)
+    scene.sandbox.notifications.new_secret(scene.sandbox.lwa.next_secret(overlap=0.0))
+    scene.sandbox.expire_access_tokens()
     await scene.inspected(return_id, "Sellable", "Sellable")
     await scene.becomes(return_id, "closed")
     return ended(return_id, "announced", items=2, settled=(1, 0, 0))

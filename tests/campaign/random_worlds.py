@@ -43,6 +43,7 @@ def random_plan(seed: int, returns: int) -> Plan:
         spread=dice.choice((0.0, 10 * MINUTE, DAY)),
         latency=_latency(random.Random(f"{seed}/latency"), dice.choice((0.02, 0.3, 3.0))),
         before=_crashes(random.Random(f"{seed}/crashes"), dice.choice((0.0, 1 / 3000, 1 / 800, 1 / 250))),
+        pushed=random.Random(f"{seed}/pushed").random() < 2 / 3,
         trouble=_trouble(dice.choice((0.0, 0.01, 0.03)), dice.choice((0.0, 0.1))),
         storms=True,
     )
@@ -79,7 +80,7 @@ def _crashes(dice: random.Random, rate: float) -> Callable[[World], None]:
 def faults(rate: float, lost: float) -> list[Fault]:
     """Every way in which vendors fail, each with a small probability, on every route."""
     if not rate:
-        return webhooks(lost)
+        return webhooks(lost) + notifications(lost)
     everyone = ("amazon", "shipping", "easypost", "loop")
     found = [Fault(vendor=v, kind="status", status=s, probability=rate) for v in everyone for s in (429, 500, 503)]
     for vendor in everyone:
@@ -100,7 +101,26 @@ def faults(rate: float, lost: float) -> list[Fault]:
         found.append(Fault(vendor=vendor, kind="empty", probability=rate, after_effect=True))
     found += [Fault(vendor="loop", operation=read, kind="empty", probability=rate) for read in READS]
     found += [Fault(vendor="lwa", kind=kind, probability=2 * rate) for kind in ("status", "empty", "contradiction")]
-    return found + webhooks(lost)
+    found += [Fault(vendor="queue", kind="error", status=s, probability=rate) for s in (403, 429, 503)]
+    for late in (False, True):
+        found.append(Fault(vendor="queue", kind="drop", probability=rate, after_effect=late))
+        found.append(Fault(vendor="queue", kind="hang", probability=rate, after_effect=late))
+    return found + webhooks(lost) + notifications(lost)
+
+
+def notifications(lost: float) -> list[Fault]:
+    """Messages about orders that are lost, doubled, late, in another order, another seller's, or unreadable."""
+    if not lost:
+        return []
+    about = {"vendor": "notification", "operation": "FULFILLMENT_ORDER_STATUS", "probability": lost}
+    return [
+        Fault(kind="lose", **about),
+        Fault(kind="duplicate", **about),
+        Fault(kind="delay", seconds=5 * HOUR, **about),
+        Fault(kind="reorder", seconds=HOUR, **about),
+        Fault(kind="foreign", **about),
+        Fault(kind="malformed", **about),
+    ]
 
 
 def webhooks(lost: float) -> list[Fault]:
@@ -128,7 +148,7 @@ def _trouble(rate: float, lost: float) -> Callable[[World, random.Random], objec
 
 async def _outage(world: World, dice: random.Random, usual: list[Fault]) -> None:
     """One vendor answers nobody for some hours."""
-    vendor = dice.choice(("amazon", "shipping", "easypost", "loop", "lwa"))
+    vendor = dice.choice(("amazon", "shipping", "easypost", "loop", "lwa", "queue"))
     kind = dice.choice(("drop", "status"))
     status = dice.choice((429, 500, 503))
     world.vendors.set_faults([Fault(vendor=vendor, kind=kind, status=status), *usual])
@@ -162,7 +182,16 @@ async def _jump(world: World, dice: random.Random, usual: list[Fault]) -> None:
     world.jump(-seconds)
 
 
-_MISHAPS = (_outage, _downtime, _consent, _tokens, _jump)
+async def _secret(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """Amazon replaces the client secret, and says so in the queue alone; the old one soon ends, with its tokens."""
+    if world.vendors.notifications.queue is not None:
+        overlap = dice.uniform(0.0, HOUR)
+        world.vendors.notifications.new_secret(world.vendors.lwa.next_secret(overlap))
+        await world.pass_time(overlap)
+        world.vendors.expire_access_tokens()
+
+
+_MISHAPS = (_outage, _downtime, _consent, _tokens, _jump, _secret)
 
 
 def calm(plan: Plan) -> Plan:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from adapters.sandbox import SandboxOptions
-from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
+from daemon.operations.notifications import AMAZON_LETTERS
+from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_messages, judge_store
 from tests.campaign.scene import Kind, Scene
 from tests.support.simulation.daemon_process import configuration, simulated_doors
 from tests.support.simulation.vendors import OPTIONS
 from tests.support.simulation.virtual_loop import VirtualLoop, run_world
-from tests.support.simulation.world import DAY, HOUR, World, empty_database
+from tests.support.simulation.world import DAY, HOUR, MINUTE, World, empty_database
 
 CLOCKS = {
     "label_request_poll": 1.0,
@@ -102,6 +104,7 @@ class Simulation:
             timings=clocks,
             shop=shop,
             easypost=plan.easypost,
+            retention={"dead_letters": "400d"},
         )
         world = World(loop, loaded, plan.options, seed=plan.seed, before=plan.before)
         world.latency = plan.latency or world.latency
@@ -129,6 +132,7 @@ class _Performance:
         await asyncio.gather(*troubles, return_exceptions=True)
         world.calm()
         wrong += await self._rest()
+        wrong += await self._messages()
         wrong += world.faults + judge(world.vendors, storms=plan.storms, deaths=world.starts > 1)
         wrong += [what for ending in endings for what in judge_ending(world.vendors, ending)]
         stored = world.returns()
@@ -156,6 +160,15 @@ class _Performance:
             waiting = [ret for ret in self.world.returns() if ret.due_at is not None]
             return [f"{ret.ref} never rests: {ret.state}, {ret.problem}" for ret in waiting]
         return []
+
+    async def _messages(self) -> list[str]:
+        """Wait until the daemon has heard every message."""
+        world, queue = self.world, self.world.vendors.queue
+        with suppress(AssertionError):
+            await world.until("the queue is empty", lambda: world.up and not queue.messages, within=HOUR, every=MINUTE)
+        query = "SELECT count(*) FROM dead_letters WHERE shop = ?"
+        (letters,) = world.connection.execute(query, (AMAZON_LETTERS,)).fetchone()
+        return judge_messages(len(queue.messages), queue.deleted, letters)
 
     def _rests(self) -> bool:
         query = "SELECT count(*), max(due_at) FROM returns"

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.sandbox.journal import Call
 from daemon.domain.returns import Note, State
-from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_store
+from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_messages, judge_store
 from tests.campaign.kill_points import LIVES
 from tests.support.builders import NOW, a_return, an_awaited_return
 from tests.support.virtual_time import FakeClock
@@ -155,3 +155,11 @@ def test_an_acknowledged_delivery_that_is_not_stored_is_reported(books):
 def test_a_forgotten_return_is_reported(ret, what):
     """A return that nothing wakes, that nobody took up, or that was given up."""
     assert any(what in sentence for sentence in judge_store([ret], NOW))
+
+
+def test_a_message_that_is_lost_or_left_is_reported():
+    """What could not be read must be kept, once however often it came, and nothing stays in the queue."""
+    read = [b'{"NotificationType": "X"}', b'{"Notifi', b'{"Notifi']
+    assert judge_messages(0, read, letters=1) == []
+    assert judge_messages(2, read, letters=1) == ["2 messages are left in the queue"]
+    assert judge_messages(0, read, letters=0) == ["1 messages could not be read, 0 are kept"]

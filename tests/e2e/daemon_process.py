@@ -48,6 +48,7 @@ class DaemonProcess:
         self.public_port = self.ops_port = 0
         self.started_at = 0.0
         self.folder = folder
+        self.program = "daemon"
         self.run_options: tuple[str, ...] = ()
         self.environment: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
@@ -230,7 +231,7 @@ class DaemonProcess:
     async def _spawn(self, *arguments: str | Path) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-X", "faulthandler", "-W", "default", "-m", "daemon", *arguments),
+            *("-X", "faulthandler", "-W", "default", "-m", self.program, *arguments),
             cwd=ROOT,
             env=self.environment or None,
             stdin=asyncio.subprocess.DEVNULL,

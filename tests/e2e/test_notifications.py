@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.sandbox import Fault
-from tests.e2e.world import MUG, SOCK, World, until, world
+from tests.e2e.world import CLOCK, MUG, SOCK, World, everyone, until, vendors, world
 from tests.support.sqs_server import REGION, make_queue, sqs_server
+from tests.support.stalling_queue import StallingQueue, stalling
 
 SLOW = {"inspection_idle": "12h", "inspection_moving": "12h", "inspection_arrived": "12h"}
 AWS = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "aws-canary-7c1d"}
@@ -28,12 +29,20 @@ def queue(endpoint, request) -> Iterator:
 
 
 @asynccontextmanager
-async def pushed(folder, queue, *, subscribed: bool = True, through: bool = False, **options) -> AsyncIterator[World]:
-    """A world in which Amazon is asked every twelve hours, and says at once what has happened."""
-    async with world(folder, timings=SLOW, webhooks=False, queue_url=queue.url, **options) as w:
+async def pushed(
+    folder, queue, *, subscribed: bool = True, through: bool = False, far: StallingQueue | None = None, **options
+) -> AsyncIterator[World]:
+    """A world in which Amazon is asked every twelve hours, and says at once what has happened.
+
+    The queue may be read `through` the sandbox and its faults, or through one that stalls.
+    """
+    async with vendors(folder, **{"timings": SLOW, "queue_url": queue.url} | options) as w:
         section = {"queue_url": queue.url, "queue_arn": queue.arn, "region": REGION, "endpoint": queue.endpoint}
         if through:
             section["endpoint"] = w.sandbox.queue_endpoint
+        if far:
+            section |= {"endpoint": far.endpoint, "slower_looks": 24.0}
+            w.daemon.program = "tests.e2e.impatient"
         w.daemon.config["amazon"]["notifications"] = section
         w.daemon.config["amazon"]["limits"] |= {
             name: {"rate": 50, "burst": 50}
@@ -50,6 +59,8 @@ async def pushed(folder, queue, *, subscribed: bool = True, through: bool = Fals
         if subscribed:
             assert (await w.daemon.cli("notifications", "sync")).status == 0
         yield w
+        if w.daemon.running:
+            assert await w.daemon.sigterm() == 0
 
 
 async def after_a_death(queue, what: str, seen) -> None:
@@ -179,6 +190,60 @@ async def test_a_queue_that_fails_is_read_again(tmp_path, queue, fault):
         w.sandbox.receive(return_id, sku=SOCK)
         await until("closed", lambda: w.portal(return_id)["state"] == "closed", 40.0)
         assert (await w.daemon.metrics())['mcfd_troubles_total{kind="queue_unreadable"}'] >= 1
+
+
+READ = 'mcfd_notification_queue_read_timestamp_seconds{queue="notifications"}'
+"""The metric of the alert McfdQueueUnreadable."""
+
+
+@pytest.mark.parametrize("how", ["silent", "half"])
+async def test_a_queue_that_hangs_holds_up_nobody(tmp_path, queue, how):
+    """Labels go out, the usual looks come back and find what nobody announced, and the queue is read on when it answers.
+
+    While Amazon was relied on, a look came every 48 s; the usual one comes every two.
+    """
+    looks = dict.fromkeys(SLOW, "2s")
+    async with stalling(queue.url) as far, pushed(tmp_path, queue, far=far, timings=looks) as w:
+        announced = [w.submit(f"#58{n:02}", SOCK) for n in range(10)]
+        await everyone(*(w.receive(return_id, SOCK) for return_id in announced))
+        await everyone(*(w.portal_state(return_id, "closed") for return_id in announced))
+
+        far.hang(how)
+        return_id = w.submit("#5811", SOCK)
+        await w.labelled(return_id)
+        assert far.stalled == 1
+        w.sandbox.receive(return_id, sku=SOCK)
+        await w.portal_state(return_id, "closed")
+        assert w.daemon.heard("round.failed", service="notifications", error="Unavailable")
+        metrics = await w.daemon.metrics()
+        assert metrics['mcfd_troubles_total{kind="queue_unreadable"}'] >= 1
+
+        await until("it is tried again", lambda: far.stalled > 1)
+        assert (await w.daemon.metrics())[READ] == metrics[READ]
+        far.recover()
+        await until("it is read again", lambda: w.daemon.heard("round.recovered", service="notifications"), 40.0)
+        await after_a_death(queue, "the queue is empty", lambda: queue.left() == (0, 0))
+        assert (await w.daemon.metrics())[READ] > metrics[READ]
+
+
+@pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessageBatch"])
+async def test_stopping_while_the_queue_hangs(tmp_path, queue, operation):
+    """Whatever the queue does not answer, the daemon stops within the grace, and the message is heard again."""
+    async with stalling(queue.url) as far, pushed(tmp_path, queue, far=far) as w:
+        return_id = w.submit("#5901", SOCK)
+        await w.labelled(return_id)
+        far.hang("silent", only=operation)
+        w.sandbox.receive(return_id, sku=SOCK)
+        await until("it hangs", lambda: far.stalled)
+        began = CLOCK.monotonic()
+        assert await w.daemon.sigterm() == 0
+        assert CLOCK.monotonic() - began < 4.0
+        assert not w.daemon.heard("service.overran")
+        assert not w.daemon.complaints
+        far.recover()
+        await w.restart()
+        await after_a_death(queue, "closed", lambda: w.portal(return_id)["state"] == "closed")
+        await after_a_death(queue, "the queue is empty", lambda: queue.left() == (0, 0))
 
 
 async def test_a_kill_between_receive_and_delete(tmp_path, queue):

@@ -320,6 +320,33 @@ async def test_a_bug_in_one_message_holds_up_no_other(stage, queue, reader):
     assert (await stage.ret()).announced_at is not None
 
 
+async def test_a_message_that_breaks_us_alone_is_no_failure_of_the_queue(stage, queue, reader):
+    """Nothing is deleted then, which SQS would refuse, and the queue counts as read."""
+    stage.news._decode = lambda _body: 1 // 0
+    queue.send(b"poison")
+    points = []
+    queue.watch = points.append
+    await rounds(reader)
+    assert points == ["receive"]
+    assert stage.push._read_at is not None
+
+
+async def test_a_daemon_that_stops_does_not_wait_for_a_queue_that_hangs(stage, queue, reader):
+    """A deletion that is never answered gets two seconds; the message comes again, and costs a reading."""
+    await stage.sent()
+    queue.send(a_return_message(ORDER))
+    stop, never = asyncio.Event(), asyncio.Event()
+    queue.delete = lambda _receipts: stage.clock.wait(never, None)
+    running = asyncio.create_task(reader.run(stop))
+    await settle()
+    before = stage.clock.now()
+    stop.set()
+    await in_time(reader, running, 60.0)
+    await running
+    assert stage.clock.now() - before == 2.0
+    assert (await stage.ret()).announced_at is not None
+
+
 @pytest.mark.parametrize("error", [Unavailable("x"), RateLimited("x", retry_after=5.0), CredentialsRefused("x")])
 async def test_a_queue_that_fails_is_tried_again(stage, queue, reader, error):
     """Whatever AWS says, the reader waits a while and reads on; nothing else stops."""

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from adapters.sandbox import Sandbox, SandboxOptions
+from adapters.sandbox import Fault, Sandbox, SandboxOptions
 from adapters.sandbox.listener import Vendor
 from adapters.sandbox.loop.webhooks import Courier, signature
 from daemon.ports.host import Clock
@@ -37,6 +37,10 @@ class SimulatedVendors(Sandbox):
         made = self.notifications.create_destination({"name": "mcfd", "resourceSpecification": arn})
         body = {"payloadVersion": "1.0", "destinationId": made["destinationId"]}
         self.notifications.subscribe("FULFILLMENT_ORDER_STATUS", body)
+
+    def queue_fault(self) -> Fault | None:
+        """What goes wrong with the next request to the queue."""
+        return self._shared.faults.pick("queue", "queue")
 
     async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
         host = f"{vendors[-1].name}.test"

@@ -240,7 +240,9 @@ class Home:
         """The line to the queue."""
         world = self._world
         assert self.process is not None
-        return ProcessQueue(self.process, world.vendors.queue, latency=world.latency, step=world.step)
+        return ProcessQueue(
+            self.process, world.vendors.queue, latency=world.latency, step=world.step, pick=world.vendors.queue_fault
+        )
 
 
 def _reason(task: "asyncio.Task[None]") -> str:
