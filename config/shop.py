@@ -238,6 +238,22 @@ def _email(value: str) -> str:
     return value
 
 
+class Features(Section):
+    """What mcfd does for the shop. A change applies to label requests heard, and verdicts reached, from then on; to
+    others by `mcfd retry` alone, else turning outcomes on would settle months of old returns."""
+
+    labels: Flag = True
+    """false: somebody else makes the labels, and mcfd takes over each return as soon as its label is out. Default true,
+    because a shopper waits for it."""
+
+    grades: Flag = True
+    """false: Loop is told neither grade nor disposition. Default true, because the merchant sees them in Loop."""
+
+    outcomes: Flag = True
+    """false: inspections are noted and graded, and nothing is processed or flagged. Default true, because Loop waits
+    for it."""
+
+
 class Shop(Section):
     """One Loop shop. Its name is the last part of its webhook URL."""
 
@@ -278,6 +294,9 @@ class Shop(Section):
 
     only_returns: tuple[LoopId, ...] = ()
     """A pilot: only these Loop return ids are touched. Default [], all of them."""
+
+    features: Features = Features()
+    """What mcfd does for this shop; each part can be switched off while another integration does it."""
 
     reasons: Reasons = Reasons()
     """Loop's return reasons in Amazon's codes; `mcfd reasons --sku SKU` lists the codes. Texts are compared trimmed

@@ -49,6 +49,9 @@ class Shape(Generic[V]):
             **{n: t for n, t in types.items() if t is bool or issubclass(t, StrEnum)},
             **{n: _TEXTS[hints[n]][1] for n in self._writers},
         }
+        self._places = {
+            f"{name}_{column}": f"{name}.{column}" for name, p in self._parts.items() for column in p.columns
+        }
         self._plain = self.picking(self._names)
         self.columns: tuple[str, ...] = (
             *self._names,
@@ -56,8 +59,8 @@ class Shape(Generic[V]):
         )
 
     def picking(self, names: Sequence[str]) -> Callable[[V], Row]:
-        """Return a function that reads the columns of these plain fields from a value."""
-        plain: Callable[[V], Row] = attrgetter(*names)
+        """Return a function that reads these columns of plain fields, and of parts that are never absent."""
+        plain: Callable[[V], Row] = attrgetter(*(self._places.get(name, name) for name in names))
         written = [(at, self._writers[name]) for at, name in enumerate(names) if name in self._writers]
 
         def row(value: V) -> Row:

@@ -90,7 +90,7 @@ class App:
             hosting = self._hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
             self._contexts = self._make_contexts(resources, hosting, news.push)
-            intake = Intake(resources.store, self._clock, timings(settings), self._metrics, self._services.wake)
+            intake = self._intake(resources)
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
             services |= self._services.telling(resources, announcements)
@@ -167,6 +167,16 @@ class App:
             box=resources.vault,
             push=push,
             shadow=self._shadow,
+        )
+
+    def _intake(self, resources: Resources) -> Intake:
+        return Intake(
+            resources.store,
+            self._clock,
+            timings(self._current.settings),
+            self._metrics,
+            self._services.wake,
+            makes_labels=lambda shop: shop not in self._contexts or self._contexts[shop].policy.labels,
         )
 
     def _authorization(self, resources: Resources) -> Authorization:

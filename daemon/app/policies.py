@@ -9,7 +9,7 @@ from config.secret_files import Secrets
 from config.shop import Shop
 from daemon.domain.matching import fold
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.returns import LabelSourceName
+from daemon.domain.returns import LabelSourceName, Switches
 from daemon.domain.schedule import Timings
 from daemon.domain.verdict import GradeEntry, Rule, Treatment, VerdictPolicy
 
@@ -42,6 +42,8 @@ def shop_policy(name: str, settings: Settings, secrets: Secrets) -> ShopPolicy:
         label_source=LabelSourceName(settings.label_source_of(name, secrets)),
         page_instead=frozenset(_page_instead(settings)),
         max_spend_per_day_cents=settings.easypost.max_spend_per_day_cents,
+        labels=shop.features.labels,
+        switches=Switches(grades=shop.features.grades, outcomes=shop.features.outcomes),
         rma_carrier=settings.amazon.rma_page.carrier,
         rma_rate_cents=settings.amazon.rma_page.rate_cents,
     )

@@ -216,7 +216,9 @@ def delivery_unclear(ret: Return, request: LabelRequest) -> bool:
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:
-    """Lines with a finding for each authorized unit that the portal has not been told yet."""
+    """Lines with a finding for each authorized unit that the portal has not been told yet, if it is told grades."""
+    if not ret.switches.grades:
+        return ()
     waiting = {u.line_id for u in ret.authorized() if u.finding is None}
     return tuple(
         dict.fromkeys(u.line_id for u in ret.authorized() if u.finding and not u.graded and u.line_id not in waiting)

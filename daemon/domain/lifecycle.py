@@ -38,6 +38,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.UnitsAuthorized: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
         ev.UnitsRefused: frozenset({S.RECEIVED, S.AWAITING_LABEL, S.LABEL_READY, S.REFUSED}),
         ev.LabelDelivered: frozenset({S.RECEIVED}),
+        ev.Retried: frozenset({S.RECEIVED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset(
             {
@@ -69,7 +70,9 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
     },
     S.LABEL_READY: {
         ev.LabelDelivered: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION}),
-        ev.RefusalReported: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION}),
+        ev.RefusalReported: frozenset(
+            {S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}
+        ),  # retried while it was reported
         ev.NotOurs: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION, S.REFUSED, S.CANCELLED, S.CLOSED}),
@@ -87,7 +90,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.INSPECTED: {
-        ev.VerdictReached: frozenset({S.SETTLING}),
+        ev.VerdictReached: frozenset({S.SETTLING, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.INSPECTED}),
         ev.GaveUp: frozenset({S.STUCK}),
@@ -169,7 +172,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.LabelRequestCancelled: frozenset({S.STUCK, S.CANCELLED, S.CLOSED}),
     },
     S.CLOSED: {
-        ev.Retried: frozenset({S.RECEIVED, S.CLOSED}),
+        ev.Retried: frozenset({S.RECEIVED, S.INSPECTED, S.CLOSED}),
         ev.LateFinding: frozenset({S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.CLOSED}),

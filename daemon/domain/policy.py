@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from daemon.domain.matching import SkuMap
 from daemon.domain.orders import ReturnAuthorization
-from daemon.domain.returns import Label, LabelSourceName, Transit
+from daemon.domain.returns import Label, LabelSourceName, Switches, Transit
 from daemon.domain.verdict import VerdictPolicy
 
 
@@ -14,7 +14,7 @@ class ShopPolicy:
     """A merchant's decisions for one shop. Reasons are keyed by folded (parent, reason); empty matches any.
 
     `shared_templates` may also make ids of other shops' orders. `own_prefix` says that no other shop of the account
-    uses this shop's prefix.
+    uses this shop's prefix. `labels` says whether mcfd makes the shop's labels.
     """
 
     destinations: frozenset[str] = frozenset()
@@ -34,6 +34,8 @@ class ShopPolicy:
     label_source: LabelSourceName = LabelSourceName.RMA_PAGE
     page_instead: frozenset[LabelSourceName] = frozenset()
     max_spend_per_day_cents: int | None = None
+    labels: bool = True
+    switches: Switches = field(default_factory=Switches)
     rma_carrier: str = "Amazon"
     rma_rate_cents: int = 0
 

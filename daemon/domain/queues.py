@@ -16,7 +16,7 @@ class Queue(StrEnum):
 
     LABELS = "labels"  # a shopper's label, as fast as possible
     AUTHORIZATIONS = "authorizations"  # what Amazon provides late: an authorization, a label's document
-    HELD = "held"  # an order that may never appear
+    HELD = "held"  # an order, or somebody else's label, that may never appear
     LOOKS = "looks"  # Amazon alone, while no shopper waits
     PORTAL = "portal"  # the portal, while no shopper waits for a label
 
@@ -31,7 +31,7 @@ def queue_of(ret: Return) -> Queue:
     owed = duty(ret, ret.due_at or 0.0)
     act = None if owed is None else owed.act
     if ret.state in _LABEL_STATES:
-        if ret.held:
+        if ret.held or ret.awaits_foreign_label:
             return Queue.HELD
         return Queue.AUTHORIZATIONS if act in _LATE else Queue.LABELS
     return Queue.LOOKS if act in _LOOKS else Queue.PORTAL

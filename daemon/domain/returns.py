@@ -1,7 +1,7 @@
 """The return and its parts: plain values. What may happen to them is in `lifecycle`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from daemon.domain.acts import Duty
@@ -102,7 +102,8 @@ class Label:
 class LabelRequest:
     """One label request of a return. `label_id` is the portal's; it is unknown if the portal's answer was lost.
 
-    A request `withdrawn` after its label was delivered stays DELIVERED: the shopper may still use the label.
+    A request `withdrawn` after its label was delivered stays DELIVERED: the shopper may still use the label. One that
+    was heard while the shop had its labels made by somebody else is not `made_here`.
     """
 
     request_id: str
@@ -114,6 +115,7 @@ class LabelRequest:
     transit: Transit = Transit.NEW
     reported: Transit = Transit.NEW
     withdrawn: bool = False
+    made_here: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +238,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """What the shop wants done with findings; a return keeps those of its verdict."""
+
+    grades: bool = True
+    outcomes: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
     """One shopper's return, followed to its end.
 
@@ -280,6 +290,7 @@ class Return:
     flagged: bool = False
     labelled_at: float | None = None
     closed_at: float | None = None
+    switches: Switches = field(default_factory=Switches)
     requests: tuple[LabelRequest, ...] = ()
     units: tuple[ReturnUnit, ...] = ()
     authorizations: tuple[ReturnAuthorization, ...] = ()
@@ -320,6 +331,11 @@ class Return:
     def owed_notes(self) -> tuple[Note, ...]:
         """Notes not yet written."""
         return tuple(n for n in self.notes if not n.written)
+
+    @property
+    def awaits_foreign_label(self) -> bool:
+        """Whether it waits for a label that somebody else makes."""
+        return any(r.asked is RequestState.UNREAD and not r.made_here for r in self.requests)
 
     @property
     def label_out(self) -> bool:

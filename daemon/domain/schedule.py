@@ -192,6 +192,11 @@ def held_delay(ret: Return, now: float, timings: Timings) -> float:
     return max(timings.unmatched_deadline, min(DAY, (now - ret.created_at) / 8))
 
 
+def foreign_label_delay(ret: Return, now: float, timings: Timings) -> float:
+    """How long until somebody else's label is looked for again: soon at first, less and less often, then hourly."""
+    return max(timings.label_poll_max, min(HOUR, (now - ret.created_at) / 8))
+
+
 def waited(ret: Return, now: float, timings: Timings) -> float:
     """How long the return has waited for a label; outage time does not count."""
     return timings.label_deadline - ((ret.deadline_at or now) - now)

@@ -130,15 +130,17 @@ def conclude(ret: Return, details: PortalReturn, policy: VerdictPolicy, at: floa
     """The verdict on a return with all findings, and what to do in the portal."""
     units = merge_units(ret.units, _edited(ret, details))
     discrepant = [u for u in units if treat(u, policy) is Treatment.FLAG]
-    settlement = _settlement(replace(ret, units=units), details, discrepant, policy)
+    left = not ret.switches.outcomes
+    settlement = Settlement.NOTHING if left else _settlement(replace(ret, units=units), details, discrepant, policy)
     return VerdictReached(
         at=at,
         units=units,
         settlement=settlement,
+        switches=ret.switches,
         summary=verdict_words(
             settlement,
             discrepant,
-            portal_says=details.state.value,
+            portal_says="" if left and not details.settled else details.state.value,
             waived=[u for u in units if _waived(u, policy)],
             came=any(u.finding is not None for u in units),
         ),

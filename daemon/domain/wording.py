@@ -68,7 +68,10 @@ def verdict_words(
     waived: Sequence[ReturnUnit] = (),
     came: bool = True,
 ) -> str:
-    """The note about the verdict and its consequence; `waived` are units that the shop's rules accept."""
+    """The note about the verdict and its consequence; `waived` are units that the shop's rules accept.
+
+    `portal_says` is empty if mcfd leaves the outcome to somebody else.
+    """
     if settlement is Settlement.NOTHING and not came:
         found = "Nothing came back"
     elif discrepant:
@@ -84,6 +87,8 @@ def verdict_words(
         Settlement.REMOVE: "These items are removed, the rest is processed.",
         Settlement.NOTHING: f"Nothing was done: the return is {portal_says} in Loop.",
     }[settlement]
+    if not portal_says:
+        done = "mcfd settles no returns of this shop (features.outcomes): somebody else decides."
     if len(found) > 170:  # the note's limit minus its marker and its last sentence
         found = found[:169] + "…"
     return f"{found}. {done}"

@@ -46,7 +46,10 @@ TELLING: Mapping[State, frozenset[PortalState]] = {
 
 
 class Intake:
-    """Takes in facts and hints. `wake` is called after the commit; `accounts` are by shop."""
+    """Takes in facts and hints. `wake` is called after the commit; `accounts` are by shop.
+
+    `makes_labels` says whether mcfd makes a shop's labels, which is fixed for a request when it is heard.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Intake:
         wake: Callable[[], None],
         *,
         accounts: Mapping[str, str] | None = None,
+        makes_labels: Callable[[str], bool] = lambda _shop: True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -64,6 +68,7 @@ class Intake:
         self._metrics = metrics
         self._wake = wake
         self._accounts = accounts or {}
+        self._makes_labels = makes_labels
 
     async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
         """Store a verified delivery and its effect; returns after the commit. False for a repeated delivery.
@@ -177,7 +182,7 @@ class Intake:
 
     def _opened(self, shop: str, message: RequestIssued) -> Return:
         now = self._clock.now()
-        request = LabelRequest(request_id=message.request_id)
+        request = self._request(shop, message)
         ret = Return(
             shop=shop,
             return_id=message.return_id,
@@ -188,11 +193,14 @@ class Intake:
         )
         return plan(None, ret, now, self._timings)
 
+    def _request(self, shop: str, message: RequestIssued) -> LabelRequest:
+        return LabelRequest(request_id=message.request_id, made_here=self._makes_labels(shop))
+
     def _requested(self, uow: UnitOfWork, ret: Return, message: RequestIssued, *, polled: bool) -> Return | None:
         known = ret.request(message.request_id)
         if known is not None and not self._unheard(ret, known):
             return None if polled else self._bring_forward(uow, ret)
-        event = LabelRequestedAgain(at=self._clock.now(), request=LabelRequest(request_id=message.request_id))
+        event = LabelRequestedAgain(at=self._clock.now(), request=self._request(ret.shop, message))
         return self._happened(uow, ret, event)
 
     def _unheard(self, ret: Return, request: LabelRequest) -> bool:

@@ -17,6 +17,7 @@ from daemon.domain.inspection import calls_missing, edits, inspect, may_be_spare
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings, forgive_failure, forgive_lateness, undecided
+from daemon.domain.switches import up_to_date
 from daemon.engine.failures import OVERTAKEN, Failure, Response, VendorHealth, respond
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
 from daemon.engine.handlers.complaints import problem_of
@@ -86,6 +87,7 @@ class Workflow:
         context = self._contexts.get(ret.shop)
         if context is None:
             return await self._park(ret)
+        ret = up_to_date(ret, context.policy.switches)
         owed = duty(ret, context.clock.now())
         if owed is None:
             return await self._recorder.rest(ret)

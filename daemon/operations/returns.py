@@ -64,7 +64,8 @@ class Operator(ReturnsReader):
             details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
             if details.state is PortalState.REVIEW:
                 raise OperatorError(f"{ret.ref} is in Needs Review in Loop: lift its flag there, then retry it here")
-        return await self._tell(name, Retried(at=self._clock.now(), by=by))
+        labels = context is None or context.policy.labels
+        return await self._tell(name, Retried(at=self._clock.now(), by=by, labels=labels))
 
     async def resolve(self, name: str, by: str) -> Changed:
         """Close a stuck return that a person has dealt with."""
@@ -162,7 +163,7 @@ class Operator(ReturnsReader):
             if acted is not None:
                 fresh = _written_down(uow, fresh, acted)
             after = apply(fresh, event)
-            if isinstance(event, Retried) and after.state is fresh.state:
+            if isinstance(event, Retried) and after.state is fresh.state and after.requests == fresh.requests:
                 raise OperatorError(
                     f"{ret.ref} is {fresh.state}, and nothing of it was refused: there is nothing to retry"
                 )

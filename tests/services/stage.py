@@ -158,7 +158,14 @@ class Stage:
             credentials=self.secrets,
             wake=self._wake,
         )
-        self.intake = Intake(self.store, self.clock, timings, self.metrics, self._wake)
+        self.intake = Intake(
+            self.store,
+            self.clock,
+            timings,
+            self.metrics,
+            self._wake,
+            makes_labels=lambda shop: shop not in self.contexts or self.contexts[shop].policy.labels,
+        )
         self.operator = Operator(self.store, self.clock, timings, self.contexts, self._wake)
         self.clock_keeper = ClockKeeper(
             self.clock_check, self.store, self.clock, timings, metrics=self.metrics, wake=self._wake

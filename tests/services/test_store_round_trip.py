@@ -26,6 +26,7 @@ from daemon.domain.returns import (
     ReturnUnit,
     Settlement,
     State,
+    Switches,
     Transit,
     UnitState,
     Void,
@@ -73,6 +74,7 @@ RETURNS = values(
     attempts=COUNTS,
     transient_failures=COUNTS,
     verifications=COUNTS,
+    switches=values(Switches),
     requests=parts(LabelRequest, lambda r: r.request_id, label=st.none() | values(Label)),
     units=parts(
         ReturnUnit,

@@ -28,6 +28,7 @@ from daemon.domain.returns import (
     ReturnUnit,
     Settlement,
     State,
+    Switches,
     Transit,
     UnitState,
     Void,
@@ -72,14 +73,18 @@ def from_outside(ret: Return, at: float) -> list[ev.Event]:
     heard: list[ev.Event] = [ev.LabelRequestCancelled(at=at), OperatorActed(at=at, by="operator", how="cancelled it")]
     known = [r.request_id for r in ret.requests]
     new = [request_id for request_id in REQUESTS if request_id not in known]
-    heard += [ev.LabelRequestedAgain(at=at, request=LabelRequest(request_id=request_id)) for request_id in new[:1]]
+    heard += [
+        ev.LabelRequestedAgain(at=at, request=LabelRequest(request_id=request_id, made_here=made_here))
+        for request_id in new[:1]
+        for made_here in (True, False)
+    ]
     live = [r.request_id for r in ret.requests if r.asked is not RequestState.CANCELLED]
     heard += [ev.LabelRequestCancelled(at=at, request_id=request_id) for request_id in live]
     asked = ret.state is State.SETTLING and ret.settlement is Settlement.PROCESS
     if ret.state is State.PROCESSING or asked:
         heard.append(ev.ProcessingFailed(at=at, message="the card has expired"))
-    if ret.state in {State.STUCK, State.IN_REVIEW}:
-        heard.append(ev.Retried(at=at, by="operator"))
+    if ret.state in {State.STUCK, State.IN_REVIEW, State.CLOSED, State.RECEIVED}:
+        heard += [ev.Retried(at=at, by="operator", labels=labels) for labels in (True, False)]
     lent = tuple(unit.key for unit in transferable(ret, ("O1", "O2")))
     if lent:
         heard.append(ev.UnitsTransferred(at=at, handed=lent[:1]))
@@ -294,6 +299,8 @@ def _look_for_inspection(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
 def _conclude(ret: Return, _: str, at: float) -> Iterator[ev.Event]:
     for details, auto_process in product(portal_views(ret), (False, True)):
         yield conclude(ret, replace(details, has_exchange=True), judgement(auto_process=auto_process), at)
+    for details, grades in product(portal_views(ret), (False, True)):
+        yield conclude(replace(ret, switches=Switches(grades=grades, outcomes=False)), details, judgement(), at)
 
 
 def _settle(ret: Return, _: str, at: float) -> Iterator[ev.Event]:

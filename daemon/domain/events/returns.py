@@ -1,11 +1,11 @@
 """What can happen to a return: facts, in the past tense. `at` is when we learned of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.domain.acts import Duty
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.problems import ProblemCode
-from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Settlement, Transit
+from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Settlement, Switches, Transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +172,7 @@ class VerdictReached(Event):
     units: tuple[ReturnUnit, ...]
     settlement: Settlement
     summary: str
+    switches: Switches = field(default_factory=Switches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,9 +259,10 @@ class GaveUp(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(Event):
-    """An operator asked to try again."""
+    """An operator asked to try again; `labels` says whether mcfd makes the shop's labels now."""
 
     by: str
+    labels: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

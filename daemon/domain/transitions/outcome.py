@@ -86,7 +86,16 @@ def nothing_came(_: ev.NothingCame, ret: Return) -> Return:
 
 
 def verdict_reached(event: ev.VerdictReached, ret: Return) -> Return:
-    changed = replace(ret, state=State.SETTLING, units=merge_units(ret.units, event.units), settlement=event.settlement)
+    """Where somebody else settles the shop's returns, the verdict is only noted."""
+    changed = replace(
+        ret,
+        state=State.SETTLING,
+        units=merge_units(ret.units, event.units),
+        settlement=event.settlement,
+        switches=event.switches,
+    )
+    if not event.switches.outcomes:
+        changed = ended(event, changed)
     return with_note(changed, f"verdict:{event.summary}", event.summary)
 
 
@@ -149,11 +158,15 @@ def gave_up(event: ev.GaveUp, ret: Return) -> Return:
     return with_note(changed, f"stuck:{event.problem}", stuck_words(event.problem, ret.state))
 
 
-def retried(_: ev.Retried, ret: Return) -> Return:
+def retried(event: ev.Retried, ret: Return) -> Return:
     """Return to the earlier state; a request answered with an error, or not at all, is read and tried again.
 
-    A retry also confirms the labels whose direction was not known.
+    A retry also confirms the labels whose direction was not known, and applies the shop's switches of today.
     """
+    if ret.state is State.RECEIVED:
+        return replace(ret, requests=tuple(_as_switched(r, event) for r in ret.requests))
+    if _left_to_others(ret):
+        return replace(ret, state=State.INSPECTED, settlement=Settlement.NOTHING)
     accepted = tuple(replace(p, direction=Direction.ACCEPTED) if p.doubtful else p for p in ret.postage)
     changed = replace(
         ret,
@@ -175,7 +188,18 @@ def retried(_: ev.Retried, ret: Return) -> Return:
         replace(r, asked=RequestState.UNREAD, label=None) if r.asked in anew and not delivery_unclear(ret, r) else r
         for r in ret.requests
     )
-    return advance(replace(changed, requests=requests))
+    return advance(replace(changed, requests=tuple(_as_switched(r, event) for r in requests)))
+
+
+def _as_switched(request: LabelRequest, event: ev.Retried) -> LabelRequest:
+    return replace(request, made_here=event.labels) if request.asked is RequestState.UNREAD else request
+
+
+def _left_to_others(ret: Return) -> bool:
+    """Whether its verdict was reached while somebody else settled the shop's returns."""
+    awaited = ret.awaited()
+    judged = bool(awaited) and all(u.finding is not None for u in awaited)
+    return ret.state is State.CLOSED and judged and not ret.switches.outcomes
 
 
 # ---- bookkeeping

@@ -13,7 +13,7 @@ from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
-from daemon.domain.schedule import held_delay, past_deadline, poll_delay, waited
+from daemon.domain.schedule import foreign_label_delay, held_delay, past_deadline, poll_delay, waited
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
@@ -43,9 +43,10 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
         context.portal.label_request(step.duty.subject, lane),
         context.portal.details(ret.return_id, lane),
     )
-    if over := _already_over(ret, request, details, now):
-        return over
     known = ret.request(step.duty.subject)
+    made_here = known is None or known.made_here
+    if other := (_already_over if made_here else _made_elsewhere)(ret, request, details, now, context):
+        return other
     if known is not None and known.asked is RequestState.OPEN:
         return ev.RequestStands(at=now, request_id=known.request_id)
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
@@ -77,7 +78,9 @@ def _from_abroad(request: PortalLabelRequest, context: ShopContext, now: float) 
     return ev.Unmatched(at=now, request_id=request.request_id, why=why, code=code, hold=False)
 
 
-def _already_over(ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float) -> ev.Event | None:
+def _already_over(
+    ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float, _context: ShopContext
+) -> ev.Event | None:
     if request.status is RequestStatus.CANCELLED:
         return ev.LabelRequestCancelled(at=now, request_id=request.request_id)
     if request.status is RequestStatus.FULFILLED:
@@ -86,6 +89,18 @@ def _already_over(ret: Return, request: PortalLabelRequest, details: PortalRetur
         return ev.LabelRequestCancelled(at=now)
     lapsed = details.state is PortalState.EXPIRED and not ret.label_out  # the shopper has sent nothing
     return ev.ClosedInPortal(at=now) if details.settled or lapsed else None
+
+
+def _made_elsewhere(
+    ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float, context: ShopContext
+) -> Outcome:
+    """Wait for a label that somebody else makes; once it is out, the return is taken over."""
+    if why := context.policy.not_ours(ret.return_id, details.destination_id):
+        return ev.NotOurs(at=now, request_id=request.request_id, why=why)
+    if request.status is not RequestStatus.FULFILLED:
+        over = _already_over(ret, request, details, now, context)
+        return over or NotYet(delay=foreign_label_delay(ret, now, context.timings))
+    return ev.NotOurs(at=now, request_id=request.request_id, why="somebody else delivered a label")
 
 
 def _unread(ret: Return, request_id: str, now: float, context: ShopContext) -> Outcome:

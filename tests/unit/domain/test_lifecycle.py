@@ -30,6 +30,7 @@ from daemon.domain.returns import (
     ReturnUnit,
     Settlement,
     State,
+    Switches,
     Transit,
     UnitState,
 )
@@ -175,6 +176,8 @@ def built(state: State, first: Shape, rest: Shape = NOTHING, **fields: object) -
 def witness(state: State, kind: type[ev.Event], target: State) -> tuple[Return, ev.Event]:
     """A legal return, and an event of that kind that leads it there."""
     event = EVENTS[kind]
+    if (way := _OWN_WAYS.get((state, target, kind))) is not None:
+        return way
     if kind is ev.Retried and state is S.STUCK:
         return stuck_before(target), event
     if kind in _FROM_RECEIVED and state is S.RECEIVED:
@@ -183,8 +186,6 @@ def witness(state: State, kind: type[ev.Event], target: State) -> tuple[Return, 
         return built(state, REST_OF_LIFE, processing_failed=True), event
     if kind is ev.Retried and target is S.RECEIVED:
         return built(state, REST[S.CLOSED]), event
-    if (state, target) == (S.EXPIRED, S.CANCELLED):
-        return built(state, REST_OF_LIFE), replace(event, request_id="")
     first, rest = FIRST.get(state, REST_OF_LIFE), NOTHING
     if state in FIRST and kind in _ABOUT_ONE_REQUEST:
         first, rest = _ABOUT_ONE_REQUEST[kind] or first, REST.get(target, NOTHING)
@@ -194,6 +195,26 @@ def witness(state: State, kind: type[ev.Event], target: State) -> tuple[Return, 
 
 
 REST_OF_LIFE: Shape = ((delivered("q1"),), (authorized(a_unit()),))
+_LEFT = Switches(outcomes=False)
+_OWN_WAYS = {
+    (S.CLOSED, S.INSPECTED, ev.Retried): (
+        built(S.CLOSED, ((delivered("q1"),), (found(a_unit()),)), switches=_LEFT),
+        EVENTS[ev.Retried],
+    ),
+    (S.INSPECTED, S.CLOSED, ev.VerdictReached): (
+        built(S.INSPECTED, REST_OF_LIFE),
+        replace(EVENTS[ev.VerdictReached], switches=_LEFT),
+    ),
+    (S.EXPIRED, S.CANCELLED, ev.LabelRequestCancelled): (
+        built(S.EXPIRED, REST_OF_LIFE),
+        replace(EVENTS[ev.LabelRequestCancelled], request_id=""),
+    ),
+    (S.LABEL_READY, S.CLOSED, ev.RefusalReported): (
+        built(S.LABEL_READY, WITH_LABEL),
+        EVENTS[ev.RefusalReported],
+    ),
+}
+"""Ways that need a return of their own."""
 _FROM_RECEIVED = {ev.RequestRead, ev.OrderMatched, ev.Unmatched, ev.UnitsAuthorized, ev.UnitsRefused}
 _ABOUT_ONE_REQUEST: dict[type[ev.Event], Shape | None] = {
     ev.NotOurs: None,
