@@ -26,6 +26,7 @@ PLANTED = {
     "adapters/host/planted.py": "daemon.operations.returns",
     "adapters/http/planted.py": "adapters.sqlite.store",
     "adapters/sql/planted.py": "sqlite3",
+    "adapters/sql/connecting.py": "psycopg",
     "adapters/labels/planted.py": "sqlite3",
     "adapters/messages/planted.py": "botocore",
     "adapters/planted/__init__.py": "adapters.host.clock",

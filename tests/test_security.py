@@ -100,8 +100,8 @@ def modules_with(pattern: str) -> set[str]:
 
 
 def test_there_is_one_way_out():
-    """Only the transport calls vendors; the others reach the daemon itself, systemd's socket, and our own public URL."""
-    calls = r"\b(ClientSession|open_connection|create_connection|create_datagram_endpoint|urlopen|HTTPS?Connection|socket\.socket)\("
+    """Only the transport calls vendors; the others reach the daemon, systemd's socket, our own public URL, and the store."""
+    calls = r"\b(ClientSession|open_connection|create_connection|create_datagram_endpoint|urlopen|HTTPS?Connection|socket\.socket|psycopg\.connect)\("
     ways = {
         f"adapters/{name}.py"
         for name in ("vendor_calls/transport", "http/ops_client", "host/systemd", "host/certificate")

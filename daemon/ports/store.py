@@ -1,5 +1,6 @@
 """What the daemon keeps, as protocols that every store implements."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -97,12 +98,12 @@ class SealedValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """The size of the database in bytes; `finding` is its fault, or empty."""
+    """The size of the database in bytes; `finding` is its fault, or empty. A server's disk is its own: None."""
 
     size: int
     unused: int
     log: int
-    disk_free: int
+    disk_free: int | None
     finding: str
 
 
@@ -349,3 +350,19 @@ class MaintainedStore(ReturnStore, Protocol):
 
     async def sizes(self) -> StoreSize:
         """The size of the database, and whether it is sound."""
+
+
+class Store(MaintainedStore, Protocol):
+    """An open store, as the daemon itself needs it."""
+
+    async def alive(self) -> None:
+        """Return once the store has answered; raises StoreUnavailable when it cannot."""
+
+    async def writable(self) -> None:
+        """Return if units of work can be written; raises StoreUnavailable."""
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`. Raises StoreUnavailable when only another start can help."""
+
+    async def close(self) -> None:
+        """Finish the waiting units and close; harmless when repeated."""

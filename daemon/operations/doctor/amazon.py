@@ -184,6 +184,8 @@ async def examine_store(store: MaintainedStore) -> Sequence[Line]:
     if size.finding:
         return [fail("store", "file", f"damaged: {size.finding}", "stop mcfd and restore a backup")]
     lines = [ok("store", "file", f"sound, {_mega(size.size)} MB, of which {_mega(size.unused)} MB are unused")]
+    if size.disk_free is None:
+        return lines
     room, needed = f"{size.disk_free / GIGABYTE:.1f} GB free", max(GIGABYTE, 2 * size.size)
     if size.disk_free < needed / 10:
         return [*lines, fail("store", "disk", room, "make room: webhooks are refused when the disk is full")]

@@ -1,0 +1,146 @@
+"""Returns in a PostgreSQL database: the Store port."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from adapters.postgresql.connection import POSTGRESQL, PostgresConnection
+from adapters.postgresql.engine import PostgresEngine
+from adapters.postgresql.schema import Migration, explain, make_ready, migrations
+from adapters.sql.store import SqlStore
+from adapters.sql.writer import Writer
+from daemon.errors import AlreadyRunning, ConfigError
+from daemon.ports.store import StoreSize
+
+WORKING = 0x6D63_6664
+"""The advisory lock of the one daemon that works on a database; its second half is the schema's name."""
+
+ZOMBIE_SECONDS = 3.0
+"""How long the end of our own lost session is waited for."""
+
+_DEFAULTS = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+    "target_session_attrs": "read-write",
+}
+"""libpq's parameters, unless store.url has others: no answer is waited for without end."""
+
+_SESSION = """
+    SET synchronous_commit = on;
+    SET statement_timeout = '20s';
+    SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET client_min_messages = error;
+"""
+
+
+class _Occupied(psycopg.OperationalError):
+    """Another mcfd works on the database."""
+
+
+class PostgresStore(SqlStore):
+    """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
+
+    async def shrink(self) -> int:
+        """Nothing: the server's autovacuum does it."""
+        return 0
+
+    async def sizes(self) -> StoreSize:
+        """Measure the database. The server checks its own pages. Raises StoreUnavailable."""
+        sql = "SELECT pg_database_size(current_database())"
+        size: int = await self._writer.read(lambda connection: connection.execute(sql).fetchone()[0])
+        return StoreSize(size=size, unused=0, log=0, disk_free=None, finding="")
+
+
+class _Sessions:
+    """Makes sessions that are ready for use, each under the lock that keeps a second daemon out."""
+
+    def __init__(self, url: str, password: str | None) -> None:
+        self._label = f"mcfd {socket.gethostname()[:24]} pid {os.getpid()} {secrets.token_hex(4)}"
+        given = conninfo_to_dict(url)
+        ours = {name: value for name, value in _DEFAULTS.items() if name not in given}
+        secret = {} if password is None else {"password": password}
+        self._conninfo = make_conninfo(url, **ours, **secret, application_name=self._label)
+
+    def connect(self) -> PostgresConnection:
+        """Connect, and take the lock. Raises psycopg.Error."""
+        connection = psycopg.connect(self._conninfo, autocommit=True, client_encoding="utf-8")
+        try:
+            connection.execute(_SESSION)
+            self._take_lock(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return PostgresConnection(connection)
+
+    def _take_lock(self, connection: psycopg.Connection[Any]) -> None:
+        """Take it, ending our own session of before, which the server may not know to be lost."""
+        mine = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = %s AND pid <> pg_backend_pid()"
+        )
+        give_up = time.monotonic() + ZOMBIE_SECONDS
+        while not self._try_lock(connection):
+            if not connection.execute(mine, (self._label,)).fetchall():
+                raise _Occupied(f"another mcfd{self._holder(connection)} works on this database")
+            if time.monotonic() > give_up:
+                raise psycopg.OperationalError("the server has not ended our lost session yet")
+            connection.execute("SELECT pg_sleep(0.05)")
+
+    def _try_lock(self, connection: psycopg.Connection[Any]) -> bool:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", (WORKING,)).fetchone()
+        return bool(row and row[0])
+
+    def _holder(self, connection: psycopg.Connection[Any]) -> str:
+        sql = (
+            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+            "WHERE l.locktype = 'advisory' AND l.classid = %s::oid AND l.granted "
+            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        row = connection.execute(sql, (WORKING,)).fetchone()
+        words = row[0].split() if row and row[0] else []
+        return f" ({' '.join(words[1:4])})" if len(words) == 5 else ""
+
+
+async def open_store(
+    place: str, url: str, password: str | None, *, create: bool = True, steps: Sequence[Migration] | None = None
+) -> PostgresStore:
+    """Connect and migrate. Raises ConfigError, AlreadyRunning or StoreUnavailable.
+
+    Messages name the database by `place`. Unless `create`, an empty database is left as it is: NoDatabase.
+    """
+    steps = migrations() if steps is None else steps
+    try:
+        engine = PostgresEngine(_Sessions(url, password).connect)
+    except psycopg.ProgrammingError as error:
+        raise ConfigError([f"store.url: cannot be read: {POSTGRESQL.reason(error).strip()}"]) from None
+    try:
+        await engine.run(partial(_ready, place, steps, create))
+    except _Occupied as error:
+        await engine.close()
+        raise AlreadyRunning(f"{error}, {place}: stop it first, or give this one another store.url") from None
+    except psycopg.Error as error:
+        await engine.close()
+        raise explain(place, error, POSTGRESQL.reason(error)) from error
+    except BaseException:
+        await asyncio.shield(engine.close())
+        raise
+    return PostgresStore(Writer(engine))
+
+
+def _ready(place: str, steps: Sequence[Migration], create: bool, connection: PostgresConnection) -> None:
+    make_ready(place, connection.raw, steps, create=create)

@@ -1,0 +1,142 @@
+"""A PostgreSQL server of the tests' own, as an ordinary user, and databases in it."""
+
+import getpass
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=32MB", "autovacuum=off")
+"""Settings that the machine's crash would need, but no crash of a process."""
+
+_numbers = count(1)
+
+
+def programs() -> Path | None:
+    """Where initdb is: Debian keeps it off the path."""
+    found = [Path(name).resolve().parent for name in [shutil.which("initdb")] if name]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    return next((path for path in found if (path / "initdb").exists() and (path / "pg_ctl").exists()), None)
+
+
+class Server:
+    """A private server: a socket in its own directory, and a port at 127.0.0.1 if asked for."""
+
+    def __init__(self, directory: Path, bin_: Path, settings: tuple[str, ...] = QUICK, *, port: int = 0) -> None:
+        self.directory = directory
+        self.bin = bin_
+        self.port = port
+        self._settings = settings
+        self._user = _ordinary_user()
+        if self._user:
+            os.chown(directory, self._user.pw_uid, self._user.pw_gid)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def make(self) -> None:
+        """Make the cluster."""
+        self.run(
+            "initdb", "--no-sync", "--auth=trust", "--username=mcfd", "--encoding=UTF8", "--locale=C.UTF-8", "data"
+        )
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of PostgreSQL's programs as the server's user."""
+        done = subprocess.run(
+            [self.bin / program, *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._as_user(),
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        listen = ["listen_addresses=127.0.0.1", f"port={self.port}"] if self.port else ["listen_addresses="]
+        options = [f"-c{text}" for text in (*self._settings, *listen, f"unix_socket_directories={self.directory}")]
+        log = (self.directory / "log").open("ab")
+        self._process = subprocess.Popen(
+            [self.bin / "postgres", "-D", "data", *options],
+            cwd=self.directory,
+            stdout=log,
+            stderr=log,
+            **self._as_user(),
+        )
+        log.close()
+        while True:
+            try:
+                psycopg.connect(self.url("postgres")).close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.directory / "log").read_text()
+            else:
+                return
+
+    def stop(self, sig: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it at once, as a crash does; SIGINT stops it in order."""
+        if self._process is not None:
+            self._process.send_signal(sig)
+            self._process.wait(30)
+            self._process = None
+
+    def url(self, database: str) -> str:
+        """The address of a database, as store.url has it."""
+        port = f"&port={self.port}" if self.port else ""
+        return f"postgresql://mcfd@/{database}?host={self.directory}{port}"
+
+    def new_database(self) -> str:
+        """Make an empty database; returns its address."""
+        name = f"d{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def _as_user(self) -> dict[str, object]:
+        user = self._user
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+
+
+def _ordinary_user() -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root."""
+    if getpass.getuser() != "root" and os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return None
+
+
+def needed() -> Path:
+    """Where PostgreSQL's programs are; skips the test where there are none, and fails it in CI."""
+    found = programs()
+    if found is None:
+        missing = "no PostgreSQL here: apt-get install postgresql"
+        if os.environ.get("CI") == "true":  # noqa: TID251 - it is the test that asks, not the program
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@contextmanager
+def running_server(settings: tuple[str, ...] = QUICK, *, port: int = 0) -> Iterator[Server]:
+    """A new server, stopped and removed at the end."""
+    bin_ = needed()
+    with tempfile.TemporaryDirectory(prefix="mcfd-pg-", ignore_cleanup_errors=True) as name:
+        server = Server(Path(name), bin_, settings, port=port)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
