@@ -196,6 +196,10 @@ class Retention(Section):
     and dates. Default 180d, because a gift of early October may come back at the end of January, and some shops
     give longer."""
 
+    calls: Duration = 30 * DAY
+    """The last 50 calls to vendors for each return (`mcfd calls RETURN`): ids, states, codes and amounts, no person's
+    data. Default 30d, because support asks for request ids within weeks."""
+
 
 class Log(Section):
     """The log, on standard error."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from adapters.sql import search
+from adapters.sql import calls, search
 from adapters.sql.connection import Connection, Row
 from daemon.domain.returns import State
 from daemon.ports.sealed import SEALED
@@ -133,6 +133,10 @@ class SqlUpkeep:
         """Delete indexed orders that last changed before a time, oldest first."""
         return self._change(_DROP_INDEXED, before, limit)
 
+    def drop_calls(self, before: float, limit: int) -> int:
+        """Delete calls made before a time, oldest first."""
+        return calls.drop(self._connection, before, limit)
+
     def drop_empty_documents(self, before: float) -> int:
         """Delete the empty rows of documents whose retention ended before a time."""
         return self._change("DELETE FROM documents WHERE sealed = x'' AND expires_at < ?", before)
@@ -149,6 +153,7 @@ class SqlUpkeep:
         """Delete a return with its parts and its history."""
         self._change("DELETE FROM returns WHERE return_id = ? AND shop = ?", return_id, shop)
         self._change("DELETE FROM purchases WHERE shop = ? AND return_id = ?", shop, return_id)
+        self._change("DELETE FROM calls WHERE return_id = ? AND shop = ?", return_id, shop)
 
     def drop_mark(self, name: str) -> None:
         """Delete a mark."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
+from adapters.sql import calls
 from adapters.sql.connection import Connection, Row
 from adapters.sql.history import describe
 from adapters.sql.rows import PARTS, RETURN, Shape
@@ -11,7 +12,7 @@ from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
 from daemon.errors import StaleReturn
-from daemon.ports.store import DeadLetter, Delivery, EventRow, Purchase
+from daemon.ports.store import DeadLetter, Delivery, EventRow, Purchase, VendorCall
 from daemon.ports.vendors import OrderHead
 
 _UNITS = next(table.shape for table in PARTS if table.attribute == "units")
@@ -285,6 +286,14 @@ class SqlUnitOfWork:
     def unspend(self, source: LabelSourceName, handle: str) -> None:
         """Set the cost of a refused parcel to nothing."""
         self._change("UPDATE purchases SET charge_cents = 0 WHERE source = ? AND handle = ?", source, handle)
+
+    def keep_calls(self, sent: Sequence[VendorCall]) -> None:
+        """Add calls to the journals of their returns; one with the same answer as before counts up."""
+        calls.keep(self._connection, sent)
+
+    def calls_of(self, shop: str, return_id: str) -> Sequence[VendorCall]:
+        """List the journal of a return, oldest call first."""
+        return calls.of(self._connection, shop, return_id)
 
     def mark(self, name: str) -> str | None:
         """Read a mark."""

@@ -35,9 +35,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One finished call, for metrics, the log and the clock check; `date` is the answer's header.
+    """One finished call, for metrics, the log, the journal and the clock check; `date` is the answer's header.
 
-    `outcome`: ok (2xx), refused (another readable status), rate_limited, unavailable, broken or abandoned.
+    `outcome`: ok (2xx), refused (another readable status), rate_limited, unavailable, broken or abandoned; `why` says
+    why there is no answer. `url`, `sent` and `answer` went over the line: only allow-lists see them.
     """
 
     vendor: str
@@ -47,6 +48,10 @@ class Call:
     status: int | None = None
     request_id: str | None = None
     date: str | None = None
+    why: str = ""
+    url: str = field(default="", repr=False)
+    sent: bytes | None = field(default=None, repr=False)
+    answer: bytes | None = field(default=None, repr=False)
 
     @property
     def answered_at(self) -> float | None:
@@ -119,16 +124,16 @@ class Transport:
 
         Raises RateLimited (429), Unavailable (no answer, 408, 5xx) or ContractBroken (3xx, too large).
         """
-        attempt = _Attempt(f"{self._vendor} {operation}", asyncio.get_running_loop().time())
+        attempt = _Attempt(f"{self._vendor} {operation}", asyncio.get_running_loop().time(), url, body)
         outcome = "abandoned"  # cancelled, or a bug of ours
         try:
             reply = await self._exchange(method, url, headers, body, attempt)
-            outcome = "ok" if reply.status < 300 else "refused"
+            outcome, attempt.answer = "ok" if reply.status < 300 else "refused", reply.body
         except (aiohttp.ClientError, OSError) as failure:  # TimeoutError is an OSError
             error = _classify(attempt.label, failure)
-            outcome = _outcome(error)
+            outcome, attempt.why = _outcome(error), attempt.kind(error)
         except McfdError as unusable:
-            outcome = _outcome(unusable)
+            outcome, attempt.why = _outcome(unusable), attempt.kind(unusable)
             raise
         else:
             return reply
@@ -154,16 +159,38 @@ class Transport:
 
     def _report(self, operation: str, outcome: str, attempt: "_Attempt") -> None:
         seconds = asyncio.get_running_loop().time() - attempt.started
-        self._on_call(Call(self._vendor, operation, outcome, seconds, attempt.status, attempt.request_id, attempt.date))
+        self._on_call(
+            Call(
+                self._vendor,
+                operation,
+                outcome,
+                seconds,
+                attempt.status,
+                attempt.request_id,
+                attempt.date,
+                attempt.why,
+                attempt.url,
+                attempt.sent,
+                attempt.answer,
+            )
+        )
 
 
 @dataclass(slots=True)
 class _Attempt:
     label: str
     started: float
+    url: str
+    sent: bytes | None
     status: int | None = None
     request_id: str | None = None
     date: str | None = None
+    why: str = ""
+    answer: bytes | None = None
+
+    def kind(self, error: McfdError) -> str:
+        """The error's own words, without the name of the call."""
+        return str(error).removeprefix(f"{self.label}: ")
 
 
 # aiohttp's exceptions; the first match gives the kind, and whether the request may have had its effect.

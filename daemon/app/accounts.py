@@ -14,13 +14,17 @@ from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.amazon_mcf.notifications import NOTIFICATIONS, ROTATION, AmazonNotifications
 from adapters.amazon_mcf.postage import ReturnServicePostage
+from adapters.amazon_mcf.wire import journal as amazon
 from adapters.easypost.client import EasyPostLabels
 from adapters.easypost.connection import EasyPostConnection
+from adapters.easypost.wire import journal as easypost
 from adapters.easypost.wire.files import allowed_hosts
 from adapters.easypost.wire.shipments import Asking
 from adapters.host.metrics import PrometheusMetrics
 from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
+from adapters.loop_returns.wire import journal as loop
+from adapters.vendor_calls.call_fields import AllowList
 from adapters.vendor_calls.transport import Call, Transport, open_session
 from config.model import Settings
 from daemon import __version__
@@ -32,13 +36,14 @@ from daemon.domain.postage_rates import RateRules
 from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
+from daemon.engine.call_journal import CallJournal
 from daemon.engine.clock_check import ClockCheck
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.order_index import OrderIndex
 from daemon.engine.push import Push
 from daemon.ports.host import Clock, SecretBox
-from daemon.ports.store import ReturnStore
+from daemon.ports.store import ReturnStore, VendorCall
 from daemon.ports.vendors import FulfillmentNetwork, LabelSource
 
 log = structlog.get_logger(__name__)
@@ -126,10 +131,8 @@ def _refused(scopes: Sequence[str]) -> str:
     return f"the API key may not use {', '.join(scopes)}" if scopes else ""
 
 
-def tell_of_call(metrics: PrometheusMetrics, clock_check: ClockCheck, call: Call) -> None:
-    """Count a call, log it (at debug level if it went well), and compare clocks."""
-    if (at := call.answered_at) is not None:
-        clock_check.heard(call.vendor, at)
+def tell_of_call(metrics: PrometheusMetrics, call: Call) -> None:
+    """Count a call, and log it (at debug level if it went well)."""
     metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
     merely_tried = call.operation == "getFulfillmentOrder" and call.outcome == "refused"  # one name of an order of many
     tell = log.debug if call.outcome == "ok" or merely_tried else log.info
@@ -142,6 +145,53 @@ def tell_of_call(metrics: PrometheusMetrics, clock_check: ClockCheck, call: Call
         request_id=call.request_id,
         seconds=round(call.seconds, 3),
     )
+
+
+JOURNALED: Mapping[str, AllowList] = {
+    "amazon": amazon.JOURNALED,
+    "loop": loop.JOURNALED,
+    "easypost": easypost.JOURNALED,
+}
+"""What the journal keeps of the calls to a vendor; of others it keeps nothing but that they were made."""
+
+_NOTHING = AllowList(())
+
+
+def journal_call(journal: CallJournal, clock: Clock, call: Call) -> None:
+    """Note a call in the journal of the return that it was made for, if any. No call fails because of its journal."""
+
+    def describe(shop: str, return_id: str) -> VendorCall:
+        allowed, now = JOURNALED.get(call.vendor, _NOTHING), clock.now()
+        return VendorCall(
+            shop=shop,
+            return_id=return_id,
+            at=now,
+            first_at=now,
+            vendor=call.vendor,
+            operation=call.operation,
+            outcome=call.outcome,
+            status=call.status,
+            seconds=round(call.seconds, 3),
+            request_id=call.request_id,
+            why=call.why,
+            asked=allowed.place(call.url) | allowed.fields(call.sent),
+            answered=allowed.fields(call.answer),
+        )
+
+    try:
+        journal.heard(describe)
+    except Exception:
+        log.exception("journal.failed", vendor=call.vendor, operation=call.operation)
+
+
+def hear_of_call(
+    metrics: PrometheusMetrics, clock_check: ClockCheck, journal: CallJournal, clock: Clock, call: Call
+) -> None:
+    """Count, log and journal a call, and compare clocks."""
+    if (at := call.answered_at) is not None:
+        clock_check.heard(call.vendor, at)
+    tell_of_call(metrics, call)
+    journal_call(journal, clock, call)
 
 
 async def connect(

@@ -1,7 +1,7 @@
 """Part of the composition root: opens the resources that the daemon and the command line share."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,10 +12,11 @@ from adapters.host.vault import Vault
 from adapters.sqlite.lock import StateLock
 from adapters.sqlite.store import SqliteStore, open_store
 from config.logging.setup import conceal
-from daemon.app.accounts import Vendors, connect, tell_of_call
+from daemon.app.accounts import Vendors, connect, hear_of_call
 from daemon.app.live_config import Current
+from daemon.engine.call_journal import CallJournal
 from daemon.engine.clock_check import ClockCheck
-from daemon.errors import McfdError
+from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.authorization import RefreshTokens
 from daemon.operations.client_secrets import ClientSecrets
 from daemon.operations.credential_ages import Ages
@@ -37,6 +38,7 @@ class Resources:
     vendors: Vendors
     ages: Ages
     clock_check: ClockCheck
+    journal: CallJournal
     client_secrets: ClientSecrets
 
 
@@ -61,8 +63,9 @@ async def open_resources(
     metrics.secret_unfiled(lambda: client_secrets.only_here)
     ages = Ages(store, clock, tokens)
     await ages.look(current.client_secrets, noting=noting)
-    clock_check = ClockCheck(clock)
-    on_call = partial(tell_of_call, metrics, clock_check)
+    clock_check, journal = ClockCheck(clock), CallJournal(store)
+    stack.push_async_callback(_last_lines, journal)
+    on_call = partial(hear_of_call, metrics, clock_check, journal, clock)
     vendors = await connect(stack, current, clock, on_call, refresh_token=tokens.current)
     metrics.watch("mcfd_clock_ahead_seconds", "This machine's clock less the vendor's.", "vendor", clock_check.ahead)
     metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
@@ -76,6 +79,7 @@ async def open_resources(
         vendors=vendors,
         ages=ages,
         clock_check=clock_check,
+        journal=journal,
         client_secrets=client_secrets,
     )
 
@@ -89,6 +93,12 @@ async def _client_secrets(store: SqliteStore, vault: Vault, current: Current, *,
     except McfdError as error:  # the secret file's still work
         log.error("amazon.client_secrets_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
     return made
+
+
+async def _last_lines(journal: CallJournal) -> None:
+    """Write what the journal still has; a store that cannot be written any more must not hinder the stop."""
+    with suppress(StoreUnavailable):
+        await journal.flush()
 
 
 async def closing(what: str, close: Callable[[], Awaitable[object]]) -> None:

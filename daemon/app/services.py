@@ -12,6 +12,7 @@ from daemon.domain.durations import DAY, HOUR
 from daemon.domain.queues import Queue
 from daemon.domain.returns import MAIN_ACCOUNT, State
 from daemon.engine.announcements import EVERY, Announcements
+from daemon.engine.call_journal import EVERY as WRITE_CALLS
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
@@ -52,6 +53,11 @@ def sentence(resources: Resources) -> str:
     return "; ".join([*parts, *(f"{name}: {problem}" for name, problem in resources.vendors.refusals().items())])
 
 
+def _recorder(resources: Resources) -> Recorder:
+    clocks = timings(resources.current.settings)
+    return Recorder(resources.store, resources.clock, clocks, resources.metrics, journal=resources.journal)
+
+
 def pause_keeper(resources: Resources) -> PauseKeeper:
     """The service that remembers the pauses that vendors ask for."""
     return PauseKeeper(resources.store, resources.clock, resources.vendors.pauses, resources.vendors.pause)
@@ -75,7 +81,7 @@ class Services:
     ) -> dict[str, Service]:
         """Every service by name, except the listeners and the watchdog."""
         settings = resources.current.settings
-        recorder = Recorder(resources.store, resources.clock, timings(settings), resources.metrics)
+        recorder = _recorder(resources)
         workflow = Workflow(contexts, recorder, attempts=settings.attempts, jitter=random.random)
         self._walkers = tuple(
             self._walker(resources, name, queue, workflow, places=places, patience=patience)
@@ -101,6 +107,7 @@ class Services:
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
             ("purchases", LOOK_AT_PURCHASES, parcels.round),
+            ("call_journal", WRITE_CALLS, resources.journal.flush),
         ):
             services[name] = self._periodic(resources, name, seconds, work)
         for name, asked, work in (

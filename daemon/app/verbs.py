@@ -39,7 +39,12 @@ Answering = Callable[[Mapping[str, object]], Awaitable[dict[str, Any]]]
 def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
     """The retention service, as configured."""
     kept = resources.current.settings.retention
-    periods = Periods(dead_letters=kept.dead_letters, closed_returns=kept.closed_returns, order_index=kept.order_index)
+    periods = Periods(
+        dead_letters=kept.dead_letters,
+        closed_returns=kept.closed_returns,
+        order_index=kept.order_index,
+        calls=kept.calls,
+    )
     return Retention(resources.store, resources.clock, periods, forgotten)
 
 

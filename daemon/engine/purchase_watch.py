@@ -21,7 +21,7 @@ from daemon.engine.recorder import Recorder
 from daemon.errors import ContractBroken, CredentialsRefused, Refused, Transient
 from daemon.ports.host import Metrics
 from daemon.ports.store import Purchase, ReturnStore
-from daemon.ports.vendors import LabelSource, Lane, PurchaseReader
+from daemon.ports.vendors import RETURN_AT_HAND, LabelSource, Lane, PurchaseReader
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +57,7 @@ class PurchaseWatch:
         now = self._clock.now()
         for parcel in await self._store.read(lambda uow: uow.purchases_due(now, AT_ONCE)):
             try:
+                RETURN_AT_HAND.set((parcel.shop, parcel.return_id))
                 look_at = await self._look(parcel)
             except (Transient, CredentialsRefused, ContractBroken) as error:
                 log.info("purchase.not_read", shop=parcel.shop, return_id=parcel.return_id, error=str(error))

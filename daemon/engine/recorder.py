@@ -1,6 +1,8 @@
 """Saves the outcome of a step: applies the event, sets the times, checks the row's version, in one transaction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import structlog
 
@@ -9,10 +11,13 @@ from daemon.domain.events.returns import Event, RequestStands, ReturnRead
 from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Return, State
 from daemon.domain.schedule import Timings, plan
+from daemon.engine.call_journal import CallJournal
 from daemon.engine.handlers.context import Decision, NotYet
 from daemon.errors import IllegalTransition, McfdError, StaleReturn
 from daemon.ports.host import Clock, Metrics
 from daemon.ports.store import ReturnStore, UnitOfWork
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -31,15 +36,24 @@ class _Dropped(McfdError):
 class Recorder:
     """Saves the outcomes of steps."""
 
-    def __init__(self, store: ReturnStore, clock: Clock, timings: Timings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: ReturnStore,
+        clock: Clock,
+        timings: Timings,
+        metrics: Metrics,
+        *,
+        journal: CallJournal | None = None,
+    ) -> None:
         self.clock = clock
         self._store = store
+        self._journal = journal or CallJournal(store)
         self._timings = timings
         self._metrics = metrics
 
     async def begin(self, ret: Return, event: Event) -> Return:
         """Save an intention; raises StaleReturn when somebody else changed the return meanwhile."""
-        return (await self._store.transact(lambda uow: self._save(uow, ret, event))).after
+        return (await self._transact(ret, lambda uow: self._save(uow, ret, event))).after
 
     async def record(self, ret: Return, event: Event, *, looked: bool = False) -> Return:
         """Save an event. If somebody else saved first, apply it to the return as it is now, or drop it.
@@ -57,7 +71,7 @@ class Recorder:
                 return self._save_late(uow, stored, event, looked=looked and same)
 
         try:
-            return self._told(await self._store.transact(work))
+            return self._told(await self._transact(ret, work))
         except _Dropped as dropped:
             return await self._dropped(ret, dropped)
 
@@ -73,7 +87,7 @@ class Recorder:
             return self._save_late(uow, stored, event) if late else self._save(uow, ret, event)
 
         try:
-            result = await self._store.transact(work)
+            result = await self._transact(ret, work)
         except _Dropped as dropped:
             return await self._dropped(ret, dropped)
         return result if isinstance(result, NotYet) else self._told(result)
@@ -85,11 +99,14 @@ class Recorder:
 
     async def defer(self, ret: Return) -> Return:
         """Save times and counters; if somebody else changed the return, their version stays."""
-        return await self._store.transact(lambda uow: _defer(uow, ret))
+        return await self._transact(ret, lambda uow: _defer(uow, ret))
 
     async def fresh(self, ret: Return) -> Return:
         """Read the return as it is stored now."""
         return await self._store.read(lambda uow: uow.get(ret.shop, ret.return_id)) or ret
+
+    async def _transact(self, ret: Return, work: Callable[[UnitOfWork], T]) -> T:
+        return await self._journal.transact((ret.shop, ret.return_id), work)
 
     def _save(self, uow: UnitOfWork, ret: Return, event: Event, *, looked: bool = False) -> _Saved:
         changed = apply(replace(ret, amazon_due_at=None) if looked else ret, event)

@@ -38,7 +38,7 @@ from daemon.errors import (
     Unavailable,
 )
 from daemon.ports.store import UnitOfWork
-from daemon.ports.vendors import Lane
+from daemon.ports.vendors import RETURN_AT_HAND, Lane
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +84,13 @@ class Workflow:
 
     async def step(self, ret: Return) -> Return:
         """Perform the return's current duty; returns the return as stored afterwards. Raises only StoreUnavailable."""
+        at_hand = RETURN_AT_HAND.set((ret.shop, ret.return_id))
+        try:
+            return await self._step(ret)
+        finally:
+            RETURN_AT_HAND.reset(at_hand)
+
+    async def _step(self, ret: Return) -> Return:
         context = self._contexts.get(ret.shop)
         if context is None:
             return await self._park(ret)

@@ -10,6 +10,7 @@ from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
 from daemon.errors import OperatorError
 from daemon.operations.advice import ADVICE
 from daemon.operations.verb import instant
+from daemon.operations.verbs.calls import CallShown, CallsShown
 from daemon.operations.verbs.returns import (
     AuthorizationShown,
     HistoryRow,
@@ -24,7 +25,7 @@ from daemon.operations.verbs.returns import (
 )
 from daemon.ports.host import Clock
 from daemon.ports.names import link_mark, quiet_mark
-from daemon.ports.store import AT_REST, Listed, ListFilter, MaintainedStore
+from daemon.ports.store import AT_REST, Listed, ListFilter, MaintainedStore, VendorCall
 
 LISTED = 50
 
@@ -103,6 +104,12 @@ class ReturnsReader:
             ],
         )
 
+    async def calls(self, name: str) -> CallsShown:
+        """The last calls to vendors for one return."""
+        ret = await self.find(name)
+        made = await self._store.read(lambda uow: uow.calls_of(ret.shop, ret.return_id))
+        return CallsShown(return_=ret.ref, calls=[_call(call) for call in made])
+
     async def find(self, name: str) -> Return:
         """The return with that name: Loop's return id, or shop/id. Raises OperatorError."""
         shop, _, return_id = name.rpartition("/")
@@ -123,6 +130,27 @@ def _advised(ret: Return) -> dict[str, str]:
     """The code of what the return waits for, and what a person can do; nothing if it needs nobody."""
     code = ProblemCode.IN_REVIEW if ret.state is State.IN_REVIEW else ret.problem_code
     return {"code": code.value, "advice": ADVICE[code]} if code is not None else {}
+
+
+def _call(call: VendorCall) -> CallShown:
+    asked, answered = (
+        ", ".join(f"{name}={value}" for name, value in part.items()) for part in (call.asked, call.answered)
+    )
+    return CallShown(
+        at=instant(call.at),
+        first=instant(call.first_at),
+        times=call.times,
+        vendor=call.vendor,
+        operation=call.operation,
+        outcome=call.outcome,
+        status=call.status,
+        seconds=call.seconds,
+        request_id=call.request_id,
+        why=call.why,
+        asked=dict(call.asked),
+        answered=dict(call.answered),
+        summary=f"{asked or 'nothing to tell'} → {call.why or answered or 'nothing to tell'}",
+    )
 
 
 def _waiting(row: Listed) -> Waiting:

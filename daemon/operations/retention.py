@@ -30,6 +30,7 @@ class Periods:
     dead_letters: float
     closed_returns: float
     order_index: float
+    calls: float
     deliveries: float = YEAR
 
 
@@ -57,6 +58,7 @@ class Retention:
             "labels": await self._labels(now),
             "dead_letters": await self._store.upkeep(lambda keep: keep.drop_letters(now - periods.dead_letters)),
             "deliveries": await self._in_parts(lambda keep: keep.drop_deliveries(received, AT_ONCE)),
+            "calls": await self._in_parts(lambda keep: keep.drop_calls(now - periods.calls, AT_ONCE)),
             "known_orders": await self._in_parts(lambda keep: keep.drop_indexed_orders(listed, AT_ONCE)),
             "returns": await self._in_parts(partial(_drop_ended, before=ended, forgotten=self._forgotten)),
         }

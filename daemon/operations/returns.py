@@ -22,7 +22,7 @@ from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched,
 from daemon.ports.host import Clock
 from daemon.ports.names import link_mark, proof_mark, quiet_mark
 from daemon.ports.store import MaintainedStore, UnitOfWork
-from daemon.ports.vendors import Lane
+from daemon.ports.vendors import RETURN_AT_HAND, Lane
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +144,7 @@ class Operator(ReturnsReader):
         context = self._contexts.get(ret.shop)
         if context is None:
             raise OperatorError(f"{ret.ref}: matching asks Amazon, so the daemon must run and know the shop")
+        RETURN_AT_HAND.set((ret.shop, ret.return_id))
         search = OrderSearch(ret, ret.units, context, Lane.BACKGROUND)
         await search.run(everything=True)
         doubtful = [order.order_id for order in search.doubtful]

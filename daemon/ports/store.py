@@ -147,6 +147,37 @@ class Purchase:
     look_at: float | None
 
 
+Fields = Mapping[str, str | int | float | bool]
+"""Fields of a request or an answer, by their path."""
+
+CALLS_KEPT = 50
+"""How many calls are kept of each return."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorCall:
+    """One call to a vendor for a return; `times` in a row with the same answer, from `first_at` to `at`.
+
+    `outcome` is the transport's word, `why` says why there is no answer. `asked` and `answered` are what an allow-list
+    names: ids, states, codes and amounts, never a person's data.
+    """
+
+    shop: str
+    return_id: str
+    at: float
+    first_at: float
+    times: int = 1
+    vendor: str
+    operation: str
+    outcome: str
+    status: int | None
+    seconds: float
+    request_id: str | None
+    why: str = ""
+    asked: Fields = field(default_factory=dict)
+    answered: Fields = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
     """One row of a return's history."""
@@ -242,6 +273,15 @@ class UnitOfWork(Protocol):
     def unspend(self, source: LabelSourceName, handle: str) -> None:
         """Note that a parcel was refused and cost nothing. It is still checked."""
 
+    def keep_calls(self, calls: Sequence[VendorCall]) -> None:
+        """Add calls to the journals of their returns, of which each keeps the last CALLS_KEPT.
+
+        A call that was made before with the same answer only counts up.
+        """
+
+    def calls_of(self, shop: str, return_id: str) -> Sequence[VendorCall]:
+        """The journal of a return, the oldest call first."""
+
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""
 
@@ -280,6 +320,9 @@ class Maintenance(Protocol):
 
     def drop_deliveries(self, before: float, limit: int) -> int:
         """Delete at most `limit` deliveries received before; returns their number."""
+
+    def drop_calls(self, before: float, limit: int) -> int:
+        """Delete at most `limit` calls made before; returns their number."""
 
     def drop_empty_documents(self, before: float) -> int:
         """Delete the rows of documents whose retention ended before; returns their number."""

@@ -24,6 +24,10 @@ ON_BEHALF_OF: ContextVar[str] = ContextVar("on_behalf_of", default="")
 """The shop that the current task works for: shops that share a limit take turns within a lane."""
 
 
+RETURN_AT_HAND: ContextVar[tuple[str, str] | None] = ContextVar("return_at_hand", default=None)
+"""The (shop, return id) that the current task works on, so that its calls appear in the return's journal."""
+
+
 class Lane(StrEnum):
     """The queue in which a call waits: a shopper's label goes before reconciliation, and none starves.
 

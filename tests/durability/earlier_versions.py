@@ -20,7 +20,7 @@ from daemon.domain.events import returns as ev
 from daemon.domain.returns import State
 from daemon.ports.store import DeadLetter, UnitOfWork
 from daemon.ports.vendors import OrderHead
-from tests.services.store_conformance import make_delivery, make_full_return, make_purchase, make_return
+from tests.services.store_conformance import make_call, make_delivery, make_full_return, make_purchase, make_return
 
 FOLDER = Path(__file__).parent / "earlier"
 
@@ -43,6 +43,7 @@ def fill(uow: UnitOfWork) -> None:
     uow.keep_document("gone", b"", 1.0)
     uow.index_orders("main", [OrderHead(order_id="o1", displayable_order_id="#1001")])
     uow.keep_purchase(make_purchase())
+    uow.keep_calls([make_call()])
     uow.set_mark("returns-poll/acme/open", "1000.5")
 
 

@@ -61,7 +61,9 @@ class Told:
         """Ask all that operators may ask, over HTTP and by the command."""
         daemon = self.w.daemon
         for return_id in returns:
-            self.texts += [str(await daemon.verb(verb, **{"return": str(return_id)})) for verb in ("show", "match")]
+            self.texts += [
+                str(await daemon.verb(verb, **{"return": str(return_id)})) for verb in ("show", "match", "calls")
+            ]
         self.texts += [str(await daemon.get(path)) for path in ("/metrics", "/healthz", "/readyz", "/nothing")]
         assert (await daemon.verb("show", "wrong-canary", **{"return": "1"}))[0] == 401
         for said in await everyone(*(daemon.cli(*arguments) for arguments in verbs)):

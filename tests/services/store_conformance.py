@@ -30,7 +30,7 @@ from daemon.domain.returns import (
     Void,
 )
 from daemon.errors import StaleReturn
-from daemon.ports.store import DeadLetter, Delivery, Purchase, ReturnStore, UnitOfWork
+from daemon.ports.store import CALLS_KEPT, DeadLetter, Delivery, Purchase, ReturnStore, UnitOfWork, VendorCall
 from daemon.ports.vendors import OrderHead
 
 WAITING = (State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY)
@@ -155,6 +155,25 @@ def make_full_return(return_id: str = "r1") -> Return:
         ),
         notes=(Note(key="z", text="first", written=True), Note(key="a", text="")),
     )
+
+
+def make_call(**changes: Any) -> VendorCall:
+    """A call that Amazon answered."""
+    call = VendorCall(
+        shop="acme",
+        return_id="r1",
+        at=1000.5,
+        first_at=1000.5,
+        vendor="amazon",
+        operation="getFulfillmentOrder",
+        outcome="ok",
+        status=200,
+        seconds=0.25,
+        request_id="req-1",
+        asked={"order": "#1001"},
+        answered={"payload.fulfillmentOrder.fulfillmentOrderStatus": "Complete", "payload.items[0].quantity": 2},
+    )
+    return replace(call, **changes)
 
 
 def make_delivery(**changes: Any) -> Delivery:
@@ -625,6 +644,35 @@ class AroundReturns:
             for since, but in ((0.0, ""), (20.0, ""), (0.0, "shp_1"), (99.0, ""))
         ]
         assert spent == [201, 101, 100, 0]
+
+    async def test_calls_read_back_as_they_were_made(self, store: ReturnStore):
+        """Each call with what was asked and answered, one that had no answer too, the oldest first, of this return alone."""
+        lost = make_call(
+            at=1001.0, first_at=1001.0, outcome="unavailable", status=None, request_id=None, why="cannot connect"
+        )
+        other = make_call(return_id="r2")
+        await store.transact(lambda uow: uow.keep_calls([make_call(), lost, other]))
+
+        assert await store.read(lambda uow: uow.calls_of("acme", "r1")) == [make_call(), lost]
+        assert await store.read(lambda uow: uow.calls_of("other", "r1")) == []
+
+    async def test_a_call_with_the_same_answer_counts_up(self, store: ReturnStore):
+        """A repeated call is one row with how often and since when; another answer is a row of its own."""
+        later = make_call(at=2000.0, first_at=2000.0, seconds=0.5, request_id="req-2")
+        changed = make_call(at=3000.0, first_at=3000.0, answered={"state": "other"})
+        for call in (make_call(), later, changed):
+            await store.transact(lambda uow, call=call: uow.keep_calls([call]))
+
+        rows = await store.read(lambda uow: uow.calls_of("acme", "r1"))
+
+        assert rows == [replace(later, first_at=1000.5, times=2), changed]
+
+    async def test_the_last_calls_are_kept(self, store: ReturnStore):
+        """Of many calls of one return the newest stay."""
+        many = [make_call(at=float(n), first_at=float(n), asked={"n": n}) for n in range(CALLS_KEPT + 20)]
+        await store.transact(lambda uow: uow.keep_calls(many))
+
+        assert await store.read(lambda uow: uow.calls_of("acme", "r1")) == many[20:]
 
     async def test_marks_are_replaced(self, store: ReturnStore):
         """A mark is None until it is set, and then the last value."""

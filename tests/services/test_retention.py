@@ -22,7 +22,7 @@ from tests.services.store_conformance import add, get, make_full_return, make_re
 from tests.support.virtual_time import FakeClock
 
 DAY = 86400.0
-PERIODS = Periods(dead_letters=30 * DAY, closed_returns=400 * DAY, order_index=180 * DAY)
+PERIODS = Periods(dead_letters=30 * DAY, closed_returns=400 * DAY, order_index=180 * DAY, calls=30 * DAY)
 CANARY = "a name that nothing else has"
 
 

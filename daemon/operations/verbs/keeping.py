@@ -125,6 +125,7 @@ class Purged(Answer):
     deliveries: int
     returns: int
     known_orders: int
+    calls: int
     bytes: int
     resealed: int = Field(default=0, description="With `rekey`: values that were sealed anew.")
     unreadable: int = Field(default=0, description="With `rekey`: values that no key opens.")
