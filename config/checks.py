@@ -51,6 +51,9 @@ def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
             "needs a Return Service ID; write it into the secret file amazon_return_service_id, or write auto",
         )
 
+    if settings.console.user_header and not secrets.console_proxy_secret:
+        needs = "needs a secret that the proxy sends; write a long random text into the file console_proxy_secret"
+        yield ("console", "user_header"), needs
     yield from _without_key(settings, secrets)
     yield from _receivers(settings, secrets)
 

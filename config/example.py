@@ -42,6 +42,7 @@ TAIL = """\
 #   easypost_webhook_secret     one per line, the newest first; without it parcels are only polled
 #   vault_keys                  one per line, the newest first, each as `mcfd keygen` prints it                 required
 #   ops_token                   bearer token of the operator API, such as `openssl rand -hex 32` prints         required
+#   console_proxy_secret        what a single-sign-on proxy sends in X-Console-Proxy-Secret    with console.user_header
 #   aws_access_key_id           of the AWS user that reads amazon.notifications.queue_url; leave both out where the
 #   aws_secret_access_key       machine has a role at AWS
 #   notify_team                 of the receiver `team`: Slack's address, the token of a webhook or of ntfy, or the

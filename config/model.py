@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.amazon import Amazon, LabelSource
+from config.console import Console
 from config.durations import Duration, format_duration
 from config.easypost import EasyPost
 from config.fields import Address, Contradiction, Count, ListenAddress, Section, Url
@@ -221,6 +222,9 @@ class Settings(Section):
 
     listen: Listen = Listen()
     """The listeners, host:port ([::1]:8080 for IPv6). Port 0 lets the system choose."""
+
+    console: Console = Console()
+    """The web pages at /console/ of listen.ops, for people who never open a terminal."""
 
     store: Store = Store()
     """The database."""

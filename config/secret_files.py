@@ -52,6 +52,7 @@ class Secrets(BaseModel):
     aws_access_key_id: SecretStr | None = None
     aws_secret_access_key: SecretStr | None = None
     ops_token: SecretStr
+    console_proxy_secret: SecretStr | None = None
     notify: Mapping[str, SecretStr] = {}
     """By receiver: Slack's address, a token, or a password."""
 
@@ -64,7 +65,7 @@ class Secrets(BaseModel):
         """Return every secret as plain text, for the log's redactor."""
         optional = (
             *(self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key),
-            self.easypost_api_key,
+            *(self.easypost_api_key, self.console_proxy_secret),
         )
         webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
         known = (
@@ -109,6 +110,7 @@ class SecretDirectory:
             "easypost_webhook_secrets": self._lines("easypost_webhook_secret", needed=False),
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
+            "console_proxy_secret": self._line("console_proxy_secret", needed=False),
             "notify": {name.removeprefix(NOTIFY): self._line(name, blanks=True) for name in self._of_receivers()},
             "aws_access_key_id": self._line("aws_access_key_id", needed=False, blanks=False, longest=128),
             "aws_secret_access_key": self._line("aws_secret_access_key", needed=False, longest=256),
@@ -218,7 +220,7 @@ class SecretDirectory:
         per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
         known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
         known += [*per_shop, *self._of_receivers(), "aws_access_key_id", "aws_secret_access_key"]
-        known += ["easypost_api_key", "easypost_webhook_secret"]
+        known += ["easypost_api_key", "easypost_webhook_secret", "console_proxy_secret"]
         for name in sorted(self._files.keys() - set(known)):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "remove it"

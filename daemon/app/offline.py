@@ -14,6 +14,7 @@ from adapters.sqlite.store import open_store
 from config.load import Loaded
 from daemon import __version__
 from daemon.app.live_config import Current
+from daemon.app.policies import timings
 from daemon.errors import AlreadyRunning, ConfigError, McfdError, NoDatabase, StoreUnavailable
 from daemon.operations.access import Examination, StoreAccess
 from daemon.operations.reading import ReturnsReader
@@ -60,7 +61,7 @@ async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, 
         shops = frozenset(current.settings.shops)
         return StoreAccess(
             store=store,
-            returns=ReturnsReader(store, clock, shops=shops),
+            returns=ReturnsReader(store, clock, timings(current.settings), shops=shops),
             search=Search(store, clock),
         )
     from adapters.host.metrics import PrometheusMetrics  # noqa: PLC0415 - who only reads the store need not wait

@@ -11,7 +11,7 @@ from daemon.operations.search import Search
 from daemon.operations.verbs.connections import Examined, Invitation, ReceiverTried, Tested
 from daemon.operations.verbs.keeping import Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
-from daemon.ports.store import MaintainedStore
+from daemon.ports.store import MaintainedStore, ReadableStore
 
 if TYPE_CHECKING:  # verbs that only read the store need not import what changes returns
     from daemon.engine.announcements import Announcements
@@ -37,7 +37,7 @@ class Examination:
 class StoreAccess:
     """Only the store; changes of returns need the daemon."""
 
-    store: MaintainedStore
+    store: ReadableStore
     returns: ReturnsReader
     search: Search
 
@@ -81,8 +81,10 @@ class DaemonAccess:
     order_changed: Callable[[str], Awaitable[int]]
     announcements: "Announcements"
 
-    async def look(self, orders: list[str]) -> OrdersRead:
-        """Have orders read now."""
+    async def look(self, orders: list[str], by: str | None = None) -> OrdersRead:
+        """Have orders read now, and write down who wanted it."""
+        for order in orders if by else ():
+            await self.returns.note_look(order, by or "")
         return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o)) for o in orders])
 
     async def send_test(self) -> Tested:

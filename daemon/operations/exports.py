@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from daemon.domain.returns import MISSING, Postage, Return, ReturnUnit, State, UnitState
-from daemon.operations.verb import instant
+from daemon.operations.verb import instant, money
 from daemon.operations.verbs.keeping import UnitRow, UnitRows
-from daemon.ports.store import MaintainedStore
+from daemon.ports.store import ReadableStore
 
 SELLABLE = "Sellable"
 DAMAGED_BY_AMAZON = "FulfillerDamaged"
@@ -49,7 +49,7 @@ REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
 class Exports:
     """Reads the store a hundred returns at a time, so that a large export does not block other work."""
 
-    def __init__(self, store: MaintainedStore) -> None:
+    def __init__(self, store: ReadableStore) -> None:
         self._store = store
 
     async def page(self, report: str, since: datetime | None, after: int) -> UnitRows:
@@ -90,7 +90,7 @@ def _of_unit(unit: ReturnUnit) -> Row:
         "part": unit.part,
         "portal_sku": unit.portal_sku,
         "sku": unit.sku,
-        "price": _money(unit.price_cents),
+        "price": money(unit.price_cents),
         "parent_reason": unit.parent_reason,
         "reason": unit.reason,
         "reason_code": unit.reason_code,
@@ -113,7 +113,7 @@ def _of_parcel(ret: Return, unit: ReturnUnit, paid: set[str]) -> Row:
         "rma": authorization.rma_id if authorization else "",
         "carrier": carrier,
         "tracking": _tracking(postage) or (label.tracking_number if label else ""),
-        "label_cost": _money(postage.charge_cents) if postage and first else None,
+        "label_cost": money(postage.charge_cents) if postage and first else None,
     }
 
 
@@ -128,7 +128,3 @@ def _found(unit: ReturnUnit) -> Row:
         "inspected": instant(unit.processed_at),
         "center": finding.center if finding else None,
     }
-
-
-def _money(cents: int) -> str:
-    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"

@@ -2,19 +2,27 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from daemon.domain.direction import Direction
 from daemon.domain.duties import duty
+from daemon.domain.events.returns import Resolved, Retried
+from daemon.domain.lifecycle import allows
 from daemon.domain.problems import ProblemCode
-from daemon.domain.returns import LabelRequest, Return, ReturnUnit, State
+from daemon.domain.prospects import next_words, prospect
+from daemon.domain.returns import LabelRequest, Postage, RequestState, Return, ReturnUnit, State
+from daemon.domain.schedule import Timings
+from daemon.domain.story import is_bookkeeping, told
+from daemon.domain.wording import condition_words
 from daemon.errors import OperatorError
 from daemon.operations.advice import ADVICE
-from daemon.operations.verb import instant
+from daemon.operations.verb import instant, money
 from daemon.operations.verbs.calls import CallShown, CallsShown
 from daemon.operations.verbs.returns import (
     AuthorizationShown,
     HistoryRow,
     NoteShown,
+    ParcelShown,
     QuietShop,
     RequestShown,
     ReturnShown,
@@ -25,7 +33,7 @@ from daemon.operations.verbs.returns import (
 )
 from daemon.ports.host import Clock
 from daemon.ports.names import link_mark, quiet_mark
-from daemon.ports.store import AT_REST, Listed, ListFilter, MaintainedStore, VendorCall
+from daemon.ports.store import AT_REST, EventRow, Listed, ListFilter, ReadableStore, VendorCall
 
 LISTED = 50
 
@@ -33,9 +41,10 @@ LISTED = 50
 class ReturnsReader:
     """Reads returns for an operator."""
 
-    def __init__(self, store: MaintainedStore, clock: Clock, *, shops: Collection[str] = ()) -> None:
+    def __init__(self, store: ReadableStore, clock: Clock, timings: Timings, *, shops: Collection[str] = ()) -> None:
         self._store = store
         self._clock = clock
+        self._timings = timings
         self._shops = shops
 
     async def status(self, only: str | None = None) -> Status:
@@ -78,30 +87,37 @@ class ReturnsReader:
         history, linked = await self._store.read(
             lambda uow: (uow.history(ret.shop, ret.return_id), uow.mark(link_mark(ret.shop, ret.return_id)))
         )
-        owed = duty(ret, self._clock.now())
+        now = self._clock.now()
+        owed, end = duty(ret, now), prospect(ret, self._timings)
+        skus = {f"{unit.line_id}/{unit.part}": unit.sku for unit in ret.units}
+        links = (linked or "").split("\n") if linked else []
         return ReturnShown(
             return_=ret.ref,
             state=ret.state.value,
             problem=ret.problem,
             **_advised(ret),
             owes=owed.act.value if owed else "nothing before it is due" if ret.due_at else "nothing",
+            next=next_words(ret, now),
             due=instant(ret.due_at),
             deadline=instant(ret.deadline_at),
+            ends=instant(end.ends_at),
+            clock=end.clock,
+            then=end.then,
+            opened=instant(ret.created_at),
+            changed=instant(ret.changed_at),
+            closed=instant(ret.closed_at),
+            can=_applicable(ret, linked=bool(links)),
             order=ret.order_name,
             requests=[_request(r) for r in ret.requests],
             units=[_unit(u) for u in ret.units],
+            parcels=[_parcel(p) for p in ret.postage if p.shipment_id],
             authorizations=[
                 AuthorizationShown(authorization=a.authorization_id, rma=a.rma_id, center=a.center)
                 for a in ret.authorizations
             ],
-            linked=(linked or "").split("\n") if linked else [],
+            linked=links,
             notes=[NoteShown(about=n.key, text=n.text, written=n.written) for n in ret.notes],
-            history=[
-                HistoryRow(
-                    at=instant(h.at), event=h.event, before=h.before, after=h.after, detail=json.loads(h.detail or "{}")
-                )
-                for h in history
-            ],
+            history=[_happened(row, skus) for row in history],
         )
 
     async def calls(self, name: str) -> CallsShown:
@@ -176,10 +192,71 @@ def _request(request: LabelRequest) -> RequestShown:
     )
 
 
+def _applicable(ret: Return, *, linked: bool) -> list[str]:
+    """The verbs that make sense now; each says itself, by its preview, what it would do."""
+    refused = ret.state is State.CLOSED and any(r.asked is RequestState.REFUSED for r in ret.requests)
+    if ret.state is State.CLOSED and not refused:
+        return ["look"] if ret.order_ids() and ret.due_at is not None else []
+    possible = {
+        "retry": allows(ret.state, Retried),
+        "resolve": allows(ret.state, Resolved),
+        "link": ret.state in {State.RECEIVED, State.STUCK, State.REFUSED} or refused,
+        "unlink": linked,
+        "look": bool(ret.order_ids()),
+        "cancel": ret.state not in AT_REST,
+    }
+    return [name for name, applies in possible.items() if applies]
+
+
+def _happened(row: EventRow, skus: Mapping[str, str]) -> HistoryRow:
+    detail = json.loads(row.detail or "{}")
+    return HistoryRow(
+        at=instant(row.at),
+        event=row.event,
+        before=row.before,
+        after=row.after,
+        detail=detail,
+        told=told(row.event, detail, skus),
+        minor=is_bookkeeping(row.event),
+    )
+
+
+def _parcel(postage: Postage) -> ParcelShown:
+    void = "to be checked" if postage.direction in {Direction.UNREADABLE, Direction.WRONG} else postage.void.value
+    return ParcelShown(
+        authorization=postage.authorization_id,
+        source=postage.source.value,
+        carrier=postage.carrier,
+        service=postage.service,
+        tracking=postage.tracking_id,
+        transit=postage.transit.value,
+        paid=money(postage.charge_cents),
+        void=void,
+        bought=instant(postage.bought_at),
+        scanned=instant(postage.scanned_at),
+        delivered=instant(postage.delivered_at),
+        lost=instant(postage.lost_at),
+        asked=instant(postage.tracked_at),
+    )
+
+
+def _found(unit: ReturnUnit) -> str:
+    """What Amazon found, with its reason."""
+    if unit.finding is None:
+        return ""
+    return condition_words(unit.finding) + (f" ({unit.finding.reason})" if unit.finding.reason else "")
+
+
 def _unit(unit: ReturnUnit) -> UnitShown:
     return UnitShown(
         line=unit.line_id,
         sku=unit.sku,
+        portal_sku=unit.portal_sku,
+        price=money(unit.price_cents),
+        stated=": ".join(said for said in (unit.parent_reason, unit.reason) if said),
+        found=_found(unit),
+        center=unit.finding.center if unit.finding else "",
+        told=unit.graded,
         standing=unit.standing.value,
         problem=unit.problem,
         order=unit.order_id,

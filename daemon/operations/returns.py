@@ -10,6 +10,7 @@ from daemon.domain.events.returns import Event, LabelRequestCancelled, Resolved,
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalState
+from daemon.domain.prospects import next_words
 from daemon.domain.returns import RequestState, Return, State
 from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.context import ShopContext
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 class Operator(ReturnsReader):
     """Changes returns for an operator."""
 
+    _store: MaintainedStore
+
     def __init__(
         self,
         store: MaintainedStore,
@@ -41,8 +44,7 @@ class Operator(ReturnsReader):
         moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
         shops: Collection[str] = (),
     ) -> None:
-        super().__init__(store, clock, shops=shops)
-        self._timings = timings
+        super().__init__(store, clock, timings, shops=shops)
         self._contexts = contexts
         self._wake = wake
         self._moved = moved
@@ -56,26 +58,32 @@ class Operator(ReturnsReader):
         link = await self._store.read(lambda uow: uow.mark(proof_mark(ret.shop, ret.return_id)))
         return shown.model_copy(update={"label": context.labels.hosting.reveal(link)}) if link else shown
 
-    async def retry(self, name: str, by: str) -> Changed:
-        """Resume a stuck return, or one in review whose flag was removed."""
+    async def retry(self, name: str, by: str, *, preview: bool = False) -> Changed:
+        """Resume a stuck return, or one in review whose flag was removed; or only preview that."""
         ret = await self.find(name)
         context = self._contexts.get(ret.shop)
+        labels = context is None or context.policy.labels
+        if preview:
+            return _preview(ret, what_a_retry_does(ret, self._clock.now(), self._timings, labels=labels))
         if ret.state is State.IN_REVIEW and context is not None:
             details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
             if details.state is PortalState.REVIEW:
                 raise OperatorError(f"{ret.ref} is in Needs Review in Loop: lift its flag there, then retry it here")
-        labels = context is None or context.policy.labels
         return await self._tell(name, Retried(at=self._clock.now(), by=by, labels=labels))
 
-    async def resolve(self, name: str, by: str) -> Changed:
-        """Close a stuck return that a person has dealt with."""
+    async def resolve(self, name: str, by: str, *, preview: bool = False) -> Changed:
+        """Close a stuck return that a person has dealt with, or only preview that."""
+        if preview:
+            ret = await self.find(name)
+            _check(ret, Resolved)
+            return _preview(ret, _RESOLVED)
         return await self._tell(name, Resolved(at=self._clock.now(), by=by))
 
     async def cancel(self, name: str, by: str, *, preview: bool = False) -> Changed:
         """Treat a return as cancelled, or only preview that."""
         ret, now = await self.find(name), self._clock.now()
         if preview:
-            return Changed(return_=ret.ref, state=ret.state.value, note=_what_a_cancel_does(ret))
+            return _preview(ret, _what_a_cancel_does(ret))
         acted = OperatorActed(at=now, by=by, how="cancelled it")
         changed = await self._tell(name, LabelRequestCancelled(at=now, by=by), acted)
         return changed.model_copy(update={"note": _what_a_cancel_does(ret)})
@@ -90,9 +98,11 @@ class Operator(ReturnsReader):
         note = "Loop is told of its labels' progress again" if was_quiet else "Loop was told of it all the time"
         return Confirmed(shop=shop, note=note)
 
-    async def link(self, name: str, orders: list[str], by: str) -> Linked:
-        """Remember the fulfillment orders of a return, and try it now."""
+    async def link(self, name: str, orders: list[str], by: str, *, preview: bool = False) -> Linked:
+        """Remember the fulfillment orders of a return, and try it now; or only preview that."""
         ret, now = await self.find(name), self._clock.now()
+        if preview:
+            return Linked(return_=ret.ref, orders=orders, note=await self._about_link(ret, orders))
         acted = OperatorActed(at=now, by=by, how=f"linked it to {', '.join(orders)}")
 
         def work(uow: UnitOfWork) -> Return:
@@ -105,8 +115,12 @@ class Operator(ReturnsReader):
         fresh = await self._store.transact(work)
         log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
-        notes = (_when_it_counts(fresh), *[await self._doubt(ret, order_id) for order_id in orders])
-        return Linked(return_=ret.ref, orders=orders, note="; ".join(note for note in notes if note))
+        return Linked(return_=ret.ref, orders=orders, note=await self._about_link(fresh, orders))
+
+    async def _about_link(self, ret: Return, orders: list[str]) -> str:
+        """When the link counts, and what is wrong with its orders."""
+        notes = (_when_it_counts(ret), *[await self._doubt(ret, order_id) for order_id in orders])
+        return "; ".join(note for note in notes if note)
 
     async def _doubt(self, ret: Return, order_id: str) -> str:
         """What is wrong with a linked order, as far as Amazon tells now; empty if nothing is."""
@@ -122,21 +136,41 @@ class Operator(ReturnsReader):
         answer = _fits(order, ret)
         return f"{order_id} {answer}" if answer.startswith("lacks") else ""
 
-    async def unlink(self, name: str, by: str) -> Linked:
-        """Forget an operator's link. What was already found and asked of Amazon with it stays."""
+    async def unlink(self, name: str, by: str, *, preview: bool = False) -> Linked:
+        """Forget an operator's link, or only preview that. What was already asked of Amazon with it stays."""
         ret, now = await self.find(name), self._clock.now()
 
-        def work(uow: UnitOfWork) -> list[str]:
+        def links(uow: UnitOfWork) -> list[str]:
             linked = [one for one in (uow.mark(link_mark(ret.shop, ret.return_id)) or "").split("\n") if one]
             if not linked:
                 raise OperatorError(f"{ret.ref} is not linked to an order")
+            return linked
+
+        def work(uow: UnitOfWork) -> list[str]:
+            linked = links(uow)
             uow.set_mark(link_mark(ret.shop, ret.return_id), "")
             acted = OperatorActed(at=now, by=by, how=f"unlinked it from {', '.join(linked)}")
             _written_down(uow, uow.get(ret.shop, ret.return_id) or ret, acted)
             return linked
 
+        if preview:
+            forgotten = ", ".join(await self._store.read(links))
+            return Linked(return_=ret.ref, orders=[], note=f"{forgotten} is forgotten; {_UNLINKED}")
         await self._store.transact(work)
-        return Linked(return_=ret.ref, orders=[], note="it is matched by the shop's templates again")
+        return Linked(return_=ret.ref, orders=[], note=_UNLINKED)
+
+    async def note_look(self, order_id: str, by: str) -> None:
+        """Write into the histories of an order's returns who had it read."""
+        acted = OperatorActed(at=self._clock.now(), by=by, how=f"had order {order_id} read at Amazon")
+        accounts = {context.account.name for context in self._contexts.values()}
+
+        def work(uow: UnitOfWork) -> None:
+            for account in accounts:
+                for ref in uow.on_order(account, order_id):
+                    if (ret := uow.get(*ref)) is not None:
+                        _written_down(uow, ret, acted)
+
+        await self._store.transact(work)
 
     async def match(self, name: str) -> Matched:
         """Try every id that the matching would, including the index's, and report Amazon's answer for each."""
@@ -159,15 +193,12 @@ class Operator(ReturnsReader):
 
         def work(uow: UnitOfWork) -> tuple[State, Return]:
             fresh = uow.get(ret.shop, ret.return_id) or ret
-            if not allows(fresh.state, type(event)):
-                raise OperatorError(f"{ret.ref} is {fresh.state}: {_ONLY[type(event)]}")
+            _check(fresh, type(event))
             if acted is not None:
                 fresh = _written_down(uow, fresh, acted)
             after = apply(fresh, event)
-            if isinstance(event, Retried) and after.state is fresh.state and after.requests == fresh.requests:
-                raise OperatorError(
-                    f"{ret.ref} is {fresh.state}, and nothing of it was refused: there is nothing to retry"
-                )
+            if isinstance(event, Retried):
+                _check_retry(fresh, after)
             return fresh.state, uow.save(plan(fresh, after, event.at, self._timings), event, fresh.state)
 
         before, after = await self._store.transact(work)
@@ -176,6 +207,39 @@ class Operator(ReturnsReader):
         log.info("operator.acted", event_kind=type(event).__name__, ref=after.ref, by=getattr(acted or event, "by", ""))
         self._wake()
         return Changed(return_=after.ref, state=after.state.value)
+
+
+_UNLINKED = "it is matched by the shop's templates again"
+_RESOLVED = (
+    "it is closed in mcfd, which does no more for it; nothing is told to Loop or to Amazon, "
+    "and what still arrives is noted"
+)
+
+
+def _preview(ret: Return, note: str) -> Changed:
+    return Changed(return_=ret.ref, state=ret.state.value, note=note)
+
+
+def _check(ret: Return, event: type[Event]) -> None:
+    if not allows(ret.state, event):
+        raise OperatorError(f"{ret.ref} is {ret.state}: {_ONLY[event]}")
+
+
+def _check_retry(before: Return, after: Return) -> None:
+    if after.state is before.state and after.requests == before.requests:
+        raise OperatorError(f"{before.ref} is {before.state}, and nothing of it was refused: there is nothing to retry")
+
+
+def what_a_retry_does(ret: Return, now: float, timings: Timings, *, labels: bool) -> str:
+    """Describe the effect of a retry. Raises OperatorError where it has none."""
+    event = Retried(at=now, by="", labels=labels)
+    _check(ret, Retried)
+    after = apply(ret, event)
+    _check_retry(ret, after)
+    first = "Loop is asked whether its flag was lifted; if so, " if ret.state is State.IN_REVIEW else ""
+    then = next_words(plan(ret, after, now, timings), now)
+    state = after.state.value.replace("_", " ")
+    return f"{first}it is {state} again, with all attempts; next: {then[0].lower()}{then[1:]}"
 
 
 def _what_a_cancel_does(ret: Return) -> str:

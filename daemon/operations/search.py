@@ -5,7 +5,7 @@ from datetime import datetime
 from daemon.operations.verb import instant
 from daemon.operations.verbs.search import Found, ReturnRow, ReturnsPage
 from daemon.ports.host import Clock
-from daemon.ports.store import Listed, ListFilter, MaintainedStore
+from daemon.ports.store import Listed, ListFilter, ReadableStore
 
 PAGE = 100
 MOST_FOUND = 50
@@ -14,7 +14,7 @@ MOST_FOUND = 50
 class Search:
     """Reads lists of returns; changes nothing."""
 
-    def __init__(self, store: MaintainedStore, clock: Clock) -> None:
+    def __init__(self, store: ReadableStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 

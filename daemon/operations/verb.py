@@ -49,10 +49,14 @@ class Signed(Arguments):
     by: Text = Field(description="Who asks, for the history of the return.")
 
 
-class Previewed(Signed):
+class Foreseen(Signed):
     """Arguments of a verb that can also preview its effect."""
 
     preview: bool = Field(default=False, description="Change nothing; `note` says what would be done.")
+
+
+class Previewed(Foreseen):
+    """The same for a verb that cannot be undone: the command line previews it, and asks."""
 
 
 class Keyed(Arguments):
@@ -225,6 +229,11 @@ def _explain(error: ValidationError, arguments: type[Arguments]) -> str:
         return f"{name.upper()} is not a day; write one like 2026-10-01"
     meaning = _MEANINGS.get(details["type"], "is not right; `mcfd --help` and /openapi.json say what it takes")
     return f"{name.upper()} {meaning.format(**details.get('ctx', {}))}"
+
+
+def money(cents: int) -> str:
+    """Format cents with a point and two digits."""
+    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"
 
 
 def instant(at: float | None) -> str | None:

@@ -379,6 +379,16 @@ class Maintenance(Protocol):
         """When the newest return of a shop that has a label got it."""
 
 
+class ReadableStore(Protocol):
+    """The store for those who only read. Both methods raise StoreUnavailable."""
+
+    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work`, which only reads."""
+
+    async def survey(self, work: Callable[[Maintenance], T]) -> T:
+        """Run `work`, which only reads."""
+
+
 class MaintainedStore(ReturnStore, Protocol):
     """The whole store. Every method raises StoreUnavailable."""
 

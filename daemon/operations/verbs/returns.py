@@ -10,6 +10,7 @@ from daemon.operations.verb import (
     Answer,
     Arguments,
     Facts,
+    Foreseen,
     Previewed,
     Signed,
     Table,
@@ -36,7 +37,7 @@ class OneReturn(Arguments):
     return_: Text = Field(description=RETURN)
 
 
-class ChangeOne(Signed):
+class ChangeOne(Foreseen):
     """The name of a return, and who changes it."""
 
     return_: Text = Field(description=RETURN)
@@ -64,6 +65,7 @@ class Orders(Arguments):
     """Fulfillment orders."""
 
     orders: list[Text] = Field(min_length=1, title="ORDER", description="Their ids at Amazon.")
+    by: Text | None = Field(default=None, description="Who asks, for the history of the returns; without it nobody.")
 
 
 # ---- answers
@@ -131,10 +133,16 @@ class RequestShown(Answer):
 
 
 class UnitShown(Answer):
-    """A unit of a return."""
+    """A unit of a return. `stated` is what the shopper said, `found` what Amazon did, in words."""
 
     line: str
     sku: str
+    portal_sku: str
+    price: str
+    stated: str
+    found: str
+    center: str
+    told: bool = Field(description="Whether Loop was told the finding.")
     standing: str
     problem: str
     order: str
@@ -153,6 +161,24 @@ class AuthorizationShown(Answer):
     center: str
 
 
+class ParcelShown(Answer):
+    """A parcel with a label that was bought for it, and when it was scanned."""
+
+    authorization: str
+    source: str
+    carrier: str
+    service: str
+    tracking: str
+    transit: str
+    paid: str
+    void: str
+    bought: Instant | None
+    scanned: Instant | None
+    delivered: Instant | None
+    lost: Instant | None
+    asked: Instant | None = Field(description="When the carrier was last asked.")
+
+
 class NoteShown(Answer):
     """A note at the return in Loop, written or owed."""
 
@@ -169,6 +195,8 @@ class HistoryRow(Answer):
     before: str
     after: str
     detail: Any
+    told: str = Field(description="The same in plain words.")
+    minor: bool = Field(description="Whether it is bookkeeping.")
 
 
 class ReturnShown(Answer):
@@ -181,11 +209,20 @@ class ReturnShown(Answer):
     advice: str = Field(default="", description=ADVICE)
     label: str | None = Field(default=None, description="Link to a label of which a person has to see where it leads.")
     owes: str
+    next: str = Field(description="What is done when it is due, in plain words.")
     due: Instant | None
     deadline: Instant | None
+    ends: Instant | None = Field(description="When the wait ends, whatever happens.")
+    clock: str = Field(description="The key of `timings` that ends it.")
+    then: str = Field(description="What happens at that time.")
+    opened: Instant | None
+    changed: Instant | None
+    closed: Instant | None
+    can: list[str] = Field(description="The verbs that apply to it now.")
     order: str
     requests: list[RequestShown]
     units: list[UnitShown]
+    parcels: list[ParcelShown]
     authorizations: list[AuthorizationShown]
     linked: list[str] = Field(default=[], description="Fulfillment orders that a person linked it to.")
     notes: list[NoteShown]
@@ -302,7 +339,7 @@ LINK = Verb(
     need=DAEMON,
     arguments=Link,
     answer=Linked,
-    run=lambda at, given: at.returns.link(given.return_, given.orders, given.by),
+    run=lambda at, given: at.returns.link(given.return_, given.orders, given.by, preview=given.preview),
 )
 
 UNLINK = Verb(
@@ -312,7 +349,7 @@ UNLINK = Verb(
     need=DAEMON,
     arguments=ChangeOne,
     answer=Linked,
-    run=lambda at, given: at.returns.unlink(given.return_, given.by),
+    run=lambda at, given: at.returns.unlink(given.return_, given.by, preview=given.preview),
 )
 
 LOOK = Verb(
@@ -326,7 +363,7 @@ LOOK = Verb(
     need=DAEMON,
     arguments=Orders,
     answer=OrdersRead,
-    run=lambda at, given: at.look(given.orders),
+    run=lambda at, given: at.look(given.orders, given.by),
     shown=(Table("Read now", "orders", ("order", "returns")),),
 )
 
@@ -337,7 +374,7 @@ RETRY = Verb(
     need=DAEMON,
     arguments=ChangeOne,
     answer=Changed,
-    run=lambda at, given: at.returns.retry(given.return_, given.by),
+    run=lambda at, given: at.returns.retry(given.return_, given.by, preview=given.preview),
     each="return_",
 )
 
@@ -348,7 +385,7 @@ RESOLVE = Verb(
     need=DAEMON,
     arguments=ChangeOne,
     answer=Changed,
-    run=lambda at, given: at.returns.resolve(given.return_, given.by),
+    run=lambda at, given: at.returns.resolve(given.return_, given.by, preview=given.preview),
     each="return_",
 )
 

@@ -1,0 +1,41 @@
+"""The buttons: which verb each calls, what it needs, and what a person should know before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapters.console.people import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A verb about one return, as a button. `field` is the argument that a person types, with its label and hint."""
+
+    verb: str
+    label: str
+    about: str
+    field: str = ""
+    field_label: str = ""
+    hint: str = ""
+    previewed: bool = True
+    grave: bool = False
+    role: Role = Role.ACT
+
+
+ACTIONS: Mapping[str, Action] = {
+    action.verb: action
+    for action in (
+        Action("retry", "Retry", "Send it back to work."),
+        Action(
+            "link",
+            "Link an order",
+            "Say which fulfillment orders it belongs to.",
+            field="orders",
+            field_label="Fulfillment orders at Amazon",
+            hint="Their ids, separated by blanks: #1001 #1001-B",
+        ),
+        Action("unlink", "Forget the link", "Match it by the shop's rules again."),
+        Action("look", "Ask Amazon now", "Read its orders at Amazon at once.", previewed=False),
+        Action("resolve", "Resolve", "Close it, because a person has dealt with it."),
+        Action("cancel", "Cancel", "Give it up for good.", grave=True),
+    )
+}

@@ -1,0 +1,120 @@
+"""The pages that only read."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from adapters.console import words
+from adapters.console.actions import ACTIONS
+from adapters.console.door import ROOT, SESSION
+from adapters.console.site import Answer, Site, redirect, return_path
+
+DAY = 86400.0
+FEW_UNITS = 12
+
+
+class Reading:
+    """Draws what verbs tell."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """The addresses, below the console's."""
+        view = self._site.guarded
+        return (
+            web.get("/", view(self._overview)),
+            web.get("/returns", view(self._returns)),
+            web.get("/returns/{shop}/{return_id}", view(self._one)),
+            web.get("/waiting", view(self._waiting)),
+        )
+
+    # ---- overview
+
+    async def _overview(self, request: web.Request) -> web.StreamResponse:
+        status = await self._site.ask("status")
+        return self._site.page(request, "overview.html", status=status, waiting=_people_needed(status))
+
+    # ---- returns
+
+    async def _returns(self, request: web.Request) -> web.StreamResponse:
+        asked = _asked(request.query)
+        shops = [row["shop"] for row in (await self._site.ask("status"))["shops"]]
+        if asked["q"]:
+            rows = (await self._site.ask("find", text=asked["q"]))["returns"]
+            if len(rows) == 1:
+                return redirect(return_path(rows[0]["return"]))
+            more = None
+        else:
+            answer = await self._list(asked)
+            rows, more = answer["rows"], answer["next"]
+        kept = {name: value for name, value in asked.items() if value and name != "after"}
+        return self._site.page(
+            request,
+            "returns.html",
+            rows=rows,
+            asked=asked,
+            shops=shops,
+            states=words.STATES,
+            ages=words.AGES,
+            older=f"{ROOT}returns?{urlencode(kept | {'after': more})}" if more else "",
+            newest=f"{ROOT}returns?{urlencode(kept)}" if asked["after"] else "",
+        )
+
+    async def _list(self, asked: Mapping[str, str]) -> Answer:
+        given: dict[str, object] = {name: asked[name] for name in ("state", "shop") if asked[name]}
+        if asked["age"]:
+            before = self._site.now() - int(asked["age"]) * DAY
+            given["unchanged"] = datetime.fromtimestamp(before, UTC).isoformat()
+        return await self._site.ask("list", **given, after=int(asked["after"] or 0))
+
+    # ---- one return
+
+    async def _one(self, request: web.Request) -> web.StreamResponse:
+        ref = f"{request.match_info['shop']}/{request.match_info['return_id']}"
+        shown = await self._site.ask("show", **{"return": ref})
+        person = request[SESSION].person
+        possible = [ACTIONS[name] for name in shown["can"] if name in ACTIONS and self._site.knows(name)]
+        return self._site.page(
+            request,
+            "return.html",
+            shown=shown,
+            everything="all" in request.query,
+            actions=[action for action in possible if person.may(action.role)],
+            units=_summary(shown["units"]),
+            folded=len(shown["units"]) > FEW_UNITS,
+        )
+
+    # ---- who waits for a person
+
+    async def _waiting(self, request: web.Request) -> web.StreamResponse:
+        status = await self._site.ask("status")
+        return self._site.page(request, "waiting.html", waiting=_people_needed(status), quiet=status["quiet"])
+
+
+def _asked(query: Mapping[str, str]) -> dict[str, str]:
+    """The search and the filters of an address; whatever cannot be one is left out."""
+    state, age, after = query.get("state", ""), query.get("age", ""), query.get("after", "")
+    return {
+        "q": query.get("q", "").strip()[:200],
+        "state": state if state in words.STATES else "",
+        "shop": query.get("shop", "")[:40],
+        "age": age if age in words.AGES else "",
+        "after": after if after.isascii() and after.isdigit() and len(after) < 19 else "",
+    }
+
+
+def _people_needed(status: Answer) -> list[dict[str, Any]]:
+    """What waits for a person, the oldest first."""
+    rows = [row | {"kind": kind} for kind in ("stuck", "held", "in_review") for row in status.get(kind, ())]
+    return sorted(rows, key=lambda row: row["since"] or "")
+
+
+def _summary(units: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """How many units are how, the most frequent first."""
+    how = Counter(unit["found"] or words.plain(unit["standing"]) for unit in units)
+    return how.most_common()

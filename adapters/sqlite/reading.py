@@ -1,0 +1,76 @@
+"""A connection beside the writer's that can only read: lists and pages never hold up a shopper's label."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from adapters.sqlite.maintenance import SqliteUpkeep
+from adapters.sqlite.unit_of_work import SqliteUnitOfWork
+from adapters.sqlite.writer import ThreadEngine, unavailable
+from daemon.errors import StoreUnavailable
+
+T = TypeVar("T")
+
+LONGEST = 10.0
+"""Seconds that one reading may take. A long one would keep the log from being emptied into the database."""
+STEPS = 20_000
+"""Steps of SQLite's machine between two looks at the time: about a millisecond."""
+CACHED_STATEMENTS = 128
+
+
+class SqliteReader:
+    """Implements ReadableStore. Each reading sees one state of the store, and whatever was committed before it."""
+
+    def __init__(self, engine: ThreadEngine) -> None:
+        self._engine = engine
+
+    async def read(self, work: Callable[[SqliteUnitOfWork], T]) -> T:
+        """Run `work`, which only reads. Raises StoreUnavailable."""
+        return await self._run(lambda connection: work(SqliteUnitOfWork(connection)))
+
+    async def survey(self, work: Callable[[SqliteUpkeep], T]) -> T:
+        """Run `work`, which only reads. Raises StoreUnavailable."""
+        return await self._run(lambda connection: work(SqliteUpkeep(connection)))
+
+    async def close(self) -> None:
+        """Close the connection, and end its thread."""
+        await self._engine.close()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._engine.run(partial(_in_one_state, work))
+        except sqlite3.Error as error:
+            if not unavailable(error):
+                raise
+            raise StoreUnavailable(f"the database cannot be read: {error}") from error
+        except ValueError as error:  # aiosqlite says so of a connection that was closed
+            raise StoreUnavailable("the store is closed") from error
+
+
+def _in_one_state(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    began = time.monotonic()
+    connection.set_progress_handler(lambda: time.monotonic() - began > LONGEST, STEPS)
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        connection.set_progress_handler(None, 0)
+        connection.execute("ROLLBACK")
+
+
+async def open_reader(path: Path) -> SqliteReader:
+    """Open a query-only connection to a database that is there. Raises StoreUnavailable."""
+    try:
+        connection = await aiosqlite.connect(
+            f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, cached_statements=CACHED_STATEMENTS
+        )
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the database cannot be read: {error}") from error
+    await connection.execute("PRAGMA query_only = ON")
+    await connection.execute("PRAGMA temp_store = MEMORY")
+    return SqliteReader(ThreadEngine(connection))
