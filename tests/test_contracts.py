@@ -28,6 +28,7 @@ PLANTED = {
     "adapters/sql/planted.py": "sqlite3",
     "adapters/sql/connecting.py": "psycopg",
     "adapters/labels/planted.py": "sqlite3",
+    "adapters/labels/drawing.py": "jinja2",
     "adapters/messages/planted.py": "botocore",
     "adapters/planted/__init__.py": "adapters.host.clock",
     "adapters/planted/wire/__init__.py": "aiohttp",

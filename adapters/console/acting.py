@@ -1,6 +1,6 @@
 """The pages that act: each first says what it will do, and does it by a form of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -8,7 +8,7 @@ from aiohttp import web
 from adapters.console import words
 from adapters.console.actions import ACTIONS, Action
 from adapters.console.door import SESSION
-from adapters.console.site import Answer, Site, redirect, return_path
+from adapters.console.site import Answer, Site, View, redirect, return_path
 from daemon.errors import McfdError
 
 
@@ -94,7 +94,10 @@ class Acting:
         )
 
 
-def _with(action: Action, view):  # noqa: ANN001, ANN202
+ActionView = Callable[[web.Request, Action], Awaitable[web.StreamResponse]]
+
+
+def _with(action: Action, view: ActionView) -> View:
     async def bound(request: web.Request) -> web.StreamResponse:
         return await view(request, action)
 

@@ -18,6 +18,7 @@ class Action:
     hint: str = ""
     previewed: bool = True
     grave: bool = False
+    button: str = ""
     role: Role = Role.ACT
 
 
@@ -36,6 +37,6 @@ ACTIONS: Mapping[str, Action] = {
         Action("unlink", "Forget the link", "Match it by the shop's rules again."),
         Action("look", "Ask Amazon now", "Read its orders at Amazon at once.", previewed=False),
         Action("resolve", "Resolve", "Close it, because a person has dealt with it."),
-        Action("cancel", "Cancel", "Give it up for good.", grave=True),
+        Action("cancel", "Cancel", "Give it up for good.", grave=True, button="Cancel this return"),
     )
 }

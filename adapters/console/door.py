@@ -4,11 +4,12 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from adapters.console.people import Attempts, Person, Role, Session, Sessions
 from daemon.ports.host import Clock
@@ -36,7 +37,6 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SESSION = web.RequestKey("console_session", Session)
 
 
@@ -63,7 +63,7 @@ class Door:
         self.attempts = Attempts(clock)
 
     @property
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """The check, for aiohttp."""
 
         @web.middleware
@@ -78,7 +78,9 @@ class Door:
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             if not self._our_host(request):
-                return web.Response(status=421, text="mcfd has no pages by this name; console.hosts says which it has.\n")
+                return web.Response(
+                    status=421, text="mcfd has no pages by this name; console.hosts says which it has.\n"
+                )
             if request.method == "POST" and not self._from_here(request):
                 return web.Response(status=403, text="This form comes from another page. Nothing was done.\n")
             return await handler(request)
@@ -187,9 +189,7 @@ class Door:
         self.sessions.close(request.cookies.get(COOKIE, ""))
         answer.del_cookie(COOKIE, path=ROOT)
 
-    def _cookie(
-        self, request: web.Request, answer: web.StreamResponse, name: str, value: str, seconds: int
-    ) -> None:
+    def _cookie(self, request: web.Request, answer: web.StreamResponse, name: str, value: str, seconds: int) -> None:
         answer.set_cookie(
             name, value, max_age=seconds, path=ROOT, httponly=True, samesite="Strict", secure=self.is_secure(request)
         )

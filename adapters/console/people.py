@@ -44,7 +44,7 @@ class Session:
 
     person: Person
     ends_at: float
-    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     notice: str = ""
     failed: bool = False
 

@@ -31,15 +31,16 @@ class Reading:
             web.get("/returns", view(self._returns)),
             web.get("/returns/{shop}/{return_id}", view(self._one)),
             web.get("/waiting", view(self._waiting)),
+            web.get("/help", view(self._help)),
         )
 
     # ---- overview
 
     async def _overview(self, request: web.Request) -> web.StreamResponse:
-        status = await self._site.ask("status")
-        return self._site.page(request, "overview.html", status=status, waiting=_people_needed(status))
+        counted = await self._site.ask("status")
+        return self._site.page(request, "overview.html", counted=counted, waiting=_people_needed(counted))
 
-    # ---- returns
+    # ---- the list
 
     async def _returns(self, request: web.Request) -> web.StreamResponse:
         asked = _asked(request.query)
@@ -94,6 +95,10 @@ class Reading:
     async def _waiting(self, request: web.Request) -> web.StreamResponse:
         status = await self._site.ask("status")
         return self._site.page(request, "waiting.html", waiting=_people_needed(status), quiet=status["quiet"])
+
+    async def _help(self, request: web.Request) -> web.StreamResponse:
+        told = await self._site.ask("advice")
+        return self._site.page(request, "help.html", problems=told["problems"])
 
 
 def _asked(query: Mapping[str, str]) -> dict[str, str]:

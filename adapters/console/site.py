@@ -1,8 +1,6 @@
 """The pages' application: routes, templates, and the check of who may see and do what."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -72,7 +70,7 @@ class Site:
             here=request.path.removeprefix(ROOT).partition("/")[0],
             root=ROOT,
             version=self._version,
-            Role=Role,
+            path=return_path,
             **values,
         )
         return web.Response(text=text, content_type="text/html", status=status)
@@ -92,28 +90,29 @@ class Site:
 
         return guarded
 
-    async def _checked(
-        self, request: web.Request, session: Session, view: View, role: Role
-    ) -> web.StreamResponse:
+    async def _checked(self, request: web.Request, session: Session, view: View, role: Role) -> web.StreamResponse:
+        if (refused := await self._refused(request, session, role)) is not None:
+            return refused
+        try:
+            return await view(request)
+        except McfdError as error:
+            return self.problem(request, _status(error), words.sentence(str(error)))
+        except web.HTTPException:
+            raise
+        except Exception:
+            log.exception("console.failed", page=request.match_info.handler.__qualname__)
+            return self.problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed; its log says why.")
+
+    async def _refused(self, request: web.Request, session: Session, role: Role) -> web.Response | None:
         if not session.person.may(role):
-            return self.problem(request, HTTPStatus.FORBIDDEN, f"Your role may not do this; it needs {role.name.lower()}.")
+            return self.problem(
+                request, HTTPStatus.FORBIDDEN, f"Your role may not do this; it needs {role.name.lower()}."
+            )
         if request.method == "POST" and not same(str((await request.post()).get("csrf", "")), session.csrf):
             return self.problem(
                 request, HTTPStatus.FORBIDDEN, "This form is no longer valid. Nothing was done: open the page again."
             )
-        try:
-            return await view(request)
-        except OperatorError as error:
-            return self.problem(request, HTTPStatus.NOT_FOUND, words.sentence(str(error)))
-        except StoreUnavailable as error:
-            return self.problem(request, HTTPStatus.SERVICE_UNAVAILABLE, words.sentence(str(error)))
-        except McfdError as error:
-            return self.problem(request, HTTPStatus.CONFLICT, words.sentence(str(error)))
-        except web.HTTPException:
-            raise
-        except Exception:
-            log.exception("console.failed", page=request.match_info.route.name)
-            return self.problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed; its log says why.")
+        return None
 
     def problem(self, request: web.Request, status: HTTPStatus, text: str) -> web.Response:
         """A page that says what is wrong."""
@@ -132,6 +131,16 @@ class Site:
         where = request.rel_url.raw_path_qs if request.method == "GET" else ROOT
         query = "" if where == ROOT else "?" + urlencode({"next": where})
         return redirect(f"{ROOT}login{query}")
+
+
+def _status(error: McfdError) -> HTTPStatus:
+    match error:
+        case OperatorError():
+            return HTTPStatus.NOT_FOUND
+        case StoreUnavailable():
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case _:
+            return HTTPStatus.CONFLICT
 
 
 def redirect(where: str) -> web.Response:
@@ -166,8 +175,9 @@ def _templates(clock: Clock) -> Environment:
         "plain": words.plain,
         "stamp": words.stamp,
         "sentence": words.sentence,
+        "advice": words.advice,
+        "manual": lambda code: f"{ROOT}help#{code}",
         "age": lambda at: words.age(at, clock.now()),
         "path": return_path,
-        "json": partial(json.dumps, ensure_ascii=False),
     }
     return made

@@ -1,7 +1,10 @@
 """How the pages say things: states, ages and instants."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
 
 STATES: Mapping[str, tuple[str, str]] = {
     "received": ("Received", "busy"),
@@ -36,6 +39,7 @@ _WORDS = {
     "pre_transit": "not scanned yet",
     "new": "not scanned yet",
 }
+_CODE = re.compile(r"`([^`]+)`")
 _UNITS = ((86400 * 365, "year"), (86400 * 7, "week"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -79,7 +83,13 @@ def age(at: str | None, now: float) -> str:
     return f"{words} ago" if seconds > 0 else f"in {words}"
 
 
+def advice(text: str) -> Markup:
+    """With what is between backticks in the program's type."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
+
+
 def sentence(text: str) -> str:
     """With a capital letter and a full stop, and no second one."""
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    begin = text[:1] if text.startswith("mcfd") else text[:1].upper()
+    return f"{begin}{text[1:].rstrip('.')}." if text else ""

@@ -14,6 +14,7 @@ from daemon.errors import McfdError
 
 log = structlog.get_logger(__name__)
 
+Application = web.Application
 Verb = Callable[[Mapping[str, object]], Awaitable[object]]
 Probe = Callable[[], Awaitable[Mapping[str, str]]]
 """Returns the problems by name; empty when there are none."""
@@ -33,12 +34,13 @@ class WatchListener:
     async def start(self, host: str, port: int) -> None:
         """Bind; raises OSError when the port is taken."""
         app = web.Application(client_max_size=MAX_BODY)
-        self._add_routes(app.router)
+        self._add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
 
-    def _add_routes(self, router: web.UrlDispatcher) -> None:
+    def _add_routes(self, app: web.Application) -> None:
+        router = app.router
         router.add_get("/metrics", self._metrics)
         router.add_get("/healthz", self._healthz)
         router.add_get("/readyz", self._readyz)
@@ -72,7 +74,7 @@ class WatchListener:
 class OpsListener(WatchListener):
     """Also serves operators on this machine. `verbs` are called with the JSON object that was posted.
 
-    `describe` returns the OpenAPI description of the whole listener.
+    `describe` returns the OpenAPI description of the whole listener, `pages` are applications by their first path.
     """
 
     def __init__(
@@ -84,17 +86,22 @@ class OpsListener(WatchListener):
         verbs: Mapping[str, Verb],
         describe: Callable[[], Mapping[str, object]],
         token: str,
+        pages: Mapping[str, web.Application] | None = None,
     ) -> None:
         super().__init__(render=render, health=health, ready=ready)
         self._verbs = verbs
         self._describe = describe
         self._token = token.encode()
+        self._pages = pages or {}
 
-    def _add_routes(self, router: web.UrlDispatcher) -> None:
-        super()._add_routes(router)
+    def _add_routes(self, app: web.Application) -> None:
+        super()._add_routes(app)
+        router = app.router
         router.add_get("/openapi.json", self._openapi)
         router.add_post(PATH, self._prove)
         router.add_post("/api/{verb}", self._call)
+        for path, pages in self._pages.items():
+            app.add_subapp(path, pages)
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(self._describe())

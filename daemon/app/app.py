@@ -19,6 +19,7 @@ from config.logging.journal import running_under_systemd
 from config.logging.setup import configure
 from daemon import __version__
 from daemon.app.accounts import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS, contexts, tell_of_call
+from daemon.app.console import console_pages
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.notifications import News, listen_for_news
@@ -29,6 +30,7 @@ from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
+from daemon.domain.returns import State
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
@@ -242,7 +244,8 @@ class App:
         self, stack: AsyncExitStack, resources: Resources, verbs: Mapping[str, Answering]
     ) -> None:
         ready = partial(self._ready, resources)
-        ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready)
+        pages = await console_pages(stack, resources, verbs)
+        ops = await open_ops(self._current, verbs, self._metrics, health=self._health, ready=ready, pages=pages)
         stack.push_async_callback(closing, "ops listener", ops.stop)
         self.ops_port = ops.port
         watched = await open_metrics(self._current, self._metrics, health=self._health, ready=ready)
@@ -330,6 +333,11 @@ class App:
             return ""
         ret = await store.read(lambda uow: uow.get(shop, return_id))
         return ret.state.value if ret is not None else ""
+
+    async def next_due(self) -> float | None:
+        """When the daemon looks at a return next, for code that embeds it."""
+        store = self._store
+        return await store.read(lambda uow: uow.next_due(tuple(State))) if store is not None else None
 
     def label_source_of(self, shop: str) -> str:
         """The shop's current label source, for code that embeds the daemon."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from adapters.easypost.webhooks import EasyPostWebhooks
 from adapters.host.metrics import PrometheusMetrics
 from adapters.http.consent import ConsentPages
-from adapters.http.ops import OpsListener, WatchListener
+from adapters.http.ops import Application, OpsListener, WatchListener
 from adapters.http.public import Allowance, PublicListener, Route
 from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
@@ -71,12 +71,18 @@ def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Rout
 
 
 async def open_ops(
-    current: Current, verbs: Mapping[str, Answering], metrics: PrometheusMetrics, *, health: Probe, ready: Probe
+    current: Current,
+    verbs: Mapping[str, Answering],
+    metrics: PrometheusMetrics,
+    *,
+    health: Probe,
+    ready: Probe,
+    pages: Mapping[str, Application],
 ) -> OpsListener:
     """The listener for operators on this machine. Raises CannotListen."""
     token = current.secrets.ops_token.get_secret_value()
     listener = OpsListener(
-        render=metrics.render, health=health, ready=ready, verbs=verbs, describe=description, token=token
+        render=metrics.render, health=health, ready=ready, verbs=verbs, describe=description, token=token, pages=pages
     )
     address = current.settings.listen.ops
     with telling(f"listen.ops {address}", "change the key"):

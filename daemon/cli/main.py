@@ -108,10 +108,11 @@ def keygen(as_json: bool) -> None:
     click.echo(json.dumps({"key": key}) if as_json else key)
 
 
-@main.command(epilog=example("mcfd demo", "mcfd demo --verbose"))
+@main.command(epilog=example("mcfd demo", "mcfd demo --console"))
 @click.option("--verbose", is_flag=True, help="Show the daemon's own log as well.")
+@click.option("--console", is_flag=True, help="Fill a shop with returns, and leave the web pages running.")
 @plainly
-def demo(verbose: bool) -> None:
+def demo(verbose: bool, console: bool) -> None:
     """Watch returns go all the way, on the sandbox."""
     import asyncio
     import signal
@@ -121,6 +122,6 @@ def demo(verbose: bool) -> None:
 
     configure("console", "info" if verbose else "error", under_systemd=False)
     try:
-        sys.exit(run_loop(live.tell()))
+        sys.exit(run_loop(live.keep_open() if console else live.tell()))
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)

@@ -16,8 +16,11 @@ from adapters.host.systemd import Notifier
 from adapters.sandbox import Sandbox, SandboxOptions
 from config.load import Loaded, load
 from daemon.app.app import App
+from daemon.demo.days import DaysClock
 from daemon.demo.narrator import SHOP, Narrator, StoryFailed
+from daemon.demo.shop import DAYS, Shop
 from daemon.demo.stories import STORIES
+from daemon.domain.durations import DAY
 
 QUICK = {
     "label_request_poll": "5s",
@@ -32,14 +35,14 @@ QUICK = {
     "outcome_watch": "1s",
     "stop_grace": "5s",
 }
+RARELY = {"label_request_poll": "7d", "return_poll": "7d"}
+"""The webhooks tell all of it, and Loop takes 300 calls a minute."""
 LIMITS = {"getFulfillmentOrder": {"rate": 20, "burst": 30}, "createFulfillmentReturn": {"rate": 20, "burst": 30}}
 
 
 async def tell() -> int:
     """Run every story; 0 if each ended as expected. SIGTERM cancels, so that no temporary files stay."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    _end_at_sigterm()
     console = Console(highlight=False, soft_wrap=True)
     options = SandboxOptions(label_after=0.5, process_after=0.3, enforce_limits=False)
     with tempfile.TemporaryDirectory(prefix="mcfd-demo-") as folder:
@@ -74,6 +77,43 @@ async def tell() -> int:
     return 0
 
 
+async def keep_open() -> int:
+    """Fill a shop with returns, and leave sandbox, daemon and console running until they are stopped."""
+    _end_at_sigterm()
+    console = Console(highlight=False, soft_wrap=True)
+    with tempfile.TemporaryDirectory(prefix="mcfd-demo-") as folder:
+        clock = DaysClock(DAYS * DAY)
+        async with Sandbox(SandboxOptions(enforce_limits=False), clock) as sandbox:
+            loaded = _loaded(Path(folder), sandbox, timings=RARELY)
+            app = App(loaded, clock=clock, notifier=Notifier(None, clock), read_again=partial(_read, Path(folder)))
+            opened = asyncio.Event()
+
+            async def ready() -> None:
+                sandbox.set_webhook_url(f"http://127.0.0.1:{app.public_port}/webhooks/loop/{SHOP}")
+                opened.set()
+
+            async def filled() -> None:
+                await opened.wait()
+                console.print(f"[bold]{DAYS} days of a shop go by[/]")
+                await Shop(sandbox, app, clock, lambda text: console.print(f"  [dim]{text}[/]")).fill()
+                console.print(_addresses(app, sandbox, loaded))
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(app.run(asyncio.Event(), ready))
+                await filled()
+    return 0
+
+
+def _addresses(app: App, sandbox: Sandbox, loaded: Loaded) -> str:
+    page = sandbox.control_url.removesuffix("control")
+    return (
+        f"\n[bold]Console[/]  http://localhost:{app.ops_port}/console/\n"
+        f"[bold]Token[/]    {loaded.secrets.ops_token.get_secret_value()}\n"
+        f"[bold]Vendors[/]  {page}  (play shopper, carrier, Amazon and merchant)\n\n"
+        "Ctrl-C ends it; nothing is kept."
+    )
+
+
 async def _tell_all(narrator: Narrator) -> int:
     told = 0
     for title, story in STORIES:
@@ -84,6 +124,12 @@ async def _tell_all(narrator: Narrator) -> int:
         except StoryFailed as failure:
             narrator.failed(str(failure))
     return told
+
+
+def _end_at_sigterm() -> None:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _choose(folder: Path, app: App, source: str) -> None:
@@ -99,7 +145,7 @@ def _read(folder: Path) -> Loaded:
     return load(folder / "config.yaml", folder / "secrets")
 
 
-def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
+def _loaded(folder: Path, sandbox: Sandbox, **changes: object) -> Loaded:
     """The daemon's configuration, from real files as an operator writes them."""
     options = sandbox.options
     config = {
@@ -118,6 +164,7 @@ def _loaded(folder: Path, sandbox: Sandbox) -> Loaded:
         },
         "timings": QUICK,
         "log": {"format": "console", "level": "error"},  # a reload applies it again, and only the story is shown
+        **changes,
     }
     secrets = {
         "amazon_client_secret": options.client_secret,

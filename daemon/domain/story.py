@@ -41,12 +41,34 @@ _WORDS: Mapping[str, str] = {
     "PostageSpent": "The label could not be printed again; a new one is made",
     "PostageVoided": "The unused label was given back",
     "LabelUnused": "Nobody used the label: it is to be given back",
-    "ParcelsTracked": "The carrier told where the parcel is",
 }
 
+_CONDITIONS = {
+    "Sellable": "sellable",
+    "Defective": "defective",
+    "CustomerDamaged": "damaged by the customer",
+    "CarrierDamaged": "damaged by the carrier",
+    "FulfillerDamaged": "damaged at Amazon",
+    "missing": "never arrived",
+}
+_TRANSIT = {"new": "not scanned yet", "pre_transit": "not scanned yet", "in_transit": "on its way"}
+
 _BOOKKEEPING = frozenset(
-    {"CallBegun", "CallHadNoEffect", "NotesWritten", "ReturnRead", "RequestStands", "ClockPutRight", "LinesGraded"}
+    {
+        *(
+            "CallBegun",
+            "CallHadNoEffect",
+            "NotesWritten",
+            "ReturnRead",
+            "RequestStands",
+            "ClockPutRight",
+            "LinesGraded",
+        ),
+        *("TransitReported", "PostageOffered", "LabelFetched"),
+    }
 )
+_EXPECTED = frozenset({"planned", "authorized"})
+"""Words of units that say no more than the sentence does."""
 
 
 def is_bookkeeping(event: str) -> bool:
@@ -66,11 +88,22 @@ def _units(detail: Detail, skus: Mapping[str, str]) -> str:
     units = detail.get("units")
     if not isinstance(units, Mapping) or not units:
         return ""
-    named = [f"{skus.get(key, key)} {str(word).replace('_', ' ')}" for key, word in units.items()]
+    named = [_unit(skus.get(key, key), str(word)) for key, word in units.items()]
     counted = list(dict.fromkeys(named))
     shown = [f"{named.count(one)} x {one}" if named.count(one) > 1 else one for one in counted[:4]]
     more = f" and {len(counted) - 4} more" if len(counted) > 4 else ""
     return f": {', '.join(shown)}{more}"
+
+
+def _unit(sku: str, word: str) -> str:
+    return sku if word in _EXPECTED else f"{sku} {_CONDITIONS.get(word, word.replace('_', ' '))}"
+
+
+def _tracked(detail: Detail) -> str:
+    """`#1 SHIPMENT in_transit void:no` of each parcel, as the history has it."""
+    words = [str(parcel).split() for parcel in dict(detail.get("postage", {})).values()]
+    seen = dict.fromkeys(_TRANSIT.get(parts[-2], parts[-2].replace("_", " ")) for parts in words if len(parts) > 2)
+    return f"The carrier says: {', '.join(seen)}" if seen else "The carrier was asked where the parcel is"
 
 
 def _cancelled(detail: Detail) -> str:
@@ -113,6 +146,7 @@ _TELLERS: Mapping[str, Callable[[Detail], str]] = {
     "ReviewSettled": lambda detail: f"A person settled the review in Loop{_why(detail, 'how')}",
     "ProcessingFailed": lambda detail: f"Loop could not process the return{_why(detail, 'message')}",
     "RemovalRefused": lambda detail: f"Loop refused to remove the lines{_why(detail, 'message')}",
+    "ParcelsTracked": _tracked,
     "GaveUp": lambda detail: f"mcfd cannot go on alone{_why(detail, 'problem')}",
     "Retried": lambda detail: f"{detail.get('by', 'Somebody')} sent it back to work",
     "Resolved": lambda detail: f"{detail.get('by', 'Somebody')} closed it by hand",

@@ -19,6 +19,8 @@ from daemon.operations.advice import ADVICE
 from daemon.operations.verb import instant, money
 from daemon.operations.verbs.calls import CallShown, CallsShown
 from daemon.operations.verbs.returns import (
+    Advised,
+    AllAdvice,
     AuthorizationShown,
     HistoryRow,
     NoteShown,
@@ -125,6 +127,10 @@ class ReturnsReader:
         ret = await self.find(name)
         made = await self._store.read(lambda uow: uow.calls_of(ret.shop, ret.return_id))
         return CallsShown(return_=ret.ref, calls=[_call(call) for call in made])
+
+    async def advice(self) -> AllAdvice:
+        """What a person can do about each problem."""
+        return AllAdvice(problems=[Advised(code=code.value, advice=text) for code, text in ADVICE.items()])
 
     async def find(self, name: str) -> Return:
         """The return with that name: Loop's return id, or shop/id. Raises OperatorError."""
@@ -240,13 +246,6 @@ def _parcel(postage: Postage) -> ParcelShown:
     )
 
 
-def _found(unit: ReturnUnit) -> str:
-    """What Amazon found, with its reason."""
-    if unit.finding is None:
-        return ""
-    return condition_words(unit.finding) + (f" ({unit.finding.reason})" if unit.finding.reason else "")
-
-
 def _unit(unit: ReturnUnit) -> UnitShown:
     return UnitShown(
         line=unit.line_id,
@@ -254,7 +253,8 @@ def _unit(unit: ReturnUnit) -> UnitShown:
         portal_sku=unit.portal_sku,
         price=money(unit.price_cents),
         stated=": ".join(said for said in (unit.parent_reason, unit.reason) if said),
-        found=_found(unit),
+        found=condition_words(unit.finding) if unit.finding else "",
+        amazon_reason=unit.finding.reason if unit.finding else "",
         center=unit.finding.center if unit.finding else "",
         told=unit.graded,
         standing=unit.standing.value,

@@ -9,6 +9,7 @@ from daemon.operations.advice import ADVICE
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
 from tests.services.store_conformance import add, make_return
+from tests.support.configured import clocks
 from tests.support.virtual_time import FakeClock
 
 STUCK = make_return(
@@ -30,7 +31,7 @@ async def store(tmp_path):
 
 async def test_status_has_the_codes(store):
     """Every return that `status` lists for a person has its code and advice."""
-    status = await ReturnsReader(store, FakeClock(), shops=["acme"]).status()
+    status = await ReturnsReader(store, FakeClock(), clocks(), shops=["acme"]).status()
 
     listed = {row.code: row.advice for row in (*status.stuck, *status.held, *status.in_review)}
     codes = (ProblemCode.LABEL_LATE, ProblemCode.ORDER_NOT_FOUND, ProblemCode.IN_REVIEW)
@@ -39,7 +40,7 @@ async def test_status_has_the_codes(store):
 
 async def test_show_has_the_code(store):
     """`show` has the code of a stuck return and the advice; one that is well has neither."""
-    reader = ReturnsReader(store, FakeClock())
+    reader = ReturnsReader(store, FakeClock(), clocks())
 
     assert (shown := await reader.show("1")).code == "label-late"
     assert shown.advice == ADVICE[ProblemCode.LABEL_LATE]

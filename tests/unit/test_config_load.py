@@ -190,7 +190,23 @@ SECTIONS = [
     ("vault_keys: [canary]", "vault_keys: unknown key; secrets are files, write it into the file vault_keys"),
     (
         "zzz: 1",
-        "zzz: unknown key; known here: public_url, listen, store, amazon, easypost, shops, timings, attempts, retention, log, notify",
+        "zzz: unknown key; known here: public_url, listen, console, store, amazon, easypost, shops, timings, attempts, retention, log, notify",
+    ),
+    (
+        "console: {trusted_proxies: [proxy.test]}",
+        "console.trusted_proxies[0]: is not an address; write one like 127.0.0.1, ::1 or 10.0.0.0/24",
+    ),
+    (
+        "console: {hosts: ['https://mcfd.test']}",
+        "console.hosts[0]: is not a host name; write one like mcfd.example.com, without https:// and port",
+    ),
+    (
+        "console: {user_header: 'X Y'}",
+        "console.user_header: is not the name of a header; write one like X-Forwarded-User",
+    ),
+    (
+        "console: {user_header: X-Forwarded-User}",
+        "console.user_header: needs a secret that the proxy sends; write a long random text into the file console_proxy_secret",
     ),
     ("log: {timings: {}}", "log.timings: unknown key here; it belongs at the top"),
     ("12: x", "[12]: is a key that is not text; put it in quotes"),

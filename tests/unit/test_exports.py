@@ -7,7 +7,8 @@ import pytest
 from daemon.cli.commands import _harmless
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.returns import MISSING, Finding, Postage, Return, ReturnUnit, State, UnitState, Void
-from daemon.operations.exports import REPORTS, _money, rows_of
+from daemon.operations.exports import REPORTS, rows_of
+from daemon.operations.verb import money
 from daemon.operations.verbs.keeping import UnitRow
 
 
@@ -84,13 +85,11 @@ def test_nor_is_a_spreadsheet_that_divides_at_semicolons():
     assert _harmless("red;=1+1; @SUM;blue") == "red;'=1+1;' @SUM;blue"
 
 
-@pytest.mark.parametrize(
-    ("cents", "money"), [(-150, "-1.50"), (-1, "-0.01"), (0, "0.00"), (5, "0.05"), (1234, "12.34")]
-)
-def test_amounts_below_zero_are_amounts(cents, money):
+@pytest.mark.parametrize(("cents", "told"), [(-150, "-1.50"), (-1, "-0.01"), (0, "0.00"), (5, "0.05"), (1234, "12.34")])
+def test_amounts_below_zero_are_amounts(cents, told):
     """What Loop took off is told as it is, and a spreadsheet can add it up."""
-    assert _money(cents) == money
-    assert _harmless(money) == money
+    assert money(cents) == told
+    assert _harmless(told) == told
 
 
 def test_claims_are_what_amazon_damaged_or_lost():

@@ -133,7 +133,7 @@ class RequestShown(Answer):
 
 
 class UnitShown(Answer):
-    """A unit of a return. `stated` is what the shopper said, `found` what Amazon did, in words."""
+    """A unit of a return. `stated` is what the shopper said, `found` what Amazon found, in words."""
 
     line: str
     sku: str
@@ -141,6 +141,7 @@ class UnitShown(Answer):
     price: str
     stated: str
     found: str
+    amazon_reason: str
     center: str
     told: bool = Field(description="Whether Loop was told the finding.")
     standing: str
@@ -261,6 +262,19 @@ class Linked(Answer):
     note: str
 
 
+class Advised(Answer):
+    """A code, and what a person can do about the problem."""
+
+    code: str
+    advice: str
+
+
+class AllAdvice(Answer):
+    """Every code of a problem."""
+
+    problems: list[Advised]
+
+
 class OrderRead(Answer):
     """An order, and the number of returns that wait for it."""
 
@@ -319,6 +333,17 @@ SHOW = Verb(
         Table("Notes", "notes", ("written", "text")),
         Timeline("History, in UTC", "history"),
     ),
+)
+
+ADVISE = Verb(
+    name="advice",
+    help="Show what a person can do about each problem of a return, by its code.",
+    examples=("mcfd advice",),
+    need=STORE,
+    arguments=Nothing,
+    answer=AllAdvice,
+    run=lambda at, _: at.returns.advice(),
+    shown=(Table("Problems", "problems", ("code", "advice")),),
 )
 
 MATCH = Verb(
@@ -416,4 +441,4 @@ CONFIRM = Verb(
     run=lambda at, given: at.returns.confirm(given.shop, given.by),
 )
 
-VERBS = (STATUS, SHOW, MATCH, LINK, UNLINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM)
+VERBS = (STATUS, SHOW, ADVISE, MATCH, LINK, UNLINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM)
