@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import aiosqlite
 
-from adapters.sqlite.maintenance import SqliteUpkeep
-from adapters.sqlite.unit_of_work import SqliteUnitOfWork
-from adapters.sqlite.writer import ThreadEngine, unavailable
+from adapters.sql.maintenance import SqlUpkeep
+from adapters.sql.unit_of_work import SqlUnitOfWork
+from adapters.sqlite.engine import SQLITE, ThreadEngine
 from daemon.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -29,13 +29,13 @@ class SqliteReader:
     def __init__(self, engine: ThreadEngine) -> None:
         self._engine = engine
 
-    async def read(self, work: Callable[[SqliteUnitOfWork], T]) -> T:
+    async def read(self, work: Callable[[SqlUnitOfWork], T]) -> T:
         """Run `work`, which only reads. Raises StoreUnavailable."""
-        return await self._run(lambda connection: work(SqliteUnitOfWork(connection)))
+        return await self._run(lambda connection: work(SqlUnitOfWork(connection)))
 
-    async def survey(self, work: Callable[[SqliteUpkeep], T]) -> T:
+    async def survey(self, work: Callable[[SqlUpkeep], T]) -> T:
         """Run `work`, which only reads. Raises StoreUnavailable."""
-        return await self._run(lambda connection: work(SqliteUpkeep(connection)))
+        return await self._run(lambda connection: work(SqlUpkeep(connection)))
 
     async def close(self) -> None:
         """Close the connection, and end its thread."""
@@ -45,7 +45,7 @@ class SqliteReader:
         try:
             return await self._engine.run(partial(_in_one_state, work))
         except sqlite3.Error as error:
-            if not unavailable(error):
+            if not SQLITE.unavailable(error):
                 raise
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
         except ValueError as error:  # aiosqlite says so of a connection that was closed

@@ -16,6 +16,7 @@ from adapters.sql.writer import Engine, Writer
 from adapters.sqlite.backup import examine_database
 from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.engine import InlineEngine, ThreadEngine
+from adapters.sqlite.reading import SqliteReader, open_reader
 from adapters.sqlite.restore import finish_restore
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
 from adapters.sqlite.space import give_back, sizes
@@ -48,6 +49,10 @@ class SqliteStore(SqlStore):
         """Measure the database and check all of it, without blocking others. Raises StoreUnavailable."""
         size = await self._writer.read(partial(sizes, self.path))
         return replace(size, finding=size.finding or await self._beside(partial(examine_database, self.path)))
+
+    async def reader(self) -> SqliteReader:
+        """Open a connection of its own for who only reads. Raises StoreUnavailable."""
+        return await open_reader(self.path)
 
     async def _beside(self, work: Callable[[threading.Event], T]) -> T:
         """Run `work` in a thread with its own read-only connection; cancelling the caller aborts it."""

@@ -7,7 +7,6 @@ from functools import partial
 from adapters.console.application import console
 from adapters.console.door import ROOT, Access
 from adapters.http.ops import Application
-from adapters.sqlite.reading import SqliteReader, open_reader
 from config.fields import LOCAL_HOSTS
 from config.model import Settings
 from config.secret_files import Secrets
@@ -20,6 +19,7 @@ from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
 from daemon.operations.verb import STORE
 from daemon.operations.verbs import VERBS
+from daemon.ports.store import ReadableStore
 
 
 async def console_pages(
@@ -29,14 +29,14 @@ async def console_pages(
     settings = resources.current.settings
     if not settings.console.enabled:
         return {}
-    reader = await open_reader(settings.store.path)
+    reader = await resources.store.reader()
     stack.push_async_callback(closing, "console", reader.close)
     desk = {**verbs, **_reading_verbs(resources, reader)}
     access = _access(settings, resources.current.secrets)
     return {ROOT: console(desk=desk, access=access, clock=resources.clock, version=__version__)}
 
 
-def _reading_verbs(resources: Resources, reader: SqliteReader) -> Mapping[str, Answering]:
+def _reading_verbs(resources: Resources, reader: ReadableStore) -> Mapping[str, Answering]:
     """The verbs that only read, over a connection of their own: never the writer's, and without links to labels."""
     settings, clock = resources.current.settings, resources.clock
     access = StoreAccess(
