@@ -17,6 +17,7 @@ Errors are classified once, at the edge. Their text is safe to log: it never car
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class McfdError(Exception):
@@ -74,9 +75,9 @@ class ContractBroken(McfdError):
 
 
 class ListCut(ContractBroken):
-    """A list of ids was cut short; `found` holds the ids that could be read."""
+    """A list was cut short; `found` holds the rows that could be read."""
 
-    def __init__(self, message: str, found: Sequence[str]) -> None:
+    def __init__(self, message: str, found: Sequence[Any]) -> None:
         super().__init__(message)
         self.found = found
 

@@ -14,6 +14,7 @@ from adapters.amazon_mcf.wire.tracking import GET_TRACKING, decode_tracking, tra
 from adapters.vendor_calls.transport import Transport
 from daemon.domain.postage import (
     BoughtPostage,
+    KnownParcel,
     NotOffered,
     OfferExpired,
     PostageOffer,
@@ -21,7 +22,11 @@ from daemon.domain.postage import (
     Tracking,
     VoidAnswer,
 )
+from daemon.errors import Refused
 from daemon.ports.vendors import Lane
+
+AMAZONS_OWN = "AMZN_US"
+"""The carrier id of Amazon Shipping in the United States, as Amazon's examples have it."""
 
 
 class ReturnServicePostage:
@@ -100,11 +105,30 @@ class ReturnServicePostage:
         request = self._request(GET_TRACKING, "GET", tracking_path(tracking_id, carrier_id))
         return await self._api.call(request, Lane.BACKGROUND, decode_tracking)
 
+    async def made_before(self, key: str, since: float) -> None:
+        """None: Amazon lists no shipments; a purchase repeated with its key finds what was bought."""
+
+    async def known_by_number(self, tracking_id: str, carrier: str, since: float) -> KnownParcel | None:  # noqa: ARG002 - the port's
+        """Ask for a number's tracking. The carrier's id is guessed: only the rate told it."""
+        for carrier_id in _carrier_ids(carrier):
+            try:
+                seen = await self.track(tracking_id, carrier_id)
+            except Refused:
+                continue
+            if seen != Tracking():
+                return KnownParcel(tracking_id=tracking_id, carrier_id=carrier_id, carrier=carrier)
+        return None
+
     def _request(self, operation: str, method: str, path: str, body: bytes | None = None, key: str = "") -> Request:
         headers = {"x-amzn-shipping-business-id": self._business_id}
         if key:
             headers["x-amzn-IdempotencyKey"] = key
         return Request(operation=operation, method=method, path=path, body=body, headers=headers)
+
+
+def _carrier_ids(carrier: str) -> tuple[str, ...]:
+    """Return what the carrier of this name may be called in tracking, the likeliest first."""
+    return (AMAZONS_OWN,) if "amazon" in carrier.casefold() else (carrier,) if carrier else ()
 
 
 def _offer(token: str, rate: Rate, choice: DocumentChoice) -> PostageOffer:

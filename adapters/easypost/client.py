@@ -5,6 +5,7 @@ saved, and then bought by its id. EasyPost knows no idempotency key; what became
 read off the shipment, and it is bought again by the same id or not at all.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Self
@@ -16,6 +17,7 @@ from adapters.easypost.wire.shipments import Asking, ShipmentView
 from adapters.vendor_calls.transport import Reply, Transport
 from daemon.domain.postage import (
     BoughtPostage,
+    KnownParcel,
     NotBought,
     NotOffered,
     OfferExpired,
@@ -34,6 +36,7 @@ RERATE = Operation(shipments.RERATE, "POST", Lane.SHOPPER)
 BUY = Operation(shipments.BUY, "POST", Lane.SHOPPER, pays=True)
 READ = Operation(shipments.READ, "GET", Lane.SHOPPER)
 LOOK = Operation(shipments.READ, "GET", Lane.BACKGROUND)
+LIST = Operation(shipments.LIST, "GET", Lane.BACKGROUND)
 REFUND = Operation(shipments.REFUND, "POST", Lane.BACKGROUND)
 ACCOUNTS = Operation(accounts.READ, "GET", Lane.BACKGROUND)
 TRACK = Operation(trackers.READ, "GET", Lane.BACKGROUND)
@@ -47,6 +50,10 @@ STALE = frozenset(
 )
 TEST_KEY = "EZTK"
 NOT_THERE = "NOT_FOUND"
+LISTED_FOR = 600.0
+"""Seconds for which the list of shipments is not read again: it is searched for parcels of an earlier life only."""
+
+MOST_PAGES = 1000
 
 
 class EasyPostLabels:
@@ -73,6 +80,8 @@ class EasyPostLabels:
         self._api_key = api_key
         self._fetch = fetch
         self._fetch_locally = fetch_locally
+        self._listing = asyncio.Lock()
+        self._listed: tuple[float, float, list[ShipmentView]] = (float("-inf"), float("inf"), [])
 
     @property
     def mode(self) -> str:
@@ -195,6 +204,39 @@ class EasyPostLabels:
         reply = await self._easypost.call(TRACK, trackers.tracker_path(carrier_id))
         return trackers.decode_tracker(reply.status, reply.body)
 
+    async def made_before(self, key: str, since: float) -> KnownParcel | None:
+        """The shipment whose `reference` is the key: the one that was sold, or else the newest."""
+        found = [shipment for shipment in await self._recent(since) if shipment.reference == key]
+        return _known(min(found, key=lambda shipment: shipment.sold is None)) if found else None
+
+    async def known_by_number(self, tracking_id: str, carrier: str, since: float) -> KnownParcel | None:  # noqa: ARG002 - the shipment names it
+        """The newest shipment sold with this tracking code."""
+        sold = (shipment for shipment in await self._recent(since) if shipment.sold)
+        return next((_known(s) for s in sold if s.sold and s.sold.tracking_code == tracking_id), None)
+
+    async def _recent(self, since: float) -> Sequence[ShipmentView]:
+        """Every shipment made since then, newest first. Raises ContractBroken if the list has no end."""
+        async with self._listing:
+            read_at, start, listed = self._listed
+            now = self._easypost.clock.monotonic()
+            if start > since or now - read_at > LISTED_FOR:
+                found = {s.shipment_id: s for bought in (True, False) for s in await self._list(since, bought=bought)}
+                listed = list(found.values())
+                self._listed = now, since, listed
+            return listed
+
+    async def _list(self, since: float, *, bought: bool) -> list[ShipmentView]:
+        found: list[ShipmentView] = []
+        before_id = ""
+        for _ in range(MOST_PAGES):
+            path = shipments.list_path(since, bought=bought, before_id=before_id)
+            reply = await self._easypost.call(LIST, path)
+            page, before_id = shipments.decode_list(reply.status, reply.body)
+            found += page
+            if not before_id:
+                return found
+        raise ContractBroken(f"{shipments.LIST}: the list has more than {MOST_PAGES} pages")
+
     async def _not_sold(self, handle: str, reply: Reply) -> BoughtPostage | OfferExpired:
         """A refusal stands only when the shipment shows that nothing was sold."""
         code = complaint(reply.body).code
@@ -249,6 +291,22 @@ def _sold(shipment: ShipmentView, document: bytes | None = None) -> BoughtPostag
         carrier_id=sold.tracker_id if sold else "",
         charge_cents=sold.rate.cents if sold and sold.rate else None,
         sender_code=shipment.shopper_code,
+    )
+
+
+def _known(shipment: ShipmentView) -> KnownParcel:
+    sold = shipment.sold
+    rate = sold.rate if sold else None
+    return KnownParcel(
+        tracking_id=sold.tracking_code if sold else "",
+        carrier_id=sold.tracker_id if sold else "",
+        carrier=rate.carrier if rate else "",
+        handle=shipment.shipment_id,
+        sold=sold is not None,
+        charge_cents=rate.cents if rate else 0,
+        service=rate.lane if rate else "",
+        mode=shipment.mode,
+        refund=_void_answer(shipment.refund_status),
     )
 
 

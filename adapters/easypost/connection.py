@@ -43,6 +43,7 @@ class EasyPostConnection:
         self._patient = patient
         self._api_url = api_url.rstrip("/")
         self._api_key = api_key
+        self.clock = clock
         self._bucket = TokenBucket(clock, RATE, BURST)
         self.parking = CircuitBreaker(clock)
 

@@ -296,6 +296,11 @@ class ShopMetrics:
         """A unit that Amazon has processed was read."""
         self._all.inspection_seen(seconds)
 
+    def adopted(self, before: State | None, after: State) -> None:
+        """A return was taken over."""
+        if before is not after:
+            self._all.moved(self._shop, before, after)
+
     def trouble(self, kind: str) -> None:
         """Something an operator should see."""
         self._all.trouble(kind)

@@ -13,7 +13,7 @@ from adapters.loop_returns.wire import setup as wire_setup
 from adapters.loop_returns.wire import writes as wire_writes
 from adapters.loop_returns.wire.setup import Destination, Subscription
 from adapters.vendor_calls.transport import Transport
-from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
+from daemon.domain.portal import Grade, PortalLabelRequest, PortalNote, PortalReturn, PortalRow, PortalState
 from daemon.domain.returns import Label, Transit
 from daemon.errors import ListCut
 from daemon.ports.host import Clock
@@ -25,12 +25,14 @@ MAX_PAGES = 1000
 
 LABEL_REQUEST = Operation("label_request", "GET", Scope.READ_LABEL_REQUESTS)
 ISSUED_REQUESTS = Operation("issued_requests", "GET", Scope.READ_LABEL_REQUESTS)
+REQUESTS_OF = Operation("requests_of", "GET", Scope.READ_LABEL_REQUESTS)
 CANCELLED_REQUESTS = Operation("cancelled_requests", "GET", Scope.READ_LABEL_REQUESTS)
 PROBE = Operation("probe", "GET", Scope.READ_LABEL_REQUESTS), wire_writes.requests_path("issued", 1, 0)
 REPORT_REFUSAL = Operation("report_refusal", "POST", Scope.WRITE_LABEL_REQUESTS, Lane.SHOPPER)
 DELIVER_LABEL = Operation("deliver_label", "POST", Scope.LABELS, Lane.SHOPPER)
 REPORT_TRANSIT = Operation("report_transit", "PUT", Scope.LABELS)
 UPDATED_RETURNS = Operation("updated_returns", "GET", Scope.RETURNS)
+RETURNS_MADE = Operation("returns_made", "GET", Scope.RETURNS)
 DETAILS = Operation("details", "GET", Scope.RETURNS)
 NOTES = Operation("notes", "GET", Scope.RETURNS)
 WRITE_NOTE = Operation("write_note", "POST", Scope.RETURNS)
@@ -117,25 +119,55 @@ class LoopPortal:
             log.warning("loop.list_cut", operation=operation.name, pages=MAX_PAGES)
         return list(requests.values())
 
+    async def requests_of(self, return_id: str) -> Sequence[PortalLabelRequest]:
+        """Page through the label requests of one return."""
+        found: dict[str, PortalLabelRequest] = {}
+        offset = 0
+        for _ in range(MAX_PAGES):
+            path = wire_writes.requests_of_path(return_id, wire_writes.PAGE_SIZE, offset)
+            requests, size = wire_labels.read_requests_of(await self._ask(REQUESTS_OF, path), return_id)
+            known = len(found)
+            found |= {request.request_id: request for request in requests}
+            offset += size
+            if size < wire_writes.PAGE_SIZE or len(found) == known:
+                break
+        return sorted(found.values(), key=lambda r: (r.created_at or 0.0, len(r.request_id), r.request_id))
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """Page through the returns of a state that changed between two Unix times, at most 120 days apart.
 
         Raises ListCut when a cursor repeats, or after a thousand pages.
         """
-        ids: dict[str, None] = {}
+        try:
+            rows = await self._list(UPDATED_RETURNS, "updated_at", state, since, until)
+        except ListCut as cut:
+            raise ListCut(str(cut), [row.return_id for row in cut.found]) from None
+        return [row.return_id for row in rows]
+
+    async def returns_made(self, state: PortalState, since: float, until: float) -> Sequence[PortalRow]:
+        """Page through the returns of a state that were made between two Unix times, at most 120 days apart.
+
+        Raises as `updated_returns` does.
+        """
+        return await self._list(RETURNS_MADE, "created_at", state, since, until)
+
+    async def _list(
+        self, operation: Operation, by: str, state: PortalState, since: float, until: float
+    ) -> list[PortalRow]:
+        rows: dict[str, PortalRow] = {}
         cursor = ""
         seen = {cursor}
         for _ in range(MAX_PAGES):
-            value = await self._ask(UPDATED_RETURNS, wire_writes.updated_path(state, since, until, cursor))
+            value = await self._ask(operation, wire_writes.list_path(by, state, since, until, cursor))
             page = wire_returns.read_return_page(value)
-            ids |= dict.fromkeys(page.return_ids)
+            rows |= {row.return_id: row for row in page.rows}
             cursor = page.cursor
             if not cursor:
-                return list(ids)
+                return list(rows.values())
             if cursor in seen:
-                raise ListCut(f"{UPDATED_RETURNS.label}: the list begins again after {len(seen)} pages", list(ids))
+                raise ListCut(f"{operation.label}: the list begins again after {len(seen)} pages", list(rows.values()))
             seen.add(cursor)
-        raise ListCut(f"{UPDATED_RETURNS.label}: the list has more than {MAX_PAGES} pages", list(ids))
+        raise ListCut(f"{operation.label}: the list has more than {MAX_PAGES} pages", list(rows.values()))
 
     async def details(self, return_id: str, lane: Lane) -> PortalReturn:
         """Read one return; raises Refused with NOT_FOUND when Loop does not know it."""
@@ -160,8 +192,8 @@ class LoopPortal:
         """Set a label's status."""
         await self._write(REPORT_TRANSIT, wire_writes.label_path(label_id), wire_writes.transit_body(transit))
 
-    async def notes(self, return_id: str) -> Sequence[str]:
-        """Read the texts on the timeline."""
+    async def notes(self, return_id: str) -> Sequence[PortalNote]:
+        """Read the lines of the timeline."""
         reply = await self._loop.call(NOTES, wire_writes.return_path(return_id, "notes"))
         return wire_returns.read_notes(wire_errors.listed_or_none(NOTES.label, reply.status, reply.body))
 

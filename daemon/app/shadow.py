@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
-from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
+from daemon.domain.portal import Grade, PortalLabelRequest, PortalNote, PortalReturn, PortalRow, PortalState
 from daemon.domain.postage import (
     BoughtPostage,
+    KnownParcel,
     NotOffered,
     OfferExpired,
     PostageOffer,
@@ -75,6 +76,14 @@ class ShadowPortal(_Shadow):
         """Read them."""
         return await self._portal.cancelled_requests(since)
 
+    async def requests_of(self, return_id: str) -> Sequence[PortalLabelRequest]:
+        """Read them."""
+        return await self._portal.requests_of(return_id)
+
+    async def returns_made(self, state: PortalState, since: float, until: float) -> Sequence[PortalRow]:
+        """Read them."""
+        return await self._portal.returns_made(state, since, until)
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """Read them."""
         return await self._portal.updated_returns(state, since, until)
@@ -83,7 +92,7 @@ class ShadowPortal(_Shadow):
         """Read them."""
         return await self._portal.details(return_id, lane)
 
-    async def notes(self, return_id: str) -> Sequence[str]:
+    async def notes(self, return_id: str) -> Sequence[PortalNote]:
         """Read them."""
         return await self._portal.notes(return_id)
 
@@ -187,3 +196,11 @@ class ShadowPostage(_Shadow):
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """Ask the carrier."""
         return await self._source.track(tracking_id, carrier_id)
+
+    async def made_before(self, key: str, since: float) -> KnownParcel | None:
+        """Read it."""
+        return await self._source.made_before(key, since)
+
+    async def known_by_number(self, tracking_id: str, carrier: str, since: float) -> KnownParcel | None:
+        """Read it."""
+        return await self._source.known_by_number(tracking_id, carrier, since)

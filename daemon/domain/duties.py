@@ -212,7 +212,8 @@ def purchase_unclear(ret: Return, postage: Postage) -> bool:
 
 def delivery_unclear(ret: Return, request: LabelRequest) -> bool:
     """The label was posted but the portal's answer was never stored: the shopper may have it."""
-    return Duty(Act.DELIVER_LABEL, request.request_id) in ret.pending_calls and request.asked is RequestState.OPEN
+    waiting = request.asked in {RequestState.UNREAD, RequestState.OPEN}
+    return Duty(Act.DELIVER_LABEL, request.request_id) in ret.pending_calls and waiting
 
 
 def gradable_lines(ret: Return) -> tuple[str, ...]:

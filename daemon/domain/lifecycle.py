@@ -14,13 +14,27 @@ from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
 from daemon.domain.events.operator import OperatorActed
 from daemon.domain.returns import Return, State
-from daemon.domain.transitions import labels, outcome, postage
+from daemon.domain.transitions import adoption, labels, outcome, postage
 from daemon.errors import IllegalTransition
 
 S = State
 
+ADOPTED_AS: frozenset[State] = frozenset(
+    {
+        S.RECEIVED,
+        S.AWAITING_INSPECTION,
+        S.SETTLING,
+        S.IN_REVIEW,
+        S.EXPIRED,
+        S.CANCELLED,
+        S.CLOSED,
+    }
+)
+"""The states in which a return can be found at the vendors; `Adopted` leads there from every state."""
+
 TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
     S.RECEIVED: {
+        ev.Adopted: ADOPTED_AS,
         ev.RequestRead: frozenset({S.RECEIVED, S.AWAITING_LABEL}),
         ev.NotOurs: frozenset(
             {
@@ -55,6 +69,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.AWAITING_LABEL: {
+        ev.Adopted: ADOPTED_AS,
         ev.UnitsAuthorized: frozenset({S.AWAITING_LABEL}),
         ev.LabelIssued: frozenset({S.AWAITING_LABEL, S.LABEL_READY}),
         ev.RefusalReported: frozenset({S.AWAITING_LABEL}),
@@ -69,6 +84,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.LABEL_READY: {
+        ev.Adopted: ADOPTED_AS,
         ev.LabelDelivered: frozenset({S.LABEL_READY, S.AWAITING_INSPECTION}),
         ev.RefusalReported: frozenset(
             {S.LABEL_READY, S.AWAITING_INSPECTION, S.CLOSED}
@@ -80,6 +96,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.AWAITING_INSPECTION: {
+        ev.Adopted: ADOPTED_AS,
         ev.UnitInspected: frozenset({S.AWAITING_INSPECTION}),
         ev.UnitsInspected: frozenset({S.INSPECTED}),
         ev.UnitsMissing: frozenset({S.INSPECTED}),
@@ -90,12 +107,14 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.INSPECTED: {
+        ev.Adopted: ADOPTED_AS,
         ev.VerdictReached: frozenset({S.SETTLING, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.INSPECTED}),
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.SETTLING: {
+        ev.Adopted: ADOPTED_AS,
         ev.ProcessingRequested: frozenset({S.PROCESSING, S.SETTLING}),
         ev.ReturnFlagged: frozenset({S.IN_REVIEW}),
         ev.ReviewFound: frozenset({S.IN_REVIEW}),
@@ -108,6 +127,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.PROCESSING: {
+        ev.Adopted: ADOPTED_AS,
         ev.ReturnProcessed: frozenset({S.CLOSED}),
         ev.ProcessingFailed: frozenset({S.SETTLING}),
         ev.ReviewFound: frozenset({S.IN_REVIEW}),
@@ -116,6 +136,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.IN_REVIEW: {
+        ev.Adopted: ADOPTED_AS,
         ev.LateFinding: frozenset({S.IN_REVIEW}),
         ev.FlagLifted: frozenset({S.IN_REVIEW}),
         ev.ReviewSettled: frozenset({S.CLOSED}),
@@ -125,6 +146,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.Retried: frozenset({S.INSPECTED}),
     },
     S.EXPIRED: {
+        ev.Adopted: ADOPTED_AS,
         ev.UnitInspected: frozenset({S.AWAITING_INSPECTION}),
         ev.UnitsInspected: frozenset({S.INSPECTED}),
         ev.UnitsMissing: frozenset({S.INSPECTED}),
@@ -134,6 +156,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.REFUSED: {
+        ev.Adopted: ADOPTED_AS,
         ev.RefusalReported: frozenset({S.REFUSED, S.CLOSED}),
         ev.NotOurs: frozenset({S.REFUSED, S.CANCELLED, S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
@@ -142,12 +165,14 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.GaveUp: frozenset({S.STUCK}),
     },
     S.CANCELLED: {
+        ev.Adopted: ADOPTED_AS,
         ev.LateFinding: frozenset({S.CANCELLED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
         ev.LabelRequestCancelled: frozenset({S.CANCELLED}),
         ev.ClosedInPortal: frozenset({S.CLOSED}),
     },
     S.STUCK: {
+        ev.Adopted: ADOPTED_AS,
         ev.Retried: frozenset(
             {
                 S.RECEIVED,
@@ -172,6 +197,7 @@ TRANSITIONS: Mapping[State, Mapping[type[ev.Event], frozenset[State]]] = {
         ev.LabelRequestCancelled: frozenset({S.STUCK, S.CANCELLED, S.CLOSED}),
     },
     S.CLOSED: {
+        ev.Adopted: ADOPTED_AS,
         ev.Retried: frozenset({S.RECEIVED, S.INSPECTED, S.CLOSED}),
         ev.LateFinding: frozenset({S.CLOSED}),
         ev.LabelRequestedAgain: frozenset({S.RECEIVED}),
@@ -201,6 +227,7 @@ AMAZON_ANSWERS: frozenset[type[ev.Event]] = frozenset({ev.UnitsAuthorized, ev.Un
 
 UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
     {
+        ev.Adopted,
         ev.CallBegun,
         ev.ClockPutRight,
         ev.LabelRequestedAgain,
@@ -230,6 +257,7 @@ SETTLE_OUTCOMES: frozenset[type[ev.Event]] = frozenset(
 
 
 EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
+    ev.Adopted: adoption.adopted,
     ev.LabelRequestedAgain: labels.label_requested_again,
     ev.LabelRequestCancelled: labels.label_request_cancelled,
     ev.RequestRead: labels.request_read,

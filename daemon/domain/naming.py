@@ -23,6 +23,14 @@ def return_item_id(shop: str, return_id: str, line_id: str, part: int, number: i
     return OWN_ITEM + hashlib.sha256(names.encode()).hexdigest()[:40]
 
 
+def holder_of(item_id: str, shop: str) -> tuple[str, str] | None:
+    """The return and line that an id of ours was made for, if the id is readable and the shop's."""
+    parts = item_id.removeprefix(f"{OWN_ITEM}{shop}-").split("-")
+    if not item_id.startswith(f"{OWN_ITEM}{shop}-") or len(parts) != 3 or not all(parts):
+        return None
+    return parts[0], parts[1]
+
+
 def note_marker(ret: Return, key: str) -> str:
     """A short stable marker at the start of a note, used to find the note in the portal's list."""
     digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daemon.domain.orders import PostalAddress
+from daemon.domain.returns import Transit
 
 
 class PortalState(StrEnum):
@@ -39,6 +40,35 @@ class PortalLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PortalLabel:
+    """A label that a return has. The portal does not tell to which label request it belongs."""
+
+    url: str
+    carrier: str = ""
+    tracking_number: str = ""
+    status: Transit = Transit.NEW
+    rate_cents: int = 0
+    line_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalNote:
+    """A line of a return's timeline, and when it was written, if the portal tells."""
+
+    text: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalRow:
+    """A row of the list of returns."""
+
+    return_id: str
+    order_name: str = ""
+    skus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortalReturn:
     """The authoritative state of a return, from its details."""
 
@@ -53,6 +83,7 @@ class PortalReturn:
     has_exchange: bool = False
     was_processed: bool = False
     label_urls: tuple[str, ...] = ()
+    labels: tuple[PortalLabel, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -82,6 +113,7 @@ class PortalLabelRequest:
     status: RequestStatus
     skus: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    created_at: float | None = None
     origin_country: str = ""
     origin: PostalAddress | None = field(default=None, repr=False)
     private: tuple[str, ...] = field(default=(), repr=False)

@@ -121,6 +121,24 @@ class Tracking:
     known: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownParcel:
+    """A parcel that a label source knows from before. `handle` is empty if only its tracking is known.
+
+    `refund` is the progress of a void, if one was asked for.
+    """
+
+    tracking_id: str = ""
+    carrier_id: str = ""
+    carrier: str = ""
+    handle: str = ""
+    sold: bool = True
+    charge_cents: int = 0
+    service: str = ""
+    mode: str = ""
+    refund: VoidAnswer | None = None
+
+
 def postage_of(ret: Return, authorization_id: str) -> Postage | None:
     """The postage of an authorization, bought or about to be."""
     return next((p for p in ret.postage if p.authorization_id == authorization_id), None)
@@ -276,7 +294,10 @@ def take_back(ret: Return, request_id: str) -> Return:
 
 
 def renew_used(ret: Return, request_id: str) -> Return:
-    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one."""
+    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one.
+
+    A label of which only the tracking is known is found again by the key of its purchase.
+    """
     wanted = {u.authorization_id for u in ret.units_of(request_id) if u.processed_at is None}
     opened = {u.authorization_id for u in ret.units if u.processed_at is not None}
 
@@ -284,4 +305,10 @@ def renew_used(ret: Return, request_id: str) -> Return:
         over = postage.delivered_at is not None or postage.lost_at is not None or postage.authorization_id in opened
         return over and postage.bought and postage.authorization_id in wanted
 
-    return replace(ret, postage=tuple(p.renewed if used(p) else p for p in ret.postage))
+    def anew(postage: Postage) -> Postage:
+        if used(postage):
+            return postage.renewed
+        lost = postage.tracked_only and postage.authorization_id in wanted
+        return Postage(authorization_id=postage.authorization_id) if lost else postage
+
+    return replace(ret, postage=tuple(anew(p) for p in ret.postage))

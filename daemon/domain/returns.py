@@ -165,6 +165,10 @@ class ReturnUnit:
         return self.line_id, self.part
 
 
+TRACKED_ONLY = "tracking:"
+"""The prefix of the shipment id of a label of which nothing but its tracking is known."""
+
+
 class Void(StrEnum):
     """Whether a bought label is to be given back."""
 
@@ -213,6 +217,11 @@ class Postage:
         return bool(self.shipment_id) and self.void is not Void.DONE
 
     @property
+    def tracked_only(self) -> bool:
+        """Whether nothing but its tracking is known: it can be neither printed again nor voided."""
+        return self.shipment_id.startswith(TRACKED_ONLY)
+
+    @property
     def doubtful(self) -> bool:
         """Whether the label waits for an operator to check where it leads."""
         return self.direction in {Direction.UNREADABLE, Direction.WRONG}
@@ -253,7 +262,9 @@ class Return:
     to read the portal. `announced_at` is when Amazon last announced news that has not been read yet, `looked_at` when
     Amazon was last read. `pending_calls` are outward calls whose answers were never stored. `settlement` comes from the
     verdict; `asked_for` is what the portal was asked to do, and only an operator's retry clears it. `account` is the
-    seller's at Amazon; `submitted_at` is when the shopper made the return, by the portal's clock.
+    seller's at Amazon; `submitted_at` is when the shopper made the return, by the portal's clock. `adopted_at` is when
+    the return was taken over with a past that the store does not know: what was bought or written then is looked for
+    before anything is done.
     """
 
     shop: str
@@ -291,6 +302,7 @@ class Return:
     labelled_at: float | None = None
     closed_at: float | None = None
     switches: Switches = field(default_factory=Switches)
+    adopted_at: float | None = None
     requests: tuple[LabelRequest, ...] = ()
     units: tuple[ReturnUnit, ...] = ()
     authorizations: tuple[ReturnAuthorization, ...] = ()

@@ -17,6 +17,19 @@ _CONDITIONS = {
 }
 
 
+COULD_NOT_LABEL = "mcfd could not make a label: "
+"""How every label request error of ours begins."""
+
+FURTHER_PARCELS = " Further parcels: "
+"""What precedes the tracking numbers of all parcels but the first."""
+
+_DONE = {
+    Settlement.PROCESS: "Processing the return.",
+    Settlement.FLAG: "Sent to Needs Review.",
+    Settlement.REMOVE: "These items are removed, the rest is processed.",
+}
+
+
 def condition_words(finding: Finding) -> str:
     """A condition in plain words; an unknown one is passed on in Amazon's words."""
     return _CONDITIONS.get(finding.condition, finding.condition)
@@ -39,7 +52,7 @@ def authorized_words(units: Sequence[ReturnUnit], authorizations: Sequence[Retur
 
 def delivered_words(label: Label, others: Sequence[str] = ()) -> str:
     """The note about a label that the shopper can print, with the tracking numbers of further parcels."""
-    more = f" Further parcels: {', '.join(others)}." if others else ""
+    more = f"{FURTHER_PARCELS}{', '.join(others)}." if others else ""
     return f"Label delivered: {label.carrier}, tracking {label.tracking_number}.{more}"
 
 
@@ -81,17 +94,17 @@ def verdict_words(
     else:
         found = "No discrepancy: all units arrived as they should"
     portal_says = {"review": "in Needs Review"}.get(portal_says, portal_says)
-    done = {
-        Settlement.PROCESS: "Processing the return.",
-        Settlement.FLAG: "Sent to Needs Review.",
-        Settlement.REMOVE: "These items are removed, the rest is processed.",
-        Settlement.NOTHING: f"Nothing was done: the return is {portal_says} in Loop.",
-    }[settlement]
+    done = _DONE.get(settlement, f"Nothing was done: the return is {portal_says} in Loop.")
     if not portal_says:
         done = "mcfd settles no returns of this shop (features.outcomes): somebody else decides."
     if len(found) > 170:  # the note's limit minus its marker and its last sentence
         found = found[:169] + "…"
     return f"{found}. {done}"
+
+
+def settlement_told(words: str) -> Settlement:
+    """What a verdict's note says was done."""
+    return next((settlement for settlement, end in _DONE.items() if words.endswith(end)), Settlement.NOTHING)
 
 
 def _listed(units: Iterable[ReturnUnit]) -> str:

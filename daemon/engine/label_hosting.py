@@ -1,11 +1,14 @@
 """Labels that shoppers fetch from mcfd: encrypted in the store, behind links that cannot be guessed."""
 
+import re
 from collections.abc import Callable
 
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.names import hosted_label
 from daemon.ports.sealed import HOSTED_LABEL, LABEL_LINK, is_sealed, seal_text, unseal_text
 from daemon.ports.store import ReturnStore, UnitOfWork
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\.pdf")
 
 
 class LabelHosting:
@@ -35,6 +38,26 @@ class LabelHosting:
         expires_at = self._clock.now() + self._retention
         link = seal_text(self._box, f"{self._public_url}/labels/{token}.pdf".encode(), LABEL_LINK)
         return link, lambda uow: uow.keep_document(hosted_label(token), sealed, expires_at)
+
+    def is_ours(self, url: str) -> bool:
+        """Whether the link leads to a label hosted here."""
+        prefix = f"{self._public_url}/labels/"
+        return url.startswith(prefix) and _TOKEN.fullmatch(url.removeprefix(prefix)) is not None
+
+    def restore(self, url: str, document: bytes | None) -> tuple[str, Callable[[UnitOfWork], None]]:
+        """Answer an earlier link again: with the document, or, without one, that it is not kept any more.
+
+        Returns the sealed link, and the work that stores the document unless one is there.
+        """
+        name = hosted_label(url.rpartition("/")[2].removesuffix(".pdf"))
+        sealed = self._box.seal(document, HOSTED_LABEL) if document else b""
+        expires_at = self._clock.now() + (self._retention if document else 0.0)
+
+        def keep(uow: UnitOfWork) -> None:
+            if not uow.document(name):
+                uow.keep_document(name, sealed, expires_at)
+
+        return seal_text(self._box, url.encode(), LABEL_LINK), keep
 
     def reveal(self, url: str) -> str:
         """The link as the portal and the shopper need it; other links are not sealed and stay as they are."""

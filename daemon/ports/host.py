@@ -60,5 +60,8 @@ class ShopMetrics(Protocol):
     def inspection_seen(self, seconds: float) -> None:
         """Seconds from Amazon's processing of a unit to our reading of it."""
 
+    def adopted(self, before: State | None, after: State) -> None:
+        """A return was taken over; `before` is None if it was unknown."""
+
     def trouble(self, kind: str) -> None:
         """As in Metrics."""

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder
-from daemon.domain.portal import Grade, PortalLabelRequest, PortalReturn, PortalState
+from daemon.domain.portal import Grade, PortalLabelRequest, PortalNote, PortalReturn, PortalRow, PortalState
 from daemon.domain.postage import (
     BoughtPostage,
+    KnownParcel,
     NotBought,
     NotOffered,
     OfferExpired,
@@ -59,6 +60,12 @@ class ReturnsPortal(Protocol):
     async def cancelled_requests(self, since: float) -> Sequence[IssuedRequest]:
         """Every cancelled label request made since then, all pages."""
 
+    async def requests_of(self, return_id: str) -> Sequence[PortalLabelRequest]:
+        """Every label request of a return, whatever its status, oldest first."""
+
+    async def returns_made(self, state: PortalState, since: float, until: float) -> Sequence[PortalRow]:
+        """The returns in that state that were made within the window, all pages."""
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         """The ids of returns in that state that changed within the window, all pages."""
 
@@ -74,8 +81,8 @@ class ReturnsPortal(Protocol):
     async def report_transit(self, label_id: str, transit: Transit) -> None:
         """Set a label's status. Not to be repeated."""
 
-    async def notes(self, return_id: str) -> Sequence[str]:
-        """The texts on the return's timeline."""
+    async def notes(self, return_id: str) -> Sequence[PortalNote]:
+        """The lines of the return's timeline."""
 
     async def write_note(self, return_id: str, text: str) -> None:
         """Add one line to the timeline. Not idempotent."""
@@ -170,3 +177,9 @@ class LabelSource(Protocol):
 
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         """The carrier's tracking of a parcel."""
+
+    async def made_before(self, key: str, since: float) -> KnownParcel | None:
+        """The parcel made since then under this purchase key; None if a repeated purchase finds it instead."""
+
+    async def known_by_number(self, tracking_id: str, carrier: str, since: float) -> KnownParcel | None:
+        """The parcel sold since then with this tracking number; None if the source knows none."""

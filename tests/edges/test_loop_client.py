@@ -10,7 +10,7 @@ from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
 from adapters.loop_returns.wire.setup import Destination, Subscription
 from adapters.vendor_calls.transport import Call, Transport, open_session
-from daemon.domain.portal import Grade, PortalState, RequestStatus
+from daemon.domain.portal import Grade, PortalNote, PortalState, RequestStatus
 from daemon.domain.returns import Label, Transit
 from daemon.errors import ContractBroken, CredentialsRefused, ListCut, RateLimited, Refused, Unavailable
 from daemon.ports.vendors import IssuedRequest, Lane, ReturnsPortal
@@ -253,7 +253,7 @@ async def test_notes_are_read(bench):
     """Their texts come back; 422 with false means that there are none."""
     bench.loop.say([{"id": 1, "content": "one"}])
     bench.loop.say(False, 422)
-    assert await bench.portal.notes("8") == ["one"]
+    assert await bench.portal.notes("8") == [PortalNote(text="one")]
     assert await bench.portal.notes("8") == []
     assert bench.loop.requests[0] == ("GET", "/api/2026-10/warehouse/return/8/notes", None)
 

@@ -98,6 +98,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         flagged=True,
         labelled_at=1006.0,
         closed_at=1007.0,
+        adopted_at=1007.5,
         requests=(
             LabelRequest(
                 request_id=f"{return_id}-q2",

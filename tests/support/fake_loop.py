@@ -4,7 +4,17 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from daemon.domain.portal import Grade, PortalLabelRequest, PortalLine, PortalReturn, PortalState, RequestStatus
+from daemon.domain.portal import (
+    Grade,
+    PortalLabel,
+    PortalLabelRequest,
+    PortalLine,
+    PortalNote,
+    PortalReturn,
+    PortalRow,
+    PortalState,
+    RequestStatus,
+)
 from daemon.domain.returns import Label, Transit
 from daemon.errors import Refused
 from daemon.ports.host import Clock
@@ -35,6 +45,9 @@ class LoopReturn:
     changed_at: float = 0.0
     notes: list[str] = field(default_factory=list)
     label_urls: list[str] = field(default_factory=list)
+    labels: list[PortalLabel] = field(default_factory=list)
+    noted_at: dict[str, float] = field(default_factory=dict)
+    made_at: float = 0.0
     records: list[Mapping[str, str]] = field(default_factory=list)
     flags: int = 0
     grades: Counter[str] = field(default_factory=Counter)
@@ -55,13 +68,13 @@ class FakePortal(Vendor):
     def submit(self, ret: LoopReturn, request: PortalLabelRequest | None = None) -> None:
         """Submit a return as a shopper; by default one label request covers all of its lines."""
         request = request or a_portal_request("q" + ret.return_id, skus=())
-        ret.changed_at = self._clock.now()
+        ret.changed_at = ret.made_at = self._clock.now()
         self.returns[ret.return_id] = ret
         self.ask(replace(request, return_id=ret.return_id, skus=request.skus or tuple(x.sku for x in ret.lines)))
 
     def ask(self, request: PortalLabelRequest) -> None:
         """Issue a label request."""
-        self.requests[request.request_id] = request
+        self.requests[request.request_id] = replace(request, created_at=request.created_at or self._clock.now())
 
     def withdraw(self, request_id: str) -> None:
         """Cancel a label request."""
@@ -91,6 +104,18 @@ class FakePortal(Vendor):
             cancelled = [r for r in self.requests.values() if r.status is RequestStatus.CANCELLED]
             return [IssuedRequest(request_id=r.request_id, return_id=r.return_id) for r in cancelled]
 
+    async def requests_of(self, return_id: str) -> Sequence[PortalLabelRequest]:
+        async with self._call("requests_of", return_id):
+            return [request for request in self.requests.values() if request.return_id == return_id]
+
+    async def returns_made(self, state: PortalState, since: float, until: float) -> Sequence[PortalRow]:
+        async with self._call("returns_made", state, since, until):
+            return [
+                PortalRow(return_id=r.return_id, order_name=r.order_name, skus=tuple(line.sku for line in r.lines))
+                for r in self.returns.values()
+                if r.state is state and since <= r.made_at <= until
+            ]
+
     async def updated_returns(self, state: PortalState, since: float, until: float) -> Sequence[str]:
         async with self._call("updated_returns", state, since, until):
             for ret in self.returns.values():
@@ -112,6 +137,7 @@ class FakePortal(Vendor):
                 has_exchange=ret.has_exchange,
                 was_processed=ret.was_processed,
                 label_urls=tuple(ret.label_urls),
+                labels=tuple(ret.labels),
             )
 
     async def deliver_label(self, request_id: str, label: Label) -> str:
@@ -121,6 +147,14 @@ class FakePortal(Vendor):
                 raise Refused("UNPROCESSABLE", f"the label request is {request.status}")
             self.requests[request_id] = replace(request, status=RequestStatus.FULFILLED)
             self.returns[request.return_id].label_urls.append(label.url)
+            self.returns[request.return_id].labels.append(
+                PortalLabel(
+                    url=label.url,
+                    carrier=label.carrier,
+                    tracking_number=label.tracking_number,
+                    rate_cents=label.rate_cents,
+                )
+            )
             label_id = f"label-{len(self.labels) + 1}"
             self.labels[label_id] = label
             return label_id
@@ -136,15 +170,17 @@ class FakePortal(Vendor):
                 raise Refused("NOT_FOUND", "label not found")
             self.transits[label_id].append(transit)
 
-    async def notes(self, return_id: str) -> Sequence[str]:
+    async def notes(self, return_id: str) -> Sequence[PortalNote]:
         async with self._call("notes", return_id):
-            return list(self._find(return_id).notes)
+            ret = self._find(return_id)
+            return [PortalNote(text=text, at=ret.noted_at.get(text)) for text in ret.notes]
 
     async def write_note(self, return_id: str, text: str) -> None:
         async with self._call("write_note", return_id, text):
             if not 0 < len(text) <= NOTE_LIMIT:
                 raise Refused("UNPROCESSABLE", "the note is empty or too long")
             self._find(return_id).notes.append(text)
+            self._find(return_id).noted_at[text] = self._clock.now()
 
     async def grade(self, grades: Sequence[Grade]) -> None:
         async with self._call("grade", tuple(grades)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from adapters.sandbox.label_files import pdf
 from daemon.domain.postage import (
     BoughtPostage,
+    KnownParcel,
     NotOffered,
     OfferExpired,
     PostageOffer,
@@ -137,6 +138,16 @@ class FakeLabelSource(Vendor):
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         async with self._call("track", tracking_id, carrier_id):
             return next(s.tracking for s in self.shipments.values() if s.tracking_id == tracking_id)
+
+    async def made_before(self, key: str, since: float) -> KnownParcel | None:
+        async with self._call("made_before", key, since):
+            return None
+
+    async def known_by_number(self, tracking_id: str, carrier: str, since: float) -> KnownParcel | None:
+        async with self._call("known_by_number", tracking_id, carrier, since):
+            if all(s.tracking_id != tracking_id for s in self.shipments.values()):
+                return None
+            return KnownParcel(tracking_id=tracking_id, carrier_id="AMZN_US", carrier=carrier)
 
     # ---- inside
 

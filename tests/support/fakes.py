@@ -84,6 +84,10 @@ class RecordingMetrics:
     def moved(self, shop: str, before: State | None, after: State) -> None:
         self.moves.append((before, after))
 
+    def adopted(self, before: State | None, after: State) -> None:
+        if before is not after:
+            self.moves.append((before, after))
+
     def label_delivered(self, seconds: float) -> None:
         self.label_seconds.append(seconds)
 

@@ -53,6 +53,7 @@ def test_a_label_request_is_read():
         ),
         private=("18 Larch Row", "83702", "Boise", "Flat 2", "ID", "Rowan Pike"),
         parcel=ParcelSize(length_in=12.0, width_in=9.5, height_in=4.0, weight_g=410.5),
+        created_at=1793726441.0,
     )
 
 

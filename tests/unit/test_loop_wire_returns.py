@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from adapters.loop_returns.wire.returns import read_notes, read_return, read_return_page
 from adapters.loop_returns.wire.values import parse
-from daemon.domain.portal import PortalLine, PortalReturn, PortalState
+from daemon.domain.portal import PortalLabel, PortalLine, PortalNote, PortalReturn, PortalState
+from daemon.domain.returns import Transit
 from daemon.errors import ContractBroken
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "loop_returns"
@@ -53,6 +54,21 @@ def test_details_are_read():
         has_exchange=False,
         was_processed=False,
         label_urls=("https://mcfd.example.net/labels/5f1c.pdf", "https://mcfd.example.net/labels/77aa.pdf"),
+        labels=(
+            PortalLabel(
+                url="https://mcfd.example.net/labels/5f1c.pdf",
+                carrier="Amazon",
+                tracking_number="RMA-D7x2example",
+                status=Transit.DELIVERED,
+                line_ids=("310045511",),
+            ),
+            PortalLabel(
+                url="https://mcfd.example.net/labels/77aa.pdf",
+                carrier="Amazon",
+                tracking_number="RMA-D7x3example",
+                line_ids=("310045512",),
+            ),
+        ),
     )
 
 
@@ -254,20 +270,20 @@ def test_another_return_is_not_taken():
 def test_a_page_of_returns_is_read():
     """The ids become text, and the next page goes by the cursor as it was spelled."""
     page = read_return_page(sample("returns_page"))
-    assert page.return_ids == ["58120031", "58120038"]
+    assert [row.return_id for row in page.rows] == ["58120031", "58120038"]
     assert page.cursor == "ZXhhbXBsZQ%3D%3D"
 
 
 def test_oddities_of_a_page_are_read():
     """A bare array, ids of both kinds, states nobody knows; rows without an id are passed over."""
     page = read_return_page(sample("returns_page_oddities"))
-    assert (page.return_ids, page.cursor) == (["58120041", "58120042"], "")
+    assert ([row.return_id for row in page.rows], page.cursor) == (["58120041", "58120042"], "")
 
 
 def test_a_bare_page_is_the_only_one():
     """Without paging Loop answers a bare array."""
     page = read_return_page([{"id": "7"}])
-    assert (page.return_ids, page.cursor) == (["7"], "")
+    assert ([row.return_id for row in page.rows], page.cursor) == (["7"], "")
 
 
 @pytest.mark.parametrize(
@@ -307,7 +323,8 @@ def test_a_next_page_that_cannot_be_asked_for_is_no_last_page(link):
 
 def test_a_broken_row_does_not_hide_the_others():
     """Rows are hints: what can be read is used."""
-    assert read_return_page({"returns": [{"id": None}, {"id": 9}]}).return_ids == ["9"]
+    page = read_return_page({"returns": [{"id": None}, {"id": 9}, {"id": 10, "order_name": {}}]})
+    assert [row.return_id for row in page.rows] == ["9", "10"]
     with pytest.raises(ContractBroken, match=r"^Loop returns: id is missing$"):
         read_return_page({"returns": [{}]})
 
@@ -324,10 +341,16 @@ def test_notes_are_read():
     wrapped = sample("notes")
     texts = ["[mcfd a91f0c22] Amazon received 1 of 1. Flagged for review.", "Called the shopper"]
     assert isinstance(wrapped, dict)
-    assert read_notes(wrapped) == texts
-    assert read_notes(wrapped["notes"]) == texts
+    assert [note.text for note in read_notes(wrapped)] == texts
+    assert [note.text for note in read_notes(wrapped["notes"])] == texts
     assert read_notes([]) == []
-    assert read_notes(sample("notes_bare")) == ["[mcfd a91f0c22] aé \u2028b", "7"]
+    assert [note.text for note in read_notes(sample("notes_bare"))] == ["[mcfd a91f0c22] aé \u2028b", "7"]
+    assert read_notes(
+        [{"content": "a", "created_at": "1970-01-01T00:01:00Z"}, {"content": "b", "created_at": "?"}]
+    ) == [
+        PortalNote(text="a", at=60.0),
+        PortalNote(text="b"),
+    ]
 
 
 def test_a_broken_note_is_broken():

@@ -47,7 +47,7 @@ def test_paths_are_spelled_as_loop_has_them(path, expected):
 @pytest.mark.parametrize(("cursor", "tail"), [("", ""), ("a%3D", "&cursor=a%3D")])
 def test_a_page_of_updated_returns(cursor, tail):
     """All parameters are sent with each page, the window widened to whole seconds of UTC."""
-    path = wire.updated_path(PortalState.REVIEW, 1_794_470_100.9, 1_794_470_200.1, cursor)
+    path = wire.list_path("updated_at", PortalState.REVIEW, 1_794_470_100.9, 1_794_470_200.1, cursor)
     assert path == (
         "/warehouse/return/list?from=2026-11-12T07%3A55%3A00.000Z&to=2026-11-12T07%3A56%3A41.000Z"
         "&filter=updated_at&state=review&paginate=true&pageSize=250" + tail

@@ -9,8 +9,9 @@ import math
 import unicodedata
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from urllib.parse import quote
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
 
 from adapters.easypost.wire.errors import accept
 from adapters.vendor_calls.json import printable
@@ -24,10 +25,12 @@ from daemon.errors import ContractBroken
 SHIPMENTS = "/shipments"
 CREATE = "create_shipment"
 READ = "read_shipment"
+LIST = "list_shipments"
 RERATE = "rerate_shipment"
 BUY = "buy_shipment"
 REFUND = "refund_shipment"
 
+LIST_SIZE = 100
 GRAMS_PER_OUNCE = 28.349523125
 LINE_LIMIT = 35  # from there on EasyPost moves a unit to the second line, and carriers cut
 NAME_LIMIT = 35
@@ -42,6 +45,13 @@ _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "
 def shipment_path(shipment_id: str, then: str = "") -> str:
     """Return the path of a shipment, or of something that is done with it."""
     return f"{SHIPMENTS}/{quote(shipment_id, safe='')}" + (f"/{then}" if then else "")
+
+
+def list_path(since: float, *, bought: bool, before_id: str = "") -> str:
+    """Return the path of a page of the shipments made since a Unix time, newest first: those bought, or the others."""
+    start = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    query = {"page_size": LIST_SIZE, "start_datetime": start, "purchased": "true" if bought else "false"}
+    return f"{SHIPMENTS}?{urlencode(query | ({'before_id': before_id} if before_id else {}))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +79,7 @@ class ShipmentView:
 
     shipment_id: str
     mode: str
+    reference: str
     rates: tuple[Rate, ...]
     messages: tuple[str, ...] = field(repr=False)
     sold: Sold | None
@@ -98,12 +109,27 @@ def encode_purchase(rate_id: str) -> bytes:
 
 def decode_shipment(operation: str, status: int, body: bytes, private: Collection[str] = ()) -> ShipmentView:
     """Read a shipment, whose messages are told without the private texts. Raises Refused, or ContractBroken."""
-    node = accept(operation, status, body)
+    return _shipment(accept(operation, status, body), private)
+
+
+def decode_list(status: int, body: bytes) -> tuple[list[ShipmentView], str]:
+    """Read a page of shipments, without the carriers' messages, and the id after which the next one begins, or ""."""
+    page = accept(LIST, status, body)
+    rows = page.children("shipments")
+    found = []
+    for row in rows:
+        with suppress(ContractBroken):  # one that cannot be read, perhaps of another program, must not hide the others
+            found.append(replace(_shipment(row), messages=()))
+    return found, rows[-1].text("id") if rows and page.flag("has_more") else ""
+
+
+def _shipment(node: JsonObject, private: Collection[str] = ()) -> ShipmentView:
     shopper = node.optional_child("to_address")
     code = shopper.optional_text("zip") if shopper else None
     return ShipmentView(
         shipment_id=node.text("id"),
         mode=node.optional_text("mode") or "",
+        reference=node.optional_text("reference") or "",
         rates=_rates(node),
         messages=tuple(_message(row, private) for row in node.children("messages")[:MOST_MESSAGES]),
         sold=_sold(node),

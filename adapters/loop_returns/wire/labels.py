@@ -18,6 +18,7 @@ from adapters.loop_returns.wire.values import (
     rows_of,
     to_id,
     to_measure,
+    to_moment,
     to_text,
 )
 from adapters.vendor_calls.reading import JsonObject
@@ -55,7 +56,16 @@ def read_label_request(value: object, asked: str) -> PortalLabelRequest:
         origin=_place(origin) if isinstance(shopper, dict) else None,
         private=_private(shopper),
         parcel=_parcel(inner(found, "parcel")),
+        created_at=found.read("created_at", to_moment),
     )
+
+
+def read_requests_of(value: object, return_id: str) -> tuple[list[PortalLabelRequest], int]:
+    """Read one page of the label requests of a return, and how many rows it has; other returns' rows are left out."""
+    what = "Loop label requests"
+    rows = [opened(row, what) for row in rows_of(value, "data", what)]
+    found = [read_label_request(row.members, row.need("id", to_id)) for row in rows]
+    return [request for request in found if request.return_id == return_id], len(rows)
 
 
 def read_request_page(value: object) -> RequestPage:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from adapters.loop_returns.wire.values import (
     inner,
     listed,
+    numbered,
     objects,
     opened,
     read_hints,
@@ -26,7 +27,8 @@ from adapters.loop_returns.wire.values import (
     to_text,
 )
 from adapters.vendor_calls.reading import JsonObject
-from daemon.domain.portal import PortalLine, PortalReturn
+from daemon.domain.portal import PortalLabel, PortalLine, PortalNote, PortalReturn, PortalRow
+from daemon.domain.returns import Transit
 from daemon.errors import ContractBroken
 
 IN_A_QUERY = "%!$'()*+,;:=@/?"  # allowed beside letters and digits; the rest is percent-encoded
@@ -36,7 +38,7 @@ IN_A_QUERY = "%!$'()*+,;:=@/?"  # allowed beside letters and digits; the rest is
 class ReturnPage:
     """One page of the list of returns; `cursor` is as Loop sent it, and empty on the last page."""
 
-    return_ids: Sequence[str]
+    rows: Sequence[PortalRow]
     cursor: str
 
 
@@ -48,7 +50,8 @@ def read_return(value: object, asked: str) -> PortalReturn:
     require_same(return_id, asked, what)
     found.need("line_items", listed)
     lines = objects(found, "line_items")
-    urls = [label.read("url", to_text) for label in objects(found, "labels")] + [found.read("label_url", to_text)]
+    labels = [_label(label) for label in objects(found, "labels")]
+    urls = [label.url for label in labels] + [found.read("label_url", to_text)]
     paid_out = inner(found, "outcomes_processed_at")
     return PortalReturn(
         return_id=return_id,
@@ -63,6 +66,7 @@ def read_return(value: object, asked: str) -> PortalReturn:
         # Only the whole return counts: after a refund, its exchange may still be owed.
         was_processed=found.read("was_processed", to_flag) or paid_out.read("return_processed", to_given),
         label_urls=tuple(dict.fromkeys(url for url in urls if url)),
+        labels=tuple(label for label in labels if label.url),
     )
 
 
@@ -71,15 +75,58 @@ def read_return_page(value: object) -> ReturnPage:
     what = "Loop returns"
     rows = rows_of(value, "returns", what)
     following = value.get("nextPageUrl") if isinstance(value, dict) else None
-    ids = read_hints(rows, what, lambda row: row.need("id", to_id))
-    return ReturnPage(return_ids=ids, cursor=_cursor(following, what) if following else "")
+    return ReturnPage(rows=read_hints(rows, what, _row), cursor=_cursor(following, what) if following else "")
 
 
-def read_notes(value: object) -> Sequence[str]:
-    """Read the texts of `GET /warehouse/return/{id}/notes`: an object or a bare array."""
+def read_notes(value: object) -> Sequence[PortalNote]:
+    """Read `GET /warehouse/return/{id}/notes`: an object or a bare array."""
     what = "Loop notes"
-    texts = [opened(row, what).need("content", to_text) for row in rows_of(value, "notes", what)]
-    return [text for text in texts if text]
+    rows = [opened(row, what) for row in rows_of(value, "notes", what)]
+    notes = [PortalNote(text=row.need("content", to_text), at=row.read("created_at", to_moment)) for row in rows]
+    return [note for note in notes if note.text]
+
+
+def _row(row: JsonObject) -> PortalRow:
+    """Read a row; what it says beside the id only helps to tell returns of one order apart."""
+    return_id = row.need("id", to_id)
+    try:
+        skus = tuple(line.read("sku", to_text) for line in objects(row, "line_items"))
+        return PortalRow(return_id=return_id, order_name=row.read("order_name", to_text), skus=skus)
+    except ContractBroken:
+        return PortalRow(return_id=return_id)
+
+
+def _label(label: JsonObject) -> PortalLabel:
+    lines = numbered(label, "line_items")
+    return PortalLabel(
+        url=label.read("url", to_text),
+        carrier=label.read("carrier", to_text),
+        tracking_number=label.read("tracking_number", to_text),
+        status=label.read("status", _transit),
+        rate_cents=label.read("rate", _rate) or 0,
+        line_ids=tuple(line for n in lines.members if (line := lines.read(n, _line_id))),
+    )
+
+
+def _transit(value: object) -> Transit:
+    """Read a label's status; words beyond ours say nothing about the journey."""
+    word = value.strip().casefold() if isinstance(value, str) else ""
+    return Transit(word) if word in set(Transit) else Transit.NEW
+
+
+def _rate(value: object) -> int | None:
+    """Read what a label cost. Nothing depends on it, so an unreadable amount is none."""
+    try:
+        return to_price(value)
+    except ValueError:
+        return None
+
+
+def _line_id(value: object) -> str:
+    try:
+        return to_id(value)
+    except ValueError:
+        return ""
 
 
 def _cursor(following: object, what: str) -> str:

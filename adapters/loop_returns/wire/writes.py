@@ -38,6 +38,11 @@ def requests_path(status: str, limit: int, offset: int, since: float | None = No
     return "/label-requests?" + urlencode({"status": status, **made, "limit": limit, "offset": offset})
 
 
+def requests_of_path(return_id: str, limit: int, offset: int) -> str:
+    """Return the path of a page of the label requests of one return."""
+    return "/label-requests?" + urlencode({"return_id": return_id, "limit": limit, "offset": offset})
+
+
 def label_path(label_id: str) -> str:
     """Return the path of one label."""
     return f"/labels/{segment(label_id)}"
@@ -63,10 +68,13 @@ def details_path(return_id: str) -> str:
     return "/warehouse/return/details?" + urlencode({"return_id": return_id})
 
 
-def updated_path(state: PortalState, since: float, until: float, cursor: str) -> str:
-    """Return the path of a page of returns that changed within a window; the cursor is sent as Loop spelled it."""
+def list_path(by: str, state: PortalState, since: float, until: float, cursor: str) -> str:
+    """Return the path of a page of returns that were made or changed within a window, as `by` says.
+
+    The cursor is sent as Loop spelled it.
+    """
     window = {"from": _instant(math.floor(since)), "to": _instant(math.ceil(until))}
-    asked = {**window, "filter": "updated_at", "state": state.value, "paginate": "true", "pageSize": PAGE_SIZE}
+    asked = {**window, "filter": by, "state": state.value, "paginate": "true", "pageSize": PAGE_SIZE}
     return f"/warehouse/return/list?{urlencode(asked)}" + (f"&cursor={cursor}" if cursor else "")
 
 

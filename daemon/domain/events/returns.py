@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from daemon.domain.acts import Duty
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.problems import ProblemCode
-from daemon.domain.returns import Label, LabelRequest, Postage, ReturnUnit, Settlement, Switches, Transit
+from daemon.domain.returns import Label, LabelRequest, Postage, Return, ReturnUnit, Settlement, Switches, Transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +63,14 @@ class NotOurs(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderMatched(Event):
-    """Units were assigned to shipments where possible; `postage` comes with units taken over from other returns."""
+    """Units were assigned to shipments where possible; `postage` comes with units taken over from other returns.
+
+    `known_before`: Amazon already expects some under our ids, though the store does not know of it.
+    """
 
     units: tuple[ReturnUnit, ...]
     postage: tuple[Postage, ...] = ()
+    known_before: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,32 @@ class RefusalReported(Event):
     """A label request error was posted."""
 
     request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted(Event):
+    """A return whose past the store does not know was taken over; `found` is how the vendors show it.
+
+    `by` is the operator who asked for it.
+    """
+
+    found: Return
+    by: str = ""
+
+    @property
+    def units(self) -> tuple[ReturnUnit, ...]:
+        """Its units, for the history."""
+        return self.found.units
+
+    @property
+    def authorizations(self) -> tuple[ReturnAuthorization, ...]:
+        """Their authorizations, for the history."""
+        return self.found.authorizations
+
+    @property
+    def postage(self) -> tuple[Postage, ...]:
+        """Their labels, for the history."""
+        return self.found.postage
 
 
 # ---- the units come back

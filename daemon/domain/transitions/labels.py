@@ -152,6 +152,8 @@ def not_ours(event: ev.NotOurs, ret: Return) -> Return:
 
 def order_matched(event: ev.OrderMatched, ret: Return) -> Return:
     changed = replace(ret, units=merge_units(ret.units, event.units), held=False, verifications=0)
+    if event.known_before:
+        changed = replace(changed, adopted_at=event.at)
     for postage in event.postage:
         changed = put_postage(changed, postage)
     bare = any(not ret.units_of(r.request_id) for r in ret.open_requests())  # the refusal gives no other reason

@@ -14,6 +14,7 @@ from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, 
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import foreign_label_delay, held_delay, past_deadline, poll_delay, waited
+from daemon.engine.handlers.adoption import answered_before, take_in_holders
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
@@ -46,7 +47,7 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     known = ret.request(step.duty.subject)
     made_here = known is None or known.made_here
     if other := (_already_over if made_here else _made_elsewhere)(ret, request, details, now, context):
-        return other
+        return await answered_before(ret, request, context, foreign=not made_here) or other
     if known is not None and known.asked is RequestState.OPEN:
         return ev.RequestStands(at=now, request_id=known.request_id)
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
@@ -159,6 +160,7 @@ async def match_order(step: Step, context: ShopContext) -> Outcome:
     units = tuple(replace(u, reason_code=codes[u.key]) for u in units)
     freed: Freed = {}
     if not search.homed:
+        await take_in_holders(ret, search.orders, context)
         freed = await freed_elsewhere(ret, units, [order.order_id for order in search.orders], context)
     return _assign(units, search, freed, now, context)
 
@@ -201,7 +203,9 @@ def _assign(
             return NotYet(delay=context.timings.label_poll_max, verifications=1)
         postage = transfer(uow, ret, found.transferred, now, context)
         lost = not_returnable(found.homeless, lacking)
-        return ev.OrderMatched(at=now, units=(*found.placed, *lost), postage=postage)
+        taken = {unit.return_item_id for _, unit in found.transferred}
+        before = any(u.standing is UnitState.AUTHORIZED and u.return_item_id not in taken for u in found.placed)
+        return ev.OrderMatched(at=now, units=(*found.placed, *lost), postage=postage, known_before=before)
 
     return decide
 

@@ -10,6 +10,8 @@ from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import postage_of, slip_of
 from daemon.domain.returns import Label, Return, UnitState
+from daemon.domain.wording import COULD_NOT_LABEL
+from daemon.engine.handlers.adoption import answered_before
 from daemon.engine.handlers.context import NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.postage import overtaken, renew_label
 from daemon.errors import Refused
@@ -94,6 +96,8 @@ async def deliver_label(step: Step, context: ShopContext) -> Outcome:
     request_id = step.duty.subject
     label = replace(_label(ret, request_id), url=context.labels.hosting.reveal(_label(ret, request_id).url))
     current = await context.portal.label_request(request_id, Lane.SHOPPER)
+    if ret.adopted_at is not None and (adopted := await answered_before(ret, current, context)):
+        return adopted
     if await _there_already(ret, current, label.url, context, step.resumed):
         return _delivered_before(request_id, context)
     if over := overtaken(current, context.clock.now()):
@@ -147,6 +151,8 @@ async def report_refusal(step: Step, context: ShopContext) -> Outcome:
     request_id = step.duty.subject
     current = await context.portal.label_request(request_id, Lane.SHOPPER)
     now = context.clock.now()
+    if step.ret.adopted_at is not None and (adopted := await answered_before(step.ret, current, context)):
+        return adopted
     if current.status is RequestStatus.FULFILLED and _given(step.ret, request_id):
         return _delivered_before(request_id, context)
     if over := overtaken(current, now):
@@ -167,5 +173,5 @@ def refusal_words(ret: Return, request_id: str) -> str:
     """Why there is no label, in words for the merchant."""
     problems = dict.fromkeys(u.problem for u in ret.units_of(request_id) if u.problem)
     why = "; ".join(problems) or ret.problem or "Amazon does not take these items back"
-    words = f"mcfd could not make a label: {why}"
+    words = f"{COULD_NOT_LABEL}{why}"
     return words if len(words) <= ERROR_LIMIT else words[: ERROR_LIMIT - 1] + "…"

@@ -10,6 +10,7 @@ from daemon.domain.durations import DAY
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev
+from daemon.domain.naming import note_marker
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, RequestStatus
 from daemon.domain.postage import (
@@ -30,6 +31,7 @@ from daemon.domain.postage import (
 from daemon.domain.problems import ANOTHER_KEY, NO_LABEL_SOURCE, ProblemCode
 from daemon.domain.returns import LabelRequest, LabelSourceName, Postage, Return, State, Void
 from daemon.domain.schedule import past_deadline, poll_delay, waited
+from daemon.engine.handlers.adoption import answered_before
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.errors import ContractBroken, Refused
@@ -44,6 +46,8 @@ LOOKED_AT_AFTER = (2.0, 5.0, 15.0, 60.0, 98.0)
 """Seconds between the checks of an unclear purchase; after three minutes it counts as not made."""
 REFUND_ASKED_AGAIN = 600.0  # seconds
 REFUND_TRIES = 6
+SHIPMENTS_KEPT = 60 * DAY
+"""How far back a purchase is looked for when the portal does not tell when its label was asked for."""
 
 
 def overtaken(current: PortalLabelRequest, now: float) -> ev.Event | None:
@@ -64,20 +68,85 @@ async def quote_postage(step: Step, context: ShopContext) -> Outcome:
     now = context.clock.now()
     wanted = ret.state is State.AWAITING_LABEL
     if wanted and (over := overtaken(current, now)):
-        return over
+        return (await answered_before(ret, current, context) if ret.adopted_at is not None else None) or over
     if wanted and postage_of(ret, step.duty.subject) is not None and past_deadline(ret, now):
         return ev.GaveUp(at=now, problem="no label could be bought in time", code=ProblemCode.LABEL_LATE)
     blank = _blank(ret, step.duty.subject, request.source)
+    if wanted and ret.adopted_at is not None:
+        blank = await _made_before(ret, blank, current, context)
+        if blank.shipment_id:
+            return _found(ret, blank, context)
     key = _key(ret, blank)
     order = postage_order(ret, authorization, current, context.labels.default_size, key=key, handle=blank.handle)
     if not wanted:
         return await _quote_to_settle(ret, step.duty, context, order)
+    return await _quote(ret, request, blank, order, context)
+
+
+async def _quote(
+    ret: Return, request: LabelRequest, blank: Postage, order: PostageOrder | None, context: ShopContext
+) -> Outcome:
+    now = context.clock.now()
     if order is None:
         return ev.GaveUp(at=now, problem="an address for the label is missing", code=ProblemCode.ADDRESS_MISSING)
     offer = await _source(context, blank).offer(order)
     if isinstance(offer, NotOffered):
         return _not_offered(ret, request, offer, context, now)
     return _taken(ret, _offered(blank, offer, context), context, now)
+
+
+async def _made_before(ret: Return, blank: Postage, current: PortalLabelRequest, context: ShopContext) -> Postage:
+    """The purchase to make, or the label itself, if a store that is lost had already begun or made the purchase."""
+    source = _source(context, blank)
+    since = (current.created_at or context.clock.now() - SHIPMENTS_KEPT) - DAY
+    while not blank.handle:
+        parcel = await source.made_before(_key(ret, blank), since)
+        if parcel is None:
+            return blank
+        if parcel.refund in {VoidAnswer.DONE, VoidAnswer.PENDING}:
+            blank = replace(blank, number=blank.number + 1)
+            continue
+        blank = replace(blank, handle=parcel.handle, mode=parcel.mode)
+        if parcel.sold:
+            return replace(
+                blank,
+                shipment_id=parcel.handle,
+                tracking_id=parcel.tracking_id,
+                carrier_id=parcel.carrier_id,
+                carrier=parcel.carrier,
+                charge_cents=parcel.charge_cents,
+                service=parcel.service,
+                label_format="PDF",
+                bought_at=context.clock.now(),
+            )
+    return blank
+
+
+def _found(ret: Return, postage: Postage, context: ShopContext) -> Decision:
+    """Note the label that was bought before, and have it checked daily from now on."""
+    now = context.clock.now()
+    row = replace(_purchase(ret, postage, now), charge_cents=0)  # it is not of today's spending
+
+    def decide(uow: UnitOfWork, _: Return) -> ev.Event:
+        uow.keep_purchase(row)
+        return pe.PostageBought(at=now, postage=postage)
+
+    return decide
+
+
+def _purchase(ret: Return, postage: Postage, now: float) -> Purchase:
+    return Purchase(
+        account=ret.account,
+        source=postage.source,
+        handle=postage.handle,
+        shop=ret.shop,
+        return_id=ret.return_id,
+        authorization_id=postage.authorization_id,
+        mode=postage.mode,
+        charge_cents=postage.charge_cents,
+        offered_at=now,
+        look_at=now + DAY,
+    )
 
 
 async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order: PostageOrder | None) -> Outcome:
@@ -138,18 +207,7 @@ def _taken(ret: Return, postage: Postage, context: ShopContext, now: float) -> O
     """
     if not postage.handle:
         return pe.PostageOffered(at=now, postage=postage)
-    row = Purchase(
-        account=ret.account,
-        source=postage.source,
-        handle=postage.handle,
-        shop=ret.shop,
-        return_id=ret.return_id,
-        authorization_id=postage.authorization_id,
-        mode=postage.mode,
-        charge_cents=postage.charge_cents,
-        offered_at=now,
-        look_at=now + DAY,
-    )
+    row = _purchase(ret, postage, now)
     most = context.policy.max_spend_per_day_cents
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
@@ -202,7 +260,15 @@ async def buy_postage(step: Step, context: ShopContext) -> Outcome:
         return pe.OfferLapsed(
             at=now, postage=replace(postage, sealed_offer=b""), no_effect=None if step.resumed else step.duty
         )
+    if ret.adopted_at is not None and await _voided_before(ret, bought.tracking_id, context):
+        return pe.PostageSpent(at=now, postage=postage.renewed)
     return _bought(ret, postage, bought, context)
+
+
+async def _voided_before(ret: Return, tracking_id: str, context: ShopContext) -> bool:
+    """Whether the timeline says that the label was voided: its key finds it all the same."""
+    marker = note_marker(ret, f"voided:{tracking_id}")
+    return any(marker in note.text for note in await context.portal.notes(ret.return_id))
 
 
 def _bought(ret: Return, postage: Postage, bought: BoughtPostage, context: ShopContext) -> Outcome:

@@ -26,7 +26,7 @@ async def write_notes(step: Step, context: ShopContext) -> Outcome:
     there = await context.portal.notes(ret.return_id)
     owed = ret.owed_notes()
     for note in owed:
-        if not any(note_marker(ret, note.key) in text for text in there):
+        if not any(note_marker(ret, note.key) in one.text for one in there):
             try:
                 await context.portal.write_note(ret.return_id, note_text(ret, note))
             except Refused as error:
@@ -36,11 +36,14 @@ async def write_notes(step: Step, context: ShopContext) -> Outcome:
 
 
 async def grade_lines(step: Step, context: ShopContext) -> Outcome:
-    """Write condition and disposition of every fully inspected line; after a crash, only what is missing."""
+    """Write condition and disposition of every fully inspected line.
+
+    After a crash, and if the return's past is unknown, only what is missing.
+    """
     ret = step.ret
     lines = gradable_lines(ret)
     graded = assessed = grades(ret, lines, context.policy.verdict)
-    if step.resumed:
+    if step.resumed or ret.adopted_at is not None:
         there = await _lines(ret, context)
         graded, assessed = _not_there(graded, there, "grade"), _not_there(assessed, there, "disposition")
     await _write(ret, graded, "grade", context.portal.grade, context)

@@ -1,0 +1,3 @@
+-- When a return was taken over with a past that this store does not know.
+
+ALTER TABLE returns ADD COLUMN adopted_at double precision;
