@@ -31,6 +31,7 @@ from daemon.app.resources import Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.domain.returns import State
+from daemon.engine.adoption import Adoption
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
@@ -39,6 +40,7 @@ from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
+from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization
 from daemon.operations.rekeying import prove_keys
 from daemon.operations.returns import Operator
@@ -224,6 +226,7 @@ class App:
             offer=offering(self._current, intake, news.heard),
             order_changed=intake.order_changed,
             announcements=announcements,
+            adoptions=self._adoptions(services),
             try_again=partial(self._try_again, resources),
             origins=news.origins,
         )
@@ -239,6 +242,11 @@ class App:
         )
         self.public_port = public.port
         services["public listener"] = partial(self._front_door, public)
+
+    def _adoptions(self, services: dict[str, Service]) -> Adoptions:
+        adoptions = Adoptions(Adoption(self._contexts, self._services.wake), self._contexts, self._clock)
+        services["adoptions"] = adoptions.run
+        return adoptions
 
     async def _open_to_operators(
         self, stack: AsyncExitStack, resources: Resources, verbs: Mapping[str, Answering]

@@ -17,6 +17,7 @@ from daemon.engine.announcements import Announcements
 from daemon.engine.notifications import Origins
 from daemon.engine.supervisor import run_every
 from daemon.operations.access import DaemonAccess, Examination, StoreAccess, VendorAccess
+from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization
 from daemon.operations.dead_letters import DeadLetters, Offer
 from daemon.operations.openapi import describe
@@ -77,6 +78,7 @@ def daemon_verbs(
     *,
     offer: Offer,
     announcements: Announcements,
+    adoptions: Adoptions,
     try_again: Callable[[], Awaitable[None]],
     order_changed: Callable[[str], Awaitable[int]],
     origins: Origins,
@@ -100,6 +102,7 @@ def daemon_verbs(
             authorization=authorization,
             order_changed=order_changed,
             announcements=announcements,
+            adoptions=adoptions,
         ),
     }
 

@@ -62,15 +62,18 @@ def _command(verb: AnyVerb, name: str) -> click.Command:
 
 
 def _parameter(verb: AnyVerb, name: str, field: FieldInfo) -> Decorator | None:
-    """A required argument is positional; an optional one is an option."""
+    """A required argument, or a list, is positional; another is an option."""
     if name in OURS:
         return None
     outside = name.removesuffix("_")
     kind = _kind(field)
-    if field.is_required():
-        many = get_origin(field.annotation) is list or name == verb.each
+    listed = get_origin(field.annotation) is list
+    if field.is_required() or listed:
+        many = listed or name == verb.each
         metavar = (field.title or outside).upper() + ("..." if many else "")
-        return click.argument(name, nargs=-1 if many else 1, required=True, metavar=metavar, type=kind)
+        required = field.is_required()
+        return click.argument(name, nargs=-1 if many else 1, required=required, metavar=metavar, type=kind)
+    outside = outside.replace("_", "-")
     if field.annotation is bool:
         return click.option(f"--{outside}", name, is_flag=True, help=field.description)
     shown = field.default is not None
@@ -175,18 +178,21 @@ def _each(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
 
 
 def _all_pages(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
-    """Call page by page; CSV is written as it comes."""
+    """Call page by page; CSV is written as it comes. True if the whole means failure."""
     rows: list[Row] = []
     take = _csv_writer(verb) if style is _Style.CSV else rows.extend
     after: int | None = 0
-    with working(verb.busy):
+    page: Row = {}
+    with working(verb.busy) as tell:
         while after is not None:
             page = ask({**arguments, "after": after})
             take(page["rows"])
             after = page["next"]
+            tell(page.get("progress", ""))
+    whole = {name: value for name, value in page.items() if name not in {"next", "progress"}} | {"rows": rows}
     if style is not _Style.CSV:
-        _print(verb, {"rows": rows}, rows, style)
-    return False
+        _print(verb, whole, rows if len(whole) == 1 else whole, style)
+    return verb.failed(whole)
 
 
 def _print(verb: AnyVerb, for_people: Row, for_programs: object, style: _Style) -> None:

@@ -136,12 +136,12 @@ def logged(loaded: "Loaded") -> None:
 
 
 @contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show a message on a terminal while something is being done."""
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a message on a terminal while something is being done; the value adds how far it is."""
     if text and sys.stderr.isatty():
         from rich.console import Console
 
-        with Console(stderr=True).status(text):
-            yield
+        with Console(stderr=True).status(text) as status:
+            yield lambda progress: status.update(f"{text} {progress}")
     else:
-        yield
+        yield lambda _progress: None

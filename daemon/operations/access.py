@@ -15,6 +15,7 @@ from daemon.ports.store import MaintainedStore, ReadableStore
 
 if TYPE_CHECKING:  # verbs that only read the store need not import what changes returns
     from daemon.engine.announcements import Announcements
+    from daemon.operations.adoptions import Adoptions
     from daemon.operations.authorization import Authorization
     from daemon.operations.client_secrets import Rotation
     from daemon.operations.dead_letters import DeadLetters
@@ -80,6 +81,7 @@ class DaemonAccess:
     authorization: "Authorization"
     order_changed: Callable[[str], Awaitable[int]]
     announcements: "Announcements"
+    adoptions: "Adoptions"
 
     async def look(self, orders: list[str], by: str | None = None) -> OrdersRead:
         """Have orders read now, and write down who wanted it."""

@@ -215,6 +215,7 @@ _MEANINGS = {  # by pydantic's error type; {…} are filled with its limits
     "int_parsing": "is not a whole number; write one like 8",
     "greater_than_equal": "is too small; write {ge} or more",
     "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "is not spelled right; write it as in the examples of its --help",
 }
 
 

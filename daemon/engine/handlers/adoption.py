@@ -9,7 +9,7 @@ from daemon.domain.adoption import OrderFacts, PortalFacts, SoldParcel
 from daemon.domain.durations import DAY
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
-from daemon.domain.naming import OWN_ITEM, holder_of
+from daemon.domain.naming import holder_of
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.postage import postage_of, slip_of
@@ -369,10 +369,15 @@ def _write_down(uow: UnitOfWork, ret: Return, now: float) -> None:
 
 
 def _hand_over(uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], now: float) -> None:
-    """Take from other stored returns the units that are this return's now."""
-    ours = {u.return_item_id for u in units if u.return_item_id and u.return_item_id.startswith(OWN_ITEM)}
+    """Take units that are this return's now from the stored returns that they were made for.
+
+    Raises StaleReturn if another return has taken one of them meanwhile.
+    """
+    items = {u.return_item_id for u in units if u.return_item_id}
     for other in others_on(uow, ret, dict.fromkeys(u.order_id for u in units if u.order_id)):
-        handed = tuple(u.key for u in other.units if u.return_item_id in ours)
-        if handed:
-            event = ev.UnitsTransferred(at=now, handed=handed)
+        held = [u for u in other.units if u.return_item_id in items]
+        if any((holder_of(u.return_item_id, other.shop) or ("",))[0] != other.return_id for u in held):
+            raise StaleReturn(f"{ret.ref}: {other.ref} has taken over a unit meanwhile")
+        if held:
+            event = ev.UnitsTransferred(at=now, handed=tuple(u.key for u in held))
             uow.save(apply(other, event), event, other.state)

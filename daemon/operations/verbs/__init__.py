@@ -3,12 +3,13 @@
 from typing import Any
 
 from daemon.operations.verb import Verb
-from daemon.operations.verbs import calls, connections, keeping, notifications, returns, search
+from daemon.operations.verbs import adoption, calls, connections, keeping, notifications, returns, search
 
 VERBS: tuple[Verb[Any, Any, Any], ...] = (
     *returns.VERBS,
     *search.VERBS,
     *calls.VERBS,
+    *adoption.VERBS,
     *connections.VERBS,
     *notifications.VERBS,
     *keeping.VERBS,

@@ -1,0 +1,227 @@
+"""The disk is gone, and the store begins anew: adopt takes over what is under way, and nothing is done twice."""
+
+import shutil
+from collections import Counter
+
+import pytest
+
+from daemon.domain.portal import PortalState, RequestIssued
+from daemon.domain.returns import State, UnitState
+from daemon.engine.adoption import Adoption, Kind
+from tests.services.parcels import PAGE, TWO, actions, ask_again, buying, cancel_return, notes
+from tests.services.stage import DAY, HOUR
+from tests.support.builders import a_line
+
+
+async def lose(stage, template):
+    """The process ends, and its store is gone; another one starts with an empty store."""
+    await stage.stop()
+    for file in stage.path.parent.glob(stage.path.name + "*"):
+        file.unlink()
+    shutil.copy(template, stage.path)
+    await stage.start()
+
+
+async def adopt(stage, return_id="77", **how):
+    """Take over one return."""
+    return await Adoption(stage.contexts).adopt("acme", return_id, **how)
+
+
+def once_each(stage, return_id="77"):
+    """Every note was written once, by its marker."""
+    markers = Counter(note.partition("]")[0] for note in stage.portal.returns[return_id].notes)
+    return all(count == 1 for count in markers.values())
+
+
+class TestAtEachStage:
+    async def test_a_label_is_out(self, open_with, template):
+        """A return whose label is out awaits its inspection again, with its units, and ends as it should."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent(*TWO)
+        before = await stage.ret()
+        await lose(stage, template)
+        result = await adopt(stage)
+        after = await stage.ret()
+        assert (result.kind, result.state) == (Kind.ADOPTED, State.AWAITING_INSPECTION)
+        assert [(u.key, u.return_item_id, u.authorization_id, u.order_id) for u in after.units] == [
+            (u.key, u.return_item_id, u.authorization_id, u.order_id) for u in before.units
+        ]
+        assert after.authorizations == before.authorizations
+        await stage.inspect()
+        await stage.inspect(line="2")
+        await stage.reach(State.CLOSED)
+        assert actions(stage) == {"process": 1}
+        assert stage.network.count("create_return") == 1
+        assert once_each(stage)
+
+    async def test_twice_is_once(self, open_with, template):
+        """A return that was taken over is known from then on."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        await lose(stage, template)
+        await adopt(stage)
+        assert (await adopt(stage)).kind is Kind.KNOWN
+        assert await stage.history() == ["Adopted"]
+
+    async def test_a_dry_run_changes_nothing(self, open_with, template):
+        """It says what would become of the return, which stays unknown."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        await lose(stage, template)
+        result = await adopt(stage, dry_run=True)
+        assert (result.kind, result.state) == (Kind.ADOPTED, State.AWAITING_INSPECTION)
+        assert await stage.store.read(lambda uow: uow.find("77")) == []
+
+    async def test_the_clock_counts_from_the_label(self, open_with, template):
+        """Silence is judged from when the label went out, not from when the return was taken over."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        labelled_at = (await stage.ret()).labelled_at
+        await stage.pass_time(30 * DAY)
+        await lose(stage, template)
+        await adopt(stage)
+        assert (await stage.ret()).labelled_at == pytest.approx(labelled_at, abs=60)
+        await stage.reach(State.EXPIRED, within=17 * DAY)
+
+    async def test_one_unit_was_graded(self, open_with, template):
+        """What was noted and graded before is not noted or graded again."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent(*TWO)
+        await stage.inspect()
+        await stage.pass_time(DAY)
+        assert stage.portal.returns["77"].grades == {"1": 1}
+        await lose(stage, template)
+        await adopt(stage)
+        await stage.pass_time(DAY)
+        await stage.inspect(line="2")
+        await stage.reach(State.CLOSED)
+        assert stage.portal.returns["77"].grades == {"1": 1, "2": 1}
+        assert stage.portal.returns["77"].assessments == {"1": 1, "2": 1}
+        assert once_each(stage)
+
+    async def test_it_was_flagged(self, open_with, template):
+        """A flagged return is in review; a person closes it, and nothing is flagged again."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        await stage.inspect("Defective")
+        await stage.reach(State.IN_REVIEW)
+        await lose(stage, template)
+        assert (await adopt(stage)).state is State.IN_REVIEW
+        await stage.pass_time(2 * DAY)
+        stage.portal.set_state("77", PortalState.CLOSED)
+        await stage.reach(State.CLOSED)
+        assert actions(stage) == {"flag": 1}
+        assert once_each(stage)
+
+    async def test_the_flag_is_gone(self, open_with, template):
+        """A verdict on the timeline without a flag is a person's to settle: never flagged again by itself."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        await stage.inspect("Defective")
+        await stage.reach(State.IN_REVIEW)
+        stage.portal.set_state("77", PortalState.OPEN, flagged=False)
+        await lose(stage, template)
+        assert (await adopt(stage)).state is State.IN_REVIEW
+        assert "flag" in (await stage.ret()).problem
+        await stage.pass_time(5 * DAY)
+        assert actions(stage) == {"flag": 1}
+
+    async def test_processing_was_asked_for(self, open_with, template):
+        """Loop gets the time to show what it was asked for, and is not asked twice."""
+        stage = await open_with(policy=PAGE)
+        stage.portal.process_after = 300.0
+        await stage.sent()
+        await stage.inspect()
+        await stage.step_to(State.PROCESSING, within=2 * DAY)
+        await lose(stage, template)
+        assert (await adopt(stage)).state is State.SETTLING
+        await stage.reach(State.CLOSED)
+        assert actions(stage) == {"process": 1}
+
+    async def test_it_was_cancelled(self, open_with, template):
+        """A cancelled return is watched for a parcel that comes all the same."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        unit = await stage.unit()
+        await cancel_return(stage)
+        await lose(stage, template)
+        assert (await adopt(stage)).state is State.CANCELLED
+        stage.network.inspect(unit)
+        await stage.pass_time(8 * DAY)
+        assert len(notes(stage, "inspected")) == 1
+        assert actions(stage) == {}
+
+
+class TestBeforeTheLabel:
+    async def test_it_goes_on_in_the_usual_way(self, open_with, template):
+        """An authorization that Amazon gave before is found, and no second one is asked for."""
+        stage = await open_with(policy=PAGE)
+        stage.network.authorization_delay = 300.0
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step_to(State.AWAITING_LABEL)
+        await lose(stage, template)
+        await stage.tell(RequestIssued(return_id="77", request_id="q77"))
+        await stage.reach(State.AWAITING_INSPECTION)
+        assert stage.network.count("create_return") == 1
+        assert (await stage.ret()).adopted_at is not None
+
+    async def test_the_label_was_delivered_unseen(self, open_with, template):
+        """A request that mcfd had answered is taken over when it is heard again, not left to somebody else."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        await lose(stage, template)
+        await stage.tell(RequestIssued(return_id="77", request_id="q77"))
+        await stage.reach(State.AWAITING_INSPECTION)
+        assert "Adopted" in await stage.history()
+
+    async def test_an_ended_returns_unit_is_taken_over(self, open_with, template):
+        """The item that a cancelled return of the lost store has at Amazon goes to the return that asks for it."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        await cancel_return(stage)
+        await lose(stage, template)
+        await stage.submit(a_line("201"), return_id="78")
+        await stage.reach(State.AWAITING_INSPECTION, return_id="78")
+        assert stage.network.count("create_return") == 1
+        assert (await stage.unit("201", "78")).standing is UnitState.AUTHORIZED
+        assert (await stage.unit("1", "77")).standing is UnitState.REMOVED
+
+
+class TestPostage:
+    async def test_a_label_that_is_out_is_tracked(self, open_with, template):
+        """Its carrier is asked by the number that Loop shows, and its arrival is told once."""
+        stage, source = await buying(open_with)
+        await stage.sent()
+        await lose(stage, template)
+        assert (await adopt(stage)).kind is Kind.ADOPTED
+        parcel = (await stage.ret()).postage[0]
+        assert parcel.tracked_only
+        await stage.inspect()
+        await stage.reach(State.CLOSED)
+        assert len(source.bought()) == 1
+
+    async def test_a_purchase_under_way_is_found_by_its_key(self, open_with, template):
+        """A label that was bought and not yet delivered is found by the key of its purchase."""
+        stage, source = await buying(open_with)
+        source.documents_after = 300.0
+        stage.ship(SOCK=1)
+        await stage.submit()
+        while not source.bought():
+            await stage.step()
+        await lose(stage, template)
+        await stage.tell(RequestIssued(return_id="77", request_id="q77"))
+        await stage.reach(State.AWAITING_INSPECTION)
+        assert len(source.live()) == 1
+        assert len(set(source.asked_keys())) == 1
+
+    async def test_asked_again_the_label_is_found(self, open_with, template):
+        """Another label for a parcel of which only the tracking is known is the one that was bought."""
+        stage, source = await buying(open_with)
+        await stage.sent()
+        await lose(stage, template)
+        await adopt(stage)
+        await ask_again(stage, "q78")
+        await stage.reach(State.AWAITING_INSPECTION, within=2 * HOUR)
+        assert len(stage.portal.labels) == 2
+        assert len(source.live()) == 1
