@@ -43,7 +43,8 @@ class Fault:
     until the next delivery has gone out, `seconds` at most) are for webhooks and notifications; `foreign` (another
     seller's message goes first) and `malformed` (only half is sent) for notifications alone.
     `code` and `says` replace the code and the text of that answer. The text also appears in its headers, because
-    vendors repeat what they were sent: put a shopper's address there to see whether it leaks.
+    vendors repeat what they were sent: put a shopper's address there to see whether it leaks. `retry_after` is the
+    Retry-After of that answer, in seconds.
     `after_effect`: the request has its effect before it goes wrong. `count`: how often; None for ever.
     """
 
@@ -57,6 +58,7 @@ class Fault:
     after_effect: bool = False
     code: str = ""
     says: str = ""
+    retry_after: float = 0.0
 
     def __post_init__(self) -> None:
         if self.vendor not in KINDS:
@@ -68,7 +70,7 @@ class Fault:
             raise ValueError("a probability lies between 0 and 1")
         if self.status not in range(200, 600):
             raise ValueError("a status is a number from 200 to 599")
-        if not 0 <= self.seconds < math.inf:
+        if not (0 <= self.seconds < math.inf and 0 <= self.retry_after < math.inf):
             raise ValueError("seconds are a number, 0 or more")
         if not self.says.isprintable():
             raise ValueError("what a vendor says is one line of text")

@@ -102,6 +102,12 @@ def spoilt(vendor: Vendor, fault: Fault) -> web.Response:
     return web.Response(status=fault.status, text=page, content_type="text/html")
 
 
+def told_by(fault: Fault | None) -> dict[str, str]:
+    """Return the headers that a fault adds to the answer."""
+    headers = dict.fromkeys(SAYING, fault.says) if fault and fault.says else {}
+    return headers | ({"Retry-After": f"{fault.retry_after:.0f}"} if fault and fault.retry_after else {})
+
+
 def _retold(error: VendorError, fault: Fault) -> VendorError:
     """Put the fault's code and words into the vendor's error."""
 
@@ -157,8 +163,7 @@ class Listener:
                 return web.Response(status=500)
             call.status = response.status
             response.headers.update(self._shared.date() | {**vendor.headers(route.operation, response.status)})
-            if fault is not None and fault.says:
-                response.headers.update(dict.fromkeys(SAYING, fault.says))
+            response.headers.update(told_by(fault))
             return response
 
         return handle

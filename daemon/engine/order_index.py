@@ -263,9 +263,9 @@ class OrderIndex:
         """Store a page and bring forward the returns that it concerns; True if there are any."""
         now = self._amazons_time()
         heads = [head if head.changed_at else replace(head, changed_at=now) for head in page.heads]
+        named = self._news(uow, page.heads)
         uow.index_orders(self._account, heads)
         uow.set_mark(self._mark, json.dumps([place.since, place.token, place.began, place.newest, place.read]))
-        named = {name for head in heads for name in _names(head)}
         concerned = [
             ref
             for ref, waiter in self._waiting.items()
@@ -273,6 +273,22 @@ class OrderIndex:
         ]
         woken = [self._wake(uow, ref) for ref in concerned]
         return any(woken)
+
+    def _news(self, uow: UnitOfWork, heads: Sequence[OrderHead]) -> set[str]:
+        """The names of new and changed orders that a return waits for; the newest are listed again in each reading."""
+        wanted = frozenset[str]().union(*(waiter.names for waiter in self._waiting.values()))
+        named = [(head, frozenset(_names(head))) for head in heads]
+        return {
+            name
+            for head, names in named
+            if not wanted.isdisjoint(names) and not self._knows(uow, head)
+            for name in names
+        }
+
+    def _knows(self, uow: UnitOfWork, head: OrderHead) -> bool:
+        known = uow.orders_named(self._account, head.order_id)
+        latest = [old.changed_at or 0.0 for old in known if replace(old, changed_at=head.changed_at) == head]
+        return max(latest, default=-1.0) >= (head.changed_at or 0.0)
 
     def _wake(self, uow: UnitOfWork, ref: Ref) -> bool:
         self._waiting.pop(ref, None)

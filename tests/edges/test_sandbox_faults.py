@@ -219,3 +219,11 @@ async def test_an_error_says_what_it_is_told_to():
         assert says in page.text
         out.sandbox.set_faults([Fault(vendor="loop", kind="error", status=422, code="NO_WAY", says=says)])
         assert (await out.loop("GET", "/destinations")).body == {"message": says, "code": "NO_WAY"}
+
+
+async def test_a_refusal_asks_for_a_pause():
+    """As vendors do in a brown-out: most calls are refused, and the answer says how long to wait."""
+    async with outside() as out:
+        out.sandbox.set_faults([Fault(vendor="amazon", kind="error", status=429, retry_after=1800.0, count=1)])
+        answers = [await out.order("A-1") for _ in range(2)]
+        assert [answer.headers.get("Retry-After") for answer in answers] == ["1800", None]

@@ -93,6 +93,40 @@ class TestReading:
 
         await stage.reach(State.AWAITING_INSPECTION, within=70.0)
 
+    async def test_a_held_return_is_not_woken_by_an_order_that_it_knows(self, open_with):
+        """The newest orders are on each reading; a request held because of one is tried ever more rarely all the same."""
+        stage = await open_with(policy=a_policy(order_id_templates=(), sole_shop=False))
+        stage.network.add(shown_as("Consumer-9"))
+        await stage.submit()
+        await stage.pass_time(2 * HOUR)
+        assert (await stage.ret()).held
+        reads = len(stage.network.made("order"))
+        await stage.pass_time(12 * HOUR)
+
+        assert len(stage.network.made("order")) - reads < 20
+
+    async def test_a_known_order_that_has_changed_wakes_who_waits_for_it(self, stage):
+        """It may be the one after all: what had not shipped when it was found first has shipped by then."""
+        stage.network.add(shown_as("Consumer-9", received_at=stage.clock.now() - DAY))
+        await stage.submit()
+        await stage.index.find(await self._waiting(stage), ["#1001"])
+        await stage.index.round()
+        await stage.index.find(await self._waiting(stage), ["#1001"])
+        stage.clock.advance(61.0)
+        await stage.index.round()
+        assert (await stage.ret()).due_at > stage.clock.now()
+
+        stage.network.orders["Consumer-9"] = replace(stage.network.orders["Consumer-9"], received_at=stage.clock.now())
+        stage.clock.advance(61.0)
+        await stage.index.round()
+        assert (await stage.ret()).due_at == stage.clock.now()
+
+    @staticmethod
+    async def _waiting(stage):
+        """The return, due in an hour."""
+        ret = await stage.ret()
+        return await stage.store.transact(lambda uow: uow.defer(replace(ret, due_at=stage.clock.now() + HOUR)))
+
     async def test_a_later_reading_begins_at_the_newest_change_that_amazon_told(self, stage):
         """With an overlap, for a change may be listed late; the first one reaches back for the returns of holidays."""
         newest = stage.clock.now() - 3 * DAY

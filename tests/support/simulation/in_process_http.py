@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 from yarl import URL
 
-from adapters.sandbox.listener import Route, Shared, Vendor, answer_of, spoilt
+from adapters.sandbox.listener import Route, Shared, Vendor, answer_of, spoilt, told_by
 from adapters.sandbox.refusals import VendorError
 
 FORM = "application/x-www-form-urlencoded"
@@ -91,6 +91,7 @@ class Switchboard:
             response = spoilt(vendor, fault)
         call.status = response.status
         response.headers.update(self._shared.date() | {**vendor.headers(route.operation, response.status)})
+        response.headers.update(told_by(fault))
         return response
 
     def _find(self, request: Request) -> tuple[Vendor, Route, Mapping[str, str]]:
