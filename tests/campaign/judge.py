@@ -4,7 +4,7 @@ Everything is read off the vendors' own books. Each check yields sentences about
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +19,8 @@ from daemon.domain.returns import Return, State
 
 TRANSITS = ("pre_transit", "in_transit", "out_for_delivery", "delivered")
 NOT_PROCESSED, NOT_REMOVED, MISSING = "could not be processed", "did not remove", "issing"
+ANOTHERS = "another's "
+"""How the ids begin that another tool has given to its return items."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +42,17 @@ class Ending:
     given_back: bool = False
 
 
-def judge(sandbox: Sandbox, *, storms: bool = False, deaths: bool = False) -> list[str]:
-    """Everything that is wrong with the vendors' books.
+def judge(
+    sandbox: Sandbox, *, neighbour: Sandbox | None = None, storms: bool = False, deaths: bool = False
+) -> list[str]:
+    """Everything that is wrong with the vendors' books; the neighbour is another Loop shop of the same seller.
 
     In a storm Amazon may refuse calls of its own accord. After a storm or a death a label's progress, which is a plain
     PUT, may have been told once more.
     """
-    wrong = [*_units(sandbox), *_purchases(sandbox), *_requests(sandbox)]
-    for ret in sandbox.shop.returns.values():
+    shops = [sandbox] if neighbour is None else [sandbox, neighbour]
+    wrong = [*_units(shops), *_purchases(sandbox), *(what for shop in shops for what in _requests(shop))]
+    for ret in [ret for shop in shops for ret in shop.shop.returns.values()]:
         said = (*_labels(ret, again=storms or deaths), *_timeline(ret), *_outcome(ret))
         wrong += [f"return {ret.return_id}: {what}" for what in said]
     if not storms:
@@ -102,6 +107,21 @@ def judge_messages(waiting: int, read: Iterable[bytes], letters: int) -> list[st
     return wrong + ([f"{unreadable} messages could not be read, {letters} are kept"] if unreadable != letters else [])
 
 
+def judge_words(shops: Iterable[Sandbox], kept: Iterable[str], person: Sequence[str]) -> list[str]:
+    """Nothing of the shopper's, which vendors repeat in their errors, is told to Loop, kept in the store, or logged."""
+    told = [
+        *(f"note {note['content']}" for s in shops for ret in s.shop.returns.values() for note in ret.notes),
+        *(
+            f"error {error['message']}"
+            for s in shops
+            for request in s.shop.requests.values()
+            for error in request.errors
+        ),
+        *kept,
+    ]
+    return [f"tells of the shopper: {line[:300]}" for line in told if any(words in line for words in person)]
+
+
 def items_of(sandbox: Sandbox, return_id: int) -> list[ReturnItem]:
     """What Amazon was asked to take back for a return; the ids that mcfd derives name it."""
     everything = (item for order in sandbox.network.orders.values() for item in order.items.values())
@@ -132,12 +152,14 @@ def _says(ret: LoopReturn, words: str) -> bool:
     return any(words in note["content"] for note in ret.notes)
 
 
-def _units(sandbox: Sandbox) -> Iterator[str]:
+def _units(shops: Sequence[Sandbox]) -> Iterator[str]:
     """One return item per unit, and none for a unit that no return has."""
-    lines = {(ret.return_id, str(line)) for ret in sandbox.shop.returns.values() for line in _lines_ever(sandbox, ret)}
+    lines = {(r.return_id, str(line)) for s in shops for r in s.shop.returns.values() for line in _lines_ever(s, r)}
     seen: Counter[str] = Counter()
-    for order in sandbox.network.orders.values():
+    for order in shops[0].network.orders.values():
         for item in order.items.values():
+            if item.seller_id.startswith(ANOTHERS):
+                continue
             seen[item.seller_id] += 1
             _, _, return_id, line, _ = item.seller_id.split("-")
             if (int(return_id), line) not in lines:

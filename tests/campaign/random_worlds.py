@@ -6,10 +6,12 @@ A seed is a world, callback by callback: what failed once fails again.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from adapters.sandbox import Fault, SandboxOptions
 from tests.campaign.scenarios import KINDS
-from tests.campaign.scene import Kind
+from tests.campaign.scenarios_vendors import NAMESAKES
+from tests.campaign.scene import ECHO, Kind
 from tests.campaign.simulated import Plan
 from tests.support.simulation.world import DAY, HOUR, MINUTE, World
 
@@ -34,17 +36,19 @@ READS = ("getReturnDetails", "getLabelRequest", "listLabelRequests", "listReturn
 def random_plan(seed: int, returns: int) -> Plan:
     """The world of a seed. All its dice are its own, so that nothing outside changes it."""
     dice = random.Random(seed)
-    kinds: Sequence[Kind] = dice.choices(KINDS, k=returns)
+    neighbour = dice.random() < 0.3
+    kinds: Sequence[Kind] = dice.choices((*KINDS, *NAMESAKES) if neighbour else KINDS, k=returns)
     return Plan(
         kinds=kinds,
         seed=seed,
         buys_labels=dice.choice((False, True, "easypost")),
+        neighbour=neighbour,
         options=_options(seed, dice),
         spread=dice.choice((0.0, 10 * MINUTE, DAY)),
         latency=_latency(random.Random(f"{seed}/latency"), dice.choice((0.02, 0.3, 3.0))),
         before=_crashes(random.Random(f"{seed}/crashes"), dice.choice((0.0, 1 / 3000, 1 / 800, 1 / 250))),
         pushed=random.Random(f"{seed}/pushed").random() < 2 / 3,
-        trouble=_trouble(dice.choice((0.0, 0.01, 0.03)), dice.choice((0.0, 0.1))),
+        trouble=_trouble(dice.choice((0.0, 0.01, 0.03)), dice.choice((0.0, 0.1, 0.1, 1.0))),
         storms=True,
     )
 
@@ -60,7 +64,23 @@ def _options(seed: int, dice: random.Random) -> SandboxOptions:
         bad_reason=dice.choice(("request", "item")),
         notes_shape=dice.choice(("object", "array")),
         list_of_orders=random.Random(f"{seed}/list").choice(("ends", "ends", "repeats", "empty")),
+        **_oddities(random.Random(f"{seed}/oddities")),
     )
+
+
+def _oddities(dice: random.Random) -> dict[str, Any]:
+    """What real vendors do beside their pages."""
+    return {
+        "order_statuses": dice.choice(("mixed", "capitals")),
+        "shipment_ids": dice.choice(("known", "any")),
+        "idempotency": dice.choice(("key", "key_and_body")),
+        "item_value": dice.choice(("required", "optional")),
+        "label_pdf": dice.choice(("plain", "locked")),
+        "list_of_returns": dice.choice(("ends", "ends", "repeats")),
+        "tracking_after": dice.choice((0.0, 0.0, 60.0)),
+        "reads_lag": dice.choice((0.0, 0.0, 600.0)),
+        "vendors_ahead": dice.choice((0.0, 0.0, -90.0, 120.0)),
+    }
 
 
 def _latency(dice: random.Random, longest: float) -> Callable[[], float]:
@@ -88,6 +108,7 @@ def faults(rate: float, lost: float) -> list[Fault]:
             found.append(Fault(vendor=vendor, kind="drop", probability=rate, after_effect=late))
             found.append(Fault(vendor=vendor, kind="hang", seconds=HUNG, probability=rate / 2, after_effect=late))
             found.append(Fault(vendor=vendor, kind="status", status=502, probability=rate, after_effect=late))
+            found.append(Fault(vendor=vendor, kind="error", status=500, probability=rate, after_effect=late, says=ECHO))
         found.append(Fault(vendor=vendor, kind="delay", seconds=10.0, probability=rate))
     for operation in SAFE_LATE:
         vendor = {"createFulfillmentReturn": "amazon", "purchaseShipment": "shipping", "buy_shipment": "easypost"}.get(
@@ -175,10 +196,10 @@ async def _tokens(world: World, dice: random.Random, usual: list[Fault]) -> None
 
 
 async def _jump(world: World, dice: random.Random, usual: list[Fault]) -> None:
-    """The wall clock is wrong for some hours."""
-    seconds = dice.choice((-HOUR, -MINUTE, MINUTE, HOUR))
+    """The wall clock is wrong for some hours: by minutes, by hours, or by days."""
+    seconds = dice.choice((-1, 1)) * dice.choice((MINUTE, HOUR, 7 * HOUR, DAY, 4 * DAY))
     world.jump(seconds)
-    await world.pass_time(dice.uniform(MINUTE, 4 * HOUR))
+    await world.pass_time(dice.uniform(MINUTE, 8 * HOUR))
     world.jump(-seconds)
 
 
@@ -191,7 +212,44 @@ async def _secret(world: World, dice: random.Random, usual: list[Fault]) -> None
         world.vendors.expire_access_tokens()
 
 
-_MISHAPS = (_outage, _downtime, _consent, _tokens, _jump, _secret)
+async def _brown_out(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """A vendor refuses five of six calls for hours, and asks for a long pause."""
+    vendor = dice.choice(("amazon", "shipping", "easypost", "loop"))
+    pause = dice.choice((0.0, 2.0, 60.0, 1800.0))
+    world.vendors.set_faults(
+        [Fault(vendor=vendor, kind="error", status=429, probability=5 / 6, retry_after=pause), *usual]
+    )
+    await world.pass_time(dice.uniform(10 * MINUTE, 8 * HOUR))
+    world.vendors.set_faults(usual)
+
+
+async def _old_secret(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """After the client secret was rotated, the API says for a while that it has expired, though tokens are issued."""
+    says = "The LWA secret token you provided has expired."
+    told = {"kind": "error", "status": 403, "code": "Unauthorized", "says": says}
+    world.vendors.set_faults([*(Fault(vendor=v, **told) for v in ("amazon", "shipping")), *usual])  # type: ignore[arg-type]
+    await world.pass_time(dice.uniform(MINUTE, 2 * HOUR))
+    world.vendors.set_faults(usual)
+
+
+async def _deaf(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """No webhook arrives for a day."""
+    world.vendors.set_faults([Fault(vendor="webhook", kind="lose"), *usual])
+    await world.pass_time(dice.uniform(HOUR, DAY))
+    world.vendors.set_faults(usual)
+
+
+async def _gone_for_days(world: World, dice: random.Random, usual: list[Fault]) -> None:
+    """A vendor answers nobody for days."""
+    vendors = dice.choice((("amazon", "shipping"), ("loop",)))
+    world.vendors.set_faults([*(Fault(vendor=vendor, kind="status", status=503) for vendor in vendors), *usual])
+    await world.pass_time(dice.uniform(DAY, 3 * DAY))
+    world.vendors.set_faults(usual)
+
+
+_MISHAPS = (
+    *(_outage, _downtime, _consent, _tokens, _jump, _jump, _secret, _brown_out, _old_secret, _deaf, _gone_for_days),
+)
 
 
 def calm(plan: Plan) -> Plan:

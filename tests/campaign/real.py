@@ -149,6 +149,7 @@ class RealPlace:
     dice: random.Random
     hour: float = SECOND_OF_STORY
     patience: float = 180.0
+    neighbour: None = None
 
     async def pause(self, seconds: float) -> None:
         await pause(seconds)

@@ -9,8 +9,9 @@ from typing import Any
 
 from adapters.sandbox import ReturnLine
 from tests.campaign.judge import Ending, items_of
-from tests.campaign.scenarios_portal import bounces, closed_early, edited, fails, shortened, unflagged, unknown_order
-from tests.campaign.scene import GOOD, Kind, Scene, ended
+from tests.campaign.scenarios_portal import PORTAL_KINDS
+from tests.campaign.scenarios_vendors import VENDORS_KINDS
+from tests.campaign.scene import ECHO, GOOD, Kind, Scene, ended
 
 BAD = ("CustomerDamaged", "CarrierDamaged", "FulfillerDamaged", "Defective")
 
@@ -106,7 +107,7 @@ async def not_removed(scene: Scene) -> Sequence[Ending]:
 
 async def refused(scene: Scene) -> Sequence[Ending]:
     """Amazon takes nothing back."""
-    scene.sandbox.refuse_sku("HAZMAT", code="InvalidValues", description="This item cannot be returned.")
+    scene.sandbox.refuse_sku("HAZMAT", code="InvalidValues", description=f"Cannot be returned. {ECHO}")
     return_id = scene.sends("HAZMAT")
     requests = scene.sandbox.shop.requests_of(scene.loop(return_id))
     await scene.until("an error", lambda: requests[0].errors)
@@ -115,7 +116,7 @@ async def refused(scene: Scene) -> Sequence[Ending]:
 
 async def partly_refused(scene: Scene) -> Sequence[Ending]:
     """Amazon takes one unit back and another not."""
-    scene.sandbox.refuse_sku("HAZMAT", code="InvalidValues", description="This item cannot be returned.")
+    scene.sandbox.refuse_sku("HAZMAT", code="InvalidValues", description=f"Cannot be returned. {ECHO}")
     return_id = scene.sends("SOCK", "HAZMAT")
     await scene.comes_back(return_id, GOOD)
     await scene.settled(return_id)
@@ -225,6 +226,7 @@ async def handed_over(scene: Scene) -> Sequence[Ending]:
 
 KINDS: Sequence[Kind] = (
     *(clean, damaged, missing, late, corrected, wordless, silent, exchanged, not_removed, refused, partly_refused),
-    *(two_parcels, two_requests, cancelled, kept_and_sent, asked_again, shared_order, handed_over, fails, bounces),
-    *(unflagged, closed_early, edited, shortened, unknown_order),
+    *(two_parcels, two_requests, cancelled, kept_and_sent, asked_again, shared_order, handed_over),
+    *PORTAL_KINDS,
+    *VENDORS_KINDS,
 )

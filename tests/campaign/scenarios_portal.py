@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from adapters.sandbox import ReturnLine
 from tests.campaign.judge import Ending
-from tests.campaign.scene import GOOD, Scene, ended
+from tests.campaign.scene import ECHO, GOOD, Scene, ended
 
 
 async def fails(scene: Scene) -> Sequence[Ending]:
     """Loop cannot process the return."""
     return_id = scene.sends("SOCK")
-    scene.sandbox.plan_processing(return_id, "fail", "The card was declined.")
+    scene.sandbox.plan_processing(return_id, "fail", f"The card was declined. {ECHO}")
     await scene.comes_back(return_id, GOOD)
     await scene.becomes(return_id, "review", "closed")
     if scene.loop(return_id).state == "closed":  # its answer and its webhook were lost: asked again, it went well
@@ -74,7 +74,10 @@ async def shortened(scene: Scene) -> Sequence[Ending]:
 
 
 async def left_behind(scene: Scene) -> Sequence[Ending]:
-    """One of two units was forgotten at home: another label, which was not used yet, and time to send it."""
+    """One of two units was forgotten at home: another label, which was not used yet, and time to send it.
+
+    Where it was given up before Loop could ask for that label, a person decides.
+    """
     return_id = scene.sends("SOCK", "MUG")
     await scene.labelled(return_id)
     await scene.travels(return_id)
@@ -84,8 +87,48 @@ async def left_behind(scene: Scene) -> Sequence[Ending]:
     await scene.labelled(return_id, 2)
     await scene.hours(12)
     scene.sandbox.receive(return_id, line=scene.loop(return_id).lines[1].line_item_id, condition=GOOD)
+    await scene.becomes(return_id, "closed", "review")
+    given_up = scene.loop(return_id).state == "review"
+    if given_up:
+        await scene.settled(return_id, "process")
+    return ended(return_id, "left behind", labels=2, items=2, settled=(0, 1, 0) if given_up else (1, 0, 0))
+
+
+async def edited_at_once(scene: Scene) -> Sequence[Ending]:
+    """A line is taken out while its label is being made."""
+    return_id = scene.sends("SOCK", "MUG")
+    await scene.hours(0.02)
+    scene.sandbox.edit_return(return_id, remove=[scene.loop(return_id).lines[1].line_item_id])
+    await scene.labelled(return_id)
+    await scene.inspected(return_id, GOOD)
     await scene.becomes(return_id, "closed")
-    return ended(return_id, "left behind", labels=2, items=2, settled=(1, 0, 0))
+    return ended(return_id, "edited at once", settled=(1, 0, 0))
+
+
+async def edited_and_back(scene: Scene) -> Sequence[Ending]:
+    """A line is added by mistake, and taken out again before anything has arrived."""
+    return_id = scene.sends("SOCK")
+    await scene.labelled(return_id)
+    added = scene.sandbox.edit_return(return_id, add=[ReturnLine(sku="CAP")])
+    await scene.hours(5)
+    scene.sandbox.edit_return(return_id, remove=added)
+    await scene.hours(3)
+    await scene.inspected(return_id, GOOD)
+    await scene.becomes(return_id, "closed")
+    return ended(return_id, "edited and back", items=1, settled=(1, 0, 0))
+
+
+async def swapped(scene: Scene) -> Sequence[Ending]:
+    """The merchant replaces a line by another, for which nobody asked a label; the old one comes all the same."""
+    return_id = scene.sends("SOCK", "MUG")
+    await scene.labelled(return_id)
+    await scene.hours(5)
+    old = scene.loop(return_id).lines[1].line_item_id
+    scene.sandbox.edit_return(return_id, add=[ReturnLine(sku="CAP")], remove=[old])
+    await scene.inspected(return_id, GOOD)
+    scene.sandbox.receive(return_id, sku="MUG")
+    await scene.settled(return_id)
+    return ended(return_id, "swapped", items=2, settled=(0, 1, 0))
 
 
 async def unknown_order(scene: Scene) -> Sequence[Ending]:
@@ -94,3 +137,9 @@ async def unknown_order(scene: Scene) -> Sequence[Ending]:
     requests = scene.sandbox.shop.requests_of(scene.loop(return_id))
     await scene.until("an error", lambda: requests[0].errors)
     return [Ending(return_id=return_id, kind="unknown order", portal=frozenset({"open"}), labels=0, errors=1)]
+
+
+PORTAL_KINDS = (
+    *(fails, bounces, unflagged, closed_early, edited, shortened, left_behind, edited_at_once, edited_and_back),
+    *(swapped, unknown_order),
+)

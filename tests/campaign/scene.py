@@ -5,14 +5,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from adapters.sandbox import ReturnLine, Sandbox
+from adapters.sandbox.amazon.orders import Authorization, ReturnItem
 from adapters.sandbox.loop.returns import LoopReturn
-from tests.campaign.judge import Ending, parcels_of, shipments_of
+from tests.campaign.judge import ANOTHERS, Ending, items_of, parcels_of, shipments_of
 
 
 class Place(Protocol):
-    """Where stories happen. `hour` is the length of an hour in seconds, `dice` decides what stories leave open."""
+    """Where stories happen. `hour` is the length of an hour in seconds, `dice` decides what stories leave open.
+
+    `neighbour` is another shop of the same seller, if there is one.
+    """
 
     sandbox: Sandbox
+    neighbour: Sandbox | None
     dice: random.Random
     hour: float
 
@@ -26,17 +31,38 @@ class Place(Protocol):
 class Scene:
     """One order and what is sent back of it, in the words of stories."""
 
-    def __init__(self, place: Place, order: str) -> None:
+    def __init__(self, place: Place, order: str, sandbox: Sandbox | None = None) -> None:
         self.place = place
         self.order = order
-        self.sandbox = place.sandbox
+        self.sandbox = sandbox or place.sandbox
         self.dice = place.dice
+
+    @property
+    def neighbour(self) -> "Scene":
+        """The order of the same name in the seller's other shop."""
+        assert self.place.neighbour is not None, "this shop has no neighbour"
+        return Scene(self.place, self.order, self.place.neighbour)
+
+    @property
+    def lists_orders(self) -> bool:
+        """Whether Amazon's list of orders can be read to its end."""
+        return self.sandbox.options.list_of_orders == "ends"
 
     # ---- shoppers and merchants
 
     def ordered(self, *skus: str, **options: Any) -> None:
         """Amazon has shipped an order of these units."""
-        self.sandbox.create_order(self.order, {sku: skus.count(sku) for sku in skus}, **options)
+        self.sandbox.create_order(self.order, {sku: skus.count(sku) for sku in skus} or None, **options)
+
+    def anothers_item(self, sku: str) -> None:
+        """Another tool has asked for a unit of the order, with an id and a shipment of its own invention."""
+        order = self.sandbox.network.orders[self.order]
+        item_id = next(line.item_id for line in order.lines if line.sku == sku)
+        authorization = Authorization(f"RMA{self.order}", "RNO1", f"DxT{self.order[1:]}RRMA", 0.0)
+        named = f"{ANOTHERS}{self.order}"
+        order.items[named] = ReturnItem(
+            named, item_id, "DUMMY-1", "CR-UNWANTED_ITEM", None, authorization, order.changed_at
+        )
 
     def asks(self, *lines: str | ReturnLine, **options: Any) -> int:
         """A shopper submits a return."""
@@ -99,6 +125,12 @@ class Scene:
             await self.hours(4)
             self.sandbox.receive(return_id, line=line, condition=condition)
 
+    async def inspected_if_asked(self, return_id: int) -> None:
+        """All units that Amazon was asked to take back are found sellable."""
+        for item in items_of(self.sandbox, return_id):
+            await self.hours(4)
+            self.sandbox.receive(return_id, seller_return_item_id=item.seller_id)
+
     async def comes_back(self, return_id: int, *conditions: str | None) -> None:
         """Label, journey, inspection."""
         await self.labelled(return_id)
@@ -107,6 +139,15 @@ class Scene:
 
 
 GOOD = "Sellable"
+
+ECHO = "Rowan Pike, 18 Larch Row, Boise ID 83702"
+"""The shopper's own data, as vendors put them into the text of an error."""
+
+PERSON = ("Rowan", "Larch", "Boise", "83702", "rowan@")
+"""What must not be found anywhere of it."""
+
+ELSEWHERE = {"address1": "7 Pier Street", "city": "Portland", "state": "Maine", "region": "ME", "zip": "04101"}
+"""Where a shopper of the neighbour's lives."""
 
 Kind = Callable[[Scene], Awaitable[Sequence[Ending]]]
 

@@ -11,12 +11,20 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from adapters.sandbox import SandboxOptions
+from adapters.sandbox import Sandbox, SandboxOptions
 from daemon.operations.notifications import AMAZON_LETTERS
-from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending, judge_messages, judge_store
-from tests.campaign.scene import Kind, Scene
+from tests.campaign.judge import (
+    Ending,
+    judge,
+    judge_deliveries,
+    judge_ending,
+    judge_messages,
+    judge_store,
+    judge_words,
+)
+from tests.campaign.scene import PERSON, Kind, Scene
 from tests.support.simulation.daemon_process import configuration, simulated_doors
-from tests.support.simulation.vendors import OPTIONS
+from tests.support.simulation.vendors import NEIGHBOUR, OPTIONS, SHOP
 from tests.support.simulation.virtual_loop import VirtualLoop, run_world
 from tests.support.simulation.world import DAY, HOUR, MINUTE, World, empty_database
 
@@ -52,6 +60,7 @@ class Plan:
     seed: int = 0
     buys_labels: bool | str = False
     pushed: bool = False
+    neighbour: bool = False
     options: SandboxOptions = OPTIONS
     hour: float = HOUR
     timings: Mapping[str, str] = field(default_factory=dict)
@@ -101,6 +110,7 @@ class Simulation:
             plan.options,
             buys_labels=plan.buys_labels,
             pushed=plan.pushed,
+            neighbour=plan.neighbour,
             timings=clocks,
             shop=shop,
             easypost=plan.easypost,
@@ -111,13 +121,14 @@ class Simulation:
         if plan.pushed:
             world.vendors.announce_everything()
         async with world:
-            return await _Performance(world, plan).go()
+            return await _Performance(world, plan, self.logs).go()
 
 
 class _Performance:
-    def __init__(self, world: World, plan: Plan) -> None:
+    def __init__(self, world: World, plan: Plan, logs: Sequence[Any]) -> None:
         self.world = world
         self.plan = plan
+        self.logs = logs
         self.dice = random.Random(plan.seed)
 
     async def go(self) -> Outcome:
@@ -133,11 +144,14 @@ class _Performance:
         world.calm()
         wrong += await self._rest()
         wrong += await self._messages()
-        wrong += world.faults + judge(world.vendors, storms=plan.storms, deaths=world.starts > 1)
-        wrong += [what for ending in endings for what in judge_ending(world.vendors, ending)]
+        deaths = world.starts > 1
+        wrong += world.faults + judge(world.vendors, neighbour=world.neighbour, storms=plan.storms, deaths=deaths)
+        wrong += [what for ending in endings for what in judge_ending(self._shop_of(ending), ending)]
         stored = world.returns()
         wrong += judge_store(stored, world.clock.now())
-        wrong += judge_deliveries(world.vendors, {ret.return_id for ret in stored})
+        for shop, books in self._shops.items():
+            wrong += judge_deliveries(books, {ret.return_id for ret in stored if ret.shop == shop})
+        wrong += judge_words(self._shops.values(), [*world.connection.iterdump(), *map(_shortly, self.logs)], PERSON)
         return Outcome(
             wrong=wrong,
             callbacks=world.callbacks,
@@ -146,6 +160,15 @@ class _Performance:
             days=world.loop.now / DAY,
             returns=len(stored),
         )
+
+    @property
+    def _shops(self) -> Mapping[str, Sandbox]:
+        neighbour = self.world.neighbour
+        return {SHOP: self.world.vendors} | ({} if neighbour is None else {NEIGHBOUR: neighbour})
+
+    def _shop_of(self, ending: Ending) -> Sandbox:
+        known = [books for books in self._shops.values() if ending.return_id in books.shop.returns]
+        return known[0] if known else self.world.vendors
 
     async def _story(self, number: int, kind: Kind) -> Sequence[Ending]:
         place = SimulatedPlace(self.world, self.plan, random.Random(f"{self.plan.seed}/{number}"))
@@ -180,6 +203,7 @@ class SimulatedPlace:
 
     def __init__(self, world: World, plan: Plan, dice: random.Random) -> None:
         self.sandbox = world.vendors
+        self.neighbour = world.neighbour
         self.dice = dice
         self.hour = plan.hour
         self._world = world

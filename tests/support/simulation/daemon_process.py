@@ -29,7 +29,7 @@ from daemon.app import listeners, notifications, resources
 from daemon.domain.slips import SlipParcel
 from tests.support.simulation.line import Line
 from tests.support.simulation.queue import URL, ProcessQueue
-from tests.support.simulation.vendors import SHOP
+from tests.support.simulation.vendors import NEIGHBOUR, SHOP
 from tests.support.simulation.virtual_loop import current_process
 
 
@@ -57,6 +57,7 @@ def configuration(
     *,
     buys_labels: bool | str = False,
     pushed: bool = False,
+    neighbour: bool = False,
     **sections: Mapping[str, Any],
 ) -> Loaded:
     """Build an operator's configuration for the simulated vendors; `sections` are merged into it."""
@@ -78,14 +79,17 @@ def configuration(
     for name, section in sections.items():
         document[name] = {**document.get(name, {}), **section}
     document["shops"][SHOP] |= document.pop("shop", {})
+    if neighbour:
+        document["shops"][NEIGHBOUR] = document["shops"][SHOP] | {"api_url": f"https://{NEIGHBOUR}.test/api"}
+    shops = list(document["shops"])
     secrets = Secrets.model_validate(
         {
             "amazon_client_secrets": [options.client_secret],
             "amazon_refresh_token": options.refresh_token,
             "amazon_return_service_id": options.return_service_id if buys_labels is True else None,
             "easypost_api_key": options.easypost_api_key if buys_labels == "easypost" else None,
-            "loop_api_keys": {SHOP: options.loop_api_key},
-            "loop_webhook_secrets": {SHOP: [options.webhook_secret]},
+            "loop_api_keys": dict.fromkeys(shops, options.loop_api_key),
+            "loop_webhook_secrets": {shop: [options.webhook_secret] for shop in shops},
             "vault_keys": [base64.urlsafe_b64encode(bytes(32)).decode()],
             "ops_token": "there are no people in this world",
         }

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ from daemon.ports.host import Clock
 from tests.support.simulation.in_process_http import Switchboard
 from tests.support.simulation.queue import ARN, SandboxQueue, WorldQueue
 
-SHOP = "acme"
+SHOP, NEIGHBOUR = "acme", "bolt"
 OPTIONS = SandboxOptions(process_after=30.0)
 
 Receive = Callable[[str, str, bytes], Awaitable[web.Response | None]]
@@ -21,14 +22,14 @@ Receive = Callable[[str, str, bytes], Awaitable[web.Response | None]]
 
 
 class SimulatedVendors(Sandbox):
-    """Amazon and Loop. `receive` passes a webhook to the daemon, if it is up."""
+    """Amazon and Loop. `receive` passes a webhook of `shop` to the daemon, if it is up."""
 
-    def __init__(self, options: SandboxOptions, clock: Clock, receive: Receive) -> None:
+    def __init__(self, options: SandboxOptions, clock: Clock, receive: Receive, shop: str = SHOP) -> None:
         super().__init__(options, clock)
         self._courier = _Courier(options, self._shared, receive)
         self.hosts: dict[str, Switchboard] = {}
         self.queue = WorldQueue()
-        self.set_webhook_url(f"http://daemon.test/webhooks/loop/{SHOP}")
+        self.set_webhook_url(f"http://daemon.test/webhooks/loop/{shop}")
 
     def announce_everything(self) -> None:
         """Let Amazon send notifications of returns to the queue, as after `mcfd notifications sync`."""
@@ -52,6 +53,23 @@ class SimulatedVendors(Sandbox):
     def issued(self) -> list[tuple[str, int | None]]:
         """Every delivery attempt about a label request: (return id, status)."""
         return [(a.about, a.status) for a in self._courier.attempts if a.trigger == "label.request.issued"]
+
+
+class Neighbour(SimulatedVendors):
+    """Another Loop shop of the same seller; all else is shared."""
+
+    def __init__(self, vendors: SimulatedVendors, clock: Clock, receive: Receive) -> None:
+        super().__init__(replace(vendors.options, shop_id=vendors.options.shop_id + 1), clock, receive, NEIGHBOUR)
+        self._shared, self.faults = vendors._shared, vendors.faults
+        self._courier._shared = vendors._shared
+        self.network, self.shipping, self.easypost = vendors.network, vendors.shipping, vendors.easypost
+        self.shop._ids = 500_000
+        self._vendors = vendors
+
+    async def _listen(self, exits: AsyncExitStack, vendors: list[Vendor], port: int) -> str:
+        if vendors[-1].name == "loop":
+            self._vendors.hosts[f"{NEIGHBOUR}.test"] = Switchboard(self._shared, vendors)
+        return f"https://{vendors[-1].name}.test"
 
 
 class _Courier(Courier):

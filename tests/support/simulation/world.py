@@ -20,7 +20,7 @@ from daemon.domain.returns import Return, State
 from tests.support.simulation.daemon_process import Door
 from tests.support.simulation.line import Line
 from tests.support.simulation.queue import ProcessQueue
-from tests.support.simulation.vendors import SHOP, SimulatedVendors
+from tests.support.simulation.vendors import NEIGHBOUR, SHOP, Neighbour, SimulatedVendors
 from tests.support.simulation.virtual_loop import START, Process, ProcessClock, VirtualLoop, WorldClock, pass_time
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -48,6 +48,8 @@ class World:
         self.seed = seed
         self.clock = WorldClock()
         self.vendors = SimulatedVendors(options, self.clock, self._deliver)
+        shared = NEIGHBOUR in loaded.settings.shops
+        self.neighbour = Neighbour(self.vendors, self.clock, self._deliver) if shared else None
         self.latency: Callable[[], float] = lambda: LATENCY
         self.steps = 0
         self.callbacks = 0
@@ -207,6 +209,8 @@ class World:
 
     async def __aenter__(self) -> "World":
         await self.vendors.__aenter__()
+        if self.neighbour is not None:
+            await self.neighbour.__aenter__()
         self._keeper = asyncio.create_task(self._keep())
         return self
 
@@ -217,6 +221,8 @@ class World:
         self.kill()
         if self._process is not None:
             await self._bury(self._process)
+        if self.neighbour is not None:
+            await self.neighbour.__aexit__(None, None, None)
         await self.vendors.__aexit__(None, None, None)
 
 
