@@ -107,14 +107,15 @@ class Intake:
     async def order_changed(self, order_id: str, account: str = MAIN_ACCOUNT) -> int:
         """Read a fulfillment order now, because Amazon announced news; returns the number of returns concerned.
 
-        This is only a hint: returns not on that order, or not waiting for Amazon, are left alone.
+        This is only a hint: returns not on that order, or not waiting for Amazon, are left alone. One that is being
+        read just now is read again, since the news may be newer than the answer.
         """
 
         def work(uow: UnitOfWork) -> int:
             now = self._clock.now()
             found = [uow.get(*ref) for ref in uow.on_order(account, order_id)]
             waiting = [
-                ret for ret in found if ret is not None and ret.amazon_due_at is not None and ret.amazon_due_at > now
+                ret for ret in found if ret is not None and ret.amazon_due_at is not None and ret.amazon_due_at != now
             ]
             for ret in waiting:
                 uow.defer(replace(ret, looked_at=None, amazon_due_at=now, due_at=min(ret.due_at or now, now)))

@@ -43,3 +43,21 @@ async def test_a_hint_that_comes_twice_is_one(stage):
     await stage.sent()
 
     assert [await stage.intake.order_changed(ORDER) for _ in range(2)] == [1, 0]
+
+
+async def test_a_hint_during_a_look_is_not_lost(stage):
+    """What was inspected after Amazon had answered is seen at once, not with the next look in half a day."""
+    due = await stage.sent()
+    stage.clock.advance(due.due_at - stage.clock.now())
+
+    async def news_comes():
+        stage.clock.advance(1.0)
+        await stage.inspect("Sellable")
+        await stage.intake.order_changed(ORDER)
+
+    stage.network.meanwhile("order", news_comes, after=True)
+    await stage.step()
+    assert (await stage.unit()).finding is None
+    await stage.work()
+
+    assert (await stage.unit()).finding is not None
