@@ -122,6 +122,10 @@ class EasyPostLabels:
         return self._chosen(made, made.rates)
 
     async def _rate_again(self, handle: str, private: Collection[str]) -> PostageOffer | NotOffered:
+        """A purchase may show late: what was bought after all is neither chosen again nor dropped for a limit."""
+        known = await self._read(handle, READ, private)
+        if known.sold is not None and known.sold.rate is not None:
+            return _offer(known, known.sold.rate, sold=True)
         reply = await self._easypost.call(RERATE, shipments.shipment_path(handle, "rerate"))
         rates = shipments.decode_rates(reply.status, reply.body)
         return self._chosen(await self._read(handle, READ, private), rates)
@@ -139,16 +143,7 @@ class EasyPostLabels:
                 code=ProblemCode.NO_CARRIER_RATE,
                 passing=shipments.passing(shipment.messages),
             )
-        return PostageOffer(
-            body=json.dumps({"shipment": shipment.shipment_id, "rate": rate.rate_id}, sort_keys=True).encode(),
-            carrier_id="",
-            carrier=rate.carrier,
-            charge_cents=rate.cents,
-            label_format="PDF",
-            handle=shipment.shipment_id,
-            service=rate.lane,
-            mode=shipment.mode,
-        )
+        return _offer(shipment, rate)
 
     async def carrier_accounts(self) -> Sequence[tuple[str, str]]:
         """(id, carrier) of every carrier account."""
@@ -280,6 +275,20 @@ class EasyPostLabels:
         if reply.status != 200:
             raise Unavailable(f"{files.FETCH}: status {reply.status}", unclear=False)
         return files.printable_file(reply.body)
+
+
+def _offer(shipment: ShipmentView, rate: Rate, *, sold: bool = False) -> PostageOffer:
+    return PostageOffer(
+        body=json.dumps({"shipment": shipment.shipment_id, "rate": rate.rate_id}, sort_keys=True).encode(),
+        carrier_id="",
+        carrier=rate.carrier,
+        charge_cents=rate.cents,
+        label_format="PDF",
+        handle=shipment.shipment_id,
+        service=rate.lane,
+        mode=shipment.mode,
+        sold=sold,
+    )
 
 
 def _sold(shipment: ShipmentView, document: bytes | None = None) -> BoughtPostage:

@@ -47,7 +47,7 @@ class PostageOffer:
     """The rate of the wanted service, ready to be bought; `body` is the purchase request and may carry a token.
 
     `handle` is the source's id of the parcel, `service` the carrier account and service, `mode` says whether real money
-    is spent; all are empty if the source does not tell.
+    is spent; all are empty if the source does not tell. `sold`: the parcel was bought already, at this rate.
     """
 
     body: bytes = field(repr=False)
@@ -58,6 +58,7 @@ class PostageOffer:
     handle: str = ""
     service: str = ""
     mode: str = ""
+    sold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,29 @@ def test_a_purchase_that_timed_out_and_took_place_is_the_return_s_own(simulation
     live(simulation, story)
 
 
+def test_a_label_that_was_bought_after_all_is_taken_at_its_price(simulation):
+    """A sale that shows late is found by the next quote, though by then no rate is cheap enough to be chosen."""
+    lost = Fault(vendor="easypost", operation="buy_shipment", kind="drop", after_effect=True, count=1)
+    busy = Fault(vendor="easypost", operation="rerate_shipment", kind="status", status=503, count=3)
+
+    async def trouble(world, _) -> None:
+        world.vendors.set_faults([lost, busy])
+
+    async def story(scene: Scene) -> Sequence[Ending]:
+        return_id = scene.sends("SOCK")
+        await scene.until("it is bought", scene.sandbox.easypost_labels)
+        dear = [replace(one, cents=9_999) for one in scene.sandbox.easypost.services]
+        scene.sandbox.offer_rates(dear)
+        await scene.labelled(return_id)
+        assert len(scene.sandbox.easypost_labels()) == 1
+        await scene.inspected(return_id, "Sellable")
+        await scene.becomes(return_id, "closed")
+        return ended(return_id, "bought after all", items=1, settled=(1, 0, 0))
+
+    late = replace(CARRIER.options, sale_shows_after=182.0)
+    live(simulation, story, options=late, trouble=trouble, storms=True)
+
+
 def test_a_stray_purchase_is_looked_for_and_given_back(simulation):
     """A label that turns out bought hours after its return was cancelled is found, and its money asked back."""
 

@@ -118,6 +118,18 @@ async def test_a_parcel_that_has_a_shipment_is_rated_again():
         assert isinstance(await d.source.buy(again.body, "key"), BoughtPostage)
 
 
+async def test_a_parcel_that_was_bought_is_offered_as_it_was_bought():
+    """A purchase whose answer was lost may show late: no limit and no other rate can undo it."""
+    async with context() as d:
+        first = await d.offered()
+        bought = await d.source.buy(first.body, "key")
+        d.sandbox.offer_rates([{"carrier": "UPS", "service": "Ground", "cents": 9_999}])
+        again = await d.offered(replace(ORDER, handle=first.handle))
+        assert again == replace(first, sold=True)
+        assert await d.source.buy(again.body, "key") == bought
+        assert d.calls("rerate_shipment") == 0
+
+
 async def test_without_a_rate_the_carriers_are_quoted_without_the_shopper():
     """What carriers say is kept, but not whom they say it of; passing trouble is told from lasting trouble."""
     async with context() as d:

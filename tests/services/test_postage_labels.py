@@ -207,14 +207,20 @@ class TestRefused:
         assert not errors(stage)
         assert stage.metrics.troubles["purchase_refused"] == 1
 
-    async def test_a_missing_address_needs_a_person(self, open_with):
-        """Case 1: without the shopper's address there is nothing to ask a rate for."""
+    async def test_a_missing_address_waits_for_the_merchant(self, open_with):
+        """Case 1: it can be completed in Loop, so the shopper is not refused; with `retry` the label is bought."""
         stage, source = await buying(open_with)
         await asked(stage, request=a_portal_request("q77", skus=(), origin=None))
-        await stage.reach(State.STUCK)
+        ret = await stage.reach(State.STUCK)
         await stage.work()
         assert source.count("offer") == 0
-        assert "an address for the label is missing" in errors(stage)[0]
+        assert "complete the shopper's in Loop, then mcfd retry" in ret.problem
+        assert (errors(stage), len(notes(stage, "No label"))) == ((), 1)
+
+        stage.portal.requests["q77"] = replace(stage.portal.requests["q77"], origin=SHOPPER)
+        await stage.operator.retry("77", "a person")
+        await stage.reach(State.AWAITING_INSPECTION)
+        assert source.count("buy") == 1
 
 
 class TestDocuments:

@@ -88,11 +88,13 @@ async def _quote(
 ) -> Outcome:
     now = context.clock.now()
     if order is None:
-        return ev.GaveUp(at=now, problem="an address for the label is missing", code=ProblemCode.ADDRESS_MISSING)
+        problem = _missing(_authorization(ret, blank.authorization_id))
+        hold = not purchase_unclear(ret, blank)
+        return ev.GaveUp(at=now, problem=problem, code=ProblemCode.ADDRESS_MISSING, hold=hold)
     offer = await _source(context, blank).offer(order)
     if isinstance(offer, NotOffered):
         return _not_offered(ret, request, offer, context, now)
-    return _taken(ret, _offered(blank, offer, context), context, now)
+    return _taken(ret, _offered(blank, offer, context), context, now, sold=offer.sold)
 
 
 async def _made_before(ret: Return, blank: Postage, current: PortalLabelRequest, context: ShopContext) -> Postage:
@@ -160,6 +162,12 @@ async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order:
     return _unsettled(_postage(ret, duty.subject), context)
 
 
+def _missing(authorization: ReturnAuthorization) -> str:
+    if authorization.ship_to is None:
+        return "an address for the label is missing: Amazon tells none for the fulfillment center"
+    return "an address for the label is missing: complete the shopper's in Loop, then mcfd retry"
+
+
 def _unsettled(postage: Postage, context: ShopContext) -> Outcome:
     kept = replace(postage, void=Void.KEPT)
     return pe.PostageKept(at=context.clock.now(), postage=kept, why="its purchase could not be settled")
@@ -200,10 +208,10 @@ def _offered(blank: Postage, offer: PostageOffer, context: ShopContext) -> Posta
     )
 
 
-def _taken(ret: Return, postage: Postage, context: ShopContext, now: float) -> Outcome:
+def _taken(ret: Return, postage: Postage, context: ShopContext, now: float, *, sold: bool) -> Outcome:
     """The offer to buy. A parcel with a handle is written down first, because only such parcels are ever refunded.
 
-    The day's spending is checked in the transaction that adds to it.
+    The day's spending is checked in the transaction that adds to it; what is `sold` already is spent.
     """
     if not postage.handle:
         return pe.PostageOffered(at=now, postage=postage)
@@ -212,7 +220,7 @@ def _taken(ret: Return, postage: Postage, context: ShopContext, now: float) -> O
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         spent = uow.spent_since(ret.account, postage.source, now - now % DAY, but=postage.handle)
-        if most is not None and spent + postage.charge_cents > most:
+        if most is not None and not sold and spent + postage.charge_cents > most:
             problem = f"the day's spending on labels would exceed max_spend_per_day_cents ({most}); {spent} are spent"
             return ev.GaveUp(at=now, problem=problem, code=ProblemCode.SPENDING_LIMIT, hold=True)
         uow.keep_purchase(row)
