@@ -7,7 +7,7 @@ list, stores each page as it comes, and wakes the returns whose orders were on i
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -48,7 +48,7 @@ class _Place:
     """The stored place at which the reading continues.
 
     `since` and `newest` (the newest change seen) are Amazon's time. `began` (the start of this reading) and `read` (the
-    start of the last finished reading) are ours.
+    start of the last finished reading) are ours. `pages` and `empty` (those in a row) count this reading.
     """
 
     since: float
@@ -56,6 +56,8 @@ class _Place:
     began: float = 0.0
     newest: float = 0.0
     read: float = 0.0
+    pages: int = 0
+    empty: int = 0
 
 
 @dataclass(slots=True)
@@ -66,24 +68,19 @@ class _Guard:
     (https://github.com/amzn/selling-partner-api-models/issues/2858, …/issues/2104).
     """
 
-    pages: int = 0
-    empty: int = 0
     repeated: int = 0
-    seen: set[int] | None = None
+    seen: set[int] = field(default_factory=set)
 
-    def trouble(self, page: OrderPage) -> str:
+    def trouble(self, page: OrderPage, place: _Place) -> str:
         """The problem with the pages so far; empty if there is none."""
         content = hash(frozenset(head.order_id for head in page.heads))
-        seen = self.seen = self.seen or set()
-        self.pages += 1
-        self.empty = 0 if page.heads else self.empty + 1
-        self.repeated = self.repeated + 1 if page.heads and content in seen else 0
-        seen.add(content)
+        self.repeated = self.repeated + 1 if page.heads and content in self.seen else 0
+        self.seen.add(content)
         if self.repeated >= MOST_REPEATED:
             return "the same pages come again and again"
-        if self.empty >= MOST_EMPTY:
-            return f"{self.empty} pages in a row were empty"
-        return f"it has more than {MOST_PAGES} pages" if self.pages >= MOST_PAGES else ""
+        if place.empty >= MOST_EMPTY:
+            return f"{place.empty} pages in a row were empty"
+        return f"it has more than {MOST_PAGES} pages" if place.pages >= MOST_PAGES else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +212,7 @@ class OrderIndex:
         place = await self._place()
         while self._clock.monotonic() < until:
             page, place = await self._page(place)
-            trouble = guard.trouble(page)
+            trouble = guard.trouble(page, place)
             over = not page.next_token or trouble != ""
             place = self._following(place, page, over=over, sound=not trouble)
             if await self._store.transact(partial(self._keep, page=page, place=place, over=over)):
@@ -243,11 +240,14 @@ class OrderIndex:
     async def _page(self, place: _Place) -> tuple[OrderPage, _Place]:
         if place.token:
             try:
-                return await self._network.orders_since(place.since, place.token), place
+                page = await self._network.orders_since(place.since, place.token)
             except Refused:  # a page's token does not live for ever
-                place = replace(place, token="")
-        place = replace(place, began=self._clock.now())
-        return await self._network.orders_since(place.since, ""), place
+                pass
+            else:
+                return page, _counted(place, page)
+        began = replace(place, token="", began=self._clock.now(), pages=0, empty=0)
+        page = await self._network.orders_since(place.since, "")
+        return page, _counted(began, page)
 
     def _following(self, place: _Place, page: OrderPage, *, over: bool, sound: bool) -> _Place:
         """The place to continue after a page: from the newest date in Amazon's answers, never from our clock."""
@@ -257,7 +257,7 @@ class OrderIndex:
         if not over:
             return replace(place, token=page.next_token)
         since = max(place.since, place.newest - OVERLAP) if sound else place.since
-        return replace(place, since=since, token="", read=place.began)
+        return replace(place, since=since, token="", read=place.began, pages=0, empty=0)
 
     def _keep(self, uow: UnitOfWork, *, page: OrderPage, place: _Place, over: bool) -> bool:
         """Store a page and bring forward the returns that it concerns; True if there are any."""
@@ -265,7 +265,7 @@ class OrderIndex:
         heads = [head if head.changed_at else replace(head, changed_at=now) for head in page.heads]
         named = self._news(uow, page.heads)
         uow.index_orders(self._account, heads)
-        uow.set_mark(self._mark, json.dumps([place.since, place.token, place.began, place.newest, place.read]))
+        uow.set_mark(self._mark, json.dumps(astuple(place)))
         concerned = [
             ref
             for ref, waiter in self._waiting.items()
@@ -297,6 +297,10 @@ class OrderIndex:
             return False
         uow.defer(replace(ret, due_at=now))
         return True
+
+
+def _counted(place: _Place, page: OrderPage) -> _Place:
+    return replace(place, pages=place.pages + 1, empty=0 if page.heads else place.empty + 1)
 
 
 def _names(head: OrderHead) -> Iterable[str]:

@@ -244,6 +244,21 @@ class TestEndless:
 
         assert len(endless.portal.requests["q77"].errors) == 1
 
+    async def test_failures_between_its_pages_do_not_make_it_longer(self, endless):
+        """The empty pages in a row are counted over failures and restarts: a list that is also shaky has an end, too."""
+        sound, calls = endless.network.orders_since, iter(range(10**6))
+
+        async def shaky(since: float, token: str) -> OrderPage:
+            if next(calls) % 10 == 9:
+                raise Unavailable("down")
+            return await sound(since, token)
+
+        endless.network.orders_since = shaky
+        await endless.submit()
+        await endless.pass_time(3 * HOUR)
+
+        assert len(endless.portal.requests["q77"].errors) == 1
+
     async def test_fifty_empty_pages_are_no_end(self, stage):
         """Amazon is known to send empty pages before full ones."""
         full = stage.network.orders_since
