@@ -1,7 +1,7 @@
 """What can go wrong, sorted by who must act next.
 
 McfdError
-├─ Transient            time          Unavailable (connect, time-out, 5xx) · RateLimited
+├─ Transient            time          Unavailable (connect, time-out, 5xx) · RateLimited · ShopPaused
 ├─ Refused              a person      the vendor said no for good
 ├─ CredentialsRefused   the operator  the vendor does not accept who we are · SecretExpired
 ├─ ContractBroken       a programmer  the vendor sent what we cannot read
@@ -38,6 +38,10 @@ class Unavailable(Transient):
     def __init__(self, message: str, *, unclear: bool = True, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
         self.unclear = unclear
+
+
+class ShopPaused(Transient):
+    """An operator has paused the shop, so the call was not made."""
 
 
 class RateLimited(Transient):

@@ -108,6 +108,7 @@ def test_every_metric_is_told_and_exists():
     metrics = PrometheusMetrics("1")
     metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
     metrics.watch("mcfd_clock_ahead_seconds", "help", "vendor", lambda: {"x": 1.0})
+    metrics.watch("mcfd_shop_paused", "help", "shop", lambda: {"x": 1.0})
     names = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in metrics.registry.collect()

@@ -11,6 +11,7 @@ from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.amazon_mcf.wire.envelope import UNAUTHORIZED, Denial, denial
 from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.transport import Reply, Transport
+from adapters.vendor_calls.withheld import let_out
 from daemon.errors import CredentialsRefused, McfdError, RateLimited, Refused, SecretExpired, Transient
 from daemon.ports.vendors import Lane
 
@@ -130,6 +131,7 @@ class SellingPartnerApi:
         if admit:
             self._parking.admit()
         token = await self._tokens.token()
+        let_out(request.method, f"amazon {request.operation}")
         with self._heeding_limits(request.operation):
             reply = await self._transport.send(
                 request.method,

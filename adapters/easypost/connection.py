@@ -8,6 +8,7 @@ from adapters.easypost.wire.errors import complaint
 from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.token_bucket import TokenBucket
 from adapters.vendor_calls.transport import Reply, Transport
+from adapters.vendor_calls.withheld import let_out
 from daemon.errors import CredentialsRefused, RateLimited
 from daemon.ports.host import Clock
 from daemon.ports.vendors import Lane
@@ -79,6 +80,7 @@ class EasyPostConnection:
         self.parking.lift(scope if operation.pays and reply.status < 300 else CircuitBreaker.EVERYTHING)
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
+        let_out(operation.method, f"easypost {operation.name}")
         key = base64.b64encode(f"{self._api_key()}:".encode()).decode()
         headers = {"Accept": "application/json", "Authorization": f"Basic {key}"}
         if body is not None:

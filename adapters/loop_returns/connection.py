@@ -10,6 +10,7 @@ from adapters.loop_returns.limits import LoopLimits
 from adapters.loop_returns.wire.errors import lacks_scope
 from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.transport import Reply, Transport
+from adapters.vendor_calls.withheld import let_out
 from daemon.errors import RateLimited, Transient
 from daemon.ports.host import Clock
 from daemon.ports.vendors import Lane
@@ -135,6 +136,7 @@ class LoopConnection:
         return reply
 
     async def _send(self, operation: Operation, path: str, body: bytes | None) -> Reply:
+        let_out(operation.method, operation.label)
         headers = {"Accept": "application/json", **self._credential()}
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -37,6 +37,7 @@ from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.push import Push
+from daemon.engine.shop_pauses import ShopPauses
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
@@ -77,6 +78,7 @@ class App:
         self._services = Services(self._beats)
         self._store: SqliteStore | None = None
         self._contexts: dict[str, ShopContext] = {}
+        self._pauses: ShopPauses | None = None
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -94,6 +96,7 @@ class App:
             hosting = self._hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
             self._contexts = self._make_contexts(resources, hosting, news.push)
+            await self._recall_pauses(resources)
             intake = self._intake(resources)
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
@@ -172,6 +175,15 @@ class App:
             push=push,
             shadow=self._shadow,
         )
+
+    async def _recall_pauses(self, resources: Resources) -> None:
+        """Keep paused what an operator has paused."""
+        self._pauses = pauses = ShopPauses(resources.store, partial(try_again_now, resources.store, self._clock))
+        await pauses.recall(self._contexts)
+        for shop, context in self._contexts.items():
+            context.paused = partial(pauses.paused, shop)
+        paused = lambda: {shop: float(pauses.paused(shop)) for shop in self._contexts}  # noqa: E731
+        self._metrics.watch("mcfd_shop_paused", "1 while an operator has paused the shop.", "shop", paused)
 
     def _intake(self, resources: Resources) -> Intake:
         return Intake(
@@ -274,6 +286,7 @@ class App:
             self._services.wake,
             moved=self._metrics.moved,
             shops=frozenset(self._current.settings.shops),
+            pauses=self._pauses,
         )
 
     # ---- the daemon's own services

@@ -62,17 +62,18 @@ def _command(verb: AnyVerb, name: str) -> click.Command:
 
 
 def _parameter(verb: AnyVerb, name: str, field: FieldInfo) -> Decorator | None:
-    """A required argument, or a list, is positional; another is an option."""
+    """A required argument, a list, or one with a title, is positional; another is an option."""
     if name in OURS:
         return None
     outside = name.removesuffix("_")
     kind = _kind(field)
     listed = get_origin(field.annotation) is list
-    if field.is_required() or listed:
+    if field.is_required() or listed or field.title:
         many = listed or name == verb.each
-        metavar = (field.title or outside).upper() + ("..." if many else "")
         required = field.is_required()
-        return click.argument(name, nargs=-1 if many else 1, required=required, metavar=metavar, type=kind)
+        metavar = (field.title or outside).upper() + ("..." if many else "")
+        shown_as = metavar if required else f"[{metavar}]"
+        return click.argument(name, nargs=-1 if many else 1, required=required, metavar=shown_as, type=kind)
     outside = outside.replace("_", "-")
     if field.annotation is bool:
         return click.option(f"--{outside}", name, is_flag=True, help=field.description)

@@ -31,6 +31,29 @@ def duty(ret: Return, now: float) -> Duty | None:
     return _OWED[ret.state](ret, now)
 
 
+OUTWARD = frozenset(
+    {
+        Act.AUTHORIZE_UNITS,
+        Act.QUOTE_POSTAGE,
+        Act.BUY_POSTAGE,
+        Act.VOID_POSTAGE,
+        Act.DELIVER_LABEL,
+        Act.REPORT_REFUSAL,
+        Act.WRITE_NOTES,
+        Act.GRADE_LINES,
+        Act.REPORT_TRANSIT,
+        Act.SETTLE,
+    }
+)
+"""Acts that send something to a vendor; all others only read."""
+
+
+def reading_duty(ret: Return, now: float) -> Duty | None:
+    """The next duty while the shop is paused: what would be sent to a vendor waits, and readings go on beside it."""
+    owed = duty(replace(ret, passed_over_until=inf), now)
+    return None if owed is None or owed.act in OUTWARD else owed
+
+
 def _received(ret: Return, now: float) -> Duty | None:
     for request in ret.requests:
         if request.asked is RequestState.UNREAD:

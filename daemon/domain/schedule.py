@@ -107,6 +107,12 @@ def _patience(state: State, timings: Timings) -> float | None:
     }.get(state)
 
 
+def begun_anew(ret: Return, now: float, timings: Timings) -> Return:
+    """The return with the deadline of its state counted from now: nothing is given up while its shop is paused."""
+    patience = None if ret.state in _WATCHED_LATE else _patience(ret.state, timings)
+    return ret if patience is None or ret.deadline_at is None else replace(ret, deadline_at=now + patience)
+
+
 def longest_wait(timings: Timings) -> float:
     """The longest time until any return is looked at again."""
     looks = max(timings.inspection_idle, timings.inspection_moving, timings.inspection_arrived)

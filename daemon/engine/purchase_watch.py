@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from daemon.domain.durations import DAY
+from daemon.domain.durations import DAY, HOUR
 from daemon.domain.events import postage as pe
 from daemon.domain.portal import PortalState
 from daemon.domain.postage import VoidAnswer, postage_of
@@ -71,6 +71,8 @@ class PurchaseWatch:
     async def _look(self, parcel: Purchase) -> float | None:
         """Check one parcel; returns when to check again, or None if its fate is final."""
         now, context = self._clock.now(), self._contexts.get(parcel.shop)
+        if context is not None and context.paused():
+            return now + HOUR
         source = context.account.label_sources.get(parcel.source) if context else None
         ret = await self._store.read(lambda uow: uow.get(parcel.shop, parcel.return_id))
         if context is None or source is None or source.purchase_reader is None or source.mode != parcel.mode:

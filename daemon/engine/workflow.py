@@ -11,12 +11,12 @@ from dataclasses import replace
 import structlog
 
 from daemon.domain.acts import Act, Duty
-from daemon.domain.duties import duty
+from daemon.domain.duties import duty, reading_duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import calls_missing, edits, inspect, may_be_spared, newly_processed, told_all
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.returns import Return
-from daemon.domain.schedule import Timings, forgive_failure, forgive_lateness, undecided
+from daemon.domain.schedule import Timings, begun_anew, forgive_failure, forgive_lateness, undecided
 from daemon.domain.switches import up_to_date
 from daemon.engine.failures import OVERTAKEN, Failure, Response, VendorHealth, respond
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
@@ -38,7 +38,7 @@ from daemon.errors import (
     Unavailable,
 )
 from daemon.ports.store import UnitOfWork
-from daemon.ports.vendors import RETURN_AT_HAND, Lane
+from daemon.ports.vendors import PAUSED, RETURN_AT_HAND, Lane
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,9 @@ ONCE = frozenset({Act.AUTHORIZE_UNITS, Act.BUY_POSTAGE, Act.DELIVER_LABEL, Act.G
 PARKED_FOR = 3600.0
 """Seconds until a return of a shop without a context is tried again."""
 
+PAUSED_FOR = 300.0
+"""The same for a shop that is paused. A resume brings forward what waits."""
+
 
 class Workflow:
     """Steps returns. One context per shop; a shop without one was removed from the configuration."""
@@ -94,7 +97,10 @@ class Workflow:
         context = self._contexts.get(ret.shop)
         if context is None:
             return await self._park(ret)
+        PAUSED.set(context.paused)
         ret = up_to_date(ret, context.policy.switches)
+        if context.paused():
+            return await self._read_only(ret, context)
         owed = duty(ret, context.clock.now())
         if owed is None:
             return await self._recorder.rest(ret)
@@ -106,6 +112,24 @@ class Workflow:
             return await self._recorder.fresh(ret)
         except Exception as error:  # noqa: BLE001 - a bug in one step must not stop its neighbours
             return await self._failed(ret, owed, error, context)
+
+    async def _read_only(self, ret: Return, context: ShopContext) -> Return:
+        """Step a return of a paused shop. A reading that fails is judged when the shop goes on."""
+        now = context.clock.now()
+        ret = begun_anew(ret, now, context.timings)
+        owed = reading_duty(ret, now)
+        try:
+            if owed is not None:
+                return await self._perform(ret, owed, context)
+        except StoreUnavailable:
+            raise
+        except StaleReturn:
+            return await self._recorder.fresh(ret)
+        except Exception as error:  # noqa: BLE001 - as in `step`
+            words = str(error) if isinstance(error, McfdError) else type(error).__name__
+            log.info("step.postponed", ref=ret.ref, act=owed and owed.act, error=words, seconds=PAUSED_FOR)
+            ret = begun_anew(await self._recorder.fresh(ret), now, context.timings)
+        return await self._park(ret, PAUSED_FOR)
 
     async def _failed(self, ret: Return, owed: Duty, error: Exception, context: ShopContext) -> Return:
         """Decide what to do about the failure, and do it."""
@@ -240,8 +264,8 @@ class Workflow:
         if found and context.account.push is not None:
             await context.account.push.found([ret.announced_at is not None] * len(found))
 
-    async def _park(self, ret: Return) -> Return:
-        later = max(ret.due_at or 0.0, self._recorder.clock.now()) + PARKED_FOR
+    async def _park(self, ret: Return, seconds: float = PARKED_FOR) -> Return:
+        later = max(ret.due_at or 0.0, self._recorder.clock.now()) + seconds
         return await self._recorder.defer(
             replace(forgive_failure(ret, later), due_at=later, transient_failures=ret.transient_failures + 1)
         )

@@ -14,6 +14,7 @@ from daemon.domain.returns import LabelRequest, Postage, RequestState, Return, R
 from daemon.domain.schedule import Timings
 from daemon.domain.story import is_bookkeeping, told
 from daemon.domain.wording import condition_words
+from daemon.engine.shop_pauses import paused_shops
 from daemon.errors import OperatorError
 from daemon.operations.advice import ADVICE
 from daemon.operations.verb import instant, money
@@ -25,6 +26,7 @@ from daemon.operations.verbs.returns import (
     HistoryRow,
     NoteShown,
     ParcelShown,
+    PausedShop,
     QuietShop,
     RequestShown,
     ReturnShown,
@@ -63,6 +65,7 @@ class ReturnsReader:
         quiet = await self._store.read(
             lambda uow: [(shop, since) for shop in sorted(self._shops) if (since := uow.mark(quiet_mark(shop)))]
         )
+        paused = await self._store.read(lambda uow: paused_shops(uow, sorted(self._shops)))
         by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
         for (shop, state), count in counts.items():
             if only not in {None, shop}:
@@ -80,6 +83,11 @@ class ReturnsReader:
             stuck=[_waiting(row) for row in stuck],
             held=[_waiting(row) for row in held],
             in_review=[_waiting(row) for row in review],
+            paused=[
+                PausedShop(shop=shop, paused=True, since=instant(at))
+                for shop, at in paused.items()
+                if only in {None, shop}
+            ],
             quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet if only in {None, shop}],
         )
 

@@ -16,10 +16,11 @@ from daemon.domain.schedule import Timings, plan
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.search import OrderSearch, named_as_asked
 from daemon.engine.handlers.search import Tried as TriedOrder
+from daemon.engine.shop_pauses import ShopPauses
 from daemon.errors import McfdError, OperatorError
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.verb import instant
-from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched, ReturnShown, Tried
+from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched, Paused, PausedShop, ReturnShown, Tried
 from daemon.ports.host import Clock
 from daemon.ports.names import link_mark, proof_mark, quiet_mark
 from daemon.ports.store import MaintainedStore, UnitOfWork
@@ -43,8 +44,10 @@ class Operator(ReturnsReader):
         *,
         moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
         shops: Collection[str] = (),
+        pauses: ShopPauses | None = None,
     ) -> None:
         super().__init__(store, clock, timings, shops=shops)
+        self._pauses = pauses or ShopPauses(store)
         self._contexts = contexts
         self._wake = wake
         self._moved = moved
@@ -97,6 +100,30 @@ class Operator(ReturnsReader):
         log.info("operator.confirmed", shop=shop, by=by)
         note = "Loop is told of its labels' progress again" if was_quiet else "Loop was told of it all the time"
         return Confirmed(shop=shop, note=note)
+
+    async def pause(self, shop: str | None, by: str) -> Paused:
+        """Send nothing for a shop, or for all, until it is resumed."""
+        shops = self._named(shop)
+        await self._pauses.pause(shops, self._clock.now())
+        log.warning("operator.paused", shops=shops, by=by)
+        return self._shown_pauses(shops)
+
+    async def resume(self, shop: str | None, by: str) -> Paused:
+        """Let a shop, or all, go on; what waits is tried now."""
+        shops = self._named(shop)
+        await self._pauses.resume(shops)
+        log.info("operator.resumed", shops=shops, by=by)
+        self._wake()
+        return self._shown_pauses(shops)
+
+    def _named(self, shop: str | None) -> list[str]:
+        if shop is not None and shop not in self._shops:
+            raise OperatorError(f"no shop {shop} is configured; there are {', '.join(sorted(self._shops))}")
+        return sorted(self._shops) if shop is None else [shop]
+
+    def _shown_pauses(self, shops: list[str]) -> Paused:
+        at = self._pauses.since
+        return Paused(shops=[PausedShop(shop=s, paused=s in at, since=instant(at.get(s))) for s in shops])
 
     async def link(self, name: str, orders: list[str], by: str, *, preview: bool = False) -> Linked:
         """Remember the fulfillment orders of a return, and try it now; or only preview that."""

@@ -45,6 +45,11 @@ def quiet_mark(shop: str) -> str:
     return f"transit-quiet/{shop}"
 
 
+def paused_mark(shop: str) -> str:
+    """The mark for when an operator paused the shop; empty once it was resumed."""
+    return f"paused/{shop}"
+
+
 def verified_mark(shop: str) -> str:
     """The mark for the time of the shop's last verified delivery."""
     return f"verified/{shop}"

@@ -1,6 +1,6 @@
 """The daemon's calls to Loop, Amazon and label sources. Adapters conform by shape, not by inheritance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +27,9 @@ ON_BEHALF_OF: ContextVar[str] = ContextVar("on_behalf_of", default="")
 
 RETURN_AT_HAND: ContextVar[tuple[str, str] | None] = ContextVar("return_at_hand", default=None)
 """The (shop, return id) that the current task works on, so that its calls appear in the return's journal."""
+
+PAUSED: ContextVar[Callable[[], bool]] = ContextVar("paused", default=lambda: False)
+"""Whether the shop that the current task works for is paused, as of now."""
 
 
 class Lane(StrEnum):

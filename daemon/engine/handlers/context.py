@@ -69,6 +69,7 @@ class ShopContext:
     clock_check: ClockCheck
     store: ReturnStore
     metrics: ShopMetrics
+    paused: Callable[[], bool] = lambda: False
 
 
 Handler = Callable[[Step, ShopContext], Awaitable[Outcome]]

@@ -6,8 +6,10 @@ from typing import Protocol
 
 from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState
+from daemon.engine.shop_pauses import paused_shops
 from daemon.errors import CredentialsRefused, McfdError, Refused
 from daemon.operations.doctor.amazon import Line, fail, ok, since, trouble, warn
+from daemon.operations.verb import instant
 from daemon.operations.verbs.connections import Subscribed
 from daemon.operations.webhooks import ACTIVE
 from daemon.ports.host import Clock
@@ -94,7 +96,15 @@ async def examine_shop(
         *await _destinations(probe),
         *await _webhooks(probe, subscriptions),
         await _last_delivery(probe, store, clock),
+        *await _pause(probe, store),
     ]
+
+
+async def _pause(probe: ShopProbe, store: MaintainedStore | None) -> Sequence[Line]:
+    """Whether an operator has paused the shop; nothing is said if not."""
+    paused = await store.read(lambda uow: paused_shops(uow, [probe.shop])) if store else {}
+    todo = f"mcfd resume {probe.shop}"
+    return [warn(probe.shop, "pause", f"nothing is sent since {instant(at)}", todo) for at in paused.values()]
 
 
 async def _key(probe: ShopProbe) -> Line | None:

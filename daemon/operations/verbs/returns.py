@@ -49,6 +49,12 @@ class ConfirmShop(Signed):
     shop: Text = Field(description="Its name in the configuration.")
 
 
+class PauseShop(Signed):
+    """A shop or all, and who pauses or resumes."""
+
+    shop: Text | None = Field(default=None, title="SHOP", description="One shop only; without it all.")
+
+
 class Cancel(Previewed):
     """The name of a return, and who cancels it."""
 
@@ -102,6 +108,20 @@ class QuietShop(Answer):
     since: Instant | None
 
 
+class PausedShop(Answer):
+    """Whether nothing is sent for a shop, and since when."""
+
+    shop: str
+    paused: bool
+    since: Instant | None
+
+
+class Paused(Answer):
+    """The shops that were asked for."""
+
+    shops: list[PausedShop]
+
+
 class Confirmed(Answer):
     """A shop whose return policy somebody has checked."""
 
@@ -118,6 +138,7 @@ class Status(Answer):
     stuck: list[Waiting]
     held: list[Waiting]
     quiet: list[QuietShop]
+    paused: list[PausedShop] = Field(default=[], description="Shops for which nothing is sent until mcfd resume.")
     in_review: list[Waiting] = Field(default=[], description="In Needs Review at Loop, the oldest first.")
 
 
@@ -311,6 +332,7 @@ STATUS = Verb(
         Table("Held, for lack of an order", "held", ("return", "since", "code", "problem")),
         Table("Paid before the inspection: told no transit until mcfd confirm SHOP", "quiet", ("shop", "since")),
         Table("In review at Loop", "in_review", ("return", "since")),
+        Table("Paused: nothing is sent until mcfd resume", "paused", ("shop", "since")),
     ),
 )
 
@@ -441,4 +463,29 @@ CONFIRM = Verb(
     run=lambda at, given: at.returns.confirm(given.shop, given.by),
 )
 
-VERBS = (STATUS, SHOW, ADVISE, MATCH, LINK, UNLINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM)
+PAUSE = Verb(
+    name="pause",
+    help="""Send nothing to any vendor, for one shop or for all, until `mcfd resume`; also over restarts.
+
+    Webhooks and polls are heard and kept, and vendors are still read. Deadlines that a shopper's label has wait, too.
+    """,
+    examples=("mcfd pause", "mcfd pause acme"),
+    need=DAEMON,
+    arguments=PauseShop,
+    answer=Paused,
+    run=lambda at, given: at.returns.pause(given.shop, given.by),
+    shown=(Table("Shops", "shops", ("shop", "paused", "since")),),
+)
+
+RESUME = Verb(
+    name="resume",
+    help="Let a paused shop, or all, go on: what waited is done now.",
+    examples=("mcfd resume", "mcfd resume acme"),
+    need=DAEMON,
+    arguments=PauseShop,
+    answer=Paused,
+    run=lambda at, given: at.returns.resume(given.shop, given.by),
+    shown=(Table("Shops", "shops", ("shop", "paused", "since")),),
+)
+
+VERBS = (STATUS, SHOW, ADVISE, MATCH, LINK, UNLINK, LOOK, RETRY, RESOLVE, CANCEL, CONFIRM, PAUSE, RESUME)
