@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -29,6 +30,23 @@ def shop_name(name: str) -> str:
 def _absolute(value: Path) -> Path:
     if not value.is_absolute() or value.name in {"", ".."}:
         raise ValueError("is not an absolute path of a file; write one like /var/lib/mcfd/mcfd.db")
+    return value
+
+
+def _store_url(value: str) -> str:
+    """Return the address of a PostgreSQL database; the rest of it is libpq's to judge."""
+    example = "write one like postgresql://mcfd@db.example.com/mcfd"
+    try:
+        url = urlsplit(value)
+        password = url.password
+    except ValueError:
+        raise ValueError(f"is not an address; {example}") from None
+    if url.scheme not in {"postgresql", "postgres"} or not value.isprintable() or " " in value:
+        raise ValueError(f"is not the address of a PostgreSQL database; {example}")
+    if password is not None or "password=" in url.query:
+        raise ValueError("holds a password; write it into the secret file store_password")
+    if not url.path.strip("/"):
+        raise ValueError(f"names no database; {example}")
     return value
 
 
@@ -68,6 +86,22 @@ class Store(Section):
     path: Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)] = Path("/var/lib/mcfd/mcfd.db")
     """The SQLite database, an absolute path on a local disk (never a network one: its locks lose data). Default
     /var/lib/mcfd/mcfd.db, in the state directory that mcfd.service makes."""
+
+    url: Annotated[str, AfterValidator(_store_url)] | None = None
+    """A PostgreSQL database (14 or newer) instead of `path`, such as postgresql://mcfd@db.example.com/mcfd?sslmode=verify-full.
+    The password is in the secret file store_password. Libpq's parameters work. Default null, because one machine
+    with SQLite needs no server; docs/operating.md says when it is worth one."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Store":
+        if self.url is not None and "path" in self.model_fields_set:
+            raise Contradiction(("url", "and path are two places for one store; leave one of them"))
+        return self
+
+    @property
+    def place(self) -> str:
+        """The store's name for people."""
+        return str(self.path) if self.url is None else self.url.partition("?")[0]
 
 
 class Timings(Section):

@@ -53,6 +53,8 @@ class Secrets(BaseModel):
     aws_secret_access_key: SecretStr | None = None
     ops_token: SecretStr
     console_proxy_secret: SecretStr | None = None
+    store_password: SecretStr | None = None
+    """Of store.url."""
     notify: Mapping[str, SecretStr] = {}
     """By receiver: Slack's address, a token, or a password."""
 
@@ -65,7 +67,7 @@ class Secrets(BaseModel):
         """Return every secret as plain text, for the log's redactor."""
         optional = (
             *(self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key),
-            *(self.easypost_api_key, self.console_proxy_secret),
+            *(self.easypost_api_key, self.console_proxy_secret, self.store_password),
         )
         webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
         known = (
@@ -111,6 +113,7 @@ class SecretDirectory:
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
             "console_proxy_secret": self._line("console_proxy_secret", needed=False),
+            "store_password": self._line("store_password", needed=False, blanks=True),
             "notify": {name.removeprefix(NOTIFY): self._line(name, blanks=True) for name in self._of_receivers()},
             "aws_access_key_id": self._line("aws_access_key_id", needed=False, blanks=False, longest=128),
             "aws_secret_access_key": self._line("aws_secret_access_key", needed=False, longest=256),
@@ -220,7 +223,7 @@ class SecretDirectory:
         per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
         known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
         known += [*per_shop, *self._of_receivers(), "aws_access_key_id", "aws_secret_access_key"]
-        known += ["easypost_api_key", "easypost_webhook_secret", "console_proxy_secret"]
+        known += ["easypost_api_key", "easypost_webhook_secret", "console_proxy_secret", "store_password"]
         for name in sorted(self._files.keys() - set(known)):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "remove it"

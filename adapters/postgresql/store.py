@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,8 @@ from daemon.ports.store import StoreSize
 WORKING = 0x6D63_6664
 """The advisory lock of the one daemon that works on a database; its second half is the schema's name."""
 
-ZOMBIE_SECONDS = 3.0
-"""How long the end of our own lost session is waited for."""
+LAST_SESSION_SECONDS = 3.0
+"""How long the end of an earlier session is waited for: ours that was lost, or that of a daemon which was killed."""
 
 _DEFAULTS = {
     "connect_timeout": "5",
@@ -47,6 +47,8 @@ _SESSION = """
     SET client_min_messages = error;
 """
 
+_READING = "SET default_transaction_read_only = on"
+
 
 class _Occupied(psycopg.OperationalError):
     """Another mcfd works on the database."""
@@ -54,6 +56,14 @@ class _Occupied(psycopg.OperationalError):
 
 class PostgresStore(SqlStore):
     """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
+
+    def __init__(self, writer: Writer, sessions: "_Sessions") -> None:
+        super().__init__(writer)
+        self._sessions = sessions
+
+    async def reader(self) -> SqlStore:
+        """Open a session of its own, which can only read. It connects when it is first asked."""
+        return SqlStore(Writer(PostgresEngine(self._sessions.connect_to_read)))
 
     async def shrink(self) -> int:
         """Nothing: the server's autovacuum does it."""
@@ -69,19 +79,29 @@ class PostgresStore(SqlStore):
 class _Sessions:
     """Makes sessions that are ready for use, each under the lock that keeps a second daemon out."""
 
-    def __init__(self, url: str, password: str | None) -> None:
+    def __init__(self, url: str, password: Callable[[], str | None]) -> None:
+        self._password = password
         self._label = f"mcfd {socket.gethostname()[:24]} pid {os.getpid()} {secrets.token_hex(4)}"
         given = conninfo_to_dict(url)
         ours = {name: value for name, value in _DEFAULTS.items() if name not in given}
-        secret = {} if password is None else {"password": password}
-        self._conninfo = make_conninfo(url, **ours, **secret, application_name=self._label)
+        self._conninfo = make_conninfo(url, **ours)
 
     def connect(self) -> PostgresConnection:
         """Connect, and take the lock. Raises psycopg.Error."""
-        connection = psycopg.connect(self._conninfo, autocommit=True, client_encoding="utf-8")
+        return self._connect(self._label, self._take_lock)
+
+    def connect_to_read(self) -> PostgresConnection:
+        """Connect to read only, beside whoever has the lock. Raises psycopg.Error."""
+        return self._connect("mcfd reading", lambda connection: connection.execute(_READING))
+
+    def _connect(self, label: str, prepare: Callable[[psycopg.Connection[Any]], object]) -> PostgresConnection:
+        password = self._password()
+        secret = {} if password is None else {"password": password}
+        conninfo = make_conninfo(self._conninfo, **secret, application_name=label)
+        connection = psycopg.connect(conninfo, autocommit=True, client_encoding="utf-8")
         try:
             connection.execute(_SESSION)
-            self._take_lock(connection)
+            prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -93,12 +113,13 @@ class _Sessions:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = %s AND pid <> pg_backend_pid()"
         )
-        give_up = time.monotonic() + ZOMBIE_SECONDS
+        give_up = time.monotonic() + LAST_SESSION_SECONDS
         while not self._try_lock(connection):
-            if not connection.execute(mine, (self._label,)).fetchall():
-                raise _Occupied(f"another mcfd{self._holder(connection)} works on this database")
+            ours = connection.execute(mine, (self._label,)).fetchall()
             if time.monotonic() > give_up:
-                raise psycopg.OperationalError("the server has not ended our lost session yet")
+                if ours:
+                    raise psycopg.OperationalError("the server has not ended our lost session yet")
+                raise _Occupied(f"another mcfd{self._holder(connection)} works on this database")
             connection.execute("SELECT pg_sleep(0.05)")
 
     def _try_lock(self, connection: psycopg.Connection[Any]) -> bool:
@@ -117,17 +138,24 @@ class _Sessions:
 
 
 async def open_store(
-    place: str, url: str, password: str | None, *, create: bool = True, steps: Sequence[Migration] | None = None
+    place: str,
+    url: str,
+    password: Callable[[], str | None] = lambda: None,
+    *,
+    create: bool = True,
+    steps: Sequence[Migration] | None = None,
 ) -> PostgresStore:
     """Connect and migrate. Raises ConfigError, AlreadyRunning or StoreUnavailable.
 
-    Messages name the database by `place`. Unless `create`, an empty database is left as it is: NoDatabase.
+    Messages name the database by `place`, and the password is asked for at each connection.
+    Unless `create`, an empty database is left as it is: NoDatabase.
     """
     steps = migrations() if steps is None else steps
     try:
-        engine = PostgresEngine(_Sessions(url, password).connect)
+        sessions = _Sessions(url, password)
     except psycopg.ProgrammingError as error:
         raise ConfigError([f"store.url: cannot be read: {POSTGRESQL.reason(error).strip()}"]) from None
+    engine = PostgresEngine(sessions.connect)
     try:
         await engine.run(partial(_ready, place, steps, create))
     except _Occupied as error:
@@ -139,7 +167,7 @@ async def open_store(
     except BaseException:
         await asyncio.shield(engine.close())
         raise
-    return PostgresStore(Writer(engine))
+    return PostgresStore(Writer(engine), sessions)
 
 
 def _ready(place: str, steps: Sequence[Migration], create: bool, connection: PostgresConnection) -> None:

@@ -13,7 +13,7 @@ from adapters.host.metrics import PrometheusMetrics
 from adapters.host.systemd import Notifier
 from adapters.http.public import PublicListener
 from adapters.loop_returns.client import LoopPortal
-from adapters.sqlite.store import SqliteStore, sqlite_version
+from adapters.sqlite.store import sqlite_version
 from config.load import Loaded
 from config.logging.journal import running_under_systemd
 from config.logging.setup import configure
@@ -47,6 +47,7 @@ from daemon.operations.rekeying import prove_keys
 from daemon.operations.returns import Operator
 from daemon.ports.host import Clock
 from daemon.ports.names import verified_mark
+from daemon.ports.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ class App:
         self._metrics = PrometheusMetrics(__version__)
         self._beats = Heartbeats(clock)
         self._services = Services(self._beats)
-        self._store: SqliteStore | None = None
+        self._store: Store | None = None
         self._contexts: dict[str, ShopContext] = {}
         self._pauses: ShopPauses | None = None
         self._reloader: Reloader | None = None

@@ -13,7 +13,6 @@ from adapters.easypost.wire.files import is_local
 from adapters.host.certificate import read_certificate
 from adapters.http.ops_client import TokenRefused
 from adapters.loop_returns.wire.webhooks import TRIGGERS
-from adapters.sqlite.store import SqliteStore
 from adapters.vendor_calls.transport import Call, Transport, open_session
 from daemon import __version__
 from daemon.app.accounts import USER_AGENT, Vendors, connect
@@ -45,6 +44,7 @@ from daemon.operations.rekeying import keys_fit
 from daemon.operations.verbs.connections import Examined
 from daemon.operations.webhooks import Subscriptions
 from daemon.ports.host import Clock
+from daemon.ports.store import Store
 
 ROBOTS = b"User-agent: *\nDisallow: /\n"
 FORWARDED = "let the reverse proxy forward /webhooks/loop/, /labels/, /oauth/ and /robots.txt to listen.public"
@@ -105,7 +105,7 @@ class Checkup:
             return await examine(checks, self._skews)
 
     @property
-    def _store(self) -> SqliteStore | None:
+    def _store(self) -> Store | None:
         return self._resources.store if self._resources else None
 
     @property

@@ -50,6 +50,11 @@ class Current:
         """The secrets of EasyPost's webhook, newest first."""
         return [secret.get_secret_value() for secret in self.secrets.easypost_webhook_secrets]
 
+    def store_password(self) -> str | None:
+        """The password of store.url; None leaves it to libpq."""
+        password = self.secrets.store_password
+        return password.get_secret_value() if password else None
+
     def refresh_token(self) -> str | None:
         """The content of the secret file amazon_refresh_token."""
         token = self.secrets.amazon_refresh_token

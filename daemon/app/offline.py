@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from adapters.host.clock import SystemClock
-from adapters.sqlite.lock import StateLock
-from adapters.sqlite.store import open_store
 from config.load import Loaded
 from daemon import __version__
 from daemon.app.live_config import Current
 from daemon.app.policies import timings
-from daemon.errors import AlreadyRunning, ConfigError, McfdError, NoDatabase, StoreUnavailable
+from daemon.app.stores import open_configured
+from daemon.errors import AlreadyRunning, ConfigError, McfdError, StoreUnavailable
 from daemon.operations.access import Examination, StoreAccess
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
@@ -53,11 +51,10 @@ async def _open(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, An
 
 async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, Any]) -> object:
     """Open the daemon's files but create none: the daemon's user could not open files of root."""
-    path, clock = current.settings.store.path, SystemClock()
-    look_for(path)
+    clock = SystemClock()
     if verb.need is STORE:
-        stack.enter_context(StateLock(path.parent))
-        store = await stack.enter_async_context(await open_store(path))
+        store = await open_configured(stack, current, create=False)
+        stack.push_async_callback(store.close)
         shops = frozenset(current.settings.shops)
         return StoreAccess(
             store=store,
@@ -79,14 +76,3 @@ def _without(current: Current, problem: McfdError) -> Examination:
     from daemon.app.doctor import Checkup  # noqa: PLC0415 - who only reads the store need not wait
 
     return Examination(examine=Checkup(current, SystemClock(), problem=problem).run)
-
-
-def look_for(path: Path) -> None:
-    """Raise NoDatabase where mcfd has never run."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        if path.parent.is_dir():
-            raise NoDatabase([f"{path}: there is no database yet; the first start of mcfd makes it"]) from None
-    except OSError:
-        pass  # the lock's own error explains it

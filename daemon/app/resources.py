@@ -9,11 +9,10 @@ import structlog
 
 from adapters.host.metrics import PrometheusMetrics
 from adapters.host.vault import Vault
-from adapters.sqlite.lock import StateLock
-from adapters.sqlite.store import SqliteStore, open_store
 from config.logging.setup import conceal
 from daemon.app.accounts import Vendors, connect, hear_of_call
 from daemon.app.live_config import Current
+from daemon.app.stores import open_configured
 from daemon.engine.call_journal import CallJournal
 from daemon.engine.clock_check import ClockCheck
 from daemon.errors import McfdError, StoreUnavailable
@@ -21,6 +20,7 @@ from daemon.operations.authorization import RefreshTokens
 from daemon.operations.client_secrets import ClientSecrets
 from daemon.operations.credential_ages import Ages
 from daemon.ports.host import Clock
+from daemon.ports.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class Resources:
     current: Current
     clock: Clock
     metrics: PrometheusMetrics
-    store: SqliteStore
+    store: Store
     vault: Vault
     tokens: RefreshTokens
     vendors: Vendors
@@ -49,9 +49,7 @@ async def open_resources(
 
     Without `noting` nothing is written: a verb that only looks must not record when a secret was first seen.
     """
-    path = current.settings.store.path
-    stack.enter_context(StateLock(path.parent))
-    store = await open_store(path)
+    store = await open_configured(stack, current, create=noting)
     stack.push_async_callback(closing, "store", store.close)
     vault = Vault(current.secrets.vault_key_bytes)
     tokens = RefreshTokens(store, vault, current.refresh_token, conceal)
@@ -84,7 +82,7 @@ async def open_resources(
     )
 
 
-async def _client_secrets(store: SqliteStore, vault: Vault, current: Current, *, noting: bool) -> ClientSecrets:
+async def _client_secrets(store: Store, vault: Vault, current: Current, *, noting: bool) -> ClientSecrets:
     made = ClientSecrets(
         store, vault, from_file=current.filed_client_secrets, use=current.use_client_secrets, conceal=conceal
     )

@@ -38,9 +38,9 @@ def backup(file: Path, keep: int | None, config: Path, as_json: bool, **_secrets
         raise click.UsageError(f"{file} is a directory; name a file in it, or how many to --keep there")
     from adapters.sqlite.backup import copy_database
     from config.load import settings_of
-    from daemon.app.offline import look_for
+    from daemon.app.stores import file_of, look_for
 
-    source = settings_of(config).store.path
+    source = file_of(settings_of(config), "back it up with pg_dump, see docs/operating.md")
     look_for(source)
     target = file.absolute() / f"mcfd-{_now()}.db" if keep else file.absolute()
     with working("writing the backup …"):
@@ -64,8 +64,9 @@ def restore(file: Path, config: Path, as_json: bool, **_secrets: object) -> None
     from adapters.sqlite.lock import StateLock
     from adapters.sqlite.restore import restore_database
     from config.load import settings_of
+    from daemon.app.stores import file_of
 
-    path = settings_of(config).store.path
+    path = file_of(settings_of(config), "restore a dump with pg_restore, see docs/operating.md")
     with StateLock(path.parent), working("checking and copying …"):
         aside = restore_database(file.absolute(), path, _now())
     kept = {"kept": str(aside)} if aside else {}

@@ -19,6 +19,7 @@ from config.environment import systemd
 from config.fields import Address
 from config.load import Loaded
 from daemon.app.app import App
+from daemon.app.stores import file_of
 from daemon.engine.supervisor import install_signals
 from daemon.errors import AlreadyRunning, ConfigError
 
@@ -69,7 +70,7 @@ def shadow_of(loaded: Loaded) -> Iterator[Loaded]:
     AlreadyRunning if there is another shadow.
     """
 
-    path = loaded.settings.store.path
+    path = file_of(loaded.settings, "a shadow needs a copy; restore a dump into another database and run it there")
     shadow = path.parent / "shadow" / path.name
     try:
         shadow.parent.mkdir(mode=0o700, exist_ok=True)

@@ -71,6 +71,7 @@ class PortalPolls:
                 shop,
                 [RequestIssued(return_id=r.return_id, request_id=r.request_id) for r in rows[start : start + BATCH]],
             )
+        self._heard[shop][1].update(row.request_id for row in rows)  # only what is stored needs no second look
 
     async def _cancelled_requests(self, shop: str, portal: ReturnsPortal) -> None:
         rows = await portal.cancelled_requests(self._clock_check.vendor_now(PORTAL) - CANCELLED_WITHIN)
@@ -86,7 +87,7 @@ class PortalPolls:
         since, known = self._heard.get(shop, (now, set()))
         if not since <= now < since + HEARD_FOR:
             since, known = now, set()
-        self._heard[shop] = since, known | {row.request_id for row in rows}
+        self._heard[shop] = since, known
         return [row for row in rows if row.request_id not in known]
 
     async def _returns(self, shop: str, portal: ReturnsPortal) -> None:

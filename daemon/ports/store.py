@@ -405,8 +405,18 @@ class MaintainedStore(ReturnStore, Protocol):
         """The size of the database, and whether it is sound."""
 
 
+class StoreReader(ReadableStore, Protocol):
+    """A connection of its own that can only read."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
 class Store(MaintainedStore, Protocol):
     """An open store, as the daemon itself needs it."""
+
+    async def reader(self) -> StoreReader:
+        """Open a connection of its own for who only reads. Raises StoreUnavailable."""
 
     async def alive(self) -> None:
         """Return once the store has answered; raises StoreUnavailable when it cannot."""

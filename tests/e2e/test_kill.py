@@ -85,14 +85,17 @@ def judge(w: World, story: Story, return_id: int) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_killed_at_any_instant(tmp_path):
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+async def test_killed_at_any_instant(tmp_path, store, request):
     """Whatever the daemon was doing when it was killed, in the end every effect was there exactly once."""
     seed = random.getrandbits(32)  # pytest-randomly's, so that its seed repeats the run
     tell([f"seed {seed}"])
     dice = random.Random(seed)
     stories = [Story(f"#9{n:03}", units=dice.choice((1, 1, 2)), damaged=dice.random() < 0.4) for n in range(RETURNS)]
     unhurried = {"inspection_idle": "1s", "inspection_moving": "1s", "return_poll": "2s"}
-    async with vendors(tmp_path, seed=seed, buys_labels=True, timings=unhurried) as w:
+    on_server = store == "postgresql"
+    config = {"store": {"url": request.getfixturevalue("postgres").new_database()}} if on_server else {}
+    async with vendors(tmp_path, seed=seed, buys_labels=True, timings=unhurried, config=config) as w:
         w.patience = 90.0
         await w.daemon.start()
         w.subscribe()

@@ -225,11 +225,12 @@ async def vendors(folder: Path, **options: Any) -> AsyncIterator[World]:
         "easypost_webhook_secret": fresh_secret("easypost-webhook"),
     }
     timings, shop, more = options.pop("timings", {}), options.pop("shop", {}), options.pop("config", {})
+    more_secrets = options.pop("secrets", {})
     buys, easypost = options.pop("buys_labels", False), options.pop("easypost", {})
     defaults = {"process_after": 0.05, "retry_unit": 0.2, "enforce_limits": False}
     async with RaisedSandbox(SandboxOptions(**{**own, **defaults, **options}), CLOCK) as sandbox:
         config = configuration(folder, sandbox, timings, shop) | more
-        daemon = DaemonProcess(folder, config, secret_files(sandbox.options))
+        daemon = DaemonProcess(folder, config, secret_files(sandbox.options) | more_secrets)
         if buys == "easypost":
             daemon.config["amazon"]["label_source"] = "easypost"
             daemon.config["easypost"] = {"api_url": sandbox.easypost_url} | easypost

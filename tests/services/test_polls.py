@@ -6,7 +6,7 @@ import pytest
 
 from daemon.domain.portal import PortalState
 from daemon.domain.returns import State
-from daemon.errors import ListCut, Unavailable
+from daemon.errors import ListCut, StoreUnavailable, Unavailable
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line
 from tests.support.fakes import LoopReturn
@@ -47,6 +47,18 @@ class TestLabelRequests:
 
         assert await stage.ret() == before
         assert stage.woken == woken
+
+    async def test_a_row_that_was_not_stored_is_heard_at_the_next_poll(self, stage):
+        """When the store fails while a row is taken in, the next poll takes it in, and the shopper gets the label."""
+        stage.ship(SOCK=1)
+        stage.portal.submit(LoopReturn(return_id="77", lines=[a_line()]))
+        stage.store.fail(StoreUnavailable("disk full"))
+        with pytest.raises(StoreUnavailable):
+            await stage.polls.label_requests()
+        await stage.polls.label_requests()
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert len(stage.portal.labels) == 1
 
     async def test_a_list_of_refused_requests_is_heard_of_now_and_then(self, stage):
         """Loop lists what was refused for ever: between two hearings a row costs the store nothing."""

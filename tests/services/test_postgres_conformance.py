@@ -9,7 +9,7 @@ from tests.services.store_conformance import ReturnStoreConformance
 @pytest.fixture
 async def store(postgres):
     """A store in a database of its own, closed at the end."""
-    async with await open_store("the database", postgres.new_database(), None) as opened:
+    async with await open_store("the database", postgres.new_database()) as opened:
         yield opened
 
 

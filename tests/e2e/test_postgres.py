@@ -1,0 +1,111 @@
+"""The daemon on PostgreSQL: the same stories as with SQLite, and a server that goes away in the middle."""
+
+import json
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from adapters.sandbox import ReturnLine
+from tests.e2e.daemon_process import DaemonDied, DaemonProcess
+from tests.e2e.world import MUG, SOCK, everyone, until, world
+from tests.support.postgres import running_server
+
+
+def on(url: str) -> dict[str, object]:
+    """What the configuration has in place of the file."""
+    return {"store": {"url": url}}
+
+
+async def test_returns_go_all_the_way(tmp_path, postgres):
+    """Over PostgreSQL a clean return is processed and a damaged one flagged, each once; verbs work without a daemon."""
+    async with world(tmp_path, config=on(postgres.new_database()), buys_labels=True) as w:
+        clean, damaged = w.submit("#1001", SOCK), w.submit("#1002", ReturnLine(sku=MUG))
+        await everyone(w.receive(clean, SOCK), w.receive(damaged, MUG, "CustomerDamaged"))
+        await everyone(w.state(clean, "closed"), w.state(damaged, "in_review"))
+        assert w.portal(clean)["counts"] == {"process": 1}
+        assert w.portal(damaged)["counts"] == {"flag": 1}
+        assert len(w.shipments(clean)) == len(w.shipments(damaged)) == 1
+        running = (await w.daemon.cli("show", str(clean), "--json")).json
+        assert await w.daemon.sigterm() == 0
+
+        stopped = (await w.daemon.cli("show", str(clean), "--json")).json
+        assert stopped["history"] == running["history"] != []
+        assert not w.daemon.complaints
+        await w.daemon.start()
+
+
+async def test_a_server_that_restarts_is_waited_for(tmp_path):
+    """While the server is away deliveries are answered 503 and nothing is lost; when it is back, all goes on by itself."""
+    with running_server() as server:
+        async with world(tmp_path, config=on(server.new_database())) as w:
+            before = w.submit("#1001", SOCK)
+            await w.labelled(before)
+            server.stop()
+            status, answer = await w.daemon.ops("/readyz")
+            assert (status, list(answer["problems"])) == (503, ["store"])
+            during = w.submit("#1002", SOCK)
+            refused = await until(
+                "a refused delivery",
+                lambda: [d for d in w.sandbox.snapshot()["loop"]["deliveries"] if d["status"] == 503],
+            )
+            assert refused
+            server.start()
+            await w.labelled(during)
+            await everyone(w.receive(before, SOCK), w.receive(during, SOCK))
+            await everyone(w.state(before, "closed"), w.state(during, "closed"))
+            assert w.portal(before)["counts"] == w.portal(during)["counts"] == {"process": 1}
+            assert (await w.daemon.ops("/readyz"))[0] == 200
+
+
+async def test_one_daemon_works_on_a_database(tmp_path, postgres):
+    """A second daemon on the same database exits 75 and says who holds it; so does a verb that needs it for itself."""
+    async with world(tmp_path, config=on(postgres.new_database())) as w:
+        (tmp_path / "second").mkdir()
+        second = DaemonProcess(tmp_path / "second", w.daemon.config, w.daemon.secrets)
+        with pytest.raises(DaemonDied, match=r"(?s)exit 75:.*another mcfd \(.* pid \d+\) works on this database"):
+            await second.start()
+
+
+async def test_a_lost_session_is_taken_up_again(tmp_path, postgres):
+    """When the server ends the daemon's session, the next unit of work connects again, and nobody notices."""
+    url = postgres.new_database()
+    async with world(tmp_path, config=on(url)) as w:
+        end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'mcfd %' AND datname = current_database()"
+        with closing(psycopg.connect(url)) as other:
+            assert other.execute(end).fetchone() == (1,)
+        return_id = w.submit("#1001", SOCK)
+        await w.receive(return_id, SOCK)
+        await w.state(return_id, "closed")
+
+
+async def test_backup_and_shadow_say_what_to_do_instead(tmp_path, postgres):
+    """What copies files says that PostgreSQL's own tools do it."""
+    async with world(tmp_path, config=on(postgres.new_database())) as w:
+        backup = await w.daemon.cli("backup", str(tmp_path / "copy.db"))
+        restore = await w.daemon.cli("restore", str(tmp_path / "copy.db"))
+        shadow = await w.daemon.cli("run", "--shadow")
+    assert "pg_dump" in backup.stderr
+    assert "pg_restore" in restore.stderr
+    assert "a shadow needs a copy" in shadow.stderr
+    assert all(said.status == 1 and "Traceback" not in said.stderr for said in (backup, restore, shadow))
+
+
+async def test_the_password_is_a_secret(tmp_path):
+    """With a password the daemon serves; a wrong one is explained and exits 78; neither is ever shown."""
+    with running_server() as server:
+        url = server.new_database()
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute("ALTER USER mcfd PASSWORD 'right-canary-password'")
+        (server.directory / "data" / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        server.run("pg_ctl", "reload", "-D", "data")
+        async with world(tmp_path, config=on(url), secrets={"store_password": "right-canary-password"}) as w:
+            assert (await w.daemon.ops("/readyz"))[0] == 200
+            await w.daemon.sigterm()
+            w.daemon.secrets["store_password"] = "wrong-canary-password"
+            with pytest.raises(DaemonDied, match=r"(?s)exit 78:.*secret file store_password"):
+                await w.daemon.start()
+            assert not any("canary-password" in line for line in w.daemon.lines)
+            w.daemon.secrets["store_password"] = "right-canary-password"
+            await w.daemon.start()
+            assert "canary-password" not in json.dumps(w.daemon.events)
