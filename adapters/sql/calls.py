@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from adapters.sql.connection import Connection
 from daemon.ports.store import CALLS_KEPT, Fields, VendorCall
 
+_KNOWN = "SELECT 1 FROM returns WHERE return_id = ? AND shop = ?"
 _LAST = (
     "SELECT number, outcome, status, why, asked, answered FROM calls "
     "WHERE return_id = ? AND shop = ? AND vendor = ? AND operation = ? ORDER BY number DESC LIMIT 1"
@@ -31,9 +32,13 @@ _DROP = (
 
 
 def keep(connection: Connection, calls: Sequence[VendorCall]) -> None:
-    """Add calls to the journals of their returns; one with the same answer as before counts up."""
+    """Add calls to the journals of stored returns; one with the same answer as before counts up."""
+    known = {
+        ref for ref in {(call.return_id, call.shop) for call in calls} if connection.execute(_KNOWN, ref).fetchone()
+    }
     for call in calls:
-        _keep(connection, call)
+        if (call.return_id, call.shop) in known:
+            _keep(connection, call)
 
 
 def _keep(connection: Connection, call: VendorCall) -> None:

@@ -1,10 +1,11 @@
 """The statements of maintenance: deleting, resealing, counting and exporting."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 
 from adapters.sql import calls, search
 from adapters.sql.connection import Connection, Row
-from daemon.domain.returns import State
+from daemon.domain.returns import Return, State
 from daemon.ports.sealed import SEALED
 from daemon.ports.store import (
     CaseRow,
@@ -55,6 +56,12 @@ _CASES = (
               AND p.delivered_at IS NOT NULL)) ORDER BY 5 LIMIT :limit""",
 )
 """Kind, shop, return id, problem, since when. Claims: damaged by Amazon or a carrier, or delivered and lost."""
+
+
+_NAMELESS = (
+    "UPDATE purchases SET handle = ?, return_id = '', authorization_id = '', look_at = NULL "
+    "WHERE source = ? AND handle = ?"
+)
 
 
 class _Sealed:
@@ -150,10 +157,37 @@ class SqlUpkeep:
         return [(shop, return_id, State(state)) for shop, return_id, state in self._rows(_ENDED, before, limit)]
 
     def drop_return(self, shop: str, return_id: str) -> None:
-        """Delete a return with its parts and its history."""
+        """Delete a return with its parts, its history and its calls."""
         self._change("DELETE FROM returns WHERE return_id = ? AND shop = ?", return_id, shop)
         self._change("DELETE FROM purchases WHERE shop = ? AND return_id = ?", shop, return_id)
         self._change("DELETE FROM calls WHERE return_id = ? AND shop = ?", return_id, shop)
+
+    def forget_return(self, ret: Return) -> bool:
+        """Delete a return and its deliveries, unless it has changed since it was read; what labels cost stays."""
+        sql = "SELECT 1 FROM returns WHERE return_id = ? AND shop = ? AND version = ?"
+        if not self._rows(sql, ret.return_id, ret.shop, ret.version):
+            return False
+        parcels = self._rows(
+            "SELECT source, handle FROM purchases WHERE shop = ? AND return_id = ?", ret.shop, ret.return_id
+        )
+        for source, handle in parcels:
+            self._change(_NAMELESS, f"forgotten/{secrets.token_hex(16)}", source, handle)
+        self.drop_return(ret.shop, ret.return_id)
+        self._change("DELETE FROM deliveries WHERE return_id = ? AND shop = ?", ret.return_id, ret.shop)
+        return True
+
+    def withdraw_document(self, name: str) -> None:
+        """Empty a document."""
+        self._change("UPDATE documents SET sealed = ? WHERE name = ?", b"", name)
+
+    def bury(self, digests: Sequence[str], at: float) -> None:
+        """Remember that something of these names was forgotten."""
+        for digest in digests:
+            self._change("INSERT INTO tombstones VALUES (?, ?) ON CONFLICT DO NOTHING", digest, at)
+
+    def drop_tombstones(self, before: float) -> int:
+        """Delete the tombstones set before a time."""
+        return self._change("DELETE FROM tombstones WHERE forgotten_at < ?", before)
 
     def drop_mark(self, name: str) -> None:
         """Delete a mark."""

@@ -295,6 +295,10 @@ class SqlUnitOfWork:
         """List the journal of a return, oldest call first."""
         return calls.of(self._connection, shop, return_id)
 
+    def buried(self, digest: str) -> bool:
+        """Say whether something of this name was forgotten."""
+        return bool(self._rows("SELECT 1 FROM tombstones WHERE digest = ?", digest))
+
     def mark(self, name: str) -> str | None:
         """Read a mark."""
         rows = self._rows("SELECT value FROM marks WHERE name = ?", name)

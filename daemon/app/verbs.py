@@ -20,6 +20,7 @@ from daemon.operations.access import DaemonAccess, Examination, StoreAccess, Ven
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization
 from daemon.operations.dead_letters import DeadLetters, Offer
+from daemon.operations.forgetting import Forgetting
 from daemon.operations.openapi import describe
 from daemon.operations.reasons import Reasons
 from daemon.operations.rekeying import Rekeying
@@ -103,6 +104,7 @@ def daemon_verbs(
             order_changed=order_changed,
             announcements=announcements,
             adoptions=adoptions,
+            forgetting=Forgetting(resources.store, resources.clock, resources.vault, resources.metrics.forgotten),
         ),
     }
 

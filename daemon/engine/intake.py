@@ -26,7 +26,7 @@ from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, LabelSourceName, R
 from daemon.domain.schedule import Timings, plan
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.ports.host import Clock, Metrics
-from daemon.ports.names import verified_mark
+from daemon.ports.names import tombstone, verified_mark
 from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Intake:
         """
 
         def work(uow: UnitOfWork) -> tuple[bool, list[tuple[State | None, Return]]]:
-            new = uow.record_delivery(delivery)
+            new = uow.record_delivery(_nameless(uow, delivery))
             _verified(uow, delivery.shop, delivery.received_at)
             return new, self._take(uow, delivery.shop, message, repeated=not new)
 
@@ -160,7 +160,9 @@ class Intake:
             return []
         ret = uow.get(shop, message.return_id)
         if ret is None:
-            return [(None, uow.add(self._opened(shop, message)))] if isinstance(message, RequestIssued) else []
+            if not isinstance(message, RequestIssued) or _forgotten(uow, shop, message):
+                return []
+            return [(None, uow.add(self._opened(shop, message)))]
         # Two attempts may fail with byte-identical messages: the state tells whether this one is news.
         if repeated and not isinstance(message, ReturnChanged | ProcessingTrouble):
             return [(ret.state, self._bring_forward(uow, ret))]
@@ -251,6 +253,19 @@ def _may_be_edited(ret: Return, state: PortalState) -> bool:
     if ret.state is not State.AWAITING_INSPECTION or state is not PortalState.OPEN or ret.needs_read:
         return False
     return len({unit.line_id for unit in ret.units if unit.authorization_id}) > 1
+
+
+def _forgotten(uow: UnitOfWork, shop: str, message: RequestIssued) -> bool:
+    """Whether the label request belongs to a forgotten return; one that Loop issued since is new."""
+    return uow.buried(tombstone(shop, message.return_id, message.request_id))
+
+
+def _nameless(uow: UnitOfWork, delivery: Delivery) -> Delivery:
+    """Leave the ids out of a delivery about a forgotten return."""
+    if not delivery.return_id or not uow.buried(tombstone(delivery.shop, delivery.return_id)):
+        return delivery
+    served_again = uow.get(delivery.shop, delivery.return_id) is not None
+    return delivery if served_again else replace(delivery, subject="", return_id="")
 
 
 def _verified(uow: UnitOfWork, shop: str, at: float) -> None:

@@ -102,8 +102,8 @@ class Recorder:
         return await self._transact(ret, lambda uow: _defer(uow, ret))
 
     async def fresh(self, ret: Return) -> Return:
-        """Read the return as it is stored now."""
-        return await self._store.read(lambda uow: uow.get(ret.shop, ret.return_id)) or ret
+        """Read the return as it is stored now; one that is gone owes nothing."""
+        return await self._store.read(lambda uow: uow.get(ret.shop, ret.return_id)) or _gone(ret)
 
     async def _transact(self, ret: Return, work: Callable[[UnitOfWork], T]) -> T:
         return await self._journal.transact((ret.shop, ret.return_id), work)
@@ -169,8 +169,12 @@ def _stored(uow: UnitOfWork, ret: Return) -> Return:
     return stored
 
 
+def _gone(ret: Return) -> Return:
+    return replace(ret, due_at=None)
+
+
 def _defer(uow: UnitOfWork, ret: Return) -> Return:
     try:
         return uow.defer(ret)
     except StaleReturn:
-        return uow.get(ret.shop, ret.return_id) or ret
+        return uow.get(ret.shop, ret.return_id) or _gone(ret)

@@ -9,7 +9,7 @@ from daemon.operations.exports import Exports
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
 from daemon.operations.verbs.connections import Examined, Invitation, ReceiverTried, Tested
-from daemon.operations.verbs.keeping import Purged
+from daemon.operations.verbs.keeping import Forgotten, Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
 from daemon.ports.store import MaintainedStore, ReadableStore
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # verbs that only read the store need not import what changes
     from daemon.operations.authorization import Authorization
     from daemon.operations.client_secrets import Rotation
     from daemon.operations.dead_letters import DeadLetters
+    from daemon.operations.forgetting import Forgetting
     from daemon.operations.notifications import NotificationSetup
     from daemon.operations.reasons import Reasons
     from daemon.operations.rekeying import Rekeying
@@ -82,12 +83,17 @@ class DaemonAccess:
     order_changed: Callable[[str], Awaitable[int]]
     announcements: "Announcements"
     adoptions: "Adoptions"
+    forgetting: "Forgetting"
 
     async def look(self, orders: list[str], by: str | None = None) -> OrdersRead:
         """Have orders read now, and write down who wanted it."""
         for order in orders if by else ():
             await self.returns.note_look(order, by or "")
         return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o)) for o in orders])
+
+    async def forget(self, name: str, by: str, *, preview: bool) -> Forgotten:
+        """Erase a return, or only preview that."""
+        return await self.forgetting.forget(await self.returns.find(name), by, preview=preview)
 
     async def send_test(self) -> Tested:
         """Send a test message to every receiver."""

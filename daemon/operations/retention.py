@@ -63,6 +63,7 @@ class Retention:
             "returns": await self._in_parts(partial(_drop_ended, before=ended, forgotten=self._forgotten)),
         }
         await self._store.upkeep(lambda keep: keep.drop_empty_documents(ended))
+        await self._store.upkeep(lambda keep: keep.drop_tombstones(ended))
         gone["bytes"] = max(0, await self._store.shrink())  # the log's pages may have just been moved into the file
         if any(gone.values()):
             log.info("store.purged", **gone)

@@ -35,6 +35,11 @@ def proof_mark(shop: str, return_id: str) -> str:
     return f"{LABEL_PROOFS}{shop}/{return_id}"
 
 
+def tombstone(shop: str, return_id: str, request_id: str = "") -> str:
+    """The hash that is left of a forgotten return, or of one of its label requests."""
+    return hashlib.sha256("\n".join((shop, return_id, request_id)).encode()).hexdigest()
+
+
 def lane_mark(service: str) -> str:
     """The mark that labels of a carrier account and service lead to the fulfillment center."""
     return f"label-lane/{service}"

@@ -274,13 +274,16 @@ class UnitOfWork(Protocol):
         """Note that a parcel was refused and cost nothing. It is still checked."""
 
     def keep_calls(self, calls: Sequence[VendorCall]) -> None:
-        """Add calls to the journals of their returns, of which each keeps the last CALLS_KEPT.
+        """Add calls to the journals of stored returns, of which each keeps the last CALLS_KEPT.
 
-        A call that was made before with the same answer only counts up.
+        A call that was made before with the same answer only counts up. Calls of unknown returns are dropped.
         """
 
     def calls_of(self, shop: str, return_id: str) -> Sequence[VendorCall]:
         """The journal of a return, the oldest call first."""
+
+    def buried(self, digest: str) -> bool:
+        """Whether something of this name was forgotten; `digest` is the name's hash."""
 
     def mark(self, name: str) -> str | None:
         """A remembered value (a poll's last window, for example)."""
@@ -337,7 +340,22 @@ class Maintenance(Protocol):
         """Delete at most `limit` indexed orders whose last change was before; returns their number."""
 
     def drop_return(self, shop: str, return_id: str) -> None:
-        """Delete a return with its parts and its history."""
+        """Delete a return with its parts, its history and its calls."""
+
+    def forget_return(self, ret: Return) -> bool:
+        """Delete a return with all of drop_return, and its deliveries; False if it has changed since it was read.
+
+        What its labels cost stays, without their names, because it counts against the day's spending.
+        """
+
+    def withdraw_document(self, name: str) -> None:
+        """Empty a document that shoppers fetch, so that they are told that it is gone."""
+
+    def bury(self, digests: Sequence[str], at: float) -> None:
+        """Remember that something of these names was forgotten, by the names' hashes."""
+
+    def drop_tombstones(self, before: float) -> int:
+        """Delete the tombstones set before; returns their number."""
 
     def drop_mark(self, name: str) -> None:
         """Delete a remembered value."""

@@ -43,7 +43,7 @@ def fill(uow: UnitOfWork) -> None:
     uow.keep_document("gone", b"", 1.0)
     uow.index_orders("main", [OrderHead(order_id="o1", displayable_order_id="#1001")])
     uow.keep_purchase(make_purchase())
-    uow.keep_calls([make_call()])
+    uow.keep_calls([make_call(return_id=full.return_id)])
     uow.set_mark("returns-poll/acme/open", "1000.5")
 
 
@@ -79,6 +79,7 @@ async def written_today() -> str:
         path = Path(folder) / "mcfd.db"
         async with await open_store(path, inline=True) as store:
             await store.transact(fill)
+            await store.upkeep(lambda keep: keep.bury(["5f1c"], 1000.0))
             return "\n".join(await store._writer.read(lambda connection: [*inserts(connection)])) + "\n"
 
 

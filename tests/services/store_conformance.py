@@ -652,6 +652,7 @@ class AroundReturns:
             at=1001.0, first_at=1001.0, outcome="unavailable", status=None, request_id=None, why="cannot connect"
         )
         other = make_call(return_id="r2")
+        await add(store, make_return("r1"), make_return("r2"))
         await store.transact(lambda uow: uow.keep_calls([make_call(), lost, other]))
 
         assert await store.read(lambda uow: uow.calls_of("acme", "r1")) == [make_call(), lost]
@@ -661,6 +662,7 @@ class AroundReturns:
         """A repeated call is one row with how often and since when; another answer is a row of its own."""
         later = make_call(at=2000.0, first_at=2000.0, seconds=0.5, request_id="req-2")
         changed = make_call(at=3000.0, first_at=3000.0, answered={"state": "other"})
+        await add(store, make_return("r1"))
         for call in (make_call(), later, changed):
             await store.transact(lambda uow, call=call: uow.keep_calls([call]))
 
@@ -671,9 +673,17 @@ class AroundReturns:
     async def test_the_last_calls_are_kept(self, store: ReturnStore):
         """Of many calls of one return the newest stay."""
         many = [make_call(at=float(n), first_at=float(n), asked={"n": n}) for n in range(CALLS_KEPT + 20)]
+        await add(store, make_return("r1"))
         await store.transact(lambda uow: uow.keep_calls(many))
 
         assert await store.read(lambda uow: uow.calls_of("acme", "r1")) == many[20:]
+
+    async def test_calls_of_a_return_that_is_gone_are_dropped(self, store: ReturnStore):
+        """A line that comes after its return was deleted is not kept."""
+        await store.transact(lambda uow: uow.keep_calls([make_call()]))
+
+        assert await store.read(lambda uow: uow.calls_of("acme", "r1")) == []
+        assert not await store.read(lambda uow: uow.buried("any"))
 
     async def test_marks_are_replaced(self, store: ReturnStore):
         """A mark is None until it is set, and then the last value."""

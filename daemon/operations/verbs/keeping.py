@@ -15,12 +15,13 @@ from daemon.operations.verb import (
     Keyed,
     Page,
     Paged,
+    Previewed,
     Signed,
     Table,
     Text,
     Verb,
 )
-from daemon.operations.verbs.returns import Instant, Nothing
+from daemon.operations.verbs.returns import RETURN, Instant, Nothing
 
 # ---- arguments
 
@@ -131,7 +132,34 @@ class Purged(Answer):
     unreadable: int = Field(default=0, description="With `rekey`: values that no key opens.")
 
 
+class Forget(Previewed):
+    """The name of a return, and who has it erased."""
+
+    return_: Text = Field(description=RETURN)
+
+
+class Forgotten(Answer):
+    """A return that was erased."""
+
+    return_: str
+    note: str
+
+
 # ---- the verbs
+
+FORGET = Verb(
+    name="forget",
+    help="""Erase a return wherever it is kept, for good. Says what that means, and asks.
+
+    RETURN is Loop's return id, or shop/id. Neither Loop nor Amazon hears of it.
+    """,
+    examples=("mcfd forget 58120031", "mcfd forget acme/58120031 --yes"),
+    need=DAEMON,
+    arguments=Forget,
+    answer=Forgotten,
+    run=lambda at, given: at.forget(given.return_, given.by, preview=given.preview),
+    each="return_",
+)
 
 DEAD_LETTERS = Verb(
     name="dead-letters",
@@ -205,4 +233,4 @@ PURGE = Verb(
     failed=lambda answer: bool(answer.get("unreadable")),
 )
 
-VERBS: tuple[Verb[Any, Any, Any], ...] = (DEAD_LETTERS, REPLAY, EXPORT, PURGE)
+VERBS: tuple[Verb[Any, Any, Any], ...] = (DEAD_LETTERS, REPLAY, EXPORT, PURGE, FORGET)
