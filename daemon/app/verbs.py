@@ -71,6 +71,16 @@ def vendor_access(resources: Resources, clearing: Retention, origins: Origins | 
     )
 
 
+def _examination(resources: Resources, try_again: Callable[[], Awaitable[None]]) -> Examination:
+    async def examine() -> Examined:
+        found = await Checkup(resources.current, resources.clock, resources=resources, running=True).run()
+        if resources.vendors.refusals():  # the operator may have just fixed what was wrong
+            await try_again()
+        return found
+
+    return Examination(examine=examine)
+
+
 def daemon_verbs(
     resources: Resources,
     operator: Operator,
@@ -85,16 +95,8 @@ def daemon_verbs(
     origins: Origins,
 ) -> dict[str, Answering]:
     """Every verb by its path, as the running daemon answers it."""
-    checkup = partial(Checkup, resources.current, resources.clock, resources=resources, running=True)
-
-    async def examine() -> Examined:
-        found = await checkup().run()
-        if resources.vendors.refusals():  # the operator may have just fixed what was wrong
-            await try_again()
-        return found
-
     access: dict[Need[Any], object] = {
-        EXAMINATION: Examination(examine=examine),
+        EXAMINATION: _examination(resources, try_again),
         STORE: StoreAccess(store=resources.store, returns=operator, search=Search(resources.store, resources.clock)),
         VENDORS: vendor_access(resources, clearing, origins),
         DAEMON: DaemonAccess(
