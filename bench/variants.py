@@ -65,8 +65,8 @@ def commit_each() -> None:
 class NoLimits(LoopLimits):
     """No limit at all, whatever number of remaining calls Loop reports."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock, per_minute=1_000_000)
+    def __init__(self, clock: Clock, *, on_pause: Callable[[], None]) -> None:
+        super().__init__(clock, per_minute=1_000_000, on_pause=on_pause)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Ignore the headers."""
