@@ -353,8 +353,8 @@ def _still_unclear(call: Duty, ret: Return, event: ev.Event) -> bool:
             return any(r.request_id == call.subject and delivery_unclear(ret, r) for r in ret.requests)
         case Act.SETTLE:
             return type(event) not in SETTLE_OUTCOMES
-        case _:
-            return type(event) is not ev.LinesGraded
+        case _:  # NotesWritten, which answers no request, takes its own call away
+            return call.act is Act.WRITE_NOTES or type(event) is not ev.LinesGraded
 
 
 def _entered(ret: Return, at: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Names derived from the return instead of drawn at random, so that a repeated call finds what the first one made."""
 
 import hashlib
+from collections.abc import Sequence
 
 from daemon.domain.returns import Note, Return
 
@@ -35,6 +36,23 @@ def note_marker(ret: Return, key: str) -> str:
     """A short stable marker at the start of a note, used to find the note in the portal's list."""
     digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()
     return f"[mcfd {digest[:8]}]"
+
+
+def joined_notes(ret: Return, notes: Sequence[Note]) -> list[tuple[Note, ...]]:
+    """Groups of notes, in order, of which each fits into one note of the portal."""
+    groups: list[tuple[Note, ...]] = []
+    for note in notes:
+        longer = (*groups[-1], note) if groups else (note,)
+        if groups and len(joined_text(ret, longer)) <= NOTE_LIMIT:
+            groups[-1] = longer
+        else:
+            groups.append((note,))
+    return groups
+
+
+def joined_text(ret: Return, notes: Sequence[Note]) -> str:
+    """Several notes as one text, each after its marker."""
+    return " ".join(note_text(ret, note) for note in notes)
 
 
 def note_text(ret: Return, note: Note) -> str:

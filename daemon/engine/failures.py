@@ -48,6 +48,7 @@ INFORMING = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES, Act.REPORT_TRANSIT, Act
 _BUYING = frozenset({Act.QUOTE_POSTAGE, Act.BUY_POSTAGE})
 _GIVING_BACK = frozenset({Act.VOID_POSTAGE, Act.BUY_POSTAGE, Act.QUOTE_POSTAGE})
 
+_SEVERAL_CALLS = frozenset({Act.WRITE_NOTES, Act.GRADE_LINES})
 _MADE_AGAIN = frozenset({Act.DELIVER_LABEL, Act.BUY_POSTAGE})
 """Calls that, while unclear, are first verified and then made again."""
 
@@ -119,8 +120,8 @@ class Failure:
 
     @property
     def harmless(self) -> bool:
-        """Whether the call surely had no effect. Grading makes two calls, and the first may have had its effect."""
-        if self.duty.act is Act.GRADE_LINES or (isinstance(self.error, Unavailable) and self.error.unclear):
+        """Whether the call surely had no effect. Of several calls the first may have had its effect."""
+        if self.duty.act in _SEVERAL_CALLS or (isinstance(self.error, Unavailable) and self.error.unclear):
             return False
         return isinstance(self.error, Refused | CredentialsRefused | Transient)
 

@@ -15,6 +15,7 @@ import structlog
 
 from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import Return, State
+from daemon.engine.handlers.context import Readings
 from daemon.engine.supervisor import TaskPool
 from daemon.engine.workflow import Workflow
 from daemon.errors import StoreUnavailable
@@ -149,11 +150,12 @@ class Walker:
         ON_BEHALF_OF.set(ref[0])
         try:
             ret = await self._store.read(lambda uow: uow.get(*ref))
+            readings = Readings()
             while ret is not None and not stop.is_set() and self._stays(ret):
                 if await self._wait(ret, hand, stop):
                     ret = await self._store.read(lambda uow: uow.get(*ref))
                 else:
-                    ret = await self._workflow.step(ret)
+                    ret = await self._workflow.step(ret, readings)
         except StoreUnavailable as error:
             log.warning("store.failed", ref="/".join(ref), error=str(error))
             self._metrics.trouble("store")

@@ -21,7 +21,7 @@ from daemon.domain.switches import up_to_date
 from daemon.engine.failures import OVERTAKEN, Failure, Response, VendorHealth, respond
 from daemon.engine.handlers.authorization import authorize_units, look_for_authorization, match_order, read_request
 from daemon.engine.handlers.complaints import problem_of
-from daemon.engine.handlers.context import Handler, NotYet, Outcome, ShopContext, Step
+from daemon.engine.handlers.context import Handler, NotYet, Outcome, Readings, ShopContext, Step
 from daemon.engine.handlers.labels import deliver_label, issue_label, report_refusal
 from daemon.engine.handlers.orders import others_on, read_orders
 from daemon.engine.handlers.outcome import conclude, read_return, settle
@@ -63,7 +63,9 @@ HANDLERS: Mapping[Act, Handler] = {
     Act.READ_RETURN: read_return,
 }
 
-ONCE = frozenset({Act.AUTHORIZE_UNITS, Act.BUY_POSTAGE, Act.DELIVER_LABEL, Act.GRADE_LINES, Act.SETTLE})
+ONCE = frozenset(
+    {Act.AUTHORIZE_UNITS, Act.BUY_POSTAGE, Act.DELIVER_LABEL, Act.WRITE_NOTES, Act.GRADE_LINES, Act.SETTLE}
+)
 """Calls whose intention is saved before they are made."""
 
 PARKED_FOR = 3600.0
@@ -85,15 +87,18 @@ class Workflow:
         self._jitter = jitter
         self._health = VendorHealth()
 
-    async def step(self, ret: Return) -> Return:
-        """Perform the return's current duty; returns the return as stored afterwards. Raises only StoreUnavailable."""
+    async def step(self, ret: Return, readings: Readings | None = None) -> Return:
+        """Perform the return's current duty; returns the return as stored afterwards. Raises only StoreUnavailable.
+
+        `readings` are those of the steps before, if this one follows them in one walk.
+        """
         at_hand = RETURN_AT_HAND.set((ret.shop, ret.return_id))
         try:
-            return await self._step(ret)
+            return await self._step(ret, readings or Readings())
         finally:
             RETURN_AT_HAND.reset(at_hand)
 
-    async def _step(self, ret: Return) -> Return:
+    async def _step(self, ret: Return, readings: Readings) -> Return:
         context = self._contexts.get(ret.shop)
         if context is None:
             return await self._park(ret)
@@ -105,7 +110,7 @@ class Workflow:
         if owed is None:
             return await self._recorder.rest(ret)
         try:
-            return await self._perform(ret, owed, context)
+            return await self._perform(ret, owed, context, readings)
         except StoreUnavailable:
             raise
         except StaleReturn:
@@ -173,14 +178,15 @@ class Workflow:
         else:
             log.warning("step.failed", **what, error=str(failure.error))
 
-    async def _perform(self, ret: Return, owed: Duty, context: ShopContext) -> Return:
+    async def _perform(self, ret: Return, owed: Duty, context: ShopContext, readings: Readings) -> Return:
         if owed.act is Act.LOOK_FOR_INSPECTION:
             return await self._look(ret, context)
         ret = forgive_lateness(ret, context.clock.now())
         resumed = owed in ret.pending_calls
         if owed.act in ONCE and not resumed:
             ret = await self._recorder.begin(ret, ev.CallBegun(at=context.clock.now(), call=owed))
-        outcome: Outcome = await HANDLERS[owed.act](Step(ret=ret, duty=owed, resumed=resumed), context)
+        step = Step(ret=ret, duty=owed, resumed=resumed, readings=readings)
+        outcome: Outcome = await HANDLERS[owed.act](step, context)
         ret = self._heard(ret, owed, outcome, context)
         saved = await self._saved(ret, outcome)
         if isinstance(saved, Return):

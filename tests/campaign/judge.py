@@ -3,6 +3,7 @@
 Everything is read off the vendors' own books. Each check yields sentences about what is wrong; none is good.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -251,8 +252,8 @@ def _labels(ret: LoopReturn, *, again: bool) -> Iterator[str]:
 
 def _timeline(ret: LoopReturn) -> Iterator[str]:
     """Each note once, by its marker; each line graded once, and once more when the inspector has something new."""
-    markers = Counter(note["content"].partition("]")[0] for note in ret.notes)
-    yield from (f"note {marker}] was written {n} times" for marker, n in markers.items() if n > 1)
+    markers = Counter(marker for note in ret.notes for marker in re.findall(r"\[mcfd \w+\]", note["content"]))
+    yield from (f"note {marker} was written {n} times" for marker, n in markers.items() if n > 1)
     for line in ret.lines:
         looks = sum(
             f"-{line.line_item_id}-" in told["what"] for told in ret.history if told["what"].startswith("Amazon:")

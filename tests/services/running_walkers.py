@@ -15,6 +15,7 @@ from adapters.loop_returns.limits import LoopLimits
 from daemon.app.services import WALKERS
 from daemon.domain.portal import RequestIssued
 from daemon.domain.returns import Return, State
+from daemon.engine.handlers.context import Readings
 from daemon.engine.walker import Claims, Walker
 from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, Choices, Stage, open_stage
@@ -35,13 +36,13 @@ class WatchedSteps:
         self.most = 0
         self.stepped: list[str] = []
 
-    async def step(self, ret: Return) -> Return:
+    async def step(self, ret: Return, readings: Readings) -> Return:
         self.stepped.append(ret.return_id)
         self.under_way[ret.return_id] += 1
         self.together = max(self.together, self.under_way[ret.return_id])
         self.most = max(self.most, sum(self.under_way.values()))
         try:
-            return await self.stage.workflow.step(ret)
+            return await self.stage.workflow.step(ret, readings)
         finally:
             self.under_way[ret.return_id] -= 1
 

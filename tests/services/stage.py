@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import shutil
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
 from daemon.engine.clock_check import ClockCheck, ClockKeeper
-from daemon.engine.handlers.context import LabelPress, ShopContext
+from daemon.engine.handlers.context import LabelPress, Readings, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.notifications import Notifications, Origins
@@ -262,13 +262,14 @@ class Stage:
         return ret
 
     async def work(self) -> None:
-        """Step what is due until nothing is."""
+        """Step what is due until nothing is, each return in one walk."""
+        walks: defaultdict[str, Readings] = defaultdict(Readings)
         for _ in range(100):
             due = await self.store.read(lambda uow: uow.due(tuple(State), self.clock.now(), 100))
             if not due and not await self._read_list():
                 return
             for _, shop, return_id in due:
-                await self.workflow.step(await self.ret(return_id, shop))
+                await self.workflow.step(await self.ret(return_id, shop), walks[f"{shop}/{return_id}"])
         pytest.fail("the daemon works on without a pause")
 
     async def _read_list(self) -> bool:

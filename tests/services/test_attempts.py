@@ -196,8 +196,8 @@ class TestOneReturnOnly:
         assert (await stage.ret("100")).state is State.CLOSED
 
     async def test_a_note_that_fails_for_one_return_is_let_go(self, stage, neighbours):
-        """The timeline of one return cannot be read: it is processed without its notes, and that is counted."""
-        failing_for(stage.portal, "notes", "'77'")
+        """The timeline of one return takes no note: it is processed without them, and that is counted."""
+        failing_for(stage.portal, "write_note", "'77'")
         await stage.sent()
         await stage.inspect()
         await neighbours.come(60)
@@ -367,6 +367,7 @@ class TestInforming:
     async def test_notes_that_cannot_be_read_back_are_let_go(self, stage, error):
         """A clean return is processed without them; the loss is counted."""
         await stage.sent()
+        stage.portal.fail("write_note", DOWN)
         stage.portal.fail("notes", error, times=10_000)
         await stage.inspect()
         await stage.reach(State.CLOSED, within=2 * DAY)
@@ -377,6 +378,7 @@ class TestInforming:
     async def test_what_was_let_go_leaves_all_attempts_to_the_next(self, stage):
         """A bad answer right after it is the first of eight, not the last."""
         await stage.sent()
+        stage.portal.fail("write_note", DOWN)
         stage.portal.fail("notes", PAGE_OF_HTML, times=8)
         await stage.inspect()
         stage.portal.fail("grade", PAGE_OF_HTML)

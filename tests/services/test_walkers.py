@@ -6,6 +6,7 @@ from daemon.app.services import WALKERS
 from daemon.domain.portal import PortalState, ReturnChanged
 from daemon.domain.queues import Queue
 from daemon.domain.returns import Return, State
+from daemon.engine.handlers.context import Readings
 from daemon.engine.walker import CRASH_PAUSE, try_again_now
 from daemon.errors import RateLimited, StoreUnavailable, Unavailable
 from tests.services.running_walkers import GRACE, RunningWalkers
@@ -301,11 +302,11 @@ def test_a_crash_in_a_walk_is_counted_and_others_go_on(living):
         stage.ship(SOCK=2)
         real, broken = running.steps.step, []
 
-        async def step(ret: Return) -> Return:
+        async def step(ret: Return, readings: Readings) -> Return:
             if ret.return_id == "1" and not broken:
                 broken.append(ret)
                 raise RuntimeError("a bug")
-            return await real(ret)
+            return await real(ret, readings)
 
         running.steps.step = step  # type: ignore[method-assign]
         await stage.submit(a_line("1"), return_id="1")

@@ -1,5 +1,6 @@
 """One Loop shop in memory. It keeps state and obeys Loop's rules as the reference describes them."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,11 @@ from tests.support.builders import a_portal_request
 from tests.support.fake_vendor import Vendor
 
 NOTE_LIMIT = 250
+
+
+def told(text: str) -> list[str]:
+    """The notes that were written in one text, each beginning with its marker."""
+    return re.split(r" (?=\[mcfd )", text)
 
 
 @dataclass
@@ -179,8 +185,9 @@ class FakePortal(Vendor):
         async with self._call("write_note", return_id, text):
             if not 0 < len(text) <= NOTE_LIMIT:
                 raise Refused("UNPROCESSABLE", "the note is empty or too long")
-            self._find(return_id).notes.append(text)
-            self._find(return_id).noted_at[text] = self._clock.now()
+            for note in told(text):
+                self._find(return_id).notes.append(note)
+                self._find(return_id).noted_at[note] = self._clock.now()
 
     async def grade(self, grades: Sequence[Grade]) -> None:
         async with self._call("grade", tuple(grades)):

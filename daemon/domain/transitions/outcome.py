@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from daemon.domain.acts import Act
+from daemon.domain.acts import Act, Duty
 from daemon.domain.direction import Direction
 from daemon.domain.duties import delivery_unclear, had_no_effect
 from daemon.domain.events import returns as ev
@@ -249,7 +249,8 @@ def operator_acted(_: OperatorActed, ret: Return) -> Return:
 
 
 def notes_written(event: ev.NotesWritten, ret: Return) -> Return:
-    return replace(ret, notes=tuple(replace(n, written=True) if n.key in event.keys else n for n in ret.notes))
+    notes = tuple(replace(n, written=True) if n.key in event.keys else n for n in ret.notes)
+    return had_no_effect(replace(ret, notes=notes), Duty(Act.WRITE_NOTES))
 
 
 def lines_graded(event: ev.LinesGraded, ret: Return) -> Return:

@@ -19,6 +19,7 @@ from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
 from daemon.engine.handlers.placement import place
+from daemon.engine.handlers.readings import read_label_request
 from daemon.engine.handlers.search import OrderSearch
 from daemon.engine.handlers.takeover import Freed, ask_holders, being_voided, freed_elsewhere, transfer
 from daemon.errors import Refused
@@ -41,7 +42,7 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     now = context.clock.now()
     lane = Lane.BACKGROUND if ret.held else Lane.OPENING
     request, details = await asyncio.gather(
-        context.portal.label_request(step.duty.subject, lane),
+        read_label_request(step, step.duty.subject, context, lane),
         context.portal.details(ret.return_id, lane),
     )
     known = ret.request(step.duty.subject)

@@ -7,7 +7,7 @@ from daemon.domain.acts import Duty
 from daemon.domain.durations import DAY
 from daemon.domain.events.returns import Event
 from daemon.domain.policy import ShopPolicy
-from daemon.domain.portal import ParcelSize
+from daemon.domain.portal import ParcelSize, PortalLabelRequest, PortalReturn
 from daemon.domain.returns import Return
 from daemon.domain.schedule import Timings
 from daemon.domain.slips import SlipParcel
@@ -35,6 +35,17 @@ Decision = Callable[[UnitOfWork, Return], Event | NotYet]
 Outcome = Event | NotYet | Decision
 
 
+@dataclass(slots=True)
+class Readings:
+    """What one walk of a return has just read in the portal, each with the time of asking in monotonic seconds.
+
+    It is never kept beyond the walk, so no reading outlives a restart.
+    """
+
+    request: tuple[float, PortalLabelRequest] | None = None
+    details: tuple[float, PortalReturn] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One duty of one return. `resumed`: the same call was begun before, and its answer is unknown."""
@@ -42,6 +53,7 @@ class Step:
     ret: Return
     duty: Duty
     resumed: bool = False
+    readings: Readings = field(default_factory=Readings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

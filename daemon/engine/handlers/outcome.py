@@ -11,6 +11,7 @@ from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.domain.verdict import Treatment, processing_record, treat
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
+from daemon.engine.handlers.readings import read_details, recent_details
 from daemon.errors import ContractBroken, Refused, Unavailable
 from daemon.ports.names import quiet_mark
 from daemon.ports.store import UnitOfWork
@@ -19,15 +20,14 @@ from daemon.ports.vendors import Lane
 
 async def conclude(step: Step, context: ShopContext) -> Outcome:
     """Read the return in the portal and judge it."""
-    details = await _read(step.ret, context)
+    details = _with_lines(await read_details(step, context))
     if details.state is PortalState.UNKNOWN:
         raise _unknown(context)
     return verdict.conclude(step.ret, details, context.policy.verdict, context.clock.now())
 
 
-async def _read(ret: Return, context: ShopContext) -> PortalReturn:
+def _with_lines(details: PortalReturn) -> PortalReturn:
     """The return from the portal; it must have lines to be judged or settled."""
-    details = await context.portal.details(ret.return_id, Lane.BACKGROUND)
     if not details.lines and details.state in _UNPROCESSED and not details.settled:
         raise ContractBroken("return details: an open return without a line")
     return details
@@ -39,7 +39,7 @@ async def settle(step: Step, context: ShopContext) -> Outcome:
     A later label request can bring the return here again while the portal still works on the first request.
     """
     ret = step.ret
-    details = await _read(ret, context)
+    details = _with_lines(await recent_details(step, context))
     if (known := _settled_already(ret, details, context)) is not None:
         return known
     if ret.settlement is Settlement.FLAG or ret.processing_failed:

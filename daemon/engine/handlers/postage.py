@@ -34,11 +34,12 @@ from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.engine.handlers.adoption import answered_before
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
+from daemon.engine.handlers.readings import recent_label_request
 from daemon.errors import ContractBroken, Refused
 from daemon.ports.names import bought_label, lane_mark, proof_mark
 from daemon.ports.sealed import BOUGHT_LABEL, OFFER
 from daemon.ports.store import Purchase, UnitOfWork
-from daemon.ports.vendors import LabelSource, Lane, PurchaseReader
+from daemon.ports.vendors import LabelSource, PurchaseReader
 
 FRESH = 60.0  # seconds
 RATED_AGAIN = 300.0  # seconds, while carriers have trouble that passes
@@ -64,7 +65,7 @@ async def quote_postage(step: Step, context: ShopContext) -> Outcome:
     ret = step.ret
     authorization = _authorization(ret, step.duty.subject)
     request = _request(ret, step.duty.subject)
-    current = await context.portal.label_request(request.request_id, Lane.SHOPPER)
+    current = await recent_label_request(step, request.request_id, context)
     now = context.clock.now()
     wanted = ret.state is State.AWAITING_LABEL
     if wanted and (over := overtaken(current, now)):

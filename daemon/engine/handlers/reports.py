@@ -6,9 +6,9 @@ import structlog
 
 from daemon.domain.duties import gradable_lines
 from daemon.domain.events import returns as ev
-from daemon.domain.naming import note_marker, note_text
+from daemon.domain.naming import joined_notes, joined_text, note_marker
 from daemon.domain.portal import Grade, PortalLine
-from daemon.domain.returns import Return
+from daemon.domain.returns import Note, Return
 from daemon.domain.verdict import grades
 from daemon.engine.handlers.context import Outcome, ShopContext, Step
 from daemon.errors import Refused
@@ -21,18 +21,30 @@ Write = Callable[[Sequence[Grade]], Awaitable[None]]
 
 
 async def write_notes(step: Step, context: ShopContext) -> Outcome:
-    """Write every owed note whose marker is not on the timeline yet; a refused note does not block the others."""
+    """Write every owed note, several in one call where they fit; a refused note does not block the others.
+
+    If a call's answer was lost, or the return's past is unknown, what is on the timeline already is not written again.
+    """
     ret = step.ret
-    there = await context.portal.notes(ret.return_id)
     owed = ret.owed_notes()
-    for note in owed:
-        if not any(note_marker(ret, note.key) in one.text for one in there):
-            try:
-                await context.portal.write_note(ret.return_id, note_text(ret, note))
-            except Refused as error:
-                log.warning("note.refused", ref=ret.ref, code=error.code)
-                context.metrics.trouble("write_notes_refused")
+    there = await context.portal.notes(ret.return_id) if step.resumed or ret.adopted_at is not None else ()
+    missing = [note for note in owed if not any(note_marker(ret, note.key) in one.text for one in there)]
+    for notes in joined_notes(ret, missing):
+        await _write_note(ret, notes, context)
     return ev.NotesWritten(at=context.clock.now(), keys=tuple(note.key for note in owed))
+
+
+async def _write_note(ret: Return, notes: Sequence[Note], context: ShopContext) -> None:
+    """Write notes in one call. If it is refused, write them one by one."""
+    try:
+        await context.portal.write_note(ret.return_id, joined_text(ret, notes))
+    except Refused as error:
+        if len(notes) == 1:
+            log.warning("note.refused", ref=ret.ref, code=error.code)
+            context.metrics.trouble("write_notes_refused")
+            return
+        for note in notes:
+            await _write_note(ret, (note,), context)
 
 
 async def grade_lines(step: Step, context: ShopContext) -> Outcome:
