@@ -105,16 +105,22 @@ async def deliver_label(step: Step, context: ShopContext) -> Outcome:
         return over
     if step.resumed and not ret.verifications:
         return NotYet(delay=ARRIVES_WITHIN, verifications=1)
+    return await _post(step, label, context)
+
+
+async def _post(step: Step, label: Label, context: ShopContext) -> Outcome:
+    """Post the label. If it is refused, an earlier call, or somebody else's, may have arrived just before this one."""
+    request_id = step.duty.subject
     try:
         label_id = await context.portal.deliver_label(request_id, label)
-    except Refused:  # an earlier call, or somebody else's, may have arrived just before this one
+    except Refused:
         after = await context.portal.label_request(request_id, Lane.SHOPPER)
         if step.resumed and after.status is RequestStatus.FULFILLED:
             return _delivered_before(request_id, context)
         if over := overtaken(after, context.clock.now()):
             return over
         raise
-    context.metrics.label_delivered(max(0.0, context.clock.now() - ret.created_at))
+    context.metrics.label_delivered(max(0.0, context.clock.now() - step.ret.created_at))
     return ev.LabelDelivered(at=context.clock.now(), request_id=request_id, label_id=label_id)
 
 
