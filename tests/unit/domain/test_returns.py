@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.naming import ID_LIMIT, NOTE_LIMIT, note_marker, note_text, return_item_id
+from daemon.domain.naming import (
+    ID_LIMIT,
+    NOTE_LIMIT,
+    joined_notes,
+    joined_text,
+    note_marker,
+    note_text,
+    return_item_id,
+)
 from daemon.domain.returns import Note, Postage, RequestState, Transit, Void, change_request, merge_units
 from tests.support.builders import a_request, a_return, a_unit, assigned, authorized, delivered, refused
 
@@ -14,6 +22,19 @@ IDS = st.tuples(NAMES, NAMES, NAMES, st.integers(1, 10**6))
 
 
 # ---- ids
+
+
+def test_notes_are_joined_as_far_as_they_fit():
+    """Each group is one text within the limit, in the order in which the notes were owed; none is cut for company."""
+    ret = a_return()
+    notes = [Note(key=key, text=key * length) for key, length in (("a", 100), ("b", 80), ("c", 100), ("d", 400))]
+
+    groups = joined_notes(ret, notes)
+
+    assert [[note.key for note in group] for group in groups] == [["a", "b"], ["c"], ["d"]]
+    assert joined_text(ret, groups[0]) == f"{note_text(ret, notes[0])} {note_text(ret, notes[1])}"
+    assert all(len(joined_text(ret, group)) <= NOTE_LIMIT for group in groups)
+    assert joined_notes(ret, []) == []
 
 
 def test_a_return_item_id_reads_like_what_it_names():
