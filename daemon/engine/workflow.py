@@ -125,7 +125,7 @@ class Workflow:
         owed = reading_duty(ret, now)
         try:
             if owed is not None:
-                return await self._perform(ret, owed, context)
+                return await self._perform(ret, owed, context, Readings())
         except StoreUnavailable:
             raise
         except StaleReturn:
