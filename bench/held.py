@@ -49,7 +49,7 @@ def _measure(count: int, idle: float) -> dict[str, float]:
             asked = time.perf_counter()
             daemon.get("/metrics")
             times.append(time.perf_counter() - asked)
-        if daemon.metrics()[f'mcfd_returns{{shop="{SHOP}",state="awaiting_inspection"}}'] != count:
+        if daemon.metrics()[f'mcfd_returns{{account="main",shop="{SHOP}",state="awaiting_inspection"}}'] != count:
             raise RuntimeError("the daemon does not know the seeded returns")
         return {
             "rss": daemon.rss(),

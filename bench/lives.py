@@ -52,7 +52,7 @@ class Lives:
             time.sleep(0.5)
 
     def _held(self, state: str) -> int:
-        return int(self.daemon.metrics().get(f'mcfd_returns{{shop="{SHOP}",state="{state}"}}', 0))
+        return int(self.daemon.metrics().get(f'mcfd_returns{{account="main",shop="{SHOP}",state="{state}"}}', 0))
 
 
 @contextmanager

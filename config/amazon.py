@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, StrictInt, model_validato
 
 from config.fields import Amount, Contradiction, Count, Flag, PageUrl, Section, Url, check_printable, printable
 from config.notifications import Notifications
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets
 
 Region = Literal["na", "eu", "fe"]
 LabelSource = Literal["amazon_shipping", "easypost", "rma_page"]
@@ -314,11 +314,11 @@ class Amazon(Section):
         host = _CONSENT_HOSTS.get(self.country, _REGION_CONSENT_HOSTS[self.region])
         return self.consent_url or f"https://{host}/apps/authorize/consent"
 
-    def return_service_id_in_use(self, secrets: Secrets) -> SecretStr | None:
+    def return_service_id_in_use(self, secrets: AccountSecrets) -> SecretStr | None:
         """The Return Service ID, from the secret file or from the configuration."""
         return secrets.amazon_return_service_id or self.return_service_id
 
-    def label_source_in_use(self, secrets: Secrets) -> LabelSource:
+    def label_source_in_use(self, secrets: AccountSecrets) -> LabelSource:
         """What `auto` comes to."""
         if self.label_source != "auto":
             return self.label_source

@@ -1,15 +1,17 @@
 """Checks that need the whole configuration: contradictions, and warnings about what is legal but odd."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from urllib.parse import urlsplit
 
+from config.amazon import Amazon
 from config.durations import format_duration
 from config.easypost import API_URL
 from config.fields import LOCAL_HOSTS
-from config.model import Settings
+from config.model import SellerAccount, Settings
 from config.order_names import shared_templates
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets, Secrets, file_of
 from config.shop import CONDITIONS, DEFAULT_GRADES, Shop
 from config.yaml_file import Document, Location
 from daemon.domain.durations import DAY
@@ -28,49 +30,57 @@ def contradictions(settings: Settings, secrets: Secrets, document: Document) -> 
 
 def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
     """List what is legal but probably not intended."""
-    found = [
-        *_about_hosts(settings),
-        *_about_amazon(settings, secrets),
-        *_about_easypost(settings, secrets),
-        *_about_receivers(settings, secrets),
-    ]
-    found += _about_retention(settings)
-    for name, shop in settings.shops.items():
-        found += [(("shops", name, *location), message) for location, message in _about_shop(shop)]
-        found += [(("shops", name, *location), message) for location, message in _about_names(name, settings.shops)]
+    found = [*_about_hosts(settings), *_about_receivers(settings, secrets), *_about_retention(settings)]
+    for name, account in settings.accounts.items():
+        found += _below(("accounts", name), _about_account(account, secrets.accounts[name]))
     return [document.at(*warning) for warning in found]
 
 
-def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
-    amazon, from_file = settings.amazon, secrets.amazon_return_service_id
-    if amazon.return_service_id and from_file and amazon.return_service_id != from_file:
-        yield ("amazon", "return_service_id"), "differs from the secret file amazon_return_service_id; keep one of them"
-    if amazon.label_source == "amazon_shipping" and not amazon.return_service_id_in_use(secrets):
-        yield (
-            ("amazon", "label_source"),
-            "needs a Return Service ID; write it into the secret file amazon_return_service_id, or write auto",
-        )
+def _below(place: Location, notes: Iterable[_Note]) -> Iterator[_Note]:
+    for location, message in notes:
+        yield (*place, *location), message
 
+
+def _about_account(account: SellerAccount, secrets: AccountSecrets) -> Iterator[_Note]:
+    yield from _about_amazon(account.amazon, secrets)
+    yield from _about_easypost(account, secrets)
+    for name, shop in account.shops.items():
+        yield from _below(("shops", name), _about_shop(shop))
+        yield from _below(("shops", name), _about_names(name, account.shops))
+
+
+def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+    for name, account in settings.accounts.items():
+        yield from _below(("accounts", name), _in_account(account, secrets.accounts[name], partial(file_of, name)))
     if settings.console.user_header and not secrets.console_proxy_secret:
         needs = "needs a secret that the proxy sends; write a long random text into the file console_proxy_secret"
         yield ("console", "user_header"), needs
-    yield from _without_key(settings, secrets)
     yield from _receivers(settings, secrets)
 
 
-def _without_key(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+def _in_account(account: SellerAccount, secrets: AccountSecrets, file: Callable[[str], str]) -> Iterator[_Note]:
+    amazon, from_file = account.amazon, secrets.amazon_return_service_id
+    in_file = f"the secret file {file('amazon_return_service_id')}"
+    if amazon.return_service_id and from_file and amazon.return_service_id != from_file:
+        yield ("amazon", "return_service_id"), f"differs from {in_file}; keep one of them"
+    if amazon.label_source == "amazon_shipping" and not amazon.return_service_id_in_use(secrets):
+        yield ("amazon", "label_source"), f"needs a Return Service ID; write it into {in_file}, or write auto"
+    yield from _without_key(account, secrets, file)
+
+
+def _without_key(account: SellerAccount, secrets: AccountSecrets, file: Callable[[str], str]) -> Iterator[_Note]:
     """What buys labels needs what pays them."""
     if not secrets.easypost_api_key:
-        needs = "needs an EasyPost key; write it into the secret file easypost_api_key"
-        if settings.amazon.label_source == "easypost":
+        needs = f"needs an EasyPost key; write it into the secret file {file('easypost_api_key')}"
+        if account.amazon.label_source == "easypost":
             yield ("amazon", "label_source"), needs
-        for name, shop in settings.shops.items():
+        for name, shop in account.shops.items():
             if shop.label_source == "easypost":
                 yield ("shops", name, "label_source"), needs
-    if not settings.amazon.return_service_id_in_use(secrets):
-        for name, shop in settings.shops.items():
+    if not account.amazon.return_service_id_in_use(secrets):
+        for name, shop in account.shops.items():
             if shop.label_source == "amazon_shipping":
-                needs = "needs a Return Service ID; write it into the secret file amazon_return_service_id"
+                needs = f"needs a Return Service ID; write it into the secret file {file('amazon_return_service_id')}"
                 yield ("shops", name, "label_source"), needs
 
 
@@ -98,8 +108,7 @@ def _about_hosts(settings: Settings) -> Iterator[_Note]:
         yield ("listen", "ops"), "can be reached from other machines without encryption; write 127.0.0.1:9108"
 
 
-def _about_amazon(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
-    amazon = settings.amazon
+def _about_amazon(amazon: Amazon, secrets: AccountSecrets) -> Iterator[_Note]:
     if amazon.client_id.endswith(".example"):
         yield ("amazon", "client_id"), "is the example's; write the LWA client id of your application"
     if not amazon.country:
@@ -112,12 +121,12 @@ def _about_amazon(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
         yield ("amazon", "label_source"), what
 
 
-def _about_easypost(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
+def _about_easypost(account: SellerAccount, secrets: AccountSecrets) -> Iterator[_Note]:
     key = secrets.easypost_api_key.get_secret_value() if secrets.easypost_api_key else ""
-    used = "easypost" in {settings.label_source_of(shop, secrets) for shop in settings.shops}
-    if used and key.startswith("EZTK") and settings.easypost.api_url == API_URL:
+    used = "easypost" in {account.label_source_of(shop, secrets) for shop in account.shops}
+    if used and key.startswith("EZTK") and account.easypost.api_url == API_URL:
         yield ("easypost",), "easypost_api_key is a test key (EZTK…): its labels are not paid for, and are held"
-    if used and settings.easypost.void_unused_after > 29 * DAY:
+    if used and account.easypost.void_unused_after > 29 * DAY:
         yield ("easypost", "void_unused_after"), "USPS refunds nothing after 30 days; write 28d"
 
 

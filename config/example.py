@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from config.durations import format_duration, parse_duration
 from config.fields import Address
-from config.model import Settings
+from config.model import SellerAccount, Settings
 
 WIDTH = 120
 FILE = Path(__file__).parents[1] / "config.example.yaml"
@@ -24,6 +25,11 @@ HEAD = """\
 # shop under shops have none. A key that mcfd does not know is an error: a slip of the pen never passes unseen.
 # Durations carry their unit: 500ms, 2s, 5m, 12h, 7d, and combined, the longest first: 1h30m.
 # URLs are https://; http:// is accepted for localhost, 127.0.0.1 and [::1] alone.
+"""
+
+LONG_FORM = """\
+# accounts:
+#   acme: {amazon: {…}, easypost: {…}, shops: {…}}
 """
 
 TAIL = """\
@@ -47,13 +53,26 @@ TAIL = """\
 #   aws_secret_access_key       machine has a role at AWS
 #   notify_team                 of the receiver `team`: Slack's address, the token of a webhook or of ntfy, or the
 #                               password of a mail server
+#
+# With accounts, each has its own of Amazon's and EasyPost's, and their names end with its name: easypost_api_key.acme.
+# aws_access_key_id and aws_secret_access_key serve the queues of all accounts, or of one when they end with its name.
 """
 
 
 def example() -> str:
     """Return the whole file."""
-    keys = "\n\n".join("\n".join(_key(name, field, 0)) for name, field in Settings.model_fields.items())
+    keys = "\n\n".join("\n".join(lines) for lines in _top())
     return f"{HEAD}\n{keys}\n\n{TAIL}"
+
+
+def _top() -> Iterator[Iterator[str]]:
+    """The keys at the top, in the form for one account; the other form is a comment."""
+    for name, field in Settings.model_fields.items():
+        if name != "accounts":
+            yield _key(name, field, 0)
+            continue
+        yield from (_key(own, own_field, 0) for own, own_field in SellerAccount.model_fields.items())
+        yield chain(_comment(field.description or "", 0), LONG_FORM.splitlines())
 
 
 def _key(name: str, field: FieldInfo, indent: int) -> Iterator[str]:
@@ -84,7 +103,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any t
     """Return the section to write below a key: its own, or the section of its named example."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) is Mapping and annotation == Settings.model_fields["shops"].annotation:
+    if get_origin(annotation) is Mapping and annotation == SellerAccount.model_fields["shops"].annotation:
         return _section(get_args(annotation)[1])
     return None
 

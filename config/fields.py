@@ -39,11 +39,11 @@ class Section(BaseModel):
 
 
 class Contradiction(ValueError):
-    """Values that are valid alone but not together: pairs of (path below the section, message)."""
+    """Values that are valid alone but not together: pairs of (key or path below the section, message)."""
 
-    def __init__(self, *problems: tuple[str, str]) -> None:
-        super().__init__("; ".join(f"{path}: {message}" for path, message in problems))
-        self.problems = problems
+    def __init__(self, *problems: tuple[str | tuple[str, ...], str]) -> None:
+        self.problems = [((path,) if isinstance(path, str) else path, message) for path, message in problems]
+        super().__init__("; ".join(f"{'.'.join(path)}: {message}" for path, message in self.problems))
 
 
 @dataclass(frozen=True, slots=True)

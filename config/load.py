@@ -12,6 +12,7 @@ from config.model import Settings, shop_name
 from config.plain_words import problems_of
 from config.secret_files import SecretDirectory, Secrets
 from config.yaml_file import Document, read_document
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.errors import ConfigError
 
 
@@ -63,23 +64,32 @@ def _secrets(said: Path | None, beside: Path, *, unfinished: bool) -> SecretDire
 def validate(document: Document) -> tuple[Settings | None, list[str]]:
     """Return the settings or their problems. pydantic's error, which holds the values, stays in this function."""
     problems = list(document.problems)
-    if document.data is None:
+    if not isinstance(document.data, Mapping):
         return None, problems
+    if "accounts" not in document.data:
+        document.unwritten = ("accounts", MAIN_ACCOUNT)
     try:
         return Settings.model_validate(document.data), problems
     except ValidationError as error:
         return None, problems + problems_of(error, document)
 
 
-def _shops(settings: Settings | None, document: Document) -> Sequence[str]:
-    """Return the shops' names as far as they are readable."""
+def _shops(settings: Settings | None, document: Document) -> Mapping[str, Sequence[str]]:
+    """Return the names of accounts and of their shops, as far as they are readable."""
     if settings:
-        return tuple(settings.shops)
-    shops = document.data.get("shops") if isinstance(document.data, Mapping) else None
-    return [name for name in shops if _is_shop_name(name)] if isinstance(shops, Mapping) else ()
+        return {name: tuple(account.shops) for name, account in settings.accounts.items()}
+    data = document.data if isinstance(document.data, Mapping) else {}
+    if "accounts" not in data:
+        return {MAIN_ACCOUNT: _names(data, "shops")}
+    return {name: _names(data["accounts"][name], "shops") for name in _names(data, "accounts")}
 
 
-def _is_shop_name(name: object) -> bool:
+def _names(data: object, key: str) -> list[str]:
+    below = data.get(key) if isinstance(data, Mapping) else None
+    return [name for name in below if _is_name(name)] if isinstance(below, Mapping) else []
+
+
+def _is_name(name: object) -> bool:
     try:
         return isinstance(name, str) and bool(shop_name(name))
     except ValueError:

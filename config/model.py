@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,16 +16,21 @@ from config.durations import Duration, format_duration
 from config.easypost import EasyPost
 from config.fields import Address, Contradiction, Count, ListenAddress, Section, Url
 from config.notify import Notification
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets
 from config.shop import Shop
 from daemon.domain.durations import DAY, HOUR, MINUTE, SECOND
+from daemon.domain.returns import MAIN_ACCOUNT
 
 
-def shop_name(name: str) -> str:
+def check_name(name: str, kind: str) -> str:
     """Return the name if it can be part of a URL and of a file name; ValueError otherwise."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name, re.ASCII):
-        raise ValueError("is not a shop name; write a-z, 0-9 and -, at most 32 characters, not starting with -")
+        raise ValueError(f"is not {kind} name; write a-z, 0-9 and -, at most 32 characters, not starting with -")
     return name
+
+
+shop_name = partial(check_name, kind="a shop")
+account_name = partial(check_name, kind="an account")
 
 
 def _absolute(value: Path) -> Path:
@@ -247,6 +253,27 @@ class Log(Section):
     step."""
 
 
+class SellerAccount(Section):
+    """One seller: the account at Amazon, the carrier account, and the shops that share them."""
+
+    amazon: Amazon
+    """One seller account at Amazon. Shops that share it share its limits."""
+
+    easypost: EasyPost = EasyPost()
+    """The merchant's own carrier account at EasyPost, from which most labels of Loop's come anyway. Used where
+    label_source says so. Its key is the secret file easypost_api_key; with the secret file easypost_webhook_secret, and
+    a webhook of EasyPost's to {public_url}/webhooks/easypost/main, scans are heard at once instead of polled."""
+
+    shops: Annotated[Mapping[Annotated[str, AfterValidator(shop_name)], Shop], Field(min_length=1, examples=["acme"])]
+    """One or more Loop shops. The name is part of the webhook URL, {public_url}/webhooks/loop/acme, and of the
+    names of the shop's secret files: a-z, 0-9 and -, at most 32 characters. It is also stored with each return: do
+    not rename a shop."""
+
+    def label_source_of(self, shop: str, secrets: AccountSecrets) -> LabelSource:
+        """Where the labels of a shop come from."""
+        return self.shops[shop].label_source or self.amazon.label_source_in_use(secrets)
+
+
 class Settings(Section):
     """The whole configuration file."""
 
@@ -263,18 +290,14 @@ class Settings(Section):
     store: Store = Store()
     """The database."""
 
-    amazon: Amazon
-    """One seller account at Amazon. Shops that share it share its limits."""
-
-    easypost: EasyPost = EasyPost()
-    """The merchant's own carrier account at EasyPost, from which most labels of Loop's come anyway. Used where
-    label_source says so. Its key is the secret file easypost_api_key; with the secret file easypost_webhook_secret, and
-    a webhook of EasyPost's to {public_url}/webhooks/easypost/main, scans are heard at once instead of polled."""
-
-    shops: Annotated[Mapping[Annotated[str, AfterValidator(shop_name)], Shop], Field(min_length=1, examples=["acme"])]
-    """One or more Loop shops. The name is part of the webhook URL, {public_url}/webhooks/loop/acme, and of the
-    names of the shop's secret files: a-z, 0-9 and -, at most 32 characters. It is also stored with each return: do
-    not rename a shop."""
+    accounts: Annotated[
+        Mapping[Annotated[str, AfterValidator(account_name)], SellerAccount], Field(min_length=1, examples=["acme"])
+    ]
+    """Several sellers in one process: accounts by name, each with an `amazon`, an `easypost` and `shops` of its own,
+    instead of those three at the top. Limits, connections, order ids and authorizations belong to an account, and one
+    that is refused or throttled holds up no other. The name is part of the names of the account's secret files,
+    amazon_client_secret.acme; those of an account named main need no ending. Names of shops are unique over all
+    accounts. A new name for an account or a shop needs `mcfd rename`."""
 
     timings: Timings = Timings()
     """How often mcfd looks, and when it gives up. All are durations."""
@@ -303,9 +326,37 @@ class Settings(Section):
       - {kind: slack, when: [stuck, held, review, parked]}
       - {kind: smtp, name: ops, url: "smtp://mcfd@mail.example.com:587", to: [ops@example.com]}"""
 
-    def label_source_of(self, shop: str, secrets: Secrets) -> LabelSource:
-        """Where the labels of a shop come from."""
-        return self.shops[shop].label_source or self.amazon.label_source_in_use(secrets)
+    @property
+    def shops(self) -> Mapping[str, Shop]:
+        """The shops of all accounts."""
+        return {name: shop for account in self.accounts.values() for name, shop in account.shops.items()}
+
+    @property
+    def account_of(self) -> Mapping[str, str]:
+        """The account of each shop."""
+        return {shop: name for name, account in self.accounts.items() for shop in account.shops}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        """Read a file without `accounts` as that of one account."""
+        if not isinstance(value, Mapping) or "accounts" in value:
+            return value
+        account = {key: value[key] for key in SellerAccount.model_fields if key in value}
+        return {key: value[key] for key in value if key not in account} | {"accounts": {MAIN_ACCOUNT: account}}
+
+    @model_validator(mode="after")
+    def _shops_are_unique(self) -> "Settings":
+        owners: dict[str, str] = {}
+        problems = []
+        for name, account in self.accounts.items():
+            for shop in account.shops:
+                if (owner := owners.setdefault(shop, name)) != name:
+                    what = f"is a shop of {owner}, too; names of shops are unique over all accounts, so rename one"
+                    problems.append((("accounts", name, "shops", shop), what))
+        if problems:
+            raise Contradiction(*problems)
+        return self
 
     @model_validator(mode="after")
     def _watched_returns_are_kept(self) -> "Settings":

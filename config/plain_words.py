@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.fields import Contradiction
-from config.model import Settings
+from config.model import SellerAccount, Settings
+from config.secret_files import file_of
 from config.yaml_file import Document
 
 _KEY = "[key]"  # pydantic's mark for a mapping's key in a location
@@ -37,8 +38,8 @@ _MEANINGS = {  # by pydantic's error type; {…} are its own limits
 }
 _EMPTY = "is empty; give it a value or remove the line"
 _SECRET_FILES = {  # what people call a secret, and its file
-    "client_secret": "the file amazon_client_secret",
-    "refresh_token": "the file amazon_refresh_token",
+    "client_secret": "the file amazon_client_secret{account}",
+    "refresh_token": "the file amazon_refresh_token{account}",
     "api_key": "the file loop_api_key.{shop}",
     "webhook_secret": "the file loop_webhook_secrets.{shop}",
     "vault_key": "the file vault_keys",
@@ -48,7 +49,7 @@ _SECRET_FILES = {  # what people call a secret, and its file
 
 def problems_of(error: ValidationError, document: Document) -> list[str]:
     """Return one line per problem, in the order of the file."""
-    found = [problem for details in error.errors(include_url=False) for problem in _explain(details)]
+    found = [problem for details in error.errors(include_url=False) for problem in _explain(details, document)]
     found.sort(key=lambda problem: document.line_of(problem[0]) or 0)
     return [document.at(location, message) for location, message in found]
 
@@ -56,14 +57,14 @@ def problems_of(error: ValidationError, document: Document) -> list[str]:
 _Problem = tuple[tuple[str | int, ...], str]
 
 
-def _explain(details: ErrorDetails) -> Iterator[_Problem]:
+def _explain(details: ErrorDetails, document: Document) -> Iterator[_Problem]:
     location = details["loc"]
     context: dict[str, Any] = details.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Contradiction):
-        yield from (((*location, path), message) for path, message in cause.problems)
+        yield from (((*location, *path), message) for path, message in cause.problems)
     elif details["type"] == "extra_forbidden":
-        yield location, _unknown_key(location)
+        yield location, _unknown_key(location, short=bool(document.unwritten))
     elif location and location[-1] == _KEY:
         yield location[:-1], _wrong_key(details)
     elif details["input"] is None:
@@ -99,21 +100,30 @@ def _none_of(written: object, expected: str) -> str:
     return f"is none of {', '.join(choices)}; {f'did you mean {near}?' if near else 'write one of them'}"
 
 
-def _unknown_key(location: tuple[str | int, ...]) -> str:
+def _unknown_key(location: tuple[str | int, ...], *, short: bool) -> str:
     key = str(location[-1])
     for name, file in _SECRET_FILES.items():
         if name in key:
-            return f"unknown key; secrets are files, write it into {file.format(shop=_shop_of(location))}"
-    homes = [home for home, section in sections() if key in section.model_fields]
+            account, shop = _owners(location, short=short)
+            return f"unknown key; secrets are files, write it into {file.format(account=account, shop=shop)}"
+    if len(location) == 1 and key in SellerAccount.model_fields:
+        return f"stands beside accounts, which says the same for several; write it as accounts.NAME.{key}"
+    homes = [home for home, section in sections(short=short) if key in section.model_fields]
     if len(homes) == 1:
         return f"unknown key here; it belongs {f'under {homes[0]}' if homes[0] else 'at the top'}"
     known = list(_section_at(location[:-1]).model_fields)
+    if short and len(location) == 1:
+        place = known.index("accounts")
+        known[place:place] = SellerAccount.model_fields
     close = get_close_matches(key, known, n=1)
     return f"unknown key; {f'did you mean {close[0]}?' if close else 'known here: ' + ', '.join(known)}"
 
 
-def _shop_of(location: tuple[str | int, ...]) -> str:
-    return str(location[1]) if location[0] == "shops" and len(location) > 2 else "SHOP"
+def _owners(location: tuple[str | int, ...], *, short: bool) -> tuple[str, str]:
+    """The ending of an account's secret files, and the shop, of a key at this location."""
+    account = ".ACCOUNT" if location[0] != "accounts" else file_of(str(location[1]), "")
+    shop = str(location[3]) if len(location) > 4 and location[2] == "shops" else "SHOP"
+    return "" if short else account, shop
 
 
 def _section_at(location: tuple[str | int, ...]) -> type[BaseModel]:
@@ -135,12 +145,15 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 -- a
     return next((below for part in get_args(annotation) if (below := _section_in(part))), None)
 
 
-def sections(section: type[BaseModel] = Settings, home: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """List every section with its path, such as `shops.NAME.verdict.rules[]`."""
+def sections(
+    section: type[BaseModel] = Settings, home: str = "", *, short: bool = True
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    """List every section with its path, such as `shops.NAME.verdict.rules[]`; in the `short` form or the long one."""
     yield home, section
     for name, field in section.model_fields.items():
         below = _section_in(field.annotation)
         if below is not None:
             origin = get_origin(field.annotation)
             many = ".NAME" if origin is Mapping else "[]" if origin is tuple else ""
-            yield from sections(below, f"{home}.{name}{many}".removeprefix("."))
+            path = home if short and below is SellerAccount else f"{home}.{name}{many}".removeprefix(".")
+            yield from sections(below, path, short=short)

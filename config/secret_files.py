@@ -3,13 +3,15 @@
 import base64
 import binascii
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from config.fields import check_printable
+from daemon.domain.returns import MAIN_ACCOUNT
 
 SYSTEMD_PREFIX = "mcfd_"  # LoadCredential=mcfd:/etc/mcfd/secrets puts it in front of each file name
 NOTIFY = "notify_"
@@ -20,7 +22,7 @@ _AWS_KEY = ("aws_access_key_id", "aws_secret_access_key")
 
 _ABSENT = {  # what to do, or what it means, when the file is missing
     "amazon_client_secret": "write the LWA client secret of the application into it",
-    "amazon_refresh_token": "Amazon is not asked anything until `mcfd authorize amazon` is done",
+    "amazon_refresh_token": "Amazon is not asked anything until `{authorize}` is done",
     "loop_api_key": "write the API key of this Loop shop into it",
     "loop_webhook_secrets": "this shop is only polled; write the secret that Loop shows beside its webhooks into it",
     "vault_keys": "run `mcfd keygen` and write what it prints into it",
@@ -28,8 +30,40 @@ _ABSENT = {  # what to do, or what it means, when the file is missing
 }
 
 
+_OF_ACCOUNTS = (
+    *("amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id"),
+    *("easypost_api_key", "easypost_webhook_secret"),
+)
+"""The kinds of secrets that each account has its own of."""
+
 _OF_VENDORS = frozenset({"amazon_client_secret", "loop_api_key"})
 """The vendors' secrets; commands that only look can run without them."""
+
+
+def file_of(account: str, kind: str) -> str:
+    """Name the secret file of an account, as messages write it."""
+    return kind if account == MAIN_ACCOUNT else f"{kind}.{account}"
+
+
+class AccountSecrets(BaseModel):
+    """What the secret files of one account hold. Lists are newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    amazon_client_secrets: tuple[SecretStr, ...]
+    amazon_refresh_token: SecretStr | None = None
+    amazon_return_service_id: SecretStr | None = None
+    easypost_api_key: SecretStr | None = None
+    easypost_webhook_secrets: tuple[SecretStr, ...] = ()
+    """None at all means that parcels are only polled."""
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+
+    def values(self) -> Iterator[SecretStr]:
+        """Every secret, but no mere id."""
+        yield from (*self.amazon_client_secrets, *self.easypost_webhook_secrets)
+        single = (self.amazon_refresh_token, self.amazon_return_service_id, self.easypost_api_key)
+        yield from filter(None, (*single, self.aws_secret_access_key))
 
 
 class Secrets(BaseModel):
@@ -37,20 +71,13 @@ class Secrets(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    amazon_client_secrets: tuple[SecretStr, ...]
-    amazon_refresh_token: SecretStr | None = None
-    amazon_return_service_id: SecretStr | None = None
+    accounts: Mapping[str, AccountSecrets]
     loop_api_keys: Mapping[str, SecretStr]
     """By shop."""
     loop_webhook_secrets: Mapping[str, tuple[SecretStr, ...]]
     """By shop; an empty tuple means that the shop is only polled."""
-    easypost_api_key: SecretStr | None = None
-    easypost_webhook_secrets: tuple[SecretStr, ...] = ()
-    """None at all means that parcels are only polled."""
     vault_keys: tuple[SecretStr, ...]
     """URL-safe base64 of 32 bytes each."""
-    aws_access_key_id: SecretStr | None = None
-    aws_secret_access_key: SecretStr | None = None
     ops_token: SecretStr
     console_proxy_secret: SecretStr | None = None
     store_password: SecretStr | None = None
@@ -65,20 +92,12 @@ class Secrets(BaseModel):
 
     def values(self) -> tuple[str, ...]:
         """Return every secret as plain text, for the log's redactor."""
-        optional = (
-            *(self.amazon_refresh_token, self.amazon_return_service_id, self.aws_secret_access_key),
-            *(self.easypost_api_key, self.console_proxy_secret, self.store_password),
-        )
+        of_accounts = (secret for account in self.accounts.values() for secret in account.values())
         webhook_secrets = (secret for secrets in self.loop_webhook_secrets.values() for secret in secrets)
-        known = (
-            *self.amazon_client_secrets,
-            *self.loop_api_keys.values(),
-            *webhook_secrets,
-            *self.easypost_webhook_secrets,
-            *self.vault_keys,
-            *self.notify.values(),
-        )
-        return tuple(secret.get_secret_value() for secret in (*known, self.ops_token, *filter(None, optional)))
+        of_shops = (*self.loop_api_keys.values(), *webhook_secrets)
+        ours = (self.ops_token, *filter(None, [self.console_proxy_secret, self.store_password]))
+        known = (*of_accounts, *of_shops, *self.vault_keys, *self.notify.values(), *ours)
+        return tuple(secret.get_secret_value() for secret in known)
 
 
 class SecretDirectory:
@@ -98,32 +117,51 @@ class SecretDirectory:
         self._afterwards = ", then `systemctl restart mcfd`" if copy_of else ""
         self._files: dict[str, list[Path]] = {}
 
-    def read(self, shops: Sequence[str]) -> Secrets | None:
-        """Read all secrets for these shops; None when there are problems."""
+    def read(self, shops: Mapping[str, Sequence[str]]) -> Secrets | None:
+        """Read all secrets for these accounts and their shops; None when there are problems."""
         if not self._list():
             return None
+        of_shops = [shop for account in shops.values() for shop in account]
         found: dict[str, object] = {
-            "amazon_client_secrets": self._lines("amazon_client_secret"),
-            "amazon_refresh_token": self._line("amazon_refresh_token", needed=False),
-            "amazon_return_service_id": self._line("amazon_return_service_id", needed=False, blanks=True, longest=128),
-            "loop_api_keys": {shop: key for shop in shops if (key := self._line(f"loop_api_key.{shop}"))},
-            "loop_webhook_secrets": {shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in shops},
-            "easypost_api_key": self._line("easypost_api_key", needed=False),
-            "easypost_webhook_secrets": self._lines("easypost_webhook_secret", needed=False),
+            "accounts": {account: self._of_account(account) for account in shops},
+            "loop_api_keys": {shop: key for shop in of_shops if (key := self._line(f"loop_api_key.{shop}"))},
+            "loop_webhook_secrets": {
+                shop: self._lines(f"loop_webhook_secrets.{shop}", needed=False) for shop in of_shops
+            },
             "vault_keys": self._vault_keys(),
             "ops_token": self._line("ops_token"),
             "console_proxy_secret": self._line("console_proxy_secret", needed=False),
             "store_password": self._line("store_password", needed=False, blanks=True),
             "notify": {name.removeprefix(NOTIFY): self._line(name, blanks=True) for name in self._of_receivers()},
-            "aws_access_key_id": self._line("aws_access_key_id", needed=False, blanks=False, longest=128),
-            "aws_secret_access_key": self._line("aws_secret_access_key", needed=False, longest=256),
         }
-        self._report_unknown(shops)
+        self._report_unknown(list(shops), of_shops)
         if self.problems:
             return None
         secrets = Secrets.model_validate(found)
         self._compare(secrets)
         return None if self.problems else secrets
+
+    def _of_account(self, account: str) -> dict[str, object]:
+        name = partial(self._name_of, account)
+        return {
+            "amazon_client_secrets": self._lines(name("amazon_client_secret")),
+            "amazon_refresh_token": self._line(name("amazon_refresh_token"), needed=False),
+            "amazon_return_service_id": self._line(
+                name("amazon_return_service_id"), needed=False, blanks=True, longest=128
+            ),
+            "easypost_api_key": self._line(name("easypost_api_key"), needed=False),
+            "easypost_webhook_secrets": self._lines(name("easypost_webhook_secret"), needed=False),
+            "aws_access_key_id": self._line(name("aws_access_key_id"), needed=False, blanks=False, longest=128),
+            "aws_secret_access_key": self._line(name("aws_secret_access_key"), needed=False, longest=256),
+        }
+
+    def _name_of(self, account: str, kind: str) -> str:
+        """The name of an account's file: for `main` also the bare one, and a key of AWS may serve all accounts."""
+        own = f"{kind}.{account}"
+        if account == MAIN_ACCOUNT and {kind, own} <= self._files.keys():
+            self._wrong(own, f"stands beside {kind}, which is the same; remove one of them")
+        bare = account == MAIN_ACCOUNT or (kind in _AWS_KEY and kind in self._files)
+        return kind if bare and own not in self._files else own
 
     def _of_receivers(self) -> list[str]:
         return [name for name in self._files if name.startswith(NOTIFY)]
@@ -173,8 +211,10 @@ class SecretDirectory:
         return lines[0] if lines else None
 
     def _note_absent(self, name: str, *, needed: bool) -> None:
-        advice = _ABSENT.get(name.partition(".")[0])
-        if needed and self._unfinished and name.partition(".")[0] in _OF_VENDORS:
+        kind, _, owner = name.partition(".")
+        authorize = f"mcfd authorize amazon --account {owner}" if owner else "mcfd authorize amazon"
+        advice = _ABSENT.get(kind, "").format(authorize=authorize)
+        if needed and self._unfinished and kind in _OF_VENDORS:
             self.absent[name] = f"{advice}{self._afterwards}"
         elif needed:
             self._wrong(name, f"is not in {self._place}; {advice}{self._afterwards}")
@@ -219,11 +259,11 @@ class SecretDirectory:
             keys.append(base64.urlsafe_b64encode(key).decode())
         return tuple(keys)
 
-    def _report_unknown(self, shops: Sequence[str]) -> None:
-        per_shop = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
-        known = ["amazon_client_secret", "amazon_refresh_token", "amazon_return_service_id", "vault_keys", "ops_token"]
-        known += [*per_shop, *self._of_receivers(), "aws_access_key_id", "aws_secret_access_key"]
-        known += ["easypost_api_key", "easypost_webhook_secret", "console_proxy_secret", "store_password"]
+    def _report_unknown(self, accounts: Sequence[str], shops: Sequence[str]) -> None:
+        known = [f"{kind}.{shop}" for kind in ("loop_api_key", "loop_webhook_secrets") for shop in shops]
+        known += [f"{kind}.{account}" for kind in (*_OF_ACCOUNTS, *_AWS_KEY) for account in accounts]
+        known += [*(_OF_ACCOUNTS if MAIN_ACCOUNT in accounts else ()), *_AWS_KEY]
+        known += ["vault_keys", "ops_token", "console_proxy_secret", "store_password", *self._of_receivers()]
         for name in sorted(self._files.keys() - set(known)):
             close = get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "remove it"
@@ -235,11 +275,21 @@ class SecretDirectory:
             owner = owners.setdefault(key.get_secret_value(), shop)
             if owner != shop:
                 self._wrong(f"loop_api_key.{shop}", f"is the key of {owner}, too; each shop has a key of its own")
-        for name, other in (_AWS_KEY, _AWS_KEY[::-1]):
-            if getattr(secrets, name) and not getattr(secrets, other):
-                self._wrong(name, f"is of no use without {other}; write that file, too, or remove this one")
+        sellers: dict[str, str] = {}
+        for account, own in secrets.accounts.items():
+            token = own.amazon_refresh_token
+            if token and (seller := sellers.setdefault(token.get_secret_value(), account)) != account:
+                what = f"is the token of {seller}, too; put the shops of one seller into one account"
+                self._wrong(self._name_of(account, "amazon_refresh_token"), what)
+            self._compare_aws_key(account, own)
         if len(secrets.ops_token) < SHORT_TOKEN:
             self.warnings.append(f"secret ops_token: is shorter than {SHORT_TOKEN} characters; {_ABSENT['ops_token']}")
+
+    def _compare_aws_key(self, account: str, own: AccountSecrets) -> None:
+        for kind, other in (_AWS_KEY, _AWS_KEY[::-1]):
+            if getattr(own, kind) and not getattr(own, other):
+                name, partner = self._name_of(account, kind), self._name_of(account, other)
+                self._wrong(name, f"is of no use without {partner}; write that file, too, or remove this one")
 
 
 def _lines_in(text: str) -> tuple[str, ...]:

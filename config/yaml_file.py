@@ -47,22 +47,32 @@ _Loader.add_implicit_resolver(
 
 @dataclass
 class Document:
-    """The file's content. `data` is None when it is unreadable; `problems` then say why."""
+    """The file's content. `data` is None when it is unreadable; `problems` then say why.
+
+    Locations may begin with the `unwritten` steps, which the file leaves out.
+    """
 
     data: object = None
     problems: list[str] = field(default_factory=list)
+    unwritten: Location = ()
     _lines: dict[str, int] = field(default_factory=dict)
 
     def line_of(self, location: Location) -> int | None:
         """Return the line of a path, or of its nearest parent with a line; counted from 1."""
+        location = self.written(location)
         around = (location[:length] for length in range(len(location), 0, -1))
         return next((self._lines[path] for part in around if (path := format_path(part)) in self._lines), None)
 
     def at(self, location: Location, message: str) -> str:
         """Write `path: message (line 12)`, on one line."""
         line = self.line_of(location)
-        where = f"{format_path(location)}: " if location else "config file: "
+        where = f"{format_path(self.written(location))}: " if location else "config file: "
         return where + " ".join(message.split()) + (f" (line {line})" if line else "")
+
+    def written(self, location: Location) -> Location:
+        """Return the location as the file writes it."""
+        length = len(self.unwritten)
+        return location[length:] if length and tuple(location[:length]) == tuple(self.unwritten) else location
 
     def survey(self, node: Node) -> None:
         """Record the line of every path below `node`; a duplicate key is a problem."""

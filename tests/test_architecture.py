@@ -10,7 +10,7 @@ import pytest
 
 from adapters.host.metrics import PrometheusMetrics
 from config.durations import parse_duration
-from config.model import Settings
+from config.model import SellerAccount, Settings
 from config.model import Timings as ConfiguredTimings
 from config.shop import Shop
 from daemon.app.policies import verdict_policy
@@ -106,9 +106,9 @@ def test_every_verb_is_told():
 def test_every_metric_is_told_and_exists():
     """The README's table of metrics is what a scrape shows."""
     metrics = PrometheusMetrics("1")
-    metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
-    metrics.watch("mcfd_clock_ahead_seconds", "help", "vendor", lambda: {"x": 1.0})
-    metrics.watch("mcfd_shop_paused", "help", "shop", lambda: {"x": 1.0})
+    metrics.watch("mcfd_bucket_tokens", "help", ("account", "operation"), lambda: {("main", "x"): 1.0})
+    metrics.watch("mcfd_clock_ahead_seconds", "help", ("vendor",), lambda: {("x",): 1.0})
+    metrics.watch("mcfd_shop_paused", "help", ("account", "shop"), lambda: {("main", "x"): 1.0})
     names = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in metrics.registry.collect()
@@ -170,8 +170,8 @@ def test_every_guess_has_its_module_and_its_switch():
 
 
 def is_key(path: str) -> bool:
-    """Whether the configuration has a key; `shops` stands for any shop."""
-    section: object = Settings
+    """Whether the configuration has a key, in the form for one account; `shops` stands for any shop."""
+    section: object = SellerAccount if path.partition(".")[0] in SellerAccount.model_fields else Settings
     for name in path.split("."):
         fields = getattr(section, "model_fields", {})
         if name not in fields:

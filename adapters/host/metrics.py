@@ -4,7 +4,7 @@ A counter that an alert watches starts at 0, because Prometheus does not see a c
 """
 
 from collections import Counter as Counted
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from daemon.domain.returns import State
+from daemon.domain.returns import MAIN_ACCOUNT, State
 
 LABEL_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400)
 SEEN_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400)
@@ -29,6 +29,9 @@ ALARMING = ("bad_signature", "unreadable", "unavailable")
 """Outcomes of deliveries that an alert watches."""
 
 
+EASYPOST = "easypost/"
+"""What the name of EasyPost's webhook begins with, in place of a shop; the rest is its account."""
+
 AUTHORIZATION_LIVES, SECRET_LIVES = 365.0, 180.0
 """Days; Amazon's pages renew-authorizations and rotating-your-apps-lwa-credentials."""
 
@@ -36,14 +39,23 @@ AUTHORIZATION_LIVES, SECRET_LIVES = 365.0, 180.0
 class PrometheusMetrics:
     """Implements the Metrics port; values of live objects are read when Prometheus asks."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, account_of: Callable[[str], str] = lambda _shop: MAIN_ACCOUNT) -> None:
+        """Take the account of a shop from `account_of`; "" for a shop that is not configured."""
+        self._account_of = account_of
         self.registry = registry = CollectorRegistry()
         Info("mcfd_build", "The version that runs.", registry=registry).info({"version": version})
         self._started = Gauge("mcfd_start_timestamp_seconds", "When the process started.", registry=registry)
-        self._returns = Gauge("mcfd_returns", "Returns by shop and state.", ["shop", "state"], registry=registry)
-        self._held = Gauge("mcfd_returns_held", "Returns that wait for an order.", ["shop"], registry=registry)
+        self._returns = Gauge(
+            "mcfd_returns", "Returns by shop and state.", ["account", "shop", "state"], registry=registry
+        )
+        self._held = Gauge(
+            "mcfd_returns_held", "Returns that wait for an order.", ["account", "shop"], registry=registry
+        )
         self._webhooks = Counter(
-            "mcfd_webhooks", "Webhook deliveries by what became of them.", ["shop", "outcome"], registry=registry
+            "mcfd_webhooks",
+            "Webhook deliveries by what became of them.",
+            ["account", "shop", "outcome"],
+            registry=registry,
         )
         self._webhook_seconds = Histogram(
             "mcfd_webhook_seconds", "From the complete request to its answer.", registry=registry
@@ -57,31 +69,39 @@ class PrometheusMetrics:
         self._verified = Gauge(
             "mcfd_webhook_last_verified_timestamp_seconds",
             "When a delivery of the shop was last verified.",
-            ["shop"],
+            ["account", "shop"],
             registry=registry,
         )
         # Cached for the two most frequent counts: prometheus_client looks up a labelled counter under a lock each time.
         self._steps = cache(
-            Counter("mcfd_steps", "Duties by what came of them.", ["shop", "act", "outcome"], registry=registry).labels
+            Counter(
+                "mcfd_steps", "Duties by what came of them.", ["account", "shop", "act", "outcome"], registry=registry
+            ).labels
         )
         self._label = Histogram(
             "mcfd_label_seconds",
             "From hearing of a label request to the label in Loop.",
+            ["account"],
             buckets=LABEL_BUCKETS,
             registry=registry,
         )
         self._seen = Histogram(
             "mcfd_inspection_seen_seconds",
             "From Amazon's processing of a unit to our reading of it.",
+            ["account"],
             buckets=SEEN_BUCKETS,
             registry=registry,
         )
         self._notifications = Counter(
-            "mcfd_notifications", "Messages of Amazon's by what became of them.", ["outcome"], registry=registry
+            "mcfd_notifications",
+            "Messages of Amazon's by what became of them.",
+            ["account", "outcome"],
+            registry=registry,
         )
         self._notified = Gauge(
             "mcfd_notification_last_timestamp_seconds",
             "When a message of Amazon's was last heard; 0 when none ever was.",
+            ["account"],
             registry=registry,
         )
         self._queue_read = Gauge(
@@ -93,13 +113,14 @@ class PrometheusMetrics:
         self._secret_unfiled = Gauge(
             "mcfd_client_secret_unfiled",
             "1 while a client secret that Amazon sent is not in the secret file, so that the store has the only copy.",
+            ["account"],
             registry=registry,
         )
         self._calls = cache(
             Counter(
                 "mcfd_vendor_calls",
                 "Calls to the vendors by their outcome.",
-                ["vendor", "operation", "outcome"],
+                ["account", "vendor", "operation", "outcome"],
                 registry=registry,
             ).labels
         )
@@ -134,17 +155,19 @@ class PrometheusMetrics:
         self._parked = Gauge(
             "mcfd_connection_parked",
             "1 while a vendor does not accept our credentials, for all calls or for some.",
-            ["connection"],
+            ["account", "connection"],
             registry=registry,
         )
         self._authorization_left = Gauge(
             "mcfd_authorization_days_left",
             "Days until Amazon's authorization in use ends, as a public application's does a year after it was given.",
+            ["account"],
             registry=registry,
         )
         self._secret_left = Gauge(
             "mcfd_client_secret_days_left",
             "Days until the newest client secret of Amazon ends, counted from when it was first seen here.",
+            ["account"],
             registry=registry,
         )
         for kind in TROUBLES:
@@ -156,13 +179,13 @@ class PrometheusMetrics:
 
     def webhook(self, shop: str, outcome: str, now: float) -> None:
         """Count a webhook; if the shop signed it, also note the time."""
-        self._webhooks.labels(shop=shop, outcome=outcome).inc()
+        self._webhooks.labels(self._owner(shop), shop, outcome).inc()
         if outcome in {"verified", "duplicate", "unreadable"}:
             self.verified(shop, now)
 
     def verified(self, shop: str, at: float) -> None:
         """Set when a delivery of the shop was last verified, perhaps by an earlier process."""
-        self._verified.labels(shop=shop).set(at)
+        self._verified.labels(self._owner(shop), shop).set(at)
 
     def held(self) -> Counted[State]:
         """Count returns by state, over all shops."""
@@ -185,54 +208,58 @@ class PrometheusMetrics:
 
     def step(self, shop: str, act: str, outcome: str) -> None:
         """A duty was performed, or not."""
-        self._steps(shop, act, outcome).inc()
+        self._steps(self._owner(shop), shop, act, outcome).inc()
 
     def moved(self, shop: str, before: State | None, after: State) -> None:
         """Note that a return has changed its state."""
         if before is not None:
-            self._returns.labels(shop=shop, state=before).dec()
-        self._returns.labels(shop=shop, state=after).inc()
+            self._returns.labels(self._owner(shop), shop, before).dec()
+        self._returns.labels(self._owner(shop), shop, after).inc()
 
     def began(self, now: float, shops: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
         """Note the start: when, for which shops, and with how many returns by (shop, state), also of other shops."""
         self._started.set(now)
         for shop in {*shops, *(shop for shop, _ in counts)}:
             for state in State:
-                self._returns.labels(shop=shop, state=state).set(counts.get((shop, state), 0))
+                self._returns.labels(self._owner(shop), shop, state).set(counts.get((shop, state), 0))
+        for account in {self._owner(shop) for shop in shops}:
+            self._label.labels(account)
+            self._seen.labels(account)
         for shop in shops:
             for outcome in ALARMING:
-                self._webhooks.labels(shop=shop, outcome=outcome)
+                self._webhooks.labels(self._owner(shop), shop, outcome)
 
     def holds(self, shops: Iterable[str], counts: Mapping[str, int]) -> None:
         """Set how many returns wait for an order, for these shops and all that have some."""
         self._held.clear()
         for shop in {*shops, *counts}:
-            self._held.labels(shop=shop).set(counts.get(shop, 0))
+            self._held.labels(self._owner(shop), shop).set(counts.get(shop, 0))
 
-    def label_delivered(self, seconds: float) -> None:
+    def label_delivered(self, shop: str, seconds: float) -> None:
         """A label reached the portal."""
-        self._label.observe(seconds)
+        self._label.labels(self._owner(shop)).observe(seconds)
 
-    def inspection_seen(self, seconds: float) -> None:
+    def inspection_seen(self, shop: str, seconds: float) -> None:
         """A unit that Amazon has processed was read."""
-        self._seen.observe(seconds)
+        self._seen.labels(self._owner(shop)).observe(seconds)
 
-    def notification(self, outcome: str, now: float) -> None:
+    def notification(self, outcome: str, now: float, account: str) -> None:
         """Count a message from a queue."""
-        self._notifications.labels(outcome=outcome).inc()
-        self._notified.set(now)
+        self._notifications.labels(account, outcome).inc()
+        if account:
+            self._notified.labels(account).set(now)
 
-    def notified(self, at: float) -> None:
+    def notified(self, at: float, account: str) -> None:
         """Set when a message was last received, perhaps by an earlier process."""
-        self._notified.set(at)
+        self._notified.labels(account).set(at)
 
     def queue_read(self, queue: str, at: float) -> None:
         """Set when a queue was last read."""
         self._queue_read.labels(queue=queue).set(at)
 
-    def secret_unfiled(self, only_here: Callable[[], bool]) -> None:
+    def secret_unfiled(self, account: str, only_here: Callable[[], bool]) -> None:
         """Expose whether the only copy of a client secret is in the store."""
-        self._secret_unfiled.set_function(only_here)
+        self._secret_unfiled.labels(account).set_function(only_here)
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
         """Count one round of a service."""
@@ -246,31 +273,37 @@ class PrometheusMetrics:
         """Something an operator should see."""
         self._troubles.labels(kind=kind).inc()
 
-    def call(self, vendor: str, operation: str, outcome: str, seconds: float) -> None:
+    def call(self, account: str, vendor: str, operation: str, outcome: str, seconds: float) -> None:
         """Count a call to a vendor."""
-        self._calls(vendor, operation, outcome).inc()
+        self._calls(account, vendor, operation, outcome).inc()
         self._call_seconds.labels(vendor=vendor).observe(seconds)
 
     def reloaded(self, *, successful: bool) -> None:
         """Count a reload."""
         self._reloads.set(successful)
 
-    def connection(self, name: str, parked: Callable[[], bool]) -> None:
+    def connection(self, account: str, name: str, parked: Callable[[], bool]) -> None:
         """Expose whether a connection is parked, read when Prometheus asks."""
-        self._parked.labels(connection=name).set_function(parked)
+        self._parked.labels(account, name).set_function(parked)
 
-    def ages(self, authorization: Callable[[], float], client_secret: Callable[[], float]) -> None:
+    def ages(self, account: str, authorization: Callable[[], float], client_secret: Callable[[], float]) -> None:
         """Expose how many days Amazon's credentials have left, computed from their ages; NaN while unknown."""
-        self._authorization_left.set_function(lambda: AUTHORIZATION_LIVES - authorization())
-        self._secret_left.set_function(lambda: SECRET_LIVES - client_secret())
+        self._authorization_left.labels(account).set_function(lambda: AUTHORIZATION_LIVES - authorization())
+        self._secret_left.labels(account).set_function(lambda: SECRET_LIVES - client_secret())
 
     def forgotten(self, shop: str, state: State) -> None:
         """Note that a return of that state was deleted."""
-        self._returns.labels(shop=shop, state=state).dec()
+        self._returns.labels(self._owner(shop), shop, state).dec()
 
-    def watch(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """Expose a live reading as a gauge with one label."""
-        self.registry.register(_Reading(name, help_text, label, read))
+    def watch(
+        self, name: str, help_text: str, labels: Sequence[str], read: Callable[[], Mapping[tuple[str, ...], float]]
+    ) -> None:
+        """Expose a live reading as a gauge with these labels."""
+        self.registry.register(_Reading(name, help_text, labels, read))
+
+    def _owner(self, shop: str) -> str:
+        """The account of a shop, or of EasyPost's webhook."""
+        return shop.removeprefix(EASYPOST) if shop.startswith(EASYPOST) else self._account_of(shop)
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
@@ -279,7 +312,7 @@ class PrometheusMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ShopMetrics:
-    """Implements the ShopMetrics port. The time to a label and troubles are counted over all shops."""
+    """Implements the ShopMetrics port. Times are counted by account, troubles over all accounts."""
 
     _all: PrometheusMetrics
     _shop: str
@@ -290,11 +323,11 @@ class ShopMetrics:
 
     def label_delivered(self, seconds: float) -> None:
         """A label reached the portal."""
-        self._all.label_delivered(seconds)
+        self._all.label_delivered(self._shop, seconds)
 
     def inspection_seen(self, seconds: float) -> None:
         """A unit that Amazon has processed was read."""
-        self._all.inspection_seen(seconds)
+        self._all.inspection_seen(self._shop, seconds)
 
     def adopted(self, before: State | None, after: State) -> None:
         """A return was taken over."""
@@ -307,11 +340,13 @@ class ShopMetrics:
 
 
 class _Reading(Collector):
-    def __init__(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        self._name, self._help, self._label, self._read = name, help_text, label, read
+    def __init__(
+        self, name: str, help_text: str, labels: Sequence[str], read: Callable[[], Mapping[tuple[str, ...], float]]
+    ) -> None:
+        self._name, self._help, self._labels, self._read = name, help_text, labels, read
 
     def collect(self) -> list[GaugeMetricFamily]:
-        family = GaugeMetricFamily(self._name, self._help, labels=[self._label])
-        for value, reading in self._read().items():
-            family.add_metric([value], reading)
+        family = GaugeMetricFamily(self._name, self._help, labels=self._labels)
+        for key, reading in self._read().items():
+            family.add_metric(key, reading)
         return [family]

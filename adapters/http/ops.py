@@ -2,7 +2,8 @@
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import structlog
@@ -16,8 +17,18 @@ log = structlog.get_logger(__name__)
 
 Application = web.Application
 Verb = Callable[[Mapping[str, object]], Awaitable[object]]
-Probe = Callable[[], Awaitable[Mapping[str, str]]]
-"""Returns the problems by name; empty when there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """The problems by name, none when all is well; the accounts, and what of theirs is parked, if asked for."""
+
+    problems: Mapping[str, str]
+    accounts: Sequence[str] = ()
+    parked: Mapping[str, str] = field(default_factory=dict)
+
+
+Probe = Callable[[], Awaitable[Readiness]]
 
 MAX_BODY = 64 * 1024
 
@@ -66,9 +77,12 @@ class WatchListener:
         return await self._probe(self._ready)
 
     async def _probe(self, probe: Probe) -> web.Response:
-        problems = await probe()
-        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-        return web.json_response({"ok": not problems, "problems": dict(problems)}, status=status)
+        found = await probe()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if found.problems else HTTPStatus.OK
+        told: dict[str, object] = {"ok": not found.problems, "problems": dict(found.problems)}
+        if found.accounts:
+            told |= {"accounts": list(found.accounts), "parked": dict(found.parked)}
+        return web.json_response(told, status=status)
 
 
 class OpsListener(WatchListener):

@@ -266,9 +266,10 @@ class SqlUnitOfWork:
         rows = self._rows(f"{_PURCHASES} WHERE source = ? AND handle = ?", source, handle)
         return _PURCHASE.from_row(rows[0]) if rows else None
 
-    def purchases_due(self, now: float, limit: int) -> Sequence[Purchase]:
-        """List the parcels to check now, longest due first."""
-        rows = self._rows(f"{_PURCHASES} WHERE look_at <= ? ORDER BY look_at, handle LIMIT ?", now, limit)
+    def purchases_due(self, account: str, now: float, limit: int) -> Sequence[Purchase]:
+        """List an account's parcels to check now, longest due first."""
+        sql = f"{_PURCHASES} WHERE account = ? AND look_at <= ? ORDER BY look_at, handle LIMIT ?"
+        rows = self._rows(sql, account, now, limit)
         return [_PURCHASE.from_row(row) for row in rows]
 
     def look_at_purchase(self, source: LabelSourceName, handle: str, look_at: float | None) -> None:

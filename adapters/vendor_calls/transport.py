@@ -17,6 +17,7 @@ MAX_BODY = 8 * 1024 * 1024
 MAX_RETRY_AFTER = 3600.0
 CONNECT_TIMEOUT = 10.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9=+/:._-]{1,128}")
+Session = aiohttp.ClientSession
 REQUEST_IDS = ("x-amzn-RequestId", "x-ep-request-uuid", "x-request-id", "cf-ray")
 
 

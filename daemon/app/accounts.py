@@ -2,7 +2,7 @@
 
 import asyncio
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,36 +14,31 @@ from adapters.amazon_mcf.client import McfNetwork
 from adapters.amazon_mcf.limits import AmazonLimits
 from adapters.amazon_mcf.notifications import NOTIFICATIONS, ROTATION, AmazonNotifications
 from adapters.amazon_mcf.postage import ReturnServicePostage
-from adapters.amazon_mcf.wire import journal as amazon
 from adapters.easypost.client import EasyPostLabels
 from adapters.easypost.connection import EasyPostConnection
-from adapters.easypost.wire import journal as easypost
 from adapters.easypost.wire.files import allowed_hosts
 from adapters.easypost.wire.shipments import Asking
 from adapters.host.metrics import PrometheusMetrics
 from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.limits import LoopLimits
-from adapters.loop_returns.wire import journal as loop
-from adapters.vendor_calls.call_fields import AllowList
-from adapters.vendor_calls.transport import Call, Transport, open_session
-from config.model import Settings
+from adapters.vendor_calls.transport import Call, Session, Transport, open_session
 from daemon import __version__
-from daemon.app.live_config import Current
-from daemon.app.policies import shop_policy, timings
+from daemon.app.live_config import Current, CurrentAccount
+from daemon.app.policies import timings
 from daemon.app.shadow import ShadowNetwork, ShadowPortal, ShadowPostage
+from daemon.app.vendors import AccountVendors, Limits, Vendors, naming
 from daemon.domain.portal import ParcelSize
 from daemon.domain.postage_rates import RateRules
-from daemon.domain.returns import MAIN_ACCOUNT, LabelSourceName
+from daemon.domain.returns import LabelSourceName
 from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account, ReasonCatalogue
-from daemon.engine.call_journal import CallJournal
 from daemon.engine.clock_check import ClockCheck
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.order_index import OrderIndex
 from daemon.engine.push import Push
 from daemon.ports.host import Clock, SecretBox
-from daemon.ports.store import ReturnStore, VendorCall
+from daemon.ports.store import ReturnStore
 from daemon.ports.vendors import FulfillmentNetwork, LabelSource
 
 log = structlog.get_logger(__name__)
@@ -52,215 +47,108 @@ USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; 
 """The format is Amazon's: docs/include-a-user-agent-header-in-all-requests."""
 
 
-AMAZON_CONNECTIONS = ("amazon", "amazon/outbound", "amazon/shipping")
-"""The seller's credentials, and the two APIs for which a role may be missing."""
-
-EASYPOST_CONNECTIONS = ("easypost", "easypost/funds")
-"""The merchant's key at EasyPost, and the account's funds."""
-
 PURCHASE_TIMEOUT, FETCH_TIMEOUT = 90.0, 20.0  # seconds
 LARGEST_LABEL = 5 * 1024 * 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vendors:
-    """Open connections; closed with the stack on which they were opened. Each pause that begins sets `paused`."""
+class Line:
+    """What the calls of one account go through: sessions that all accounts share, and what is told of each call.
 
-    tokens: AccessTokens
-    network: McfNetwork
-    portals: Mapping[str, LoopPortal]
-    postage: ReturnServicePostage | None
-    notifications: AmazonNotifications
-    easypost: EasyPostLabels | None
-    buckets: AmazonLimits
-    loop_limits: Mapping[str, LoopLimits]
-    paused: asyncio.Event
+    EasyPost's calls open a new connection each: a kept one that had just died would needlessly leave a purchase
+    unclear. Labels are fetched only from public addresses, unless the API is on this machine.
+    """
 
-    def hang_up(self) -> None:
-        """Make no more calls: queued calls fail now and are made after the next start."""
-        self.buckets.close()
-        if self.easypost is not None:
-            self.easypost.hang_up()
-        for limits in self.loop_limits.values():
-            limits.close()
+    kept: Session
+    fresh: Session
+    public: Session
+    timeout: float
+    on_call: Callable[[Call], None]
 
-    def pauses(self) -> dict[str, float]:
-        """The pauses that vendors asked for, by limit, in seconds left."""
-        loop = {f"loop/{shop}": limits.pause_left() for shop, limits in self.loop_limits.items()}
-        amazon = {f"amazon/{operation}": seconds for operation, seconds in self.buckets.pauses().items()}
-        return {name: seconds for name, seconds in {**loop, **amazon}.items() if seconds > 0}
-
-    def pause(self, name: str, seconds: float) -> None:
-        """Resume a pause from the previous process; limits that no longer exist are ignored."""
-        vendor, _, what = name.partition("/")
-        if vendor == "loop" and what in self.loop_limits:
-            self.loop_limits[what].throttled(seconds)
-        elif vendor == "amazon" and what in self.buckets.levels():
-            self.buckets.throttled(what, seconds)
-
-    def unpark(self) -> None:
-        """Try parked connections again at once, because an operator may have just fixed something."""
-        self.network.unpark()
-        self.notifications.unpark()
-        if self.postage is not None:
-            self.postage.unpark()
-        if self.easypost is not None:
-            self.easypost.unpark()
-        for portal in self.portals.values():
-            portal.unpark()
-
-    def refuses(self, connection: str) -> bool:
-        """Whether a connection is parked."""
-        return connection in self.refusals()
-
-    def refusals(self) -> dict[str, str]:
-        """Connections whose credentials are refused, and why; empty if all is well."""
-        found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
-        found["amazon/outbound"] = self.network.refused
-        found["amazon/shipping"] = self.postage.refused if self.postage else ""
-        if self.easypost is not None:
-            found["easypost"], found["easypost/funds"] = self.easypost.refused, self.easypost.without_funds
-        if self.tokens.state is not TokenState.OK:
-            found["amazon"] = f"credentials: {self.tokens.state}"
-        return {connection: problem for connection, problem in found.items() if problem}
-
-
-def _refused(scopes: Sequence[str]) -> str:
-    if "" in scopes:
-        return "Loop refuses the API key"
-    return f"the API key may not use {', '.join(scopes)}" if scopes else ""
-
-
-def tell_of_call(metrics: PrometheusMetrics, call: Call) -> None:
-    """Count a call, and log it (at debug level if it went well)."""
-    metrics.call(call.vendor, call.operation, call.outcome, call.seconds)
-    merely_tried = call.operation == "getFulfillmentOrder" and call.outcome == "refused"  # one name of an order of many
-    tell = log.debug if call.outcome == "ok" or merely_tried else log.info
-    tell(
-        "vendor.called",
-        vendor=call.vendor,
-        operation=call.operation,
-        outcome=call.outcome,
-        status=call.status,
-        request_id=call.request_id,
-        seconds=round(call.seconds, 3),
-    )
-
-
-JOURNALED: Mapping[str, AllowList] = {
-    "amazon": amazon.JOURNALED,
-    "loop": loop.JOURNALED,
-    "easypost": easypost.JOURNALED,
-}
-"""What the journal keeps of the calls to a vendor; of others it keeps nothing but that they were made."""
-
-_NOTHING = AllowList(())
-
-
-def journal_call(journal: CallJournal, clock: Clock, call: Call) -> None:
-    """Note a call in the journal of the return that it was made for, if any. No call fails because of its journal."""
-
-    def describe(shop: str, return_id: str) -> VendorCall:
-        allowed, now = JOURNALED.get(call.vendor, _NOTHING), clock.now()
-        return VendorCall(
-            shop=shop,
-            return_id=return_id,
-            at=now,
-            first_at=now,
-            vendor=call.vendor,
-            operation=call.operation,
-            outcome=call.outcome,
-            status=call.status,
-            seconds=round(call.seconds, 3),
-            request_id=call.request_id,
-            why=call.why,
-            asked=allowed.place(call.url) | allowed.fields(call.sent),
-            answered=allowed.fields(call.answer),
-        )
-
-    try:
-        journal.heard(describe)
-    except Exception:
-        log.exception("journal.failed", vendor=call.vendor, operation=call.operation)
-
-
-def hear_of_call(
-    metrics: PrometheusMetrics, clock_check: ClockCheck, journal: CallJournal, clock: Clock, call: Call
-) -> None:
-    """Count, log and journal a call, and compare clocks."""
-    if (at := call.answered_at) is not None:
-        clock_check.heard(call.vendor, at)
-    tell_of_call(metrics, call)
-    journal_call(journal, clock, call)
+    def to(self, vendor: str) -> Transport:
+        """A transport over kept connections."""
+        return Transport(self.kept, vendor=vendor, timeout=self.timeout, on_call=self.on_call)
 
 
 async def connect(
     stack: AsyncExitStack,
     current: Current,
     clock: Clock,
-    on_call: Callable[[Call], None],
+    on_call: Callable[[str, Call], None],
     *,
-    refresh_token: Callable[[], str | None],
+    refresh_token: Callable[[str], Callable[[], str | None]],
     sharing: Vendors | None = None,
 ) -> Vendors:
-    """Open one HTTP session, one Amazon account, and one portal per shop, each with its own limit.
+    """Connect every account: Amazon, EasyPost if there is a key, and one portal per shop, each with its own limit.
 
-    `on_call` receives every call; `sharing` are open connections whose limits these share.
+    `on_call` receives every call with its account; `sharing` are open connections whose limits these share.
     """
-    session = await stack.enter_async_context(open_session(USER_AGENT))
-    transport = partial(Transport, session, timeout=current.settings.timings.http_timeout, on_call=on_call)
-    tokens = _tokens(transport(vendor="lwa"), current, clock, refresh_token)
-    stack.push_async_callback(tokens.close)
-    buckets, loop_limits, paused = _limits(current, clock, sharing)
-    network = McfNetwork(
-        transport(vendor="amazon"),
-        tokens,
-        buckets,
-        endpoint=current.settings.amazon.sp_api_url,
-        marketplace_id=current.settings.amazon.marketplace_id,
+    kept = await stack.enter_async_context(open_session(USER_AGENT))
+    fresh = await stack.enter_async_context(open_session(USER_AGENT, fresh=True))
+    public = await stack.enter_async_context(open_session(USER_AGENT, fresh=True, public_only=True))
+    timeout = current.settings.timings.http_timeout
+    paused = sharing.paused if sharing else asyncio.Event()
+    found = {}
+    for name, account in current.accounts.items():
+        line = Line(kept=kept, fresh=fresh, public=public, timeout=timeout, on_call=partial(on_call, name))
+        limits = sharing.accounts[name].limits if sharing else _limits(account, clock, paused)
+        one = _account(line, current, account, limits=limits, clock=clock, refresh_token=refresh_token(name))
+        stack.push_async_callback(one.tokens.close)
+        found[name] = one
+    return Vendors(accounts=found, paused=paused)
+
+
+def _account(
+    line: Line,
+    current: Current,
+    account: CurrentAccount,
+    *,
+    limits: Limits,
+    clock: Clock,
+    refresh_token: Callable[[], str | None],
+) -> AccountVendors:
+    amazon = account.settings.amazon
+    tokens = AccessTokens(
+        line.to("lwa"),
+        clock,
+        endpoint=amazon.lwa_url,
+        client_id=amazon.client_id,
+        client_secrets=account.client_secrets,
+        refresh_token=refresh_token,
+        on_state=partial(_credentials_changed, account.name),
     )
-    portals = {
-        name: _portal(name, transport(vendor="loop"), limits, current, clock) for name, limits in loop_limits.items()
-    }
-    postage = _postage(transport(vendor="amazon"), tokens, buckets, current)
-    return Vendors(
+    network = McfNetwork(
+        line.to("amazon"), tokens, limits.amazon, endpoint=amazon.sp_api_url, marketplace_id=amazon.marketplace_id
+    )
+    return AccountVendors(
+        name=account.name,
         tokens=tokens,
         network=network,
-        portals=portals,
-        postage=postage,
-        notifications=_notifications(transport(vendor="amazon"), tokens, buckets, current, clock),
-        easypost=await _easypost(stack, current, clock, on_call),
-        buckets=buckets,
-        loop_limits=loop_limits,
-        paused=paused,
+        portals={shop: _portal(shop, line.to("loop"), limit, current, clock) for shop, limit in limits.loop.items()},
+        postage=_postage(line.to("amazon"), tokens, limits.amazon, account),
+        notifications=_notifications(line.to("amazon"), tokens, limits.amazon, account, clock),
+        easypost=_easypost(line, account, clock),
+        limits=limits,
     )
 
 
-async def _easypost(
-    stack: AsyncExitStack, current: Current, clock: Clock, on_call: Callable[[Call], None]
-) -> EasyPostLabels | None:
-    """The merchant's account at EasyPost; None without a key.
-
-    Each call opens a new connection: a kept one that had just died would needlessly leave a purchase unclear. Labels
-    are fetched only from public addresses, unless the API is on this machine.
-    """
-    if not current.easypost_api_key():
+def _easypost(line: Line, account: CurrentAccount, clock: Clock) -> EasyPostLabels | None:
+    """The merchant's account at EasyPost; None without a key."""
+    if not account.easypost_api_key():
         return None
-    chosen, timeout = current.settings.easypost, current.settings.timings.http_timeout
-    session = await stack.enter_async_context(open_session(USER_AGENT, fresh=True))
-    public = await stack.enter_async_context(open_session(USER_AGENT, fresh=True, public_only=True))
-    transport = partial(Transport, session, vendor="easypost", on_call=on_call)
+    chosen = account.settings.easypost
+    transport = partial(Transport, line.fresh, vendor="easypost", on_call=line.on_call)
     connection = EasyPostConnection(
-        transport(timeout=timeout),
-        transport(timeout=max(timeout, PURCHASE_TIMEOUT)),
+        transport(timeout=line.timeout),
+        transport(timeout=max(line.timeout, PURCHASE_TIMEOUT)),
         clock,
         api_url=chosen.api_url,
-        api_key=current.easypost_api_key,
+        api_key=account.easypost_api_key,
     )
     return EasyPostLabels(
         connection,
         rules=RateRules(
-            services=chosen.services, max_cents=chosen.max_rate_cents, currency=current.settings.amazon.currency
+            services=chosen.services, max_cents=chosen.max_rate_cents, currency=account.settings.amazon.currency
         ),
         asking=Asking(
             carrier_accounts=chosen.carrier_accounts,
@@ -268,32 +156,28 @@ async def _easypost(
             center_phone=chosen.center_phone or "",
         ),
         hosts=allowed_hosts(chosen.label_hosts, chosen.api_url),
-        api_key=current.easypost_api_key,
-        fetch=Transport(public, vendor="easypost", on_call=on_call, timeout=FETCH_TIMEOUT, max_body=LARGEST_LABEL),
+        api_key=account.easypost_api_key,
+        fetch=Transport(
+            line.public, vendor="easypost", on_call=line.on_call, timeout=FETCH_TIMEOUT, max_body=LARGEST_LABEL
+        ),
         fetch_locally=transport(timeout=FETCH_TIMEOUT, max_body=LARGEST_LABEL),
     )
 
 
-def _limits(
-    current: Current, clock: Clock, sharing: Vendors | None
-) -> tuple[AmazonLimits, Mapping[str, LoopLimits], asyncio.Event]:
-    if sharing is not None:
-        return sharing.buckets, sharing.loop_limits, sharing.paused
-    paused = asyncio.Event()
-    limits = current.settings.amazon.limits
+def _limits(account: CurrentAccount, clock: Clock, paused: asyncio.Event) -> Limits:
+    chosen = account.settings.amazon.limits
     amazon = AmazonLimits(
-        clock, {name: (limit.rate, limit.burst) for name, limit in limits.items()}, on_pause=paused.set
+        clock, {name: (limit.rate, limit.burst) for name, limit in chosen.items()}, on_pause=paused.set
     )
-    loop = {name: LoopLimits(clock, on_pause=paused.set) for name in current.settings.shops}
-    return amazon, loop, paused
+    return Limits(amazon=amazon, loop={name: LoopLimits(clock, on_pause=paused.set) for name in account.settings.shops})
 
 
 def _postage(
-    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, current: Current
+    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, account: CurrentAccount
 ) -> ReturnServicePostage | None:
     """Amazon Shipping as label source; None while the merchant has no Return Service ID."""
-    amazon = current.settings.amazon
-    service_id = amazon.return_service_id_in_use(current.secrets)
+    amazon = account.settings.amazon
+    service_id = amazon.return_service_id_in_use(account.secrets)
     if service_id is None:
         return None
     return ReturnServicePostage(
@@ -309,39 +193,26 @@ def _postage(
 
 
 def _notifications(
-    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, current: Current, clock: Clock
+    transport: Transport, tokens: AccessTokens, buckets: AmazonLimits, account: CurrentAccount, clock: Clock
 ) -> AmazonNotifications:
     return AmazonNotifications(
         transport,
         tokens,
         buckets,
-        endpoint=current.settings.amazon.sp_api_url,
+        endpoint=account.settings.amazon.sp_api_url,
         grantless=GrantlessTokens(tokens, NOTIFICATIONS, clock),
         rotation=GrantlessTokens(tokens, ROTATION, clock),
     )
 
 
-def _tokens(
-    transport: Transport, current: Current, clock: Clock, refresh_token: Callable[[], str | None]
-) -> AccessTokens:
-    return AccessTokens(
-        transport,
-        clock,
-        endpoint=current.settings.amazon.lwa_url,
-        client_id=current.settings.amazon.client_id,
-        client_secrets=current.client_secrets,
-        refresh_token=refresh_token,
-        on_state=_credentials_changed,
-    )
-
-
-def _credentials_changed(state: str) -> None:
+def _credentials_changed(account: str, state: str) -> None:
     tell = log.info if state == TokenState.OK else log.warning
-    tell("amazon.credentials_changed", state=state)
+    tell("amazon.credentials_changed", state=state, **naming(account))
 
 
 def _portal(name: str, transport: Transport, limits: LoopLimits, current: Current, clock: Clock) -> LoopPortal:
-    shop = current.settings.shops[name]
+    account = current.settings.accounts[current.settings.account_of[name]]
+    shop = account.shops[name]
     return LoopPortal(
         transport,
         limits,
@@ -350,85 +221,80 @@ def _portal(name: str, transport: Transport, limits: LoopLimits, current: Curren
         api_version=shop.api_version,
         api_key=partial(current.loop_api_key, name),
         processor=shop.grade_processor,
-        currency=current.settings.amazon.currency,
+        currency=account.amazon.currency,
     )
 
 
-def contexts(
-    vendors: Vendors,
-    current: Current,
-    *,
-    store: ReturnStore,
-    clock: Clock,
-    clock_check: ClockCheck,
-    metrics: PrometheusMetrics,
-    hosting: LabelHosting,
-    box: SecretBox,
-    push: Push | None = None,
-    shadow: bool = False,
-) -> dict[str, ShopContext]:
-    """One context per shop; the seller's account is shared. In a shadow, the ports never write to vendors."""
-    settings = current.settings
-    network: FulfillmentNetwork = ShadowNetwork(vendors.network) if shadow else vendors.network
-    index = OrderIndex(
-        network,
-        store,
-        clock,
-        amazons_time=partial(clock_check.vendor_now, "amazon"),
-        look_back=settings.retention.order_index,
-        troubled=metrics.trouble,
-    )
-    account = _account(vendors, network, index, clock=clock, push=push, shadow=shadow)
-    labels = _press(settings, hosting, box)
-    return {
-        name: ShopContext(
-            account=account,
-            portal=ShadowPortal(portal) if shadow else portal,
-            policy=shop_policy(name, settings, current.secrets),
-            labels=labels,
-            timings=timings(settings),
-            clock=clock,
-            clock_check=clock_check,
-            store=store,
-            metrics=metrics.of(name),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What the contexts of all accounts share. In a shadow, the ports never write to vendors."""
+
+    current: Current
+    store: ReturnStore
+    clock: Clock
+    clock_check: ClockCheck
+    metrics: PrometheusMetrics
+    hosting: LabelHosting
+    box: SecretBox
+    shadow: bool
+
+    def contexts(self, vendors: AccountVendors, push: Push | None) -> dict[str, ShopContext]:
+        """One context for each shop of an account, which they share."""
+        settings, account = self.current.settings, self.current.accounts[vendors.name]
+        shared, labels = self._account(vendors, push), self._press(account)
+        return {
+            name: ShopContext(
+                account=shared,
+                portal=ShadowPortal(portal) if self.shadow else portal,
+                policy=account.policy(name),
+                labels=labels,
+                timings=timings(settings),
+                clock=self.clock,
+                clock_check=self.clock_check,
+                store=self.store,
+                metrics=self.metrics.of(name),
+            )
+            for name, portal in vendors.portals.items()
+        }
+
+    def _account(self, vendors: AccountVendors, push: Push | None) -> Account:
+        network: FulfillmentNetwork = ShadowNetwork(vendors.network) if self.shadow else vendors.network
+        index = OrderIndex(
+            network,
+            self.store,
+            self.clock,
+            account=vendors.name,
+            amazons_time=partial(self.clock_check.vendor_now, "amazon"),
+            look_back=self.current.settings.retention.order_index,
+            troubled=self.metrics.trouble,
         )
-        for name, portal in vendors.portals.items()
-    }
+        return Account(
+            name=vendors.name,
+            network=network,
+            order_index=index,
+            reasons=ReasonCatalogue(network, self.clock),
+            label_sources=_label_sources(vendors, shadow=self.shadow),
+            push=push,
+        )
+
+    def _press(self, account: CurrentAccount) -> LabelPress:
+        return LabelPress(
+            hosting=self.hosting,
+            box=self.box,
+            print_labels=print_labels,
+            read_text=read_text,
+            keep_for=self.current.settings.retention.labels,
+            default_size=ParcelSize(**account.settings.amazon.shipping.default_parcel.model_dump()),
+        )
 
 
-def _press(settings: Settings, hosting: LabelHosting, box: SecretBox) -> LabelPress:
-    return LabelPress(
-        hosting=hosting,
-        box=box,
-        print_labels=print_labels,
-        read_text=read_text,
-        keep_for=settings.retention.labels,
-        default_size=ParcelSize(**settings.amazon.shipping.default_parcel.model_dump()),
-    )
-
-
-def _account(
-    vendors: Vendors,
-    network: FulfillmentNetwork,
-    index: OrderIndex,
-    *,
-    clock: Clock,
-    push: Push | None,
-    shadow: bool,
-) -> Account:
+def _label_sources(vendors: AccountVendors, *, shadow: bool) -> dict[LabelSourceName, LabelSource]:
     sources: dict[LabelSourceName, LabelSource] = {}
     if vendors.postage is not None:
         sources[LabelSourceName.AMAZON_SHIPPING] = ShadowPostage(vendors.postage) if shadow else vendors.postage
     if vendors.easypost is not None:
         sources[LabelSourceName.EASYPOST] = ShadowPostage(vendors.easypost) if shadow else vendors.easypost
-    return Account(
-        name=MAIN_ACCOUNT,
-        network=network,
-        order_index=index,
-        reasons=ReasonCatalogue(network, clock),
-        label_sources=sources,
-        push=push,
-    )
+    return sources
 
 
 async def print_labels(parcels: Sequence[SlipParcel], order_name: str) -> bytes:

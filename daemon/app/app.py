@@ -11,24 +11,26 @@ import structlog
 
 from adapters.host.metrics import PrometheusMetrics
 from adapters.host.systemd import Notifier
+from adapters.http.ops import Readiness
 from adapters.http.public import PublicListener
-from adapters.loop_returns.client import LoopPortal
 from adapters.sqlite.store import sqlite_version
 from config.load import Loaded
 from config.logging.journal import running_under_systemd
 from config.logging.setup import configure
 from daemon import __version__
-from daemon.app.accounts import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS, contexts, tell_of_call
+from daemon.app.accounts import Common
+from daemon.app.calls import tell_of_call
 from daemon.app.console import console_pages
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.notifications import News, listen_for_news
 from daemon.app.notifications import services as news_services
-from daemon.app.policies import shop_policy, timings
+from daemon.app.policies import timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
-from daemon.app.resources import Resources, closing, open_resources
+from daemon.app.resources import AccountResources, Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
+from daemon.app.vendors import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.domain.returns import State
 from daemon.engine.adoption import Adoption
@@ -36,13 +38,12 @@ from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
-from daemon.engine.push import Push
 from daemon.engine.shop_pauses import ShopPauses
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.adoptions import Adoptions
-from daemon.operations.authorization import Authorization
+from daemon.operations.authorization import Authorization, Seller
 from daemon.operations.rekeying import prove_keys
 from daemon.operations.returns import Operator
 from daemon.ports.host import Clock
@@ -74,7 +75,8 @@ class App:
         self._watchdog = watchdog
         self._read_again = read_again or (lambda: loaded)
         self._shadow = shadow
-        self._metrics = PrometheusMetrics(__version__)
+        accounts = loaded.settings.account_of
+        self._metrics = PrometheusMetrics(__version__, lambda shop: accounts.get(shop, ""))
         self._beats = Heartbeats(clock)
         self._services = Services(self._beats)
         self._store: Store | None = None
@@ -96,7 +98,7 @@ class App:
             await self._take_stock(resources)
             hosting = self._hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
-            self._contexts = self._make_contexts(resources, hosting, news.push)
+            self._contexts = self._make_contexts(resources, hosting, news)
             await self._recall_pauses(resources)
             intake = self._intake(resources)
             services = self._own_services(resources)
@@ -130,10 +132,11 @@ class App:
             version=__version__,
             python=platform.python_version(),
             sqlite=sqlite_version,
-            shops=sorted(self._current.settings.shops),
-            label_source=self._current.settings.amazon.label_source_in_use(self._current.secrets),
             shadow=self._shadow,
         )
+        for account in self._current.accounts.values():
+            source = account.label_source
+            log.info("account.serving", account=account.name, shops=sorted(account.settings.shops), label_source=source)
 
     # ---- opening
 
@@ -143,15 +146,20 @@ class App:
         await pause_keeper(resources).recall()
         counts = await resources.store.read(lambda uow: uow.counts())
         self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
-        self._metrics.ages(resources.ages.authorization_days, resources.ages.secret_days)
-        own = EASYPOST_CONNECTIONS if resources.vendors.easypost else ()
-        for name in (*AMAZON_CONNECTIONS, *own):
-            self._metrics.connection(name, partial(resources.vendors.refuses, name))
-        for shop, portal in resources.vendors.portals.items():
-            self._metrics.connection(f"loop/{shop}", partial(_is_parked, portal))
+        for name, one in resources.accounts.items():
+            self._watch_account(name, one)
+        for shop in resources.vendors.portals:
             verified = await resources.store.read(lambda uow, shop=shop: uow.mark(verified_mark(shop)))  # type: ignore[misc]
             if verified:
                 self._metrics.verified(shop, float(verified))
+
+    def _watch_account(self, name: str, one: AccountResources) -> None:
+        """Let Prometheus read an account's connections and the ages of its credentials."""
+        self._metrics.ages(name, one.ages.authorization_days, one.ages.secret_days)
+        self._metrics.secret_unfiled(name, lambda: one.client_secrets.only_here)
+        own = EASYPOST_CONNECTIONS if one.vendors.easypost else ()
+        for connection in (*AMAZON_CONNECTIONS, *own, *(f"loop/{shop}" for shop in one.vendors.portals)):
+            self._metrics.connection(name, connection, partial(one.vendors.refuses, connection))
 
     def _hosting(self, resources: Resources) -> LabelHosting:
         return LabelHosting(
@@ -163,28 +171,19 @@ class App:
             new_token=partial(secrets.token_urlsafe, 32),
         )
 
-    def _make_contexts(self, resources: Resources, hosting: LabelHosting, push: Push | None) -> dict[str, ShopContext]:
-        return contexts(
-            resources.vendors,
-            self._current,
-            store=resources.store,
-            clock=self._clock,
-            clock_check=resources.clock_check,
-            metrics=self._metrics,
-            hosting=hosting,
-            box=resources.vault,
-            push=push,
-            shadow=self._shadow,
-        )
-
     async def _recall_pauses(self, resources: Resources) -> None:
         """Keep paused what an operator has paused."""
         self._pauses = pauses = ShopPauses(resources.store, partial(try_again_now, resources.store, self._clock))
         await pauses.recall(self._contexts)
         for shop, context in self._contexts.items():
             context.paused = partial(pauses.paused, shop)
-        paused = lambda: {shop: float(pauses.paused(shop)) for shop in self._contexts}  # noqa: E731
-        self._metrics.watch("mcfd_shop_paused", "1 while an operator has paused the shop.", "shop", paused)
+
+        def paused() -> dict[tuple[str, ...], float]:
+            accounts = self._current.settings.account_of
+            return {(accounts[shop], shop): float(pauses.paused(shop)) for shop in self._contexts}
+
+        labels = ("account", "shop")
+        self._metrics.watch("mcfd_shop_paused", "1 while an operator has paused the shop.", labels, paused)
 
     def _intake(self, resources: Resources) -> Intake:
         return Intake(
@@ -193,25 +192,47 @@ class App:
             timings(self._current.settings),
             self._metrics,
             self._services.wake,
+            accounts=self._current.settings.account_of,
             makes_labels=lambda shop: shop not in self._contexts or self._contexts[shop].policy.labels,
         )
 
+    def _make_contexts(self, resources: Resources, hosting: LabelHosting, news: News) -> dict[str, ShopContext]:
+        common = Common(
+            current=self._current,
+            store=resources.store,
+            clock=self._clock,
+            clock_check=resources.clock_check,
+            metrics=self._metrics,
+            hosting=hosting,
+            box=resources.vault,
+            shadow=self._shadow,
+        )
+        found: dict[str, ShopContext] = {}
+        for name, vendors in resources.vendors.accounts.items():
+            found |= common.contexts(vendors, news.pushes.get(name))
+        return found
+
     def _authorization(self, resources: Resources) -> Authorization:
-        async def authorized() -> None:
-            await resources.ages.look(self._current.client_secrets)
-            await self._try_again(resources)
-
-        resources.client_secrets.noted = authorized
-
-        amazon = self._current.settings.amazon
         return Authorization(
-            resources.tokens,
-            resources.vendors.tokens,
+            {name: self._seller(resources, one) for name, one in resources.accounts.items()},
             self._clock,
             public_url=self._current.settings.public_url,
+            new_token=partial(secrets.token_urlsafe, 32),
+        )
+
+    def _seller(self, resources: Resources, one: AccountResources) -> Seller:
+        async def authorized() -> None:
+            await one.ages.look(one.account.client_secrets)
+            one.vendors.unpark()
+            await self._step_again(resources)
+
+        one.client_secrets.noted = authorized
+        amazon = one.account.settings.amazon
+        return Seller(
+            tokens=one.tokens,
+            trader=one.vendors.tokens,
             consent_page=amazon.consent_page,
             application_id=amazon.application_id,
-            new_token=partial(secrets.token_urlsafe, 32),
             authorized=authorized,
         )
 
@@ -275,7 +296,7 @@ class App:
             self.metrics_port = watched.port
 
     async def _announcements(self, stack: AsyncExitStack, resources: Resources) -> Announcements:
-        told = await receivers(stack, self._current, partial(tell_of_call, self._metrics))
+        told = await receivers(stack, self._current, partial(tell_of_call, self._metrics, ""))
         return Announcements(told, resources.store, self._clock, self._metrics, resources.vendors.refusals)
 
     def _operator(self, resources: Resources) -> Operator:
@@ -318,11 +339,10 @@ class App:
         redactor = configure(output.format, output.level, under_systemd=running_under_systemd())
         redactor.register(change.secrets.values())
         for shop, context in self._contexts.items():
-            context.policy = shop_policy(shop, change.settings, change.secrets)
+            context.policy = self._current.policy(shop) or context.policy
         resources.vendors.unpark()
         try:
-            await resources.client_secrets.load()
-            await resources.ages.look(self._current.client_secrets)
+            await resources.read_credentials()
             await try_again_now(resources.store, self._clock)
         except StoreUnavailable as error:  # the new configuration applies anyway; returns are tried when they are due
             log.warning("config.store_unavailable", error=str(error))
@@ -331,6 +351,10 @@ class App:
     async def _try_again(self, resources: Resources) -> None:
         """Try again what a vendor refused."""
         resources.vendors.unpark()
+        await self._step_again(resources)
+
+    async def _step_again(self, resources: Resources) -> None:
+        """Step again at once what was postponed."""
         await try_again_now(resources.store, self._clock)
         self._services.wake()
 
@@ -366,11 +390,13 @@ class App:
         context = self._contexts.get(shop)
         return context.policy.label_source.value if context else ""
 
-    async def _health(self) -> dict[str, str]:
-        return dict.fromkeys(self._beats.late(), "has not been heard of in time")
+    async def _health(self) -> Readiness:
+        return Readiness(problems=dict.fromkeys(self._beats.late(), "has not been heard of in time"))
 
-    async def _ready(self, resources: Resources) -> dict[str, str]:
-        problems = resources.vendors.refusals()
+    async def _ready(self, resources: Resources) -> Readiness:
+        """Whether to send requests here; several accounts are not all unready for the credentials of one."""
+        parked, several = resources.vendors.refusals(), len(resources.accounts) > 1
+        problems = {} if several else dict(parked)
         try:
             await resources.store.alive()
             await resources.store.writable()
@@ -378,8 +404,6 @@ class App:
             problems["store"] = str(error)
         if wrong := resources.clock_check.problem():
             problems["clock"] = wrong
-        return problems
-
-
-def _is_parked(portal: LoopPortal) -> bool:
-    return bool(portal.parked_scopes)
+        if not several:
+            return Readiness(problems=problems)
+        return Readiness(problems=problems, accounts=tuple(resources.accounts), parked=parked)

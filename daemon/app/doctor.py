@@ -4,25 +4,27 @@ Separate connections have no cached tokens or parked credentials that could hide
 limits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
 from adapters.easypost.wire.files import is_local
 from adapters.host.certificate import read_certificate
 from adapters.http.ops_client import TokenRefused
+from adapters.loop_returns.client import LoopPortal
 from adapters.loop_returns.wire.webhooks import TRIGGERS
 from adapters.vendor_calls.transport import Call, Transport, open_session
 from daemon import __version__
-from daemon.app.accounts import USER_AGENT, Vendors, connect
-from daemon.app.live_config import Current
+from daemon.app.accounts import USER_AGENT, connect
+from daemon.app.live_config import Current, CurrentAccount
 from daemon.app.notifications import nothing, notification_setup, open_queue
-from daemon.app.resources import Resources
+from daemon.app.resources import AccountResources, Resources
+from daemon.app.vendors import AccountVendors
 from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.notifications import heard_mark
 from daemon.errors import AlreadyRunning, McfdError, NoDatabase, Refused, Unavailable
-from daemon.operations.credential_ages import Ages
 from daemon.operations.doctor.amazon import (
     AmazonProbe,
     Check,
@@ -44,6 +46,7 @@ from daemon.operations.rekeying import keys_fit
 from daemon.operations.verbs.connections import Examined
 from daemon.operations.webhooks import Subscriptions
 from daemon.ports.host import Clock
+from daemon.ports.names import at_account
 from daemon.ports.store import Store
 
 ROBOTS = b"User-agent: *\nDisallow: /\n"
@@ -86,17 +89,14 @@ class Checkup:
                 vendors.portals, public_url=self._current.settings.public_url, triggers=TRIGGERS
             )
             shops: list[Check] = [
-                partial(examine_shop, self._shop(name, vendors), subscriptions, self._store, self._clock)
-                for name in vendors.portals
+                partial(examine_shop, self._shop(name, portal), subscriptions, self._store, self._clock)
+                for name, portal in vendors.portals.items()
                 if f"loop_api_key.{name}" not in self._current.absent
             ]
-            amazon = partial(examine_amazon, self._amazon(vendors), self._store, self._clock)
             checks: list[Check] = [
                 self._daemon,
                 self._absent,
-                *([amazon] if self._current.client_secrets else []),
-                partial(self._notifications, vendors),
-                partial(examine_easypost, self._easypost(vendors)),
+                *(check for one in vendors.accounts.values() for check in self._of_account(one)),
                 *shops,
                 partial(self._public, transport),
                 self._certificate,
@@ -108,63 +108,78 @@ class Checkup:
     def _store(self) -> Store | None:
         return self._resources.store if self._resources else None
 
-    @property
-    def _refresh_token(self) -> Callable[[], str | None]:
-        return self._resources.tokens.current if self._resources else self._current.refresh_token
+    def _refresh_token(self, account: str) -> Callable[[], str | None]:
+        if self._resources is not None:
+            return self._resources.accounts[account].tokens.current
+        return self._current.accounts[account].refresh_token
 
-    def _compare_clocks(self, call: Call) -> None:
+    def _compare_clocks(self, _account: str, call: Call) -> None:
         """By how many seconds our clock is ahead of the vendor's."""
         if (at := call.answered_at) is not None:
             self._skews[call.vendor] = self._clock.now() - at
 
-    def _amazon(self, vendors: Vendors) -> AmazonProbe:
-        amazon, secrets = self._current.settings.amazon, self._current.secrets
-        ages: Ages | None = self._resources.ages if self._resources else None
+    def _of_account(self, vendors: AccountVendors) -> Iterator[Check]:
+        """What is checked of one account; lines of other accounts than the main one bear its name."""
+        account = self._current.accounts[vendors.name]
+        if account.client_secrets:
+            yield _named(
+                account.name, partial(examine_amazon, self._amazon(account, vendors), self._store, self._clock)
+            )
+        yield _named(account.name, partial(self._notifications, account, vendors))
+        yield _named(account.name, partial(examine_easypost, self._easypost(account, vendors)))
+
+    def _own(self, account: CurrentAccount) -> AccountResources | None:
+        return self._resources.accounts[account.name] if self._resources else None
+
+    def _amazon(self, account: CurrentAccount, vendors: AccountVendors) -> AmazonProbe:
+        amazon, own = account.settings.amazon, self._own(account)
         return AmazonProbe(
+            account=account.name,
             tokens=vendors.tokens,
             network=vendors.network,
             marketplace=amazon.marketplace_id,
             country=amazon.country,
-            token_source="secret file" if self._current.refresh_token() else "`mcfd authorize amazon`",
-            secret_days=ages.secret_days() if ages else float("nan"),
-            authorization_days=ages.authorization_days() if ages else float("nan"),
-            buys_labels=amazon.label_source_in_use(secrets) == "amazon_shipping",
-            has_service_id=amazon.return_service_id_in_use(secrets) is not None,
+            token_source="secret file" if account.refresh_token() else "`mcfd authorize amazon`",
+            secret_days=own.ages.secret_days() if own else float("nan"),
+            authorization_days=own.ages.authorization_days() if own else float("nan"),
+            buys_labels=account.label_source == "amazon_shipping",
+            has_service_id=amazon.return_service_id_in_use(account.secrets) is not None,
             page_wanted=amazon.label_source == "rma_page",
             holds=amazon.on_service_not_offered == "hold",
         )
 
-    async def _notifications(self, vendors: Vendors) -> Sequence[Line]:
+    async def _notifications(self, account: CurrentAccount, vendors: AccountVendors) -> Sequence[Line]:
         """Check the notifications; nothing to check while no queue is configured."""
-        section, resources = self._current.settings.amazon.notifications, self._resources
+        section, store, own = account.settings.amazon.notifications, self._store, self._own(account)
         if section.queue_url is None:
             return []
-        heard = await resources.store.read(lambda uow: uow.mark(heard_mark(MAIN_ACCOUNT))) if resources else None
-        queue = await open_queue(self._current, section.queue_url)
+        heard = await store.read(lambda uow: uow.mark(heard_mark(account.name))) if store else None
+        queue = await open_queue(account, section.queue_url)
         try:
             probe = NotificationProbe(
+                account=account.name,
                 waiting=queue.waiting,
-                setup=notification_setup(self._current, vendors, lambda _ids: nothing()),
+                setup=notification_setup(account, vendors, lambda _ids: nothing()),
                 last=float(heard) if heard else None,
                 now=self._clock.now(),
-                secret_unfiled=resources is not None and resources.client_secrets.only_here,
+                secret_unfiled=own is not None and own.client_secrets.only_here,
             )
             return await examine_notifications(probe)
         finally:
             await queue.close()
 
-    def _easypost(self, vendors: Vendors) -> EasyPostProbe | None:
-        settings, secrets = self._current.settings, self._current.secrets
+    def _easypost(self, account: CurrentAccount, vendors: AccountVendors) -> EasyPostProbe | None:
+        settings, secrets = account.settings, account.secrets
         used = "easypost" in {settings.label_source_of(shop, secrets) for shop in settings.shops}
         if vendors.easypost is None or not used:
             return None
         chosen = settings.easypost
         return EasyPostProbe(source=vendors.easypost, accounts=chosen.carrier_accounts, local=is_local(chosen.api_url))
 
-    def _shop(self, name: str, vendors: Vendors) -> ShopProbe:
+    def _shop(self, name: str, portal: LoopPortal) -> ShopProbe:
         return ShopProbe(
             shop=name,
-            portal=vendors.portals[name],
+            portal=portal,
             destinations=self._current.settings.shops[name].destinations,
             has_webhook_secret=bool(self._current.webhook_secrets(name)),
             refused=self._resources.vendors.portals[name].parked_scopes if self._resources else (),
@@ -186,8 +201,8 @@ class Checkup:
         """Missing secrets, each under its purpose."""
         lines = []
         for name, todo in self._current.absent.items():
-            kind, _, shop = name.partition(".")
-            area = shop or "amazon"
+            kind, _, owner = name.partition(".")
+            area = owner if kind == "loop_api_key" else at_account("amazon", owner or MAIN_ACCOUNT)
             lines.append(fail(area, kind.replace("_", " "), f"the secret file {name} is not there yet", todo))
         return lines
 
@@ -245,3 +260,10 @@ class Checkup:
             return warn("public_url", "reach", text, "start mcfd and ask again")
         todo = "check DNS, the certificate, the firewall and the reverse proxy in front of listen.public"
         return fail("public_url", "reach", text, todo)
+
+
+def _named(account: str, check: Check) -> Check:
+    async def named() -> Sequence[Line]:
+        return [replace(line, area=at_account(line.area, account)) for line in await check()]
+
+    return named

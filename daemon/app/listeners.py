@@ -4,18 +4,18 @@ import errno
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 from adapters.easypost.webhooks import EasyPostWebhooks
 from adapters.host.metrics import PrometheusMetrics
 from adapters.http.consent import ConsentPages
-from adapters.http.ops import Application, OpsListener, WatchListener
+from adapters.http.ops import Application, OpsListener, Probe, WatchListener
 from adapters.http.public import Allowance, PublicListener, Route
 from adapters.loop_returns.webhooks import LoopWebhooks
 from adapters.loop_returns.wire.webhooks import WebhookDelivery, decode_delivery, digest
 from daemon.app.live_config import Current
 from daemon.app.verbs import Answering, description
-from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.notifications import Notifications
@@ -26,8 +26,6 @@ from daemon.operations.notifications import AMAZON_LETTERS
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter, Delivery
-
-Probe = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 async def open_public(
@@ -46,10 +44,16 @@ async def open_public(
         metrics.webhook(shop, outcome, clock.now())
         metrics.webhook_answered(seconds)
 
-    scans = EasyPostWebhooks(secrets=current.easypost_webhook_secrets, parcel_changed=intake.parcel_changed)
+    scans = {
+        name: EasyPostWebhooks(
+            secrets=one.easypost_webhook_secrets, parcel_changed=partial(intake.parcel_changed, name)
+        )
+        for name, one in current.accounts.items()
+        if one.easypost_api_key()
+    }
     listener = PublicListener(
         receiver=_receiver(current, intake, box, clock),
-        parcels={MAIN_ACCOUNT: scans} if current.easypost_api_key() else {},
+        parcels=scans,
         labels=hosting,
         shops=frozenset(current.settings.shops),
         clock=clock,

@@ -1,27 +1,41 @@
 """The configuration in effect. Values that a reload can change are read from here at each use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from config.load import Loaded
-from config.model import Settings
-from config.secret_files import Secrets
+from config.model import SellerAccount, Settings
+from config.secret_files import AccountSecrets, Secrets
+from daemon.app.policies import shop_policy
+from daemon.domain.policy import ShopPolicy
 
 
-class Current:
-    """Has the attributes of a Loaded; `take` replaces them."""
+class CurrentAccount:
+    """The part of one account; `client_secrets` are those to try, and keep their identity."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self.settings = loaded.settings
-        self.secrets = loaded.secrets
-        self.warnings = loaded.warnings
-        self.absent = loaded.absent
+    def __init__(self, name: str, whole: "Current") -> None:
+        self.name = name
+        self._whole = whole
         self._kept_client_secrets: tuple[str, ...] = ()
         self.client_secrets = self.filed_client_secrets()
 
-    def take(self, settings: Settings, secrets: Secrets) -> None:
-        """Replace settings and secrets; the list of client secrets keeps its identity."""
-        self.settings, self.secrets = settings, secrets
-        self.use_client_secrets(self._kept_client_secrets)
+    @property
+    def settings(self) -> SellerAccount:
+        """The account's sections."""
+        return self._whole.settings.accounts[self.name]
+
+    @property
+    def secrets(self) -> AccountSecrets:
+        """The account's secret files."""
+        return self._whole.secrets.accounts[self.name]
+
+    @property
+    def label_source(self) -> str:
+        """The account's usual label source."""
+        return self.settings.amazon.label_source_in_use(self.secrets)
+
+    def policy(self, shop: str) -> ShopPolicy:
+        """The policy of one of the account's shops."""
+        return shop_policy(shop, self.settings, self.secrets)
 
     def filed_client_secrets(self) -> list[str]:
         """The client secrets of the secret file, newest first."""
@@ -33,13 +47,9 @@ class Current:
         filed = self.filed_client_secrets()
         self.client_secrets[:] = [*(secret for secret in kept if secret not in filed), *filed]
 
-    def loop_api_key(self, shop: str) -> str:
-        """The API key of a shop."""
-        return self.secrets.loop_api_keys[shop].get_secret_value()
-
-    def webhook_secrets(self, shop: str) -> list[bytes]:
-        """The webhook secrets of a shop, newest first."""
-        return [secret.get_secret_value().encode() for secret in self.secrets.loop_webhook_secrets[shop]]
+    def read_again(self) -> None:
+        """Take over client secrets that have changed in the file."""
+        self.use_client_secrets(self._kept_client_secrets)
 
     def easypost_api_key(self) -> str:
         """The key of the EasyPost account; "" when there is none."""
@@ -50,12 +60,44 @@ class Current:
         """The secrets of EasyPost's webhook, newest first."""
         return [secret.get_secret_value() for secret in self.secrets.easypost_webhook_secrets]
 
-    def store_password(self) -> str | None:
-        """The password of store.url; None leaves it to libpq."""
-        password = self.secrets.store_password
-        return password.get_secret_value() if password else None
-
     def refresh_token(self) -> str | None:
         """The content of the secret file amazon_refresh_token."""
         token = self.secrets.amazon_refresh_token
         return token.get_secret_value() if token else None
+
+
+class Current:
+    """Has the attributes of a Loaded; `take` replaces them. The accounts are those of the start."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.settings = loaded.settings
+        self.secrets = loaded.secrets
+        self.warnings = loaded.warnings
+        self.absent = loaded.absent
+        self.accounts: Mapping[str, CurrentAccount] = {
+            name: CurrentAccount(name, self) for name in loaded.settings.accounts
+        }
+
+    def take(self, settings: Settings, secrets: Secrets) -> None:
+        """Replace settings and secrets."""
+        self.settings, self.secrets = settings, secrets
+        for account in self.accounts.values():
+            account.read_again()
+
+    def policy(self, shop: str) -> ShopPolicy | None:
+        """The policy of a shop; None if it is not configured."""
+        account = self.settings.account_of.get(shop)
+        return self.accounts[account].policy(shop) if account is not None else None
+
+    def loop_api_key(self, shop: str) -> str:
+        """The API key of a shop."""
+        return self.secrets.loop_api_keys[shop].get_secret_value()
+
+    def webhook_secrets(self, shop: str) -> list[bytes]:
+        """The webhook secrets of a shop, newest first."""
+        return [secret.get_secret_value().encode() for secret in self.secrets.loop_webhook_secrets[shop]]
+
+    def store_password(self) -> str | None:
+        """The password of store.url; None leaves it to libpq."""
+        password = self.secrets.store_password
+        return password.get_secret_value() if password else None

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import importlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from adapters.amazon_mcf.wire.notifications import decode_notification
-from config.notifications import Notifications as Section
-from daemon.app.accounts import Vendors
-from daemon.app.live_config import Current
+from daemon.app.live_config import CurrentAccount
 from daemon.app.resources import Resources
-from daemon.domain.returns import MAIN_ACCOUNT
-from daemon.engine.notifications import Notifications, Origins, QueueReader, heard_mark
+from daemon.app.vendors import AccountVendors
+from daemon.engine.notifications import Addressee, Notifications, Origins, QueueReader, heard_mark
 from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, run_every
 from daemon.errors import McfdError
 from daemon.operations.client_secrets import Rotation
 from daemon.operations.credential_ages import SECRET_LIVES
 from daemon.operations.notifications import AMAZON_LETTERS, NotificationSetup
+from daemon.ports.names import at_account
 from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter
 
@@ -40,36 +39,42 @@ ROTATION_EVERY = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """Everything about Amazon's notifications; `push` is None while no queue is configured."""
+    """Everything about Amazon's notifications, by account; there is no push for an account without a queue."""
 
-    push: Push | None
-    origins: Origins
+    pushes: Mapping[str, Push]
+    origins: Mapping[str, Origins]
     heard: Notifications
 
 
 async def listen_for_news(resources: Resources, wake: Callable[[], None]) -> News:
     """Load what an earlier process knew."""
-    amazon = resources.current.settings.amazon
-    push = None
-    if amazon.notifications.queue_url is not None:
-        push = Push(MAIN_ACCOUNT, resources.store, resources.clock, slower=amazon.notifications.slower_looks)
-        await push.load()
-    origins = Origins(MAIN_ACCOUNT)
-    await origins.load(resources.store)
-    heard_at = await resources.store.read(lambda uow: uow.mark(heard_mark(MAIN_ACCOUNT)))
-    resources.metrics.notified(float(heard_at or 0))
+    pushes, origins = {}, {}
+    for name, one in resources.accounts.items():
+        section = one.account.settings.amazon.notifications
+        if section.queue_url is not None:
+            pushes[name] = Push(name, resources.store, resources.clock, slower=section.slower_looks)
+            await pushes[name].load()
+        origins[name] = Origins(name)
+        await origins[name].load(resources.store)
+        heard_at = await resources.store.read(lambda uow, name=name: uow.mark(heard_mark(name)))  # type: ignore[misc]
+        resources.metrics.notified(float(heard_at or 0), name)
     heard = Notifications(
         resources.store,
         resources.clock,
         resources.metrics,
         decode=decode_notification,
         bury=partial(_letter, resources),
-        origins=origins,
-        client_id=amazon.client_id,
-        credentials=resources.client_secrets,
+        addressees=[
+            Addressee(
+                origins=origins[name],
+                client_id=one.account.settings.amazon.client_id,
+                credentials=one.client_secrets,
+            )
+            for name, one in resources.accounts.items()
+        ],
         wake=wake,
     )
-    return News(push=push, origins=origins, heard=heard)
+    return News(pushes=pushes, origins=origins, heard=heard)
 
 
 def _letter(resources: Resources, body: bytes, reason: str) -> DeadLetter:
@@ -82,73 +87,106 @@ def _letter(resources: Resources, body: bytes, reason: str) -> DeadLetter:
     )
 
 
-async def open_queue(current: Current, url: str) -> "SqsQueue":
+async def open_queue(account: CurrentAccount, url: str) -> "SqsQueue":
     """The connection to a queue; no request is made yet."""
     # imported late: it costs 20 MiB and half a second, for users of a queue only
     module = await asyncio.to_thread(importlib.import_module, "adapters.sqs.queue")
-    section = current.settings.amazon.notifications
+    section = account.settings.amazon.notifications
     queue: SqsQueue = module.SqsQueue(
         url,
         region=section.aws_region(url) or "",
         endpoint=section.endpoint,
-        key=_key(current, module.AwsKey),
+        key=_key(account, module.AwsKey),
         long_poll=module.LONG_POLL,
     )
     return queue
 
 
-def _key(current: Current, make: "Callable[..., AwsKey]") -> "AwsKey | None":
+def _key(account: CurrentAccount, make: "Callable[..., AwsKey]") -> "AwsKey | None":
     """The access key of the secret files; without one, the machine's role is used."""
-    key_id, secret = current.secrets.aws_access_key_id, current.secrets.aws_secret_access_key
+    key_id, secret = account.secrets.aws_access_key_id, account.secrets.aws_secret_access_key
     return make(key_id=key_id.get_secret_value(), secret=secret.get_secret_value()) if key_id and secret else None
 
 
 async def services(stack: AsyncExitStack, resources: Resources, news: News, beats: Heartbeats) -> dict[str, Service]:
-    """The services: a reader for each queue, one that learns our subscriptions, one that rotates the client secret."""
-    amazon = resources.current.settings.amazon
+    """The services: a reader for each queue, and by account those that learn subscriptions and rotate secrets."""
     found: dict[str, Service] = {}
-    for name, url in _urls(amazon.notifications).items():
-        queue = await open_queue(resources.current, url)
-        stack.push_async_callback(queue.close)
-        resources.metrics.queue_read(name, resources.clock.now())
-        beats.promise(name, BEATS_WITHIN)
-        found[name] = QueueReader(
-            name,
-            queue,
+    for queue in queues(resources.current.accounts.values()):
+        opened = await open_queue(queue.account, queue.url)
+        stack.push_async_callback(opened.close)
+        resources.metrics.queue_read(queue.name, resources.clock.now())
+        beats.promise(queue.name, BEATS_WITHIN)
+        found[queue.name] = QueueReader(
+            queue.name,
+            opened,
             news.heard.hear,
             clock=resources.clock,
-            push=news.push if name == "notifications" else None,
-            read=partial(_read, resources, name),
+            pushes=[news.pushes[name] for name in queue.announces],
+            read=partial(_read, resources, queue.name),
             failed=partial(_failed, resources),
-            beat=partial(beats.beat, name),
+            beat=partial(beats.beat, queue.name),
         ).run
-    if found:
-        found["subscriptions"] = _every(
-            resources, "subscriptions", LEARN_EVERY, partial(learn, resources, news.origins)
-        )
-    if amazon.rotate_client_secret:
-        found["rotation"] = _every(resources, "rotation", ROTATION_EVERY, rotation(resources).in_time)
+    for name, push in news.pushes.items():
+        service = at_account("subscriptions", push.account)
+        found[service] = _every(resources, service, LEARN_EVERY, partial(learn, resources, news.origins[name]))
+    for name, one in resources.accounts.items():
+        if one.account.settings.amazon.rotate_client_secret and _asks_for(resources, name) == name:
+            service = at_account("rotation", name)
+            found[service] = _every(resources, service, ROTATION_EVERY, rotation(resources, name).in_time)
     return found
 
 
-def rotation(resources: Resources) -> Rotation:
-    """The rotation of the client secret."""
-    ages = resources.ages
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue, the account whose section says how to read it, and the accounts whose returns it announces."""
+
+    name: str
+    url: str
+    account: CurrentAccount
+    announces: list[str]
+
+
+def queues(accounts: Iterable[CurrentAccount]) -> list[Queue]:
+    """Each queue once, whoever's accounts it serves."""
+    found: dict[tuple[str, str | None], Queue] = {}
+    for account in accounts:
+        section = account.settings.amazon.notifications
+        for kind, url in (("notifications", section.queue_url), ("secrets", section.secrets_queue_url)):
+            if section.queue_url is None or url is None:
+                continue
+            queue = Queue(name=at_account(kind, account.name), url=url, account=account, announces=[])
+            queue = found.setdefault((url, section.endpoint), queue)
+            if kind == "notifications":
+                queue.announces.append(account.name)
+    return list(found.values())
+
+
+def _asks_for(resources: Resources, account: str) -> str:
+    """The account that asks for a new client secret: one for all that share the client id."""
+    client_id = resources.accounts[account].account.settings.amazon.client_id
+    sharing = [name for name, one in resources.accounts.items() if one.account.settings.amazon.client_id == client_id]
+    rotating = [name for name in sharing if resources.accounts[name].account.settings.amazon.rotate_client_secret]
+    return next(iter([*rotating, *sharing]))
+
+
+def rotation(resources: Resources, account: str) -> Rotation:
+    """The rotation of the client secret of an account, and of all others with the same client id."""
+    one = resources.accounts[_asks_for(resources, account)]
     return Rotation(
         store=resources.store,
         clock=resources.clock,
-        secrets=resources.client_secrets,
-        rotate=resources.vendors.notifications.rotate_client_secret,
-        days_left=lambda: SECRET_LIVES - ages.secret_days(),
-        has_queue=resources.current.settings.amazon.notifications.queue_url is not None,
+        secrets=one.client_secrets,
+        rotate=one.vendors.notifications.rotate_client_secret,
+        days_left=lambda: SECRET_LIVES - one.ages.secret_days(),
+        has_queue=one.account.settings.amazon.notifications.queue_url is not None,
     )
 
 
 def notification_setup(
-    current: Current, vendors: Vendors, learnt: Callable[[Sequence[str]], Awaitable[None]]
+    account: CurrentAccount, vendors: AccountVendors, learnt: Callable[[Sequence[str]], Awaitable[None]]
 ) -> NotificationSetup:
     """The setup that checks and creates destination and subscription."""
-    section = current.settings.amazon.notifications
+    section = account.settings.amazon.notifications
     return NotificationSetup(
         service=vendors.notifications,
         arn=section.arn,
@@ -162,15 +200,6 @@ async def nothing() -> None:
     """The doctor only looks, so it keeps nothing of what it learnt."""
 
 
-def _urls(section: Section) -> dict[str, str]:
-    """The queues by name; a queue that serves both purposes is read once."""
-    if section.queue_url is None:
-        return {}
-    secrets = section.secrets_queue_url
-    both = {"notifications": section.queue_url}
-    return both | ({"secrets": secrets} if secrets and secrets != section.queue_url else {})
-
-
 def _read(resources: Resources, name: str) -> None:
     resources.metrics.queue_read(name, resources.clock.now())
 
@@ -181,7 +210,7 @@ def _failed(resources: Resources, _: str, error: Exception) -> None:
 
 async def learn(resources: Resources, known: Origins) -> None:
     """Ask Amazon for the seller's subscriptions, to recognise their notifications as ours."""
-    found = await resources.vendors.notifications.subscriptions()
+    found = await resources.accounts[known.account].vendors.notifications.subscriptions()
     await remember(resources, known, [one.subscription_id for one in found])
 
 

@@ -10,8 +10,9 @@ from adapters.host.metrics import PrometheusMetrics
 from adapters.host.systemd import Notifier
 from config.load import Loaded
 from config.model import Settings
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets, Secrets, file_of
 from daemon.app.live_config import Current
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.supervisor import TaskPool
 from daemon.errors import ConfigError
 from daemon.ports.host import Clock
@@ -21,8 +22,9 @@ log = structlog.get_logger(__name__)
 PORTAL_KEYS = ("api_url", "api_version", "grade_processor")
 """Keys of a shop that its open connection depends on."""
 
-TAKEN_SECRETS = (
-    *("amazon_client_secrets", "amazon_refresh_token", "loop_api_keys", "loop_webhook_secrets"),
+TAKEN_SECRETS = ("loop_api_keys", "loop_webhook_secrets")
+TAKEN_SECRETS_OF_ACCOUNTS = (
+    *("amazon_client_secrets", "amazon_refresh_token"),
     *("easypost_api_key", "easypost_webhook_secrets"),
 )
 
@@ -43,16 +45,23 @@ def change(current: Current, loaded: Loaded) -> Change:
     paths = list(_differences(old.model_dump(), loaded.settings.model_dump()))
     taken = [path for path in paths if _can_be_taken(path, old)]
     named = [f"secret {name}" for name in _changed_secrets(current.secrets, loaded.secrets)]
-    taken_secrets = [name for name in named if name.split()[1].partition(".")[0] in TAKEN_SECRETS]
+    known = (*TAKEN_SECRETS, *TAKEN_SECRETS_OF_ACCOUNTS)
+    taken_secrets = [name for name in named if name.split()[1].partition(".")[0] in known]
     return Change(
         settings=_settings(old, loaded.settings),
         secrets=_secrets(current.secrets, loaded.secrets),
-        taken=(*map(".".join, taken), *taken_secrets),
+        taken=(*(_written(path, old) for path in taken), *taken_secrets),
         waiting=(
-            *(".".join(path) for path in paths if path not in taken),
+            *(_written(path, old) for path in paths if path not in taken),
             *(name for name in named if name not in taken_secrets),
         ),
     )
+
+
+def _written(path: tuple[str, ...], old: Settings) -> str:
+    """The path as the file writes it: the only account has its sections at the top."""
+    alone = path[:2] == ("accounts", MAIN_ACCOUNT) and len(old.accounts) == 1
+    return ".".join(path[2:] if alone else path)
 
 
 def _differences(old: object, new: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -64,36 +73,55 @@ def _differences(old: object, new: object, at: tuple[str, ...] = ()) -> Iterator
 
 
 def _can_be_taken(path: tuple[str, ...], old: Settings) -> bool:
-    of_a_shop = path[0] == "shops" and len(path) > 2 and path[1] in old.shops and path[2] not in PORTAL_KEYS
-    return path[0] == "log" or of_a_shop
+    if path[0] != "accounts":
+        return path[0] == "log"
+    match path[1:]:
+        case (account, "shops", shop, key, *_) if account in old.accounts:
+            return shop in old.accounts[account].shops and key not in PORTAL_KEYS
+    return False
 
 
 def _changed_secrets(old: Secrets, new: Secrets) -> list[str]:
-    """The names of changed secrets; a shop's secrets by shop, for shops that existed before."""
+    """The names of changed secrets; those of accounts and shops that existed before also by their owner."""
     found = []
     for name in Secrets.model_fields:
         before, after = getattr(old, name), getattr(new, name)
-        if isinstance(before, Mapping):
+        if name == "accounts":
+            found += [kind for owner in before for kind in _changed_in(owner, before[owner], after.get(owner))]
+        elif isinstance(before, Mapping):
             found += [f"{name}.{shop}" for shop in before if before[shop] != after.get(shop, before[shop])]
         elif before != after:
             found.append(name)
     return found
 
 
+def _changed_in(account: str, old: AccountSecrets, new: AccountSecrets | None) -> list[str]:
+    kinds = AccountSecrets.model_fields if new is not None else ()
+    return [file_of(account, kind) for kind in kinds if getattr(old, kind) != getattr(new, kind)]
+
+
 def _settings(old: Settings, new: Settings) -> Settings:
-    shops = {}
-    for name, before in old.shops.items():
-        after = new.shops.get(name, before)
-        shops[name] = after.model_copy(update={key: getattr(before, key) for key in PORTAL_KEYS})
-    return old.model_copy(update={"shops": shops, "log": new.log})
+    accounts = {}
+    for name, account in old.accounts.items():
+        now = new.accounts.get(name, account)
+        shops = {}
+        for shop, before in account.shops.items():
+            after = now.shops.get(shop, before)
+            shops[shop] = after.model_copy(update={key: getattr(before, key) for key in PORTAL_KEYS})
+        accounts[name] = account.model_copy(update={"shops": shops})
+    return old.model_copy(update={"accounts": accounts, "log": new.log})
 
 
 def _secrets(old: Secrets, new: Secrets) -> Secrets:
     """The new secrets, but removed shops keep theirs: their returns are still followed until the restart."""
-    taken: dict[str, object] = {}
+    accounts = {}
+    for name, before in old.accounts.items():
+        after = new.accounts.get(name, before)
+        accounts[name] = before.model_copy(update={kind: getattr(after, kind) for kind in TAKEN_SECRETS_OF_ACCOUNTS})
+    taken: dict[str, object] = {"accounts": accounts}
     for name in TAKEN_SECRETS:
-        before, after = getattr(old, name), getattr(new, name)
-        taken[name] = {shop: after.get(shop, before[shop]) for shop in before} if isinstance(before, Mapping) else after
+        of_shops, now = getattr(old, name), getattr(new, name)
+        taken[name] = {shop: now.get(shop, of_shops[shop]) for shop in of_shops}
     return old.model_copy(update=taken)
 
 

@@ -1,6 +1,6 @@
 """Part of the composition root: opens the resources that the daemon and the command line share."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +10,14 @@ import structlog
 from adapters.host.metrics import PrometheusMetrics
 from adapters.host.vault import Vault
 from config.logging.setup import conceal
-from daemon.app.accounts import Vendors, connect, hear_of_call
-from daemon.app.live_config import Current
+from daemon.app.accounts import connect
+from daemon.app.calls import hear_of_call
+from daemon.app.live_config import Current, CurrentAccount
 from daemon.app.stores import open_configured
+from daemon.app.vendors import AccountVendors, Vendors, naming
 from daemon.engine.call_journal import CallJournal
 from daemon.engine.clock_check import ClockCheck
-from daemon.errors import McfdError, StoreUnavailable
+from daemon.errors import McfdError, OperatorError, StoreUnavailable
 from daemon.operations.authorization import RefreshTokens
 from daemon.operations.client_secrets import ClientSecrets
 from daemon.operations.credential_ages import Ages
@@ -23,6 +25,17 @@ from daemon.ports.host import Clock
 from daemon.ports.store import Store
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountResources:
+    """What belongs to one seller."""
+
+    account: CurrentAccount
+    tokens: RefreshTokens
+    client_secrets: ClientSecrets
+    ages: Ages
+    vendors: AccountVendors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +47,27 @@ class Resources:
     metrics: PrometheusMetrics
     store: Store
     vault: Vault
-    tokens: RefreshTokens
     vendors: Vendors
-    ages: Ages
+    accounts: Mapping[str, AccountResources]
     clock_check: ClockCheck
     journal: CallJournal
-    client_secrets: ClientSecrets
+
+    def account(self, name: str | None) -> AccountResources:
+        """The account of that name, or the only one. Raises OperatorError."""
+        if name is None and len(self.accounts) == 1:
+            return next(iter(self.accounts.values()))
+        known = ", ".join(self.accounts)
+        if name is None:
+            raise OperatorError(f"there are several accounts; name one with --account: {known}")
+        if name not in self.accounts:
+            raise OperatorError(f"{name} is no account of the configuration; there are: {known}")
+        return self.accounts[name]
+
+    async def read_credentials(self) -> None:
+        """Take over the credentials of secret files that have changed. Raises McfdError."""
+        for one in self.accounts.values():
+            await one.client_secrets.load()
+            await one.ages.look(one.account.client_secrets)
 
 
 async def open_resources(
@@ -52,44 +80,80 @@ async def open_resources(
     store = await open_configured(stack, current, create=noting)
     stack.push_async_callback(closing, "store", store.close)
     vault = Vault(current.secrets.vault_key_bytes)
-    tokens = RefreshTokens(store, vault, current.refresh_token, conceal)
-    try:
-        await tokens.load()
-    except McfdError as error:  # a lost key must not stop the webhooks
-        log.error("amazon.token_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
-    client_secrets = await _client_secrets(store, vault, current, noting=noting)
-    metrics.secret_unfiled(lambda: client_secrets.only_here)
-    ages = Ages(store, clock, tokens)
-    await ages.look(current.client_secrets, noting=noting)
+    tokens = {name: await _refresh_tokens(store, vault, one) for name, one in current.accounts.items()}
     clock_check, journal = ClockCheck(clock), CallJournal(store)
     stack.push_async_callback(_last_lines, journal)
-    on_call = partial(hear_of_call, metrics, clock_check, journal, clock)
-    vendors = await connect(stack, current, clock, on_call, refresh_token=tokens.current)
-    metrics.watch("mcfd_clock_ahead_seconds", "This machine's clock less the vendor's.", "vendor", clock_check.ahead)
-    metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", "operation", vendors.buckets.levels)
+    vendors = await connect(
+        stack,
+        current,
+        clock,
+        partial(hear_of_call, metrics, clock_check, journal, clock),
+        refresh_token=lambda account: tokens[account].current,
+    )
+    _show_limits(metrics, clock_check, vendors)
     return Resources(
         current=current,
         clock=clock,
         metrics=metrics,
         store=store,
         vault=vault,
-        tokens=tokens,
         vendors=vendors,
-        ages=ages,
+        accounts={
+            name: await _account(store, vault, clock, one, tokens[name], vendors.accounts[name], noting=noting)
+            for name, one in current.accounts.items()
+        },
         clock_check=clock_check,
         journal=journal,
-        client_secrets=client_secrets,
     )
 
 
-async def _client_secrets(store: Store, vault: Vault, current: Current, *, noting: bool) -> ClientSecrets:
+def _show_limits(metrics: PrometheusMetrics, clock_check: ClockCheck, vendors: Vendors) -> None:
+    def ahead() -> dict[tuple[str, ...], float]:
+        return {(vendor,): seconds for vendor, seconds in clock_check.ahead().items()}
+
+    metrics.watch("mcfd_clock_ahead_seconds", "This machine's clock less the vendor's.", ("vendor",), ahead)
+    labels = ("account", "operation")
+    metrics.watch("mcfd_bucket_tokens", "Calls that could be made at once.", labels, vendors.levels)
+
+
+async def _account(  # noqa: PLR0917 - it only passes on what its caller has made
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    account: CurrentAccount,
+    tokens: RefreshTokens,
+    vendors: AccountVendors,
+    *,
+    noting: bool,
+) -> AccountResources:
+    client_secrets = await _client_secrets(store, vault, account, noting=noting)
+    ages = Ages(store, clock, tokens)
+    await ages.look(account.client_secrets, noting=noting)
+    return AccountResources(account=account, tokens=tokens, client_secrets=client_secrets, ages=ages, vendors=vendors)
+
+
+async def _refresh_tokens(store: Store, vault: Vault, account: CurrentAccount) -> RefreshTokens:
+    made = RefreshTokens(store, vault, account.refresh_token, conceal, account=account.name)
+    try:
+        await made.load()
+    except McfdError as error:  # a lost key must not stop the webhooks
+        log.error("amazon.token_lost", reason=str(error), **naming(account.name))  # noqa: TRY400 - the text says all
+    return made
+
+
+async def _client_secrets(store: Store, vault: Vault, account: CurrentAccount, *, noting: bool) -> ClientSecrets:
     made = ClientSecrets(
-        store, vault, from_file=current.filed_client_secrets, use=current.use_client_secrets, conceal=conceal
+        store,
+        vault,
+        from_file=account.filed_client_secrets,
+        use=account.use_client_secrets,
+        conceal=conceal,
+        account=account.name,
     )
     try:
         await made.load(noting=noting)
     except McfdError as error:  # the secret file's still work
-        log.error("amazon.client_secrets_lost", reason=str(error))  # noqa: TRY400 - handled, and the text says all
+        log.error("amazon.client_secrets_lost", reason=str(error), **naming(account.name))  # noqa: TRY400 - as above
     return made
 
 

@@ -10,7 +10,7 @@ from daemon.app.policies import timings
 from daemon.app.resources import Resources
 from daemon.domain.durations import DAY, HOUR
 from daemon.domain.queues import Queue
-from daemon.domain.returns import MAIN_ACCOUNT, State
+from daemon.domain.returns import State
 from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.call_journal import EVERY as WRITE_CALLS
 from daemon.engine.clock_check import ClockKeeper
@@ -27,6 +27,7 @@ from daemon.engine.walker import Claims, Walker
 from daemon.engine.workflow import Workflow
 from daemon.errors import McfdError
 from daemon.operations.retention import Retention
+from daemon.ports.names import at_account
 
 WALKERS = (
     ("label_requests", Queue.LABELS, 200, 1.0),
@@ -41,6 +42,8 @@ Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
 """Name, seconds between the rounds, and the work of a round."""
 UNASKED = 300.0
 """Seconds between the rounds of services that are woken when there is something to do."""
+MOST_PARKED = 5
+"""Parked connections that the sentence names."""
 STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
@@ -50,7 +53,9 @@ def sentence(resources: Resources) -> str:
     held = resources.metrics.held()
     open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
     parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
-    return "; ".join([*parts, *(f"{name}: {problem}" for name, problem in resources.vendors.refusals().items())])
+    parked = [f"{name}: {problem}" for name, problem in resources.vendors.refusals().items()]
+    more = [f"{len(parked) - MOST_PARKED} more connections parked"] if len(parked) > MOST_PARKED else []
+    return "; ".join([*parts, *parked[:MOST_PARKED], *more])
 
 
 def _recorder(resources: Resources) -> Recorder:
@@ -95,18 +100,16 @@ class Services:
             metrics=resources.metrics,
             wake=self.wake,
         )
-        unused = settings.easypost.void_unused_after
-        parcels = PurchaseWatch(resources.store, recorder, contexts, resources.metrics, unused_after=unused)
         services: dict[str, Service] = {walker.name: walker.run for walker in self._walkers}
         services["store"] = resources.store.watch
         for account in {context.account.name: context.account for context in contexts.values()}.values():
             account.order_index.wake = self.wake
-            name = "order_index" if account.name == MAIN_ACCOUNT else f"order_index/{account.name}"
+            name = at_account("order_index", account.name)
             services[name] = self._reading(resources, name, account.order_index)
         for name, seconds, work in (
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
-            ("purchases", LOOK_AT_PURCHASES, parcels.round),
+            *self._parcels(resources, contexts, recorder),
             ("call_journal", WRITE_CALLS, resources.journal.flush),
         ):
             services[name] = self._periodic(resources, name, seconds, work)
@@ -125,6 +128,22 @@ class Services:
             yield f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
             yield f"cancelled_request_poll/{shop}", HOUR, polls.cancelled_requests
             yield f"return_poll/{shop}", clocks.return_poll, polls.returns
+
+    def _parcels(
+        self, resources: Resources, contexts: Mapping[str, ShopContext], recorder: Recorder
+    ) -> Iterator[Periodic]:
+        """Each account that buys labels has a service of its own that follows them."""
+        for name, vendors in resources.vendors.accounts.items():
+            if vendors.easypost is not None:
+                parcels = PurchaseWatch(
+                    resources.store,
+                    recorder,
+                    contexts,
+                    resources.metrics,
+                    account=name,
+                    unused_after=resources.current.settings.accounts[name].easypost.void_unused_after,
+                )
+                yield at_account("purchases", name), LOOK_AT_PURCHASES, parcels.round
 
     def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:
         """The service that sends messages to people; none if there are no receivers."""

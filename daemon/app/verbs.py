@@ -9,10 +9,7 @@ from adapters.loop_returns.wire.webhooks import TRIGGERS
 from daemon import __version__
 from daemon.app.doctor import Checkup
 from daemon.app.notifications import notification_setup, remember, rotation
-from daemon.app.policies import shop_policy
 from daemon.app.resources import Resources
-from daemon.domain.policy import ShopPolicy
-from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.engine.announcements import Announcements
 from daemon.engine.notifications import Origins
 from daemon.engine.supervisor import run_every
@@ -21,6 +18,7 @@ from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization
 from daemon.operations.dead_letters import DeadLetters, Offer
 from daemon.operations.forgetting import Forgetting
+from daemon.operations.notifications import NotificationSetup
 from daemon.operations.openapi import describe
 from daemon.operations.reasons import Reasons
 from daemon.operations.rekeying import Rekeying
@@ -50,24 +48,26 @@ def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state:
     return Retention(resources.store, resources.clock, periods, forgotten)
 
 
-def vendor_access(resources: Resources, clearing: Retention, origins: Origins | None = None) -> VendorAccess:
+def vendor_access(
+    resources: Resources, clearing: Retention, origins: Mapping[str, Origins] | None = None
+) -> VendorAccess:
     """Access to the store and to connections."""
     current, store = resources.current, resources.store
 
-    def policy(shop: str) -> ShopPolicy | None:
-        return shop_policy(shop, current.settings, current.secrets) if shop in current.settings.shops else None
+    def setup(account: str | None) -> NotificationSetup:
+        one = resources.account(account)
+        known = (origins or {}).get(one.account.name) or Origins(one.account.name)
+        return notification_setup(one.account, one.vendors, partial(remember, resources, known))
 
     return VendorAccess(
         store=store,
         letters=DeadLetters(store, resources.clock, resources.vault),
         clearing=clearing,
         rekeying=Rekeying(store, resources.vault),
-        reasons=Reasons(store, policy, resources.vendors.network),
+        reasons=Reasons(store, current.policy, lambda account: resources.account(account).vendors.network),
         webhooks=Subscriptions(resources.vendors.portals, public_url=current.settings.public_url, triggers=TRIGGERS),
-        notifications=notification_setup(
-            current, resources.vendors, partial(remember, resources, origins or Origins(MAIN_ACCOUNT))
-        ),
-        rotation=rotation(resources),
+        notifications=setup,
+        rotation=lambda account: rotation(resources, resources.account(account).account.name),
     )
 
 
@@ -91,8 +91,8 @@ def daemon_verbs(
     announcements: Announcements,
     adoptions: Adoptions,
     try_again: Callable[[], Awaitable[None]],
-    order_changed: Callable[[str], Awaitable[int]],
-    origins: Origins,
+    order_changed: Callable[[str, str], Awaitable[int]],
+    origins: Mapping[str, Origins],
 ) -> dict[str, Answering]:
     """Every verb by its path, as the running daemon answers it."""
     access: dict[Need[Any], object] = {
@@ -102,8 +102,8 @@ def daemon_verbs(
         DAEMON: DaemonAccess(
             returns=operator,
             letters=DeadLetters(resources.store, resources.clock, resources.vault, offer),
-            authorization=authorization,
-            order_changed=order_changed,
+            invite=lambda account: authorization.invite(resources.account(account).account.name),
+            order_changed=partial(_order_changed, resources, order_changed),
             announcements=announcements,
             adoptions=adoptions,
             forgetting=Forgetting(resources.store, resources.clock, resources.vault, resources.metrics.forgotten),
@@ -114,6 +114,14 @@ def daemon_verbs(
         return await verb.call(access[verb.need], given)
 
     return {verb.path: partial(answer, verb) for verb in VERBS}
+
+
+async def _order_changed(
+    resources: Resources, order_changed: Callable[[str, str], Awaitable[int]], order: str, account: str | None
+) -> int:
+    """Have an order read, of one account or of all; returns the number of returns concerned."""
+    named = [resources.account(account).account.name] if account else list(resources.accounts)
+    return sum([await order_changed(order, name) for name in named])
 
 
 def description() -> dict[str, object]:

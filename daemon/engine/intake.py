@@ -126,13 +126,13 @@ class Intake:
             self._wake()
         return concerned
 
-    async def parcel_changed(self, handle: str) -> bool:
-        """Ask the carrier now, because it announced news of a parcel; True if the handle is ours."""
+    async def parcel_changed(self, account: str, handle: str) -> bool:
+        """Ask the carrier now, because it announced news of a parcel; True if the handle is one of the account's."""
 
         def work(uow: UnitOfWork) -> bool:
             now = self._clock.now()
             parcel = uow.purchase(LabelSourceName.EASYPOST, handle)
-            if parcel is None:
+            if parcel is None or parcel.account != account:
                 return False
             if parcel.look_at is not None:
                 uow.look_at_purchase(parcel.source, handle, min(parcel.look_at, now))

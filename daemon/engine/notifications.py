@@ -7,7 +7,7 @@ order costs one reading, and a lost one costs time. A message is deleted only af
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import structlog
@@ -66,12 +66,18 @@ class Origins:
         """Load what an earlier process learnt."""
         await store.read(self._look)
 
-    def ours(self, origin: Origin) -> bool:
-        """Whether the notification is for this account; True if nothing is known either way."""
+    def surely_ours(self, origin: Origin) -> bool:
+        """Whether the notification is known to be for this account."""
         if origin.subscription_id and origin.subscription_id in self.subscriptions:
             return True
+        return bool(self.seller) and origin.seller_id == self.seller
+
+    def ours(self, origin: Origin) -> bool:
+        """Whether the notification is for this account; True if nothing is known either way."""
+        if self.surely_ours(origin):
+            return True
         if self.seller and origin.seller_id:
-            return origin.seller_id == self.seller
+            return False
         return not (self.subscriptions and origin.subscription_id)
 
     def learn_seller(self, uow: UnitOfWork, origin: Origin) -> None:
@@ -96,8 +102,17 @@ class Origins:
         uow.set_mark(self._mark, json.dumps({"subscriptions": sorted(self.subscriptions), "seller": self.seller}))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """One account that messages may be for; `credentials` take those about its client id."""
+
+    origins: Origins
+    client_id: str
+    credentials: Credentials
+
+
 class Notifications:
-    """Takes messages in. `wake` is called after a commit that made something due."""
+    """Takes messages in, for whichever accounts they are. `wake` is called after a commit that made something due."""
 
     def __init__(
         self,
@@ -107,9 +122,7 @@ class Notifications:
         *,
         decode: Callable[[bytes], Notification],
         bury: Callable[[bytes, str], DeadLetter],
-        origins: Origins,
-        client_id: str,
-        credentials: Credentials,
+        addressees: Sequence[Addressee],
         wake: Callable[[], None],
     ) -> None:
         self._store = store
@@ -117,9 +130,7 @@ class Notifications:
         self._metrics = metrics
         self._decode = decode
         self._bury = bury
-        self._origins = origins
-        self._client_id = client_id
-        self._credentials = credentials
+        self._addressees = addressees
         self._wake = wake
 
     async def hear(self, bodies: Sequence[bytes]) -> None:
@@ -142,67 +153,78 @@ class Notifications:
         return messages, letters
 
     async def _take(self, messages: Sequence[Notification], letters: Sequence[DeadLetter]) -> None:
-        def work(uow: UnitOfWork) -> list[str]:
+        def work(uow: UnitOfWork) -> list[Heard]:
             for letter in letters:
                 uow.keep_dead_letter(letter)
-            return [self._effect(uow, message) for message in messages]
+            return [one for message in messages for one in self._effects(uow, message)]
 
         if not letters and await self._store.read(lambda uow: not any(self._matters(uow, one) for one in messages)):
-            outcomes = [
-                self._without_effect(message) for message in messages
-            ]  # a backlog of such messages costs no commit
+            # a backlog of such messages costs no commit
+            heard = [self._without_effect(message) for message in messages]
         else:
-            outcomes = await self._store.transact(work) + ["unreadable"] * len(letters)
-        for outcome in outcomes:
-            self._metrics.notification(outcome, self._clock.now())
-        if {"new_secret", "secret_expires"} & set(outcomes):
-            await self._credentials.changed()
-        if "announced" in outcomes:
+            heard = await self._store.transact(work) + [Heard("unreadable")] * len(letters)
+        for one in heard:
+            self._metrics.notification(one.outcome, self._clock.now(), one.account)
+        about_secrets = {one.account for one in heard if one.outcome in {"new_secret", "secret_expires"}}
+        for addressee in self._addressees:
+            if addressee.origins.account in about_secrets:
+                await addressee.credentials.changed()
+        if any(one.outcome == "announced" for one in heard):
             self._wake()
+
+    def _concerned(self, message: Notification) -> list[Addressee]:
+        """The accounts that a message is for: those that surely are its origin, else all that may be."""
+        match message:
+            case ReturnNews():
+                sure = [one for one in self._addressees if one.origins.surely_ours(message.origin)]
+                return sure or [one for one in self._addressees if one.origins.ours(message.origin)]
+            case NewClientSecret() | SecretExpires():
+                return [one for one in self._addressees if one.client_id == message.client_id]
+        return []
 
     def _matters(self, uow: UnitOfWork, message: Notification) -> bool:
         """Whether the message causes anything to be written."""
-        match message:
-            case ReturnNews():
-                return self._origins.ours(message.origin) and bool(self._on_order(uow, message.order_id))
-            case NewClientSecret() | SecretExpires():
-                return message.client_id == self._client_id
-        return False
+        concerned = self._concerned(message)
+        if isinstance(message, ReturnNews):
+            return any(uow.on_order(one.origins.account, message.order_id) for one in concerned)
+        return bool(concerned)
 
-    def _without_effect(self, message: Notification) -> str:
+    def _without_effect(self, message: Notification) -> "Heard":
         match message:
-            case ReturnNews() if self._origins.ours(message.origin):
-                return "unknown_order"
+            case ReturnNews() if concerned := self._concerned(message):
+                return Heard("unknown_order", concerned[0].origins.account if len(concerned) == 1 else "")
             case ReturnNews() | NewClientSecret() | SecretExpires():
-                return "foreign"
-        return "other"
+                return Heard("foreign")
+        return Heard("other")
 
-    def _effect(self, uow: UnitOfWork, message: Notification) -> str:
+    def _effects(self, uow: UnitOfWork, message: Notification) -> "list[Heard]":
         if not self._matters(uow, message):
-            return self._without_effect(message)
+            return [self._without_effect(message)]
+        found = [self._effect(uow, message, one) for one in self._concerned(message)]
+        return [one for one in found if one is not None]
+
+    def _effect(self, uow: UnitOfWork, message: Notification, one: Addressee) -> "Heard | None":
+        account = one.origins.account
         match message:
-            case ReturnNews():
-                self._origins.learn_seller(uow, message.origin)
-                uow.set_mark(heard_mark(self._origins.account), repr(self._clock.now()))
-                return "announced" if self._announce(uow, message.order_id) else "not_awaited"
+            case ReturnNews() if refs := uow.on_order(account, message.order_id):
+                one.origins.learn_seller(uow, message.origin)
+                uow.set_mark(heard_mark(account), repr(self._clock.now()))
+                return Heard("announced" if self._announce(uow, refs) else "not_awaited", account)
             case NewClientSecret():
-                self._credentials.write(uow, message.secret)
-                return "new_secret"
+                one.credentials.write(uow, message.secret)
+                return Heard("new_secret", account)
             case SecretExpires():
-                self._credentials.note_end(uow, message.at)
-                return "secret_expires"
-        return "other"
+                one.credentials.note_end(uow, message.at)
+                return Heard("secret_expires", account)
+        return None
 
-    def _on_order(self, uow: UnitOfWork, order_id: str) -> Sequence[tuple[str, str]]:
-        return uow.on_order(self._origins.account, order_id)
-
-    def _announce(self, uow: UnitOfWork, order_id: str) -> int:
-        """Bring forward every return with units on the order that still has something due; returns their number.
+    def _announce(self, uow: UnitOfWork, refs: Sequence[tuple[str, str]]) -> int:
+        """Bring forward each of these returns that still has something due; returns their number.
 
         A return between two states, for which Amazon is not read just now, is read next.
         """
         now = self._clock.now()
-        found = [uow.get(*ref) for ref in self._on_order(uow, order_id)]
+        found = [uow.get(*ref) for ref in refs]
         concerned = [ret for ret in found if ret is not None and ret.due_at is not None]
         for ret in concerned:
             if ret.amazon_due_at is None:
@@ -210,6 +232,14 @@ class Notifications:
             elif ret.announced_at != now:
                 uow.defer(replace(ret, announced_at=now, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
         return len(concerned)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of a message, and for which account; "" where that is not known."""
+
+    outcome: str
+    account: str = ""
 
 
 class QueueReader:
@@ -222,7 +252,7 @@ class QueueReader:
         hear: Callable[[Sequence[bytes]], Awaitable[None]],
         *,
         clock: Clock,
-        push: Push | None,
+        pushes: Sequence[Push],
         read: Callable[[], None],
         failed: Callable[[str, Exception], None],
         beat: Callable[[], None],
@@ -231,7 +261,7 @@ class QueueReader:
         self._queue = queue
         self._hear = hear
         self._clock = clock
-        self._push = push
+        self._pushes = pushes
         self._read = read
         self._failed = failed
         self._beat = beat
@@ -259,8 +289,8 @@ class QueueReader:
                 deleting = self._queue.delete([message.receipt for message in done])
                 await self._unless_stopped(deleting, stop, grace=LAST_DELETION)
         except McfdError as error:
-            if self._push is not None:
-                self._push.queue_failed()
+            for push in self._pushes:
+                push.queue_failed()
             self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self._pause))
             named = error.retry_after if isinstance(error, Transient) else None
             await self._clock.wait(stop, max(self._pause, min(named or 0.0, LONGEST_PAUSE)))
@@ -269,8 +299,8 @@ class QueueReader:
 
     def _works(self) -> None:
         self._read()
-        if self._push is not None:
-            self._push.queue_read()
+        for push in self._pushes:
+            push.queue_read()
 
     async def _heard(self, messages: Sequence[QueueMessage]) -> Sequence[QueueMessage]:
         """Store all in one unit of work; after a bug, one by one, so that one message does not hold up the others."""

@@ -34,7 +34,7 @@ _ENDED = frozenset({State.CLOSED, State.CANCELLED})
 
 
 class PurchaseWatch:
-    """One round checks every parcel that is due. `unused_after` is in seconds from the purchase."""
+    """One round checks every parcel of an account that is due. `unused_after` is in seconds from the purchase."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class PurchaseWatch:
         contexts: Mapping[str, ShopContext],
         metrics: Metrics,
         *,
+        account: str,
         unused_after: float,
     ) -> None:
         self._store = store
@@ -50,12 +51,13 @@ class PurchaseWatch:
         self._recorder = recorder
         self._contexts = contexts
         self._metrics = metrics
+        self._account = account
         self._unused_after = unused_after
 
     async def round(self) -> None:
         """Check what is due; a vendor that does not answer is asked again tomorrow."""
         now = self._clock.now()
-        for parcel in await self._store.read(lambda uow: uow.purchases_due(now, AT_ONCE)):
+        for parcel in await self._store.read(lambda uow: uow.purchases_due(self._account, now, AT_ONCE)):
             try:
                 RETURN_AT_HAND.set((parcel.shop, parcel.return_id))
                 look_at = await self._look(parcel)
@@ -73,7 +75,8 @@ class PurchaseWatch:
         now, context = self._clock.now(), self._contexts.get(parcel.shop)
         if context is not None and context.paused():
             return now + HOUR
-        source = context.account.label_sources.get(parcel.source) if context else None
+        ours = context is not None and context.account.name == parcel.account
+        source = context.account.label_sources.get(parcel.source) if context is not None and ours else None
         ret = await self._store.read(lambda uow: uow.get(parcel.shop, parcel.return_id))
         if context is None or source is None or source.purchase_reader is None or source.mode != parcel.mode:
             return now + DAY if now < parcel.offered_at + REFUNDS_WATCHED else None

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from daemon.ports.host import Clock
+from daemon.ports.names import at_account
 from daemon.ports.store import ReturnStore
 
 READ_WITHIN = 15 * 60.0
@@ -20,7 +21,8 @@ class Push:
     """
 
     def __init__(self, account: str, store: ReturnStore, clock: Clock, *, slower: float) -> None:
-        self._mark = f"announced/{account}"
+        self.account = account
+        self._mark = at_account("findings-announced", account)
         self._store = store
         self._clock = clock
         self._slower = slower

@@ -76,7 +76,10 @@ PAUSED_FOR = 300.0
 
 
 class Workflow:
-    """Steps returns. One context per shop; a shop without one was removed from the configuration."""
+    """Steps returns. One context per shop; a shop without one was removed from the configuration.
+
+    So was a shop that is now another account's: what was begun with one seller is not continued with another.
+    """
 
     def __init__(
         self, contexts: Mapping[str, ShopContext], recorder: Recorder, *, attempts: int, jitter: Callable[[], float]
@@ -99,7 +102,7 @@ class Workflow:
             RETURN_AT_HAND.reset(at_hand)
 
     async def _step(self, ret: Return, readings: Readings) -> Return:
-        context = self._contexts.get(ret.shop)
+        context = self._context_of(ret)
         if context is None:
             return await self._park(ret)
         PAUSED.set(context.paused)
@@ -117,6 +120,10 @@ class Workflow:
             return await self._recorder.fresh(ret)
         except Exception as error:  # noqa: BLE001 - a bug in one step must not stop its neighbours
             return await self._failed(ret, owed, error, context)
+
+    def _context_of(self, ret: Return) -> ShopContext | None:
+        context = self._contexts.get(ret.shop)
+        return context if context is not None and context.account.name == ret.account else None
 
     async def _read_only(self, ret: Return, context: ShopContext) -> Return:
         """Step a return of a paused shop. A reading that fails is judged when the shop goes on."""
@@ -236,7 +243,7 @@ class Workflow:
         for sibling in await context.store.read(lambda uow: _siblings(uow, ret, read)):
             # Its carrier was not asked, so if there is one, its own reading is still owed.
             tracked = not any(postage.travelling for postage in sibling.postage)
-            theirs = self._contexts.get(sibling.shop)
+            theirs = self._context_of(sibling)
             event = inspect(sibling, orders, now, _clocks(theirs)) if theirs else None
             if theirs is not None and not calls_missing(sibling, event):  # that needs its own reading, too
                 await self._seen(replace(sibling, looked_at=now), event, theirs, looked=tracked)

@@ -16,7 +16,6 @@ from daemon.ports.store import MaintainedStore, ReadableStore
 if TYPE_CHECKING:  # verbs that only read the store need not import what changes returns
     from daemon.engine.announcements import Announcements
     from daemon.operations.adoptions import Adoptions
-    from daemon.operations.authorization import Authorization
     from daemon.operations.client_secrets import Rotation
     from daemon.operations.dead_letters import DeadLetters
     from daemon.operations.forgetting import Forgetting
@@ -51,7 +50,10 @@ class StoreAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorAccess:
-    """The store, the vault keys, and connections."""
+    """The store, the vault keys, and connections. What belongs to an account is asked for by its name.
+
+    The name may be left out where there is only one. Raises OperatorError for a name that is missing or unknown.
+    """
 
     store: MaintainedStore
     letters: "DeadLetters"
@@ -59,8 +61,8 @@ class VendorAccess:
     rekeying: "Rekeying"
     reasons: "Reasons"
     webhooks: "Subscriptions[Any]"
-    notifications: "NotificationSetup"
-    rotation: "Rotation"
+    notifications: "Callable[[str | None], NotificationSetup]"
+    rotation: "Callable[[str | None], Rotation]"
 
     async def purge(self, *, rekey: bool, newest_key: str | None) -> Purged:
         """Delete expired data, and return unused bytes to the disk, including those left by rekeying."""
@@ -79,17 +81,17 @@ class DaemonAccess:
 
     returns: "Operator"
     letters: "DeadLetters"
-    authorization: "Authorization"
-    order_changed: Callable[[str], Awaitable[int]]
+    invite: Callable[[str | None], Invitation]
+    order_changed: Callable[[str, str | None], Awaitable[int]]
     announcements: "Announcements"
     adoptions: "Adoptions"
     forgetting: "Forgetting"
 
-    async def look(self, orders: list[str], by: str | None = None) -> OrdersRead:
-        """Have orders read now, and write down who wanted it."""
+    async def look(self, orders: list[str], by: str | None = None, account: str | None = None) -> OrdersRead:
+        """Have orders read now, of one account or of all, and write down who wanted it."""
         for order in orders if by else ():
             await self.returns.note_look(order, by or "")
-        return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o)) for o in orders])
+        return OrdersRead(orders=[OrderRead(order=o, returns=await self.order_changed(o, account)) for o in orders])
 
     async def forget(self, name: str, by: str, *, preview: bool) -> Forgotten:
         """Erase a return, or only preview that."""
@@ -101,7 +103,3 @@ class DaemonAccess:
         if not tried:
             raise OperatorError("nobody is told of anything; name receivers under notify: in the configuration")
         return Tested(receivers=[ReceiverTried(name=name, result=result) for name, result in tried.items()])
-
-    async def invite(self) -> Invitation:
-        """Make a link to Amazon's consent page."""
-        return self.authorization.invite()

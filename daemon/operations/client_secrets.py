@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.domain.durations import DAY
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.errors import McfdError, OperatorError, Unavailable
 from daemon.operations.credential_ages import ENDS_MARK
 from daemon.operations.verb import instant
 from daemon.operations.verbs.notifications import RotationAsked, SecretsShown
 from daemon.ports.host import Clock, SecretBox
+from daemon.ports.names import at_account
 from daemon.ports.sealed import seal_text, unseal_text
 from daemon.ports.store import ReturnStore, UnitOfWork
 
@@ -43,12 +45,17 @@ class ClientSecrets:
         from_file: Callable[[], Sequence[str]],
         use: Callable[[Sequence[str]], None],
         conceal: Callable[[list[str]], None],
+        account: str = MAIN_ACCOUNT,
     ) -> None:
         self._store = store
         self._box = box
         self._from_file = from_file
         self._use = use
         self._conceal = conceal
+        self.account = account
+        self._secrets_mark = at_account(SECRETS_MARK, account)
+        self.received_mark = at_account(RECEIVED_MARK, account)
+        self._ends_mark = at_account(ENDS_MARK, account)
         self._kept: tuple[str, ...] = ()
         self.noted: Callable[[], Awaitable[None]] | None = None
 
@@ -74,8 +81,8 @@ class ClientSecrets:
         if secret in kept or secret in self._from_file():
             return  # a repeated message
         self._seal(uow, [secret, *kept][:MOST_KEPT])
-        received = json.loads(uow.mark(RECEIVED_MARK) or "[]")
-        uow.set_mark(RECEIVED_MARK, json.dumps([_digest(secret), *received][:MOST_KEPT]))
+        received = json.loads(uow.mark(self.received_mark) or "[]")
+        uow.set_mark(self.received_mark, json.dumps([_digest(secret), *received][:MOST_KEPT]))
 
     def note_end(self, uow: UnitOfWork, at: float) -> None:
         """Remember when the newest secret ends.
@@ -83,8 +90,8 @@ class ClientSecrets:
         If Amazon sent that secret, its end is known, and the warning is about an older one.
         """
         newest = next(iter([*self._readable(uow), *self._from_file()]), None)
-        if newest is not None and _digest(newest) not in json.loads(uow.mark(RECEIVED_MARK) or "[]"):
-            uow.set_mark(ENDS_MARK, json.dumps({"digest": _digest(newest), "at": at}))
+        if newest is not None and _digest(newest) not in json.loads(uow.mark(self.received_mark) or "[]"):
+            uow.set_mark(self._ends_mark, json.dumps({"digest": _digest(newest), "at": at}))
 
     async def changed(self) -> None:
         """Use the secrets that were written."""
@@ -106,13 +113,13 @@ class ClientSecrets:
         return left
 
     def _seal(self, uow: UnitOfWork, secrets: Sequence[str]) -> None:
-        uow.set_mark(SECRETS_MARK, seal_text(self._box, json.dumps(list(secrets)).encode(), SECRETS_MARK))
+        uow.set_mark(self._secrets_mark, seal_text(self._box, json.dumps(list(secrets)).encode(), self._secrets_mark))
 
     def _read(self, uow: UnitOfWork) -> list[str]:
-        sealed = uow.mark(SECRETS_MARK)
+        sealed = uow.mark(self._secrets_mark)
         if not sealed:
             return []
-        plain = unseal_text(self._box, sealed, SECRETS_MARK)
+        plain = unseal_text(self._box, sealed, self._secrets_mark)
         return [str(secret) for secret in json.loads(plain)]
 
     def _readable(self, uow: UnitOfWork) -> list[str]:
@@ -145,7 +152,7 @@ class Rotation:
         if not self.has_queue:
             raise OperatorError("amazon.notifications.queue_url is not set, and a new secret arrives in a queue only")
         now = self.clock.now()
-        before = await self.store.transact(lambda uow: _note_asked(uow, now))
+        before = await self.store.transact(lambda uow: self._note_asked(uow, now))
         if before is not None:
             text = f"one was asked for at {instant(before)} and is still to arrive; look at `mcfd doctor`"
             raise OperatorError(f"{text}, or ask again an hour later")
@@ -154,29 +161,32 @@ class Rotation:
             await self.rotate()
         except McfdError as error:
             if not isinstance(error, Unavailable) or not error.unclear:
-                await self.store.transact(lambda uow: uow.set_mark(ASKED_MARK, "0 "))
+                await self.store.transact(lambda uow: uow.set_mark(self._asked_mark, "0 "))
             raise
         text = "the new client secret arrives in the queue, mostly within minutes"
         return RotationAsked(asked=instant(now) or "", text=text)
 
     async def in_time(self) -> None:
         """Ask for a new secret if the current one has few days left, at most once a day. Raises as the call does."""
-        asked = await self.store.read(lambda uow: uow.mark(ASKED_MARK))
+        asked = await self.store.read(lambda uow: uow.mark(self._asked_mark))
         lately = asked is not None and self.clock.now() - float(asked.partition(" ")[0]) < DAY
         if self.days_left() < ROTATE_WITHIN and not lately:
             await self.ask("mcfd")
 
+    def _note_asked(self, uow: UnitOfWork, now: float) -> float | None:
+        """Note the request before it is made; returns the time of a recent, unanswered one."""
+        asked = uow.mark(self._asked_mark)
+        received = uow.mark(self.secrets.received_mark) or "[]"
+        if asked is not None:
+            at, _, known = asked.partition(" ")
+            if known == _digest(received)[:16] and now - float(at) < PATIENCE:
+                return float(at)
+        uow.set_mark(self._asked_mark, f"{now!r} {_digest(received)[:16]}")
+        return None
 
-def _note_asked(uow: UnitOfWork, now: float) -> float | None:
-    """Note the request before it is made; returns the time of a recent, unanswered one."""
-    asked = uow.mark(ASKED_MARK)
-    received = uow.mark(RECEIVED_MARK) or "[]"
-    if asked is not None:
-        at, _, known = asked.partition(" ")
-        if known == _digest(received)[:16] and now - float(at) < PATIENCE:
-            return float(at)
-    uow.set_mark(ASKED_MARK, f"{now!r} {_digest(received)[:16]}")
-    return None
+    @property
+    def _asked_mark(self) -> str:
+        return at_account(ASKED_MARK, self.secrets.account)
 
 
 def _digest(text: str) -> str:

@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 
 from daemon.domain.durations import DAY
-from daemon.operations.authorization import AUTHORIZED_MARK, RefreshTokens
+from daemon.operations.authorization import RefreshTokens
 from daemon.ports.host import Clock
+from daemon.ports.names import at_account
 from daemon.ports.store import ReturnStore, UnitOfWork
 
 SECRET_LIVES = 180.0
@@ -28,6 +29,7 @@ class Ages:
         self._store = store
         self._clock = clock
         self._tokens = tokens
+        self._account = tokens.account
         self._secret_since: float | None = None
         self._authorized_since: float | None = None
 
@@ -35,7 +37,8 @@ class Ages:
         """Note the credentials in use, the newest client secret first. Without `noting`, only read."""
         token = self._tokens.current()
         self._secret_since = await self._first_seen("amazon_client_secret", client_secrets, noting=noting)
-        about_end = await self._store.read(lambda uow: uow.mark(ENDS_MARK))
+        ends_mark = at_account(ENDS_MARK, self._account)
+        about_end = await self._store.read(lambda uow: uow.mark(ends_mark))
         told = json.loads(about_end or "{}")
         if client_secrets and told.get("digest") == _digest(client_secrets[0]):
             self._secret_since = told["at"] - SECRET_LIVES * DAY
@@ -43,8 +46,7 @@ class Ages:
             tokens = [token] if token else []
             self._authorized_since = await self._first_seen("amazon_refresh_token", tokens, noting=noting)
         else:
-            about = await self._store.read(lambda uow: uow.mark(AUTHORIZED_MARK))
-            self._authorized_since = json.loads(about)["at"] if about else None
+            self._authorized_since = await self._tokens.authorized_at()
 
     def secret_days(self) -> float:
         """Days since the newest client secret was first seen; NaN before it was."""
@@ -58,7 +60,7 @@ class Ages:
         return math.nan if since is None else (self._clock.now() - since) / DAY
 
     async def _first_seen(self, name: str, secrets: Sequence[str], *, noting: bool) -> float | None:
-        now, mark = self._clock.now(), f"first-seen/{name}"
+        now, mark = self._clock.now(), at_account(f"first-seen/{name}", self._account)
         digests = [_digest(secret) for secret in secrets]
 
         def read(uow: UnitOfWork) -> dict[str, float]:

@@ -4,35 +4,35 @@ from collections.abc import Callable
 
 from daemon.domain.matching import wanted_code
 from daemon.domain.policy import ShopPolicy
-from daemon.errors import OperatorError
 from daemon.operations.verbs.connections import ReasonShown, ReasonsShown
 from daemon.ports.store import MaintainedStore, ReasonSeen
 from daemon.ports.vendors import FulfillmentNetwork
 
 
 class Reasons:
-    """Reads the stored units, and Amazon if a SKU is named. `policy` is None for a shop that is not configured."""
+    """Reads the stored units, and Amazon if a SKU is named. `policy` is None for a shop that is not configured.
+
+    `network` is the network of an account, or of the only one.
+    """
 
     def __init__(
-        self, store: MaintainedStore, policy: Callable[[str], ShopPolicy | None], network: FulfillmentNetwork | None
+        self,
+        store: MaintainedStore,
+        policy: Callable[[str], ShopPolicy | None],
+        network: Callable[[str | None], FulfillmentNetwork],
     ) -> None:
         self._store = store
         self._policy = policy
         self._network = network
 
-    async def seen(self, sku: str | None) -> ReasonsShown:
+    async def seen(self, sku: str | None, account: str | None = None) -> ReasonsShown:
         """Every reason seen, the most frequent first, with its code and, for a SKU, whether Amazon allows the code."""
         rows = await self._store.survey(lambda keep: keep.reasons())
         if sku is None:
             return ReasonsShown(reasons=[self._row(row) for row in rows])
-        allowed = await self._allowed(sku)
+        allowed = list(await self._network(account).reason_codes(sku))
         told = [row.model_copy(update={"allowed": not allowed or row.code in allowed}) for row in map(self._row, rows)]
         return ReasonsShown(reasons=told, sku=sku, allowed=allowed)
-
-    async def _allowed(self, sku: str) -> list[str]:
-        if self._network is None:
-            raise OperatorError("--sku asks Amazon, which is not connected")
-        return list(await self._network.reason_codes(sku))
 
     def _row(self, seen: ReasonSeen) -> ReasonShown:
         policy = self._policy(seen.shop)

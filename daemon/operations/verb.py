@@ -49,6 +49,12 @@ class Signed(Arguments):
     by: Text = Field(description="Who asks, for the history of the return.")
 
 
+class MaybeAccount(Arguments):
+    """One account, or the only one."""
+
+    account: Text | None = Field(default=None, description="Which account, where there are several.")
+
+
 class Foreseen(Signed):
     """Arguments of a verb that can also preview its effect."""
 

@@ -38,8 +38,8 @@ class Metrics(Protocol):
     def moved(self, shop: str, before: State | None, after: State) -> None:
         """A return changed its state; None for a new one."""
 
-    def notification(self, outcome: str, now: float) -> None:
-        """A message from Amazon came; `announced`, `unknown_order`, `foreign`, ..."""
+    def notification(self, outcome: str, now: float, account: str) -> None:
+        """A message from Amazon came; `announced`, `unknown_order`, `foreign`, ...; "" if for no account we know."""
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:
         """A service finished a round; `oldest_due_seconds` is the wait of its longest due return, or 0."""

@@ -2,12 +2,17 @@
 
 import hashlib
 
-from daemon.domain.returns import Postage, Return
+from daemon.domain.returns import MAIN_ACCOUNT, Postage, Return
 
 BOUGHT_LABELS = "label/"
 """The prefix of bought labels' names; other documents are pages that shoppers fetch."""
 
 LABEL_PROOFS = "label-proof/"
+
+
+def at_account(name: str, account: str) -> str:
+    """The name of something that each account has one of: as it is for the main account, else `name@account`."""
+    return name if account == MAIN_ACCOUNT else f"{name}@{account}"
 
 
 def bought_labels(shop: str, return_id: str) -> str:

@@ -261,8 +261,8 @@ class UnitOfWork(Protocol):
     def purchase(self, source: LabelSourceName, handle: str) -> Purchase | None:
         """A parcel that was written down."""
 
-    def purchases_due(self, now: float, limit: int) -> Sequence[Purchase]:
-        """Parcels to check, longest due first."""
+    def purchases_due(self, account: str, now: float, limit: int) -> Sequence[Purchase]:
+        """An account's parcels to check, longest due first."""
 
     def look_at_purchase(self, source: LabelSourceName, handle: str, look_at: float | None) -> None:
         """Set when to check a parcel again."""

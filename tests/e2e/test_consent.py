@@ -49,7 +49,7 @@ async def test_from_a_stranger_to_a_guest(tmp_path):
     async with strangers(tmp_path) as (w, gate):
         return_id = w.submit("#6101", SOCK)
         await until("it was tried", lambda: w.daemon.heard("step.postponed"))
-        assert (await w.daemon.metrics())['mcfd_connection_parked{connection="amazon"}'] == 1
+        assert (await w.daemon.metrics())['mcfd_connection_parked{account="main",connection="amazon"}'] == 1
 
         url = await link(w)
         assert re.fullmatch(rf"{gate.url}/oauth/amazon/start\?t=[A-Za-z0-9_-]{{43}}", url)
@@ -69,9 +69,9 @@ async def test_from_a_stranger_to_a_guest(tmp_path):
                 assert answer.headers["Cache-Control"] == "no-store"
         await w.labelled(return_id)
         metrics = await w.daemon.metrics()
-        assert metrics['mcfd_connection_parked{connection="amazon"}'] == 0
-        assert 364 < metrics["mcfd_authorization_days_left"] <= 365
-        assert 179 < metrics["mcfd_client_secret_days_left"] <= 180
+        assert metrics['mcfd_connection_parked{account="main",connection="amazon"}'] == 0
+        assert 364 < metrics['mcfd_authorization_days_left{account="main"}'] <= 365
+        assert 179 < metrics['mcfd_client_secret_days_left{account="main"}'] <= 180
         assert (await w.daemon.ops("/readyz"))[0] == 200
 
         await w.restart()

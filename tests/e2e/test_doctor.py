@@ -47,7 +47,7 @@ async def test_all_is_well(tmp_path):
         assert told.status == 0
         assert f"{SHOP}: webhooks - all 7 are active" in told.stdout
 
-        verified = f'mcfd_webhook_last_verified_timestamp_seconds{{shop="{SHOP}"}}'
+        verified = f'mcfd_webhook_last_verified_timestamp_seconds{{account="main",shop="{SHOP}"}}'
         before = (await w.daemon.metrics())[verified]
         w.sandbox.set_webhook_url(None)
         await w.daemon.restart()
@@ -254,8 +254,8 @@ async def test_what_waits_in_the_store(tmp_path):
             if not w.daemon.running:
                 await w.daemon.start()
         metrics = await w.daemon.metrics()
-        assert metrics['mcfd_returns{shop="gone",state="received"}'] == 1
-        assert metrics[f'mcfd_returns_held{{shop="{SHOP}"}}'] == 1
+        assert metrics['mcfd_returns{account="",shop="gone",state="received"}'] == 1
+        assert metrics[f'mcfd_returns_held{{account="main",shop="{SHOP}"}}'] == 1
 
 
 async def test_something_else_answers(tmp_path):

@@ -83,9 +83,9 @@ async def test_an_inspection_becomes_a_refund_in_seconds(tmp_path, queue):
         await w.portal_state(bad, "review")
         await until("the queue is empty", lambda: queue.left() == (0, 0))
         metrics = await w.daemon.metrics()
-        assert metrics['mcfd_notifications_total{outcome="announced"}'] == 2
-        assert metrics["mcfd_inspection_seen_seconds_count"] == 2
-        assert metrics["mcfd_notification_last_timestamp_seconds"] > w.daemon.started_at
+        assert metrics['mcfd_notifications_total{account="main",outcome="announced"}'] == 2
+        assert metrics['mcfd_inspection_seen_seconds_count{account="main"}'] == 2
+        assert metrics['mcfd_notification_last_timestamp_seconds{account="main"}'] > w.daemon.started_at
         assert "aws-canary-7c1d" not in "\n".join(w.daemon.lines)
 
 
@@ -144,7 +144,7 @@ async def test_messages_that_come_oddly(tmp_path, queue, kind):
         await until("the queue is empty", lambda: queue.left() == (0, 0))
         if kind == "foreign":
             metrics = await w.daemon.metrics()
-            assert metrics['mcfd_notifications_total{outcome="foreign"}'] == 3
+            assert metrics['mcfd_notifications_total{account="",outcome="foreign"}'] == 3
 
 
 async def test_a_lost_message_costs_time_and_nothing_else(tmp_path, queue):
@@ -270,7 +270,7 @@ async def test_the_client_secret_is_replaced_without_a_person(tmp_path, queue):
         await until("the secret", lambda: w.daemon.heard("amazon.client_secret_received"))
         new = next(m for m in w.sandbox.notifications.sent if "payload" in m)
         secret = new["payload"]["applicationOAuthClientNewSecret"]["newClientSecret"]
-        assert (await w.daemon.metrics())["mcfd_client_secret_unfiled"] == 1
+        assert (await w.daemon.metrics())['mcfd_client_secret_unfiled{account="main"}'] == 1
 
         w.sandbox.rotate_client_secret(secret)  # the old one ends now
         w.sandbox.expire_access_tokens()
@@ -283,7 +283,7 @@ async def test_the_client_secret_is_replaced_without_a_person(tmp_path, queue):
         assert printed.stdout.split() == [secret, w.daemon.secrets["amazon_client_secret"]]
         w.daemon.secrets["amazon_client_secret"] = printed.stdout.strip()
         await w.restart()
-        assert (await w.daemon.metrics())["mcfd_client_secret_unfiled"] == 0
+        assert (await w.daemon.metrics())['mcfd_client_secret_unfiled{account="main"}'] == 0
         assert (await w.daemon.cli("doctor", "--json")).json["lines"]
         assert secret not in "\n".join(w.daemon.lines)
         assert secret not in (w.daemon.state / "mcfd.db").read_bytes().decode("latin-1")
@@ -295,16 +295,18 @@ async def test_a_secret_that_ends_soon_is_replaced_by_itself(tmp_path, queue):
         w.daemon.config["amazon"]["rotate_client_secret"] = True
         w.sandbox.warn_of_secret(20.0)
         await until("the warning is heard", lambda: _counted(w, "secret_expires"))
-        assert 19 < (await w.daemon.metrics())["mcfd_client_secret_days_left"] < 21
+        assert 19 < (await w.daemon.metrics())['mcfd_client_secret_days_left{account="main"}'] < 21
         await w.restart()
         await after_a_death(queue, "the secret", lambda: w.daemon.heard("amazon.client_secret_received"))
         await w.restart()
-        assert 179 < (await w.daemon.metrics())["mcfd_client_secret_days_left"] <= 180
+        assert 179 < (await w.daemon.metrics())['mcfd_client_secret_days_left{account="main"}'] <= 180
         assert w.calls("rotateApplicationClientSecret") == 1
 
 
 async def _counted(w: World, outcome: str) -> float:
-    return (await w.daemon.metrics()).get(f'mcfd_notifications_total{{outcome="{outcome}"}}', 0.0)
+    metrics = await w.daemon.metrics()
+    names = (f'mcfd_notifications_total{{account="{account}",outcome="{outcome}"}}' for account in ("main", ""))
+    return sum(metrics.get(name, 0.0) for name in names)
 
 
 async def test_another_applications_secret_is_left_alone(tmp_path, queue):
@@ -320,7 +322,7 @@ async def test_another_applications_secret_is_left_alone(tmp_path, queue):
             )
         )
         await until("it is heard", lambda: _counted(w, "foreign"))
-        assert (await w.daemon.metrics())["mcfd_client_secret_unfiled"] == 0
+        assert (await w.daemon.metrics())['mcfd_client_secret_unfiled{account="main"}'] == 0
 
 
 async def test_without_a_queue_no_secret_is_asked_for(tmp_path):

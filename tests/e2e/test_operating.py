@@ -22,13 +22,13 @@ async def test_metrics_answer_operators_questions_without_ids(w):
     await w.state(return_id, "closed")
     metrics = await w.daemon.metrics()
     for name in (
-        f'mcfd_returns{{shop="{SHOP}",state="closed"}}',
-        f'mcfd_steps_total{{act="deliver_label",outcome="done",shop="{SHOP}"}}',
-        'mcfd_vendor_calls_total{operation="createFulfillmentReturn",outcome="ok",vendor="amazon"}',
-        "mcfd_label_seconds_count",
-        f'mcfd_webhooks_total{{outcome="verified",shop="{SHOP}"}}',
-        f'mcfd_webhook_last_verified_timestamp_seconds{{shop="{SHOP}"}}',
-        'mcfd_bucket_tokens{operation="getFulfillmentOrder"}',
+        f'mcfd_returns{{account="main",shop="{SHOP}",state="closed"}}',
+        f'mcfd_steps_total{{account="main",act="deliver_label",outcome="done",shop="{SHOP}"}}',
+        'mcfd_vendor_calls_total{account="main",operation="createFulfillmentReturn",outcome="ok",vendor="amazon"}',
+        'mcfd_label_seconds_count{account="main"}',
+        f'mcfd_webhooks_total{{account="main",outcome="verified",shop="{SHOP}"}}',
+        f'mcfd_webhook_last_verified_timestamp_seconds{{account="main",shop="{SHOP}"}}',
+        'mcfd_bucket_tokens{account="main",operation="getFulfillmentOrder"}',
         'mcfd_service_lateness_seconds{service="label_requests"}',
         "mcfd_config_last_reload_successful",
     ):
@@ -48,7 +48,9 @@ async def test_the_states_are_counted_as_returns_move(w):
     await w.state(return_id, "closed")
     metrics = await w.daemon.metrics()
     _, status = await w.daemon.verb("status")
-    gauges = {state: metrics[f'mcfd_returns{{shop="{SHOP}",state="{state}"}}'] for state in status["returns"]}
+    gauges = {
+        state: metrics[f'mcfd_returns{{account="main",shop="{SHOP}",state="{state}"}}'] for state in status["returns"]
+    }
     assert gauges == status["returns"]
     assert [(row["shop"], row["configured"]) for row in status["shops"]] == [(SHOP, True)]
 
@@ -194,7 +196,7 @@ async def test_a_stuck_return_is_retried_or_resolved_by_a_person(tmp_path):
             assert shown["problem"]
         _, status = await w.daemon.verb("status")
         assert {row["return"] for row in status["stuck"]} == {f"{SHOP}/{retried}", f"{SHOP}/{resolved}"}
-        assert (await w.daemon.metrics())[f'mcfd_returns{{shop="{SHOP}",state="stuck"}}'] == 2
+        assert (await w.daemon.metrics())[f'mcfd_returns{{account="main",shop="{SHOP}",state="stuck"}}'] == 2
 
         w.sandbox.set_faults()
         await until("Loop shows why", lambda: w.notes(retried) and w.notes(resolved))

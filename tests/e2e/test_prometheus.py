@@ -114,7 +114,7 @@ async def test_prometheus_understands_the_daemon(tmp_path):
             wanted = set(re.findall(r"\bmcfd_[a-z_]+", " ".join([*queries, *(rule["query"] for rule in rules)])))
             names = set(await peer.get("label/__name__/values"))
             assert wanted - names == WITH_A_QUEUE
-            closed = await peer.query(f'mcfd_returns{{shop="{SHOP}",state="closed"}}')
+            closed = await peer.query(f'mcfd_returns{{account="main",shop="{SHOP}",state="closed"}}')
             assert [row["value"][1] for row in closed] == ["1"]
             await until("nothing is alarming", lambda: _quiet(peer))
             w.daemon.config["public_url"] = "nonsense"

@@ -81,7 +81,7 @@ async def test_credentials_are_repaired_without_a_restart(tmp_path):
         w.subscribe()
         waiting = w.submit("#6703", SOCK)
         await until("it is parked", lambda: w.daemon.heard("amazon.credentials_changed", state="refused"))
-        assert (await w.daemon.metrics())['mcfd_connection_parked{connection="amazon"}'] == 1
+        assert (await w.daemon.metrics())['mcfd_connection_parked{account="main",connection="amazon"}'] == 1
         w.daemon.secrets["amazon_client_secret"] = right["amazon_client_secret"]
         await reload(w)
         await w.labelled(waiting)
@@ -116,7 +116,7 @@ async def test_a_reload_tries_at_once_what_was_refused(tmp_path):
 
 
 async def _parked(w: World, connection: str = f"loop/{SHOP}") -> bool:
-    return (await w.daemon.metrics())[f'mcfd_connection_parked{{connection="{connection}"}}'] == 1
+    return (await w.daemon.metrics())[f'mcfd_connection_parked{{account="main",connection="{connection}"}}'] == 1
 
 
 async def test_systemd_hears_of_it(tmp_path):

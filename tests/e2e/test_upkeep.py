@@ -283,7 +283,7 @@ async def test_purge_forgets_and_rekey_seals_anew(tmp_path):
         assert purged.status == 0, purged.stderr
         assert (purged.json["returns"], purged.json["dead_letters"]) == (1, 1)
         assert (await w.daemon.show(gone))["state"] == ""
-        assert (await w.daemon.metrics())[f'mcfd_returns{{shop="{SHOP}",state="closed"}}'] == 0
+        assert (await w.daemon.metrics())[f'mcfd_returns{{account="main",shop="{SHOP}",state="closed"}}'] == 0
         assert not holds(w.daemon.state, b"#6601-canary")
         assert holds(w.daemon.state, b"#6602")
 

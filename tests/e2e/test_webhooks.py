@@ -51,7 +51,8 @@ async def test_what_is_not_signed_by_loop_is_turned_away(w):
     assert await known(w) == returns + 1
     after = await w.daemon.metrics()
     for shop, outcome, more in ((SHOP, "bad_signature", 3), ("", "unknown_shop", 1), (SHOP, "duplicate", 1)):
-        name = f'mcfd_webhooks_total{{outcome="{outcome}",shop="{shop}"}}'
+        account = "main" if shop else ""
+        name = f'mcfd_webhooks_total{{account="{account}",outcome="{outcome}",shop="{shop}"}}'
         assert after[name] - before.get(name, 0) == more
 
 

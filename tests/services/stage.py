@@ -29,7 +29,7 @@ from daemon.engine.clock_check import ClockCheck, ClockKeeper
 from daemon.engine.handlers.context import LabelPress, Readings, ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
-from daemon.engine.notifications import Notifications, Origins
+from daemon.engine.notifications import Addressee, Notifications, Origins
 from daemon.engine.order_index import OrderIndex
 from daemon.engine.polls import PortalPolls
 from daemon.engine.push import Push
@@ -153,9 +153,7 @@ class Stage:
             self.metrics,
             decode=decode_notification,
             bury=self._bury,
-            origins=self.origins,
-            client_id=CLIENT,
-            credentials=self.secrets,
+            addressees=[Addressee(origins=self.origins, client_id=CLIENT, credentials=self.secrets)],
             wake=self._wake,
         )
         self.intake = Intake(

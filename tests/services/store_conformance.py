@@ -620,12 +620,15 @@ class AroundReturns:
             uow.keep_purchase(replace(rows[0], charge_cents=622))
 
         await store.transact(write)
-        due = await store.read(lambda uow: uow.purchases_due(3.0, 10))
+        due = await store.read(lambda uow: uow.purchases_due("main", 3.0, 10))
         assert [row.handle for row in due] == ["shp_1", "shp_2"]
         assert due[1] == replace(rows[0], charge_cents=622)
-        assert len(await store.read(lambda uow: uow.purchases_due(3.0, 1))) == 1
+        assert len(await store.read(lambda uow: uow.purchases_due("main", 3.0, 1))) == 1
         await store.transact(lambda uow: uow.look_at_purchase(easypost, "shp_1", None))
-        assert [row.handle for row in await store.read(lambda uow: uow.purchases_due(99.0, 10))] == ["shp_2", "shp_3"]
+        assert [row.handle for row in await store.read(lambda uow: uow.purchases_due("main", 99.0, 10))] == [
+            "shp_2",
+            "shp_3",
+        ]
         assert await store.read(lambda uow: uow.purchase(easypost, "shp_1")) == replace(rows[1], look_at=None)
         assert await store.read(lambda uow: uow.purchase(easypost, "nobody's")) is None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from config.model import Settings
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets
 from daemon.app.policies import shop_policy
 from daemon.domain.policy import ShopPolicy
 from daemon.domain.returns import State
@@ -24,14 +24,8 @@ def configured() -> ShopPolicy:
         "amazon": {"client_id": "amzn1.application-oa2-client.x"},
         "shops": {"acme": {"order_id_templates": ["{provider_order_id}"], "reasons": {"map": MAP}}},
     }
-    secrets = {
-        "amazon_client_secrets": ("s",),
-        "loop_api_keys": {"acme": "a"},
-        "loop_webhook_secrets": {"acme": ()},
-        "vault_keys": ("k",),
-        "ops_token": "o",
-    }
-    return shop_policy("acme", Settings.model_validate(file), Secrets.model_validate(secrets))
+    account = Settings.model_validate(file).accounts["main"]
+    return shop_policy("acme", account, AccountSecrets.model_validate({"amazon_client_secrets": ("s",)}))
 
 
 @pytest.mark.parametrize(

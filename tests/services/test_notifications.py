@@ -38,7 +38,7 @@ def reader_of(stage, queue) -> QueueReader:
         queue,
         stage.news.hear,
         clock=stage.clock,
-        push=stage.push,
+        pushes=[stage.push],
         read=lambda: None,
         failed=lambda _name, _error: None,
         beat=lambda: None,

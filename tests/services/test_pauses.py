@@ -201,13 +201,15 @@ async def test_every_pause_that_begins_is_heard_of(tmp_path):
     """Whoever keeps pauses need not ask for them: Amazon's and each shop's tell, also those of one's own doctor."""
     async with AsyncExitStack() as stack:
         current = Current(configuration(tmp_path / "mcfd.db", OPTIONS))
-        open_connections = partial(connect, stack, current, FakeClock(), lambda _: None, refresh_token=lambda: None)
+        without = {"on_call": lambda _account, _call: None, "refresh_token": lambda _account: lambda: None}
+        open_connections = partial(connect, stack, current, FakeClock(), **without)
         vendors = await open_connections()
         examined = await open_connections(sharing=vendors)
+        limits, examiner = vendors.accounts["main"].limits, examined.accounts["main"].limits
         for pause in (
-            partial(vendors.loop_limits[SHOP].throttled, 60.0),
-            partial(vendors.buckets.throttled, "getRates", 60.0),
-            partial(examined.buckets.throttled, "getRates", 90.0),
+            partial(limits.loop[SHOP].throttled, 60.0),
+            partial(limits.amazon.throttled, "getRates", 60.0),
+            partial(examiner.amazon.throttled, "getRates", 90.0),
         ):
             vendors.paused.clear()
             pause()

@@ -7,7 +7,7 @@ import pytest
 from adapters.host.vault import Vault
 from adapters.sqlite.store import open_store
 from daemon.errors import OperatorError, Refused, Unavailable
-from daemon.operations.authorization import LIFE, MOST_INVITATIONS, Authorization, Begun, Ending, RefreshTokens
+from daemon.operations.authorization import LIFE, MOST_INVITATIONS, Authorization, Begun, Ending, RefreshTokens, Seller
 from daemon.operations.credential_ages import Ages
 from tests.support.virtual_time import FakeClock
 
@@ -40,14 +40,18 @@ class Setup:
         self.ages = Ages(store, self.clock, self.tokens)
         numbers = iter(range(1000))
         self.authorization = Authorization(
-            self.tokens,
-            self.trader,
+            {
+                "main": Seller(
+                    tokens=self.tokens,
+                    trader=self.trader,
+                    consent_page="https://sellercentral.amazon.com/apps/authorize/consent?version=beta",
+                    application_id=application_id,
+                    authorized=self._done,
+                )
+            },
             self.clock,
             public_url="https://returns.example.com",
-            consent_page="https://sellercentral.amazon.com/apps/authorize/consent?version=beta",
-            application_id=application_id,
             new_token=lambda: f"token-{next(numbers)}",
-            authorized=self._done,
         )
 
     async def _done(self) -> None:

@@ -94,7 +94,7 @@ class RecordingMetrics:
     def inspection_seen(self, seconds: float) -> None:
         self.inspection_seconds.append(seconds)
 
-    def notification(self, outcome: str, now: float) -> None:
+    def notification(self, outcome: str, now: float, account: str) -> None:
         self.notifications[outcome] += 1
 
     def service_round(self, service: str, oldest_due_seconds: float) -> None:

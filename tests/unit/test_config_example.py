@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from config.example import example
 from config.load import load
-from config.model import Settings
+from config.model import SellerAccount, Settings
 from config.plain_words import sections
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -90,7 +90,8 @@ def test_every_section_is_written_out() -> None:
     """The example leaves out no key of a section, so that it can be copied and changed."""
     document = yaml.safe_load(EXAMPLE.read_text())
     (shop,) = document["shops"].values()
-    written = _written_keys(document, Settings)
+    own = {key: document.pop(key) for key in SellerAccount.model_fields}
+    written = _written_keys(document, Settings) | _written_keys(own, SellerAccount) | {"accounts"}
     shop_model = dict(sections())["shops.NAME"]
     written |= {f"shops.NAME.{key}" for key in _written_keys(shop, shop_model)}
     for home, section in sections():

@@ -8,7 +8,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from config.amazon import MARKETPLACES, Amazon
 from config.fields import Address
 from config.model import Settings
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets
 from config.shop import Reason, Rule, Shop
 
 
@@ -29,15 +29,11 @@ def shop(**changes: Any) -> Shop:
     return Shop.model_validate(changes)
 
 
-def secrets(return_service_id: str | None = None) -> Secrets:
-    """Secrets with or without a Return Service ID."""
-    return Secrets(
+def secrets(return_service_id: str | None = None) -> AccountSecrets:
+    """An account's secrets with or without a Return Service ID."""
+    return AccountSecrets(
         amazon_client_secrets=(SecretStr("s"),),
         amazon_return_service_id=SecretStr(return_service_id) if return_service_id else None,
-        loop_api_keys={},
-        loop_webhook_secrets={},
-        vault_keys=(),
-        ops_token=SecretStr("t"),
     )
 
 

@@ -32,7 +32,7 @@ def write(directory: Path, files: dict[str, Content]) -> Path:
 def read(directory: Path | None, shops: tuple[str, ...] = ("acme",)) -> tuple[Secrets | None, list[str], list[str]]:
     """The secrets, the problems and the warnings."""
     reader = SecretDirectory(directory)
-    return reader.read(shops), reader.problems, reader.warnings
+    return reader.read({"main": shops}), reader.problems, reader.warnings
 
 
 def problems(directory: Path, changes: dict[str, Content]) -> list[str]:
@@ -55,11 +55,14 @@ def test_reads_every_secret(tmp_path: Path) -> None:
     secrets, found, said = read(write(tmp_path, dict(GOOD)))
     assert (found, said) == ([], [])
     assert secrets is not None
-    assert [s.get_secret_value() for s in secrets.amazon_client_secrets] == ["canary-client-new", "canary-client-old"]
-    assert secrets.amazon_refresh_token is not None
-    assert secrets.amazon_refresh_token.get_secret_value() == "Atzr|canary-refresh"
-    assert secrets.amazon_return_service_id is not None
-    assert secrets.amazon_return_service_id.get_secret_value() == "RS canary 1"
+    assert [s.get_secret_value() for s in secrets.accounts["main"].amazon_client_secrets] == [
+        "canary-client-new",
+        "canary-client-old",
+    ]
+    assert secrets.accounts["main"].amazon_refresh_token is not None
+    assert secrets.accounts["main"].amazon_refresh_token.get_secret_value() == "Atzr|canary-refresh"
+    assert secrets.accounts["main"].amazon_return_service_id is not None
+    assert secrets.accounts["main"].amazon_return_service_id.get_secret_value() == "RS canary 1"
     assert secrets.loop_api_keys["acme"].get_secret_value() == "canary-api-key"
     hooks = [s.get_secret_value() for s in secrets.loop_webhook_secrets["acme"]]
     assert hooks == ["canary-hook-new", "canary-hook-old"]
@@ -73,7 +76,10 @@ def test_blanks_do_not_count(tmp_path: Path) -> None:
     secrets, found, _ = read(write(tmp_path, {**GOOD, "amazon_client_secret": content}))
     assert not found
     assert secrets is not None
-    assert [s.get_secret_value() for s in secrets.amazon_client_secrets] == ["canary-one", "canary-two"]
+    assert [s.get_secret_value() for s in secrets.accounts["main"].amazon_client_secrets] == [
+        "canary-one",
+        "canary-two",
+    ]
 
 
 def test_systemd_prefix_is_stripped(tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule
 
 def started() -> PrometheusMetrics:
     """The metrics of a daemon that has just started, before anything happened."""
-    metrics = PrometheusMetrics("1")
-    metrics.watch("mcfd_bucket_tokens", "help", "operation", lambda: {"x": 1.0})
-    metrics.watch("mcfd_clock_ahead_seconds", "help", "vendor", lambda: {"x": 1.0})
+    metrics = PrometheusMetrics("1", lambda shop: {"acme": "main"}.get(shop, ""))
+    metrics.watch("mcfd_bucket_tokens", "help", ("account", "operation"), lambda: {("main", "x"): 1.0})
+    metrics.watch("mcfd_clock_ahead_seconds", "help", ("vendor",), lambda: {("x",): 1.0})
     metrics.began(100.0, ["acme"], {("gone", "awaiting_inspection"): 3})
-    metrics.connection("amazon", lambda: False)
+    metrics.connection("main", "amazon", lambda: False)
+    metrics.secret_unfiled("main", lambda: False)
     metrics.service("reconciler", lambda: True)
-    metrics.ages(lambda: 1.0, lambda: 2.0)
+    metrics.ages("main", lambda: 1.0, lambda: 2.0)
     return metrics
 
 
@@ -42,9 +43,9 @@ def exposed() -> set[str]:
     metrics.of("acme").label_delivered(1.0)
     metrics.service_round("reconciler", 1.0)
     metrics.queue_read("notifications", 1.0)
-    metrics.notification("announced", 1.0)
+    metrics.notification("announced", 1.0, "main")
     metrics.of("acme").inspection_seen(1.0)
-    metrics.call("amazon", "getFulfillmentOrder", "ok", 0.1)
+    metrics.call("main", "amazon", "getFulfillmentOrder", "ok", 0.1)
     return {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
 
@@ -90,7 +91,7 @@ def test_what_an_alert_counts_is_there_from_the_start():
         for kind in re.findall(r'mcfd_troubles_total\{kind="([a-z_]+)"\}\[', rule["expr"]):
             assert registry.get_sample_value("mcfd_troubles_total", {"kind": kind}) == 0, rule["alert"]
         for outcome in re.findall(r'mcfd_webhooks_total\{outcome="([a-z_]+)"', rule["expr"]):
-            labels = {"shop": "acme", "outcome": outcome}
+            labels = {"account": "main", "shop": "acme", "outcome": outcome}
             assert registry.get_sample_value("mcfd_webhooks_total", labels) == 0, rule["alert"]
     assert set(re.findall(r'mcfd_webhooks_total\{outcome="([a-z_]+)"', ALERTS.read_text())) == set(ALARMING)
 
@@ -104,11 +105,12 @@ def test_every_trouble_of_the_code_is_known():
 
 
 def test_returns_are_counted_per_shop():
-    """Each shop has every state from the start, also one that is not configured any more; nothing is counted twice."""
+    """Each shop has every state from the start; one that is not configured any more belongs to no account."""
     metrics = started()
 
     def held(shop: str, state: State) -> float | None:
-        return metrics.registry.get_sample_value("mcfd_returns", {"shop": shop, "state": state.value})
+        labels = {"account": "main" if shop == "acme" else "", "shop": shop, "state": state.value}
+        return metrics.registry.get_sample_value("mcfd_returns", labels)
 
     assert {held("acme", state) for state in State} == {0.0}
     assert held("gone", State.AWAITING_INSPECTION) == 3

@@ -9,7 +9,7 @@ from adapters.host.metrics import PrometheusMetrics
 from adapters.host.systemd import Notifier
 from config.load import Loaded
 from config.model import Settings
-from config.secret_files import Secrets
+from config.secret_files import AccountSecrets, Secrets
 from daemon.app.app import App
 from daemon.app.live_config import Current
 from daemon.app.reloading import Change, Reloader, change
@@ -22,7 +22,6 @@ FILE = {
     "shops": {"acme": {"destinations": [1]}, "zeta": {}},
 }
 SECRETS = {
-    "amazon_client_secrets": ("first",),
     "loop_api_keys": {"acme": "a", "zeta": "z"},
     "loop_webhook_secrets": {"acme": ("w",), "zeta": ()},
     "vault_keys": ("k",),
@@ -31,8 +30,11 @@ SECRETS = {
 
 
 def loaded(file=FILE, **secrets) -> Loaded:
-    """A configuration as it is loaded."""
-    return Loaded(Settings.model_validate(file), Secrets.model_validate(SECRETS | secrets), ())
+    """A configuration as it is loaded; secrets of Amazon are those of the only account."""
+    settings = Settings.model_validate(file)
+    of_amazon = {name: secrets.pop(name) for name in [*secrets] if name in AccountSecrets.model_fields}
+    accounts = {name: {"amazon_client_secrets": ("first",)} | of_amazon for name in settings.accounts}
+    return Loaded(settings, Secrets.model_validate(SECRETS | {"accounts": accounts} | secrets), ())
 
 
 def found(file=FILE, **secrets) -> Change:
@@ -91,10 +93,11 @@ def test_secrets_are_taken_over_by_name():
     }
     assert set(new.waiting) == {"secret vault_keys", "secret ops_token"}
     current = Current(loaded())
-    client_secrets = current.client_secrets
+    account = current.accounts["main"]
+    client_secrets = account.client_secrets
     current.take(new.settings, new.secrets)
     assert client_secrets == ["second", "first"]
-    assert (current.refresh_token(), current.loop_api_key("acme")) == ("r", "other")
+    assert (account.refresh_token(), current.loop_api_key("acme")) == ("r", "other")
     assert current.secrets.ops_token.get_secret_value() == "o"
 
 
@@ -136,18 +139,14 @@ async def test_a_failed_reload_changes_nothing_and_ends_nothing(failure):
 async def test_a_reload_is_done_though_the_store_cannot_be_written():
     """Settings, secrets and policies are in effect, and what was parked may go: that is no failed reload."""
 
-    class Full:
-        async def look(self, _secrets: object) -> None:
-            raise StoreUnavailable("the disk is full")
-
-        async def load(self) -> None:
-            raise StoreUnavailable("the disk is full")
+    async def read_credentials() -> None:
+        raise StoreUnavailable("the disk is full")
 
     unparked: list[bool] = []
     vendors = SimpleNamespace(unpark=lambda: unparked.append(True))
     clock = FakeClock()
     app = App(loaded(), clock=clock, notifier=Notifier(None, clock), watchdog=None)
     new = found(amazon_client_secrets=("second", "first"))
-    await app._take_over(SimpleNamespace(vendors=vendors, ages=Full(), client_secrets=Full()), new)
+    await app._take_over(SimpleNamespace(vendors=vendors, read_credentials=read_credentials), new)
     assert unparked == [True]
-    assert app._current.client_secrets == ["second", "first"]
+    assert app._current.accounts["main"].client_secrets == ["second", "first"]

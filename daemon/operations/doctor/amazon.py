@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from daemon.domain.durations import DAY
-from daemon.domain.returns import State
+from daemon.domain.returns import MAIN_ACCOUNT, State
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.operations.verb import instant
 from daemon.operations.verbs.connections import Examined, Found
@@ -84,6 +84,7 @@ class Tokens(Protocol):
 class AmazonProbe:
     """What is examined at Amazon. Ages are in days, NaN if unknown."""
 
+    account: str = MAIN_ACCOUNT
     tokens: Tokens
     network: FulfillmentNetwork
     marketplace: str
@@ -103,10 +104,19 @@ async def examine_amazon(probe: AmazonProbe, store: MaintainedStore | None, cloc
     try:
         await probe.tokens.token()
     except McfdError as error:
-        todo = "run `mcfd authorize amazon`, or put the secret files right"
+        todo = f"run {_authorize(probe)}, or put the secret files right"
         return [trouble("amazon", "token", error, todo), *ages, _service(probe)]
     token = ok("amazon", "token", f"Login with Amazon accepts us (refresh token: {probe.token_source})")
     return [token, *ages, await _role(probe, clock), await _marketplace(probe, store, clock), _service(probe)]
+
+
+def _authorize(probe: AmazonProbe) -> str:
+    return f"`mcfd authorize amazon{option(probe.account)}`"
+
+
+def option(account: str) -> str:
+    """What to add to a verb so that it is about this account."""
+    return "" if account == MAIN_ACCOUNT else f" --account {account}"
 
 
 def _age(probe: AmazonProbe) -> Sequence[Line]:
@@ -116,7 +126,7 @@ def _age(probe: AmazonProbe) -> Sequence[Line]:
         lines.append(warn("amazon", "client secret", text, "rotate it, and put the new one first into the secret file"))
     if probe.authorization_days > AUTHORIZATION_WARN:
         text = f"given {probe.authorization_days:.0f} days ago; a public application's lives {AUTHORIZATION_LIVES}"
-        lines.append(warn("amazon", "authorization", text, "renew it: `mcfd authorize amazon`"))
+        lines.append(warn("amazon", "authorization", text, f"renew it: {_authorize(probe)}"))
     return lines
 
 
@@ -169,9 +179,8 @@ def _service(probe: AmazonProbe) -> Line:
         return warn("amazon", what, "present, but label_source is rma_page: labels carry no postage", todo)
     if probe.page_wanted:
         return ok("amazon", what, "absent: labels are Amazon's RMA page without postage, as amazon.label_source says")
-    todo = (
-        "write it into the secret file amazon_return_service_id, or set amazon.label_source: rma_page if that is meant"
-    )
+    file = "amazon_return_service_id" + ("" if probe.account == MAIN_ACCOUNT else f".{probe.account}")
+    todo = f"write it into the secret file {file}, or set amazon.label_source: rma_page if that is meant"
     return warn("amazon", what, "absent: labels are Amazon's RMA page, and the shopper pays the postage", todo)
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.errors import McfdError
-from daemon.operations.doctor.amazon import Line, fail, ok, since, trouble, warn
+from daemon.operations.doctor.amazon import Line, fail, ok, option, since, trouble, warn
 from daemon.operations.notifications import NotificationSetup
 
 SILENT = 30 * 86400.0
@@ -14,6 +15,7 @@ SILENT = 30 * 86400.0
 class NotificationProbe:
     """What is examined. `waiting` counts the messages in the queue; `last` is when one last came, if ever."""
 
+    account: str = MAIN_ACCOUNT
     waiting: Callable[[], Awaitable[int]]
     setup: NotificationSetup
     last: float | None
@@ -26,9 +28,8 @@ async def examine_notifications(probe: NotificationProbe) -> Sequence[Line]:
     lines = [await _queue(probe), await _subscription(probe), _last(probe)]
     if probe.secret_unfiled:
         text = "Amazon sent another one, which only the store has: a lost disk would take it"
-        lines.append(
-            warn("amazon", "client secret", text, "write what `mcfd client-secret` prints into the secret file")
-        )
+        todo = f"write what `mcfd client-secret{option(probe.account)}` prints into the secret file"
+        lines.append(warn("amazon", "client secret", text, todo))
     return lines
 
 
@@ -53,7 +54,7 @@ async def _subscription(probe: NotificationProbe) -> Line:
     if found.subscribed:
         return ok("amazon", what, "fulfillment order news go to our queue")
     text = "Amazon sends nothing to our queue" if found.destination else "Amazon does not know our queue"
-    return fail("amazon", what, text, "run `mcfd notifications sync`")
+    return fail("amazon", what, text, f"run `mcfd notifications sync{option(probe.account)}`")
 
 
 def _last(probe: NotificationProbe) -> Line:

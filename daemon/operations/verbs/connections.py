@@ -1,6 +1,6 @@
 """The verbs about the connections to the vendors."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -13,11 +13,15 @@ from daemon.operations.verb import (
     Arguments,
     Bare,
     Findings,
+    MaybeAccount,
     Table,
     Text,
     Verb,
 )
 from daemon.operations.verbs.returns import Nothing
+
+if TYPE_CHECKING:
+    from daemon.operations.access import DaemonAccess
 
 HINT = (
     "Loop shows the secret of its webhooks in its admin only, under Developer tools. Write it into the secret file "
@@ -33,7 +37,7 @@ class MaybeShop(Arguments):
     shop: Text | None = Field(default=None, description="One shop only; without it all.")
 
 
-class MaybeSku(Arguments):
+class MaybeSku(MaybeAccount):
     """A SKU to ask Amazon about, or none."""
 
     sku: Text | None = Field(default=None, description="Ask Amazon which codes it allows for this SKU.")
@@ -140,6 +144,10 @@ class Invitation(Answer):
     warning: str
 
 
+async def _invited(at: "DaemonAccess", given: MaybeAccount) -> Invitation:
+    return at.invite(given.account)
+
+
 # ---- the verbs
 
 DOCTOR = Verb(
@@ -204,7 +212,7 @@ REASONS = Verb(
     need=VENDORS,
     arguments=MaybeSku,
     answer=ReasonsShown,
-    run=lambda at, given: at.reasons.seen(given.sku),
+    run=lambda at, given: at.reasons.seen(given.sku, given.account),
     shown=(
         Table(
             "Reasons",
@@ -239,9 +247,9 @@ AUTHORIZE = Verb(
     """,
     examples=("mcfd authorize amazon",),
     need=DAEMON,
-    arguments=Nothing,
+    arguments=MaybeAccount,
     answer=Invitation,
-    run=lambda at, _: at.invite(),
+    run=_invited,
     shown=(Bare("url", warning="warning"),),
 )
 

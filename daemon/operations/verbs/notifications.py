@@ -4,8 +4,11 @@ from typing import Any
 
 from pydantic import Field
 
-from daemon.operations.verb import VENDORS, Answer, Bare, Facts, Signed, Table, Verb
-from daemon.operations.verbs.returns import Nothing
+from daemon.operations.verb import VENDORS, Answer, Bare, Facts, MaybeAccount, Signed, Table, Verb
+
+
+class SignedForAccount(Signed, MaybeAccount):
+    """Who asks, and for which account."""
 
 
 class SubscriptionShown(Answer):
@@ -53,9 +56,9 @@ NOTIFICATIONS_LIST = Verb(
     help="Show whether Amazon knows our queue, and every subscription of the seller to news of fulfillment orders.",
     examples=("mcfd notifications list",),
     need=VENDORS,
-    arguments=Nothing,
+    arguments=MaybeAccount,
     answer=NotificationsListed,
-    run=lambda at, _: at.notifications.listing(),
+    run=lambda at, given: at.notifications(given.account).listing(),
     shown=(
         Facts(("queue", "destination", "subscribed")),
         Table("Subscriptions", "subscriptions", ("subscription", "queue", "filtered", "ours"), none="There are none."),
@@ -71,9 +74,9 @@ NOTIFICATIONS_SYNC = Verb(
     """,
     examples=("mcfd notifications sync",),
     need=VENDORS,
-    arguments=Nothing,
+    arguments=MaybeAccount,
     answer=NotificationsSynced,
-    run=lambda at, _: at.notifications.sync(),
+    run=lambda at, given: at.notifications(given.account).sync(),
     busy="asking Amazon …",
 )
 
@@ -86,9 +89,9 @@ ROTATE = Verb(
     """,
     examples=("mcfd rotate-client-secret",),
     need=VENDORS,
-    arguments=Signed,
+    arguments=SignedForAccount,
     answer=RotationAsked,
-    run=lambda at, given: at.rotation.ask(given.by),
+    run=lambda at, given: at.rotation(given.account).ask(given.by),
     patience=120.0,
     busy="asking Amazon, which allows one a minute …",
 )
@@ -101,9 +104,9 @@ CLIENT_SECRET = Verb(
     """,
     examples=("mcfd client-secret",),
     need=VENDORS,
-    arguments=Nothing,
+    arguments=MaybeAccount,
     answer=SecretsShown,
-    run=lambda at, _: at.rotation.show(),
+    run=lambda at, given: at.rotation(given.account).show(),
     shown=(Bare("secrets", warning="warning"),),
 )
 

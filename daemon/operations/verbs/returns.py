@@ -11,6 +11,7 @@ from daemon.operations.verb import (
     Arguments,
     Facts,
     Foreseen,
+    MaybeAccount,
     Previewed,
     Signed,
     Table,
@@ -67,8 +68,8 @@ class Link(ChangeOne):
     orders: list[Text] = Field(min_length=1, title="ORDER", description="Their ids at Amazon.")
 
 
-class Orders(Arguments):
-    """Fulfillment orders."""
+class Orders(MaybeAccount):
+    """Fulfillment orders, of one account or of all."""
 
     orders: list[Text] = Field(min_length=1, title="ORDER", description="Their ids at Amazon.")
     by: Text | None = Field(default=None, description="Who asks, for the history of the returns; without it nobody.")
@@ -410,7 +411,7 @@ LOOK = Verb(
     need=DAEMON,
     arguments=Orders,
     answer=OrdersRead,
-    run=lambda at, given: at.look(given.orders, given.by),
+    run=lambda at, given: at.look(given.orders, given.by, given.account),
     shown=(Table("Read now", "orders", ("order", "returns")),),
 )
 

@@ -84,10 +84,14 @@ def configuration(
     shops = list(document["shops"])
     secrets = Secrets.model_validate(
         {
-            "amazon_client_secrets": [options.client_secret],
-            "amazon_refresh_token": options.refresh_token,
-            "amazon_return_service_id": options.return_service_id if buys_labels is True else None,
-            "easypost_api_key": options.easypost_api_key if buys_labels == "easypost" else None,
+            "accounts": {
+                "main": {
+                    "amazon_client_secrets": [options.client_secret],
+                    "amazon_refresh_token": options.refresh_token,
+                    "amazon_return_service_id": options.return_service_id if buys_labels is True else None,
+                    "easypost_api_key": options.easypost_api_key if buys_labels == "easypost" else None,
+                }
+            },
             "loop_api_keys": dict.fromkeys(shops, options.loop_api_key),
             "loop_webhook_secrets": {shop: [options.webhook_secret] for shop in shops},
             "vault_keys": [base64.urlsafe_b64encode(bytes(32)).decode()],
