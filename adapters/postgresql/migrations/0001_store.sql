@@ -48,9 +48,6 @@ CREATE TABLE returns (
     announced_at double precision,
     looked_at double precision,
     problem_code text COLLATE "C",
-    switches_grades bigint NOT NULL DEFAULT 1 CHECK (switches_grades IN (0, 1)),
-    switches_outcomes bigint NOT NULL DEFAULT 1 CHECK (switches_outcomes IN (0, 1)),
-    adopted_at double precision,
     UNIQUE (return_id, shop)
 );
 
@@ -84,7 +81,6 @@ CREATE TABLE label_requests (
     label_rate_cents bigint,
     withdrawn bigint NOT NULL DEFAULT 0 CHECK (withdrawn IN (0, 1)),
     read_at double precision,
-    made_here bigint NOT NULL DEFAULT 1 CHECK (made_here IN (0, 1)),
     PRIMARY KEY (return_ref, request_id),
     CHECK ((label_url IS NULL) = (label_carrier IS NULL)),
     CHECK ((label_url IS NULL) = (label_tracking_number IS NULL)),
@@ -285,27 +281,6 @@ CREATE INDEX purchases_to_look_at ON purchases (look_at) WHERE look_at IS NOT NU
 CREATE INDEX purchases_of_a_day ON purchases (account, source, offered_at);
 
 CREATE INDEX purchases_of_a_return ON purchases (shop, return_id);
-
-CREATE TABLE calls (
-    shop text COLLATE "C" NOT NULL,
-    return_id text COLLATE "C" NOT NULL,
-    number bigint NOT NULL,
-    at double precision NOT NULL,
-    first_at double precision NOT NULL,
-    times bigint NOT NULL,
-    vendor text COLLATE "C" NOT NULL,
-    operation text COLLATE "C" NOT NULL,
-    outcome text COLLATE "C" NOT NULL,
-    status bigint,
-    seconds double precision NOT NULL,
-    request_id text COLLATE "C",
-    why text COLLATE "C" NOT NULL,
-    asked text COLLATE "C" NOT NULL,
-    answered text COLLATE "C" NOT NULL,
-    PRIMARY KEY (return_id, shop, number)
-);
-
-CREATE INDEX calls_by_age ON calls (at);
 
 CREATE FUNCTION return_events_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
