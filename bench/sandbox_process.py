@@ -55,6 +55,11 @@ class SandboxProcess:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read())["result"]
 
+    def look(self, what: str) -> Any:
+        """Return its `snapshot`, or its `calls`."""
+        with urllib.request.urlopen(f"{self.places['control']}/{what}", timeout=300) as answer:
+            return json.loads(answer.read())
+
 
 if __name__ == "__main__":
     asyncio.run(serve())

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.sandbox import Fault
-from tests.e2e.world import CLOCK, MUG, SOCK, World, everyone, until, vendors, world
+from tests.e2e.world import CLOCK, MUG, PATIENCE, SOCK, World, everyone, until, vendors, world
+from tests.support.backlog_queue import OURS, QueueProcess
 from tests.support.sqs_server import REGION, make_queue, sqs_server
 from tests.support.stalling_queue import StallingQueue, stalling
 
@@ -244,6 +245,35 @@ async def test_stopping_while_the_queue_hangs(tmp_path, queue, operation):
         await w.restart()
         await after_a_death(queue, "closed", lambda: w.portal(return_id)["state"] == "closed")
         await after_a_death(queue, "the queue is empty", lambda: queue.left() == (0, 0))
+
+
+BACKLOG = 1000
+
+
+async def test_a_backlog_keeps_nobody_waiting(tmp_path):
+    """While a thousand messages are read, shoppers get their labels as ever; each message is counted once, and deleted."""
+    with QueueProcess(BACKLOG) as far:
+        async with pushed(tmp_path, far.queue, subscribed=False) as w:
+            known = [w.submit(f"#our-{number}", SOCK) for number in range(OURS)]
+            await everyone(*(w.labelled(return_id) for return_id in known))
+            far.fill()
+            await until("it is being read", lambda: _heard(w), 60.0)
+            for number in range(5):
+                began = CLOCK.monotonic()
+                await w.labelled(w.submit(f"#57{number}", SOCK))
+                assert CLOCK.monotonic() - began < PATIENCE / 2
+            assert await _heard(w) < BACKLOG
+            await until("all is read", lambda: _all_heard(w), 100.0)
+            assert await _counted(w, "announced") + await _counted(w, "not_awaited") == BACKLOG / 100
+            await until("the queue is empty", lambda: far.queue.left() == (0, 0))
+
+
+async def _all_heard(w: World) -> bool:
+    return await _heard(w) == BACKLOG
+
+
+async def _heard(w: World) -> float:
+    return sum(n for name, n in (await w.daemon.metrics()).items() if name.startswith("mcfd_notifications_total{"))
 
 
 async def test_a_kill_between_receive_and_delete(tmp_path, queue):
