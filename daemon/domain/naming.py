@@ -1,13 +1,17 @@
 """Names derived from the return instead of drawn at random, so that a repeated call finds what the first one made."""
 
 import hashlib
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from daemon.domain.portal import PortalNote
 from daemon.domain.returns import Note, Return
 
 OWN_ITEM = "mcfd-"
 ID_LIMIT = 80  # createFulfillmentReturn, sellerReturnItemId
 NOTE_LIMIT = 250
+_BETWEEN_NOTES = re.compile(r" (?=\[mcfd [0-9a-f]{8}\] )")
 
 
 def return_item_id(shop: str, return_id: str, line_id: str, part: int, number: int = 1) -> str:
@@ -53,6 +57,11 @@ def joined_notes(ret: Return, notes: Sequence[Note]) -> list[tuple[Note, ...]]:
 def joined_text(ret: Return, notes: Sequence[Note]) -> str:
     """Several notes as one text, each after its marker."""
     return " ".join(note_text(ret, note) for note in notes)
+
+
+def told_apart(notes: Sequence[PortalNote]) -> list[PortalNote]:
+    """The notes of a timeline, with those that were written as one text each by itself."""
+    return [replace(note, text=text) for note in notes for text in _BETWEEN_NOTES.split(note.text)]
 
 
 def note_text(ret: Return, note: Note) -> str:

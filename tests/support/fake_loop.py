@@ -26,11 +26,6 @@ from tests.support.fake_vendor import Vendor
 NOTE_LIMIT = 250
 
 
-def told(text: str) -> list[str]:
-    """The notes that were written in one text, each beginning with its marker."""
-    return re.split(r" (?=\[mcfd )", text)
-
-
 @dataclass
 class LoopReturn:
     """A return in the portal. `plan` is how its processing will end: close, fail, bounce or lose."""
@@ -50,6 +45,8 @@ class LoopReturn:
     ends_at: float | None = None
     changed_at: float = 0.0
     notes: list[str] = field(default_factory=list)
+    """One by one, also those that were written in one text."""
+    as_written: dict[str, str] = field(default_factory=dict)
     label_urls: list[str] = field(default_factory=list)
     labels: list[PortalLabel] = field(default_factory=list)
     noted_at: dict[str, float] = field(default_factory=dict)
@@ -179,15 +176,18 @@ class FakePortal(Vendor):
     async def notes(self, return_id: str) -> Sequence[PortalNote]:
         async with self._call("notes", return_id):
             ret = self._find(return_id)
-            return [PortalNote(text=text, at=ret.noted_at.get(text)) for text in ret.notes]
+            texts = dict.fromkeys(ret.as_written.get(note, note) for note in ret.notes)
+            return [PortalNote(text=text, at=ret.noted_at.get(text)) for text in texts]
 
     async def write_note(self, return_id: str, text: str) -> None:
         async with self._call("write_note", return_id, text):
             if not 0 < len(text) <= NOTE_LIMIT:
                 raise Refused("UNPROCESSABLE", "the note is empty or too long")
-            for note in told(text):
-                self._find(return_id).notes.append(note)
-                self._find(return_id).noted_at[note] = self._clock.now()
+            ret = self._find(return_id)
+            apart = re.split(r" (?=\[mcfd )", text)
+            ret.notes += apart
+            ret.as_written |= dict.fromkeys(apart, text)
+            ret.noted_at[text] = self._clock.now()
 
     async def grade(self, grades: Sequence[Grade]) -> None:
         async with self._call("grade", tuple(grades)):

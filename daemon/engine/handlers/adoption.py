@@ -9,7 +9,7 @@ from daemon.domain.adoption import OrderFacts, PortalFacts, SoldParcel
 from daemon.domain.durations import DAY
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
-from daemon.domain.naming import holder_of
+from daemon.domain.naming import holder_of, told_apart
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.postage import postage_of, slip_of
@@ -192,7 +192,7 @@ async def _of_ours(ret: Return, context: ShopContext) -> PortalFacts | Found:
 
 async def _portal_facts(details: PortalReturn, context: ShopContext) -> PortalFacts:
     requests = await context.portal.requests_of(details.return_id)
-    notes = await context.portal.notes(details.return_id)
+    notes = told_apart(await context.portal.notes(details.return_id))
     ours = frozenset(url for url in details.label_urls if context.labels.hosting.is_ours(url))
     return PortalFacts(details=details, requests=tuple(requests), notes=tuple(notes), ours=ours)
 

@@ -13,7 +13,9 @@ from daemon.domain.naming import (
     note_marker,
     note_text,
     return_item_id,
+    told_apart,
 )
+from daemon.domain.portal import PortalNote
 from daemon.domain.returns import Note, Postage, RequestState, Transit, Void, change_request, merge_units
 from tests.support.builders import a_request, a_return, a_unit, assigned, authorized, delivered, refused
 
@@ -35,6 +37,12 @@ def test_notes_are_joined_as_far_as_they_fit():
     assert joined_text(ret, groups[0]) == f"{note_text(ret, notes[0])} {note_text(ret, notes[1])}"
     assert all(len(joined_text(ret, group)) <= NOTE_LIMIT for group in groups)
     assert joined_notes(ret, []) == []
+    on_timeline = [PortalNote(text=joined_text(ret, groups[0]), at=5.0), PortalNote(text="by [mcfd a person]")]
+    assert [(note.text, note.at) for note in told_apart(on_timeline)] == [
+        (note_text(ret, notes[0]), 5.0),
+        (note_text(ret, notes[1]), 5.0),
+        ("by [mcfd a person]", None),
+    ]
 
 
 def test_a_return_item_id_reads_like_what_it_names():
