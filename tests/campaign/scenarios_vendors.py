@@ -72,13 +72,15 @@ async def namesakes(scene: Scene) -> Sequence[Ending]:
     ours = scene.asks("SOCK")
     await scene.comes_back(ours, GOOD)
     await scene.becomes(ours, "closed")
-    await neighbour.says(theirs, "may be another shopper's")
-    neighbour.sandbox.cancel_return(theirs)
-    elsewhere = {"portal": frozenset({"cancelled"}), "labels": 0, "errors": 0, "items": 0}
-    return [
-        *ended(ours, "namesake", items=1, settled=(1, 0, 0)),
-        Ending(return_id=theirs, kind="namesake elsewhere", **elsewhere),  # type: ignore[arg-type]
-    ]
+    return [*ended(ours, "namesake", items=1, settled=(1, 0, 0)), await _waits_for_a_person(neighbour, theirs)]
+
+
+async def _waits_for_a_person(scene: Scene, return_id: int) -> Ending:
+    """The return is held, with the order in doubt named, until somebody cancels it."""
+    await scene.says(return_id, "may be another shopper's")
+    scene.sandbox.cancel_return(return_id)
+    nothing = {"portal": frozenset({"cancelled"}), "labels": 0, "errors": 0, "items": 0}
+    return Ending(return_id=return_id, kind="in doubt", **nothing)  # type: ignore[arg-type]
 
 
 async def namesakes_at_amazon(scene: Scene) -> Sequence[Ending]:
@@ -92,11 +94,11 @@ async def namesakes_at_amazon(scene: Scene) -> Sequence[Ending]:
     ours = scene.asks("SOCK")
     await scene.comes_back(ours, GOOD)
     await scene.becomes(ours, "closed")
-    requests = neighbour.sandbox.shop.requests_of(neighbour.loop(theirs))
-    await scene.until("an answer", lambda: requests[0].errors or neighbour.loop(theirs).labels)
     endings = ended(ours, "namesake", items=1, settled=(1, 0, 0))
-    if not neighbour.loop(theirs).labels and not scene.lists_orders:
-        return [*endings, Ending(return_id=theirs, kind="namesake at Amazon", **NOTHING_FOUND)]  # type: ignore[arg-type]
+    if not scene.lists_orders:
+        await scene.until("an answer", lambda: neighbour.loop(theirs).labels or neighbour.loop(theirs).notes)
+        if not neighbour.loop(theirs).labels:
+            return [*endings, await _waits_for_a_person(neighbour, theirs)]
     await neighbour.comes_back(theirs, GOOD)
     await neighbour.becomes(theirs, "closed")
     found = {item.seller_id for item in scene.sandbox.network.orders[anothers].items.values()}
