@@ -6,6 +6,7 @@ from adapters.console.acting import Acting
 from adapters.console.door import Access, Door
 from adapters.console.entrance import Entrance
 from adapters.console.reading import Reading
+from adapters.console.setup import Setup
 from adapters.console.site import Desk, Site
 from daemon.ports.host import Clock
 
@@ -15,6 +16,6 @@ def console(*, desk: Desk, access: Access, clock: Clock, version: str) -> web.Ap
     door = Door(access, clock)
     site = Site(desk, door, clock, version)
     app = web.Application(middlewares=[door.middleware])
-    for part in (Entrance(site), Reading(site), Acting(site)):
+    for part in (Entrance(site), Reading(site), Acting(site), Setup(site)):
         app.router.add_routes(part.routes())
     return app

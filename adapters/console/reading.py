@@ -12,6 +12,7 @@ from adapters.console import words
 from adapters.console.actions import ACTIONS
 from adapters.console.door import ROOT, SESSION
 from adapters.console.site import Answer, Site, redirect, return_path
+from daemon.errors import McfdError
 
 DAY = 86400.0
 FEW_UNITS = 12
@@ -31,14 +32,17 @@ class Reading:
             web.get("/returns", view(self._returns)),
             web.get("/returns/{shop}/{return_id}", view(self._one)),
             web.get("/waiting", view(self._waiting)),
+            web.get("/reasons", view(self._reasons)),
             web.get("/help", view(self._help)),
         )
 
     # ---- overview
 
     async def _overview(self, request: web.Request) -> web.StreamResponse:
-        counted = await self._site.ask("status")
-        return self._site.page(request, "overview.html", counted=counted, waiting=_people_needed(counted))
+        counted, connected = await self._site.ask("status"), await self._site.ask("connections")
+        return self._site.page(
+            request, "overview.html", counted=counted, connected=connected, waiting=_people_needed(counted)
+        )
 
     # ---- the list
 
@@ -78,12 +82,14 @@ class Reading:
     async def _one(self, request: web.Request) -> web.StreamResponse:
         ref = f"{request.match_info['shop']}/{request.match_info['return_id']}"
         shown = await self._site.ask("show", **{"return": ref})
+        made = (await self._site.ask("calls", **{"return": ref}))["calls"]
         person = request[SESSION].person
         possible = [ACTIONS[name] for name in shown["can"] if name in ACTIONS and self._site.knows(name)]
         return self._site.page(
             request,
             "return.html",
             shown=shown,
+            calls=list(reversed(made)),
             everything="all" in request.query,
             actions=[action for action in possible if person.may(action.role)],
             units=_summary(shown["units"]),
@@ -95,6 +101,20 @@ class Reading:
     async def _waiting(self, request: web.Request) -> web.StreamResponse:
         status = await self._site.ask("status")
         return self._site.page(request, "waiting.html", waiting=_people_needed(status), quiet=status["quiet"])
+
+    # ---- what shoppers say
+
+    async def _reasons(self, request: web.Request) -> web.StreamResponse:
+        sku, problem = request.query.get("sku", "").strip()[:100], ""
+        told = await self._site.ask("reasons")
+        if sku:
+            try:
+                told = await self._site.ask("reasons", sku=sku)
+            except McfdError as error:
+                problem = words.sentence(str(error))
+        rows = sorted(told["reasons"], key=lambda row: (row["code"] is not None, -row["units"]))
+        allowed = told.get("allowed", [])
+        return self._site.page(request, "reasons.html", rows=rows, sku=sku, allowed=allowed, problem=problem)
 
     async def _help(self, request: web.Request) -> web.StreamResponse:
         told = await self._site.ask("advice")

@@ -29,6 +29,8 @@ NAVIGATION = (
     ("", "Overview"),
     ("returns", "Returns"),
     ("waiting", "Needs a person"),
+    ("reasons", "Reasons"),
+    ("setup", "Setup"),
 )
 
 

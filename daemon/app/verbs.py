@@ -1,12 +1,14 @@
 """Part of the composition root: gives verbs what they need."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 from adapters.loop_returns.wire.webhooks import TRIGGERS
 from daemon import __version__
+from daemon.app.accounts import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.app.doctor import Checkup
 from daemon.app.notifications import notification_setup, remember, rotation
 from daemon.app.resources import Resources
@@ -16,6 +18,7 @@ from daemon.engine.supervisor import run_every
 from daemon.operations.access import DaemonAccess, Examination, StoreAccess, VendorAccess
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization
+from daemon.operations.credential_ages import AUTHORIZATION_LIVES, SECRET_LIVES
 from daemon.operations.dead_letters import DeadLetters, Offer
 from daemon.operations.forgetting import Forgetting
 from daemon.operations.notifications import NotificationSetup
@@ -27,7 +30,7 @@ from daemon.operations.returns import Operator
 from daemon.operations.search import Search
 from daemon.operations.verb import DAEMON, EXAMINATION, STORE, VENDORS, Need, Verb
 from daemon.operations.verbs import VERBS
-from daemon.operations.verbs.connections import Examined
+from daemon.operations.verbs.connections import ConnectionShown, ConnectionsShown, CredentialShown, Examined
 from daemon.operations.webhooks import Subscriptions
 
 HELD_COUNTED_EVERY = 300.0
@@ -107,6 +110,7 @@ def daemon_verbs(
             announcements=announcements,
             adoptions=adoptions,
             forgetting=Forgetting(resources.store, resources.clock, resources.vault, resources.metrics.forgotten),
+            connected=partial(connections, resources),
         ),
     }
 
@@ -127,6 +131,25 @@ async def _order_changed(
 def description() -> dict[str, object]:
     """The operator's API, in OpenAPI's words."""
     return describe(VERBS, __version__)
+
+
+def connections(resources: Resources) -> ConnectionsShown:
+    """Every connection with its refusal, and every credential that ends by itself with its age."""
+    vendors, refused = resources.vendors, resources.vendors.refusals()
+    own = EASYPOST_CONNECTIONS if vendors.easypost else ()
+    names = (*AMAZON_CONNECTIONS, *own, *(f"loop/{shop}" for shop in vendors.portals))
+    ages = {
+        "Amazon's client secret": (resources.ages.secret_days(), SECRET_LIVES),
+        "Amazon's authorization": (resources.ages.authorization_days(), AUTHORIZATION_LIVES),
+    }
+    return ConnectionsShown(
+        connections=[ConnectionShown(name=name, problem=refused.get(name, "")) for name in names],
+        credentials=[
+            CredentialShown(name=name, days=int(days), lives=int(lives))
+            for name, (days, lives) in ages.items()
+            if not math.isnan(days)
+        ],
+    )
 
 
 async def count_held(resources: Resources, stop: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ from daemon.errors import OperatorError
 from daemon.operations.exports import Exports
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
-from daemon.operations.verbs.connections import Examined, Invitation, ReceiverTried, Tested
+from daemon.operations.verbs.connections import ConnectionsShown, Examined, Invitation, ReceiverTried, Tested
 from daemon.operations.verbs.keeping import Forgotten, Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
 from daemon.ports.store import MaintainedStore, ReadableStore
@@ -86,6 +86,11 @@ class DaemonAccess:
     announcements: "Announcements"
     adoptions: "Adoptions"
     forgetting: "Forgetting"
+    connected: Callable[[], ConnectionsShown]
+
+    async def connections(self) -> ConnectionsShown:
+        """What the daemon is connected to, as far as it knows without asking."""
+        return self.connected()
 
     async def look(self, orders: list[str], by: str | None = None, account: str | None = None) -> OrdersRead:
         """Have orders read now, of one account or of all, and write down who wanted it."""

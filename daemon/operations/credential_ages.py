@@ -16,6 +16,7 @@ from daemon.ports.names import at_account
 from daemon.ports.store import ReturnStore, UnitOfWork
 
 SECRET_LIVES = 180.0
+AUTHORIZATION_LIVES = 365.0
 """Days."""
 
 ENDS_MARK = "amazon/client-secret-ends"

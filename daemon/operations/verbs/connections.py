@@ -46,6 +46,28 @@ class MaybeSku(MaybeAccount):
 # ---- answers
 
 
+class ConnectionShown(Answer):
+    """One connection or credential of the running daemon; `problem` says why it does not work, or is empty."""
+
+    name: str
+    problem: str
+
+
+class CredentialShown(Answer):
+    """A credential that ends by itself: how many days it has been in use, and how many it lives."""
+
+    name: str
+    days: int
+    lives: int
+
+
+class ConnectionsShown(Answer):
+    """What the running daemon is connected to."""
+
+    connections: list[ConnectionShown]
+    credentials: list[CredentialShown]
+
+
 class Found(Answer):
     """One check and its result: ok, warn or fail."""
 
@@ -167,6 +189,21 @@ DOCTOR = Verb(
     failed=lambda answer: not answer["ok"],
 )
 
+CONNECTIONS = Verb(
+    name="connections",
+    help="Show which vendors the running daemon can work with, and how old the credentials are; asks nobody.",
+    examples=("mcfd connections",),
+    need=DAEMON,
+    arguments=Nothing,
+    answer=ConnectionsShown,
+    run=lambda at, _: at.connections(),
+    shown=(
+        Table("Connections", "connections", ("name", "problem"), words={"problem": {"": "works"}}),
+        Table("Credentials", "credentials", ("name", "days", "lives")),
+    ),
+    failed=lambda answer: any(row["problem"] for row in answer["connections"]),
+)
+
 _SUBSCRIBED = Table("Webhooks", "webhooks", ("shop", "trigger", "state", "done", "url"))
 
 _FAILED = Table("Shops that could not be asked", "failed", ("shop", "problem"))
@@ -253,4 +290,4 @@ AUTHORIZE = Verb(
     shown=(Bare("url", warning="warning"),),
 )
 
-VERBS: tuple[Verb[Any, Any, Any], ...] = (DOCTOR, WEBHOOKS_LIST, WEBHOOKS_SYNC, REASONS, NOTIFY, AUTHORIZE)
+VERBS: tuple[Verb[Any, Any, Any], ...] = (DOCTOR, CONNECTIONS, WEBHOOKS_LIST, WEBHOOKS_SYNC, REASONS, NOTIFY, AUTHORIZE)

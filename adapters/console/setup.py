@@ -1,0 +1,141 @@
+"""The page that leads through the setup: checks, and the steps that mcfd can do by itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from adapters.console import words
+from adapters.console.door import SESSION
+from adapters.console.people import Role
+from adapters.console.site import Answer, Site
+from daemon.errors import McfdError
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the setup; with a verb it has a button."""
+
+    path: str
+    title: str
+    about: str
+    verb: str = ""
+    label: str = ""
+
+
+STEPS = (
+    Step(
+        "authorize",
+        "Let mcfd into the seller's account at Amazon",
+        "The link leads to Amazon's consent page. A private application does not need it: its token is the secret file "
+        "`amazon_refresh_token`.",
+        "authorize_amazon",
+        "Make a link",
+    ),
+    Step(
+        "webhooks",
+        "Have Loop tell of returns",
+        "Creates the webhooks that are missing, and never a second one. Loop shows their secret in its admin only: "
+        "write it into the secret file `loop_webhook_secrets.SHOP`.",
+        "webhooks_sync",
+        "Create what is missing",
+    ),
+    Step(
+        "notifications",
+        "Have Amazon tell of inspections",
+        "Names the queue of `amazon.notifications` to Amazon, and subscribes it. Without a queue Amazon is asked.",
+        "notifications_sync",
+        "Subscribe",
+    ),
+    Step(
+        "notify",
+        "Tell people",
+        "Sends a test message to everybody that `notify:` names.",
+        "notify_test",
+        "Send a test",
+    ),
+    Step(
+        "",
+        "Make a pilot return",
+        "Submit one return of a real order in Loop and search for it under Returns: its page says what happens next. "
+        "`mcfd match RETURN` shows which orders were tried.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step has done."""
+
+    title: str
+    lines: Sequence[str] = ()
+    problem: str = ""
+    link: str = ""
+
+
+class Setup:
+    """Runs the doctor and the steps when a person asks for it."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._checked: Sequence[Mapping[str, Any]] = ()
+        self._checked_at = ""
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """The addresses, below the console's."""
+        guarded = self._site.guarded
+        return (
+            web.get("/setup", guarded(self._show)),
+            web.post("/setup/check", guarded(self._check, Role.ACT)),
+            web.post("/setup/{step}", guarded(self._take, Role.ADMIN)),
+        )
+
+    async def _show(self, request: web.Request) -> web.StreamResponse:
+        return self._page(request)
+
+    def _page(self, request: web.Request, done: Done | None = None) -> web.Response:
+        return self._site.page(
+            request,
+            "setup.html",
+            checked=self._checked,
+            checked_at=self._checked_at,
+            steps=STEPS,
+            done=done,
+            admin=request[SESSION].person.may(Role.ADMIN),
+        )
+
+    async def _check(self, request: web.Request) -> web.StreamResponse:
+        found = await self._site.ask("doctor")
+        grave = {"fail": 0, "warn": 1, "ok": 2}
+        self._checked = sorted(found["lines"], key=lambda line: grave[line["verdict"]])
+        self._checked_at = datetime.fromtimestamp(self._site.now(), UTC).isoformat()
+        return self._page(request)
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        step = next((one for one in STEPS if one.verb and one.path == request.match_info["step"]), None)
+        if step is None:
+            raise web.HTTPNotFound
+        try:
+            answer = await self._site.ask(step.verb)
+        except McfdError as error:
+            return self._page(request, Done(step.title, problem=words.sentence(str(error))))
+        return self._page(request, Done(step.title, lines=_lines(answer), link=answer.get("url", "")))
+
+
+def _lines(answer: Answer) -> list[str]:
+    """What an answer says, one line for each row of it."""
+    told = []
+    for name, value in answer.items():
+        if isinstance(value, list):
+            told += [_line(row) for row in value]
+        elif name not in {"url", "expires_in"} and value not in {"", None}:
+            told.append(f"{words.plain(name)}: {value}")
+    return told or ["There was nothing to do."]
+
+
+def _line(row: object) -> str:
+    if isinstance(row, Mapping):
+        return ", ".join(str(value) for value in row.values() if value not in {"", None})
+    return str(row)
