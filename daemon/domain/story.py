@@ -148,6 +148,7 @@ _TELLERS: Mapping[str, Callable[[Detail], str]] = {
     "RemovalRefused": lambda detail: f"Loop refused to remove the lines{_why(detail, 'message')}",
     "ParcelsTracked": _tracked,
     "GaveUp": lambda detail: f"mcfd cannot go on alone{_why(detail, 'problem')}",
+    "Adopted": lambda detail: f"{detail.get('by') or 'mcfd'} took it over, as Loop and Amazon show it",
     "Retried": lambda detail: f"{detail.get('by', 'Somebody')} sent it back to work",
     "Resolved": lambda detail: f"{detail.get('by', 'Somebody')} closed it by hand",
     "OperatorActed": _acted,
