@@ -106,15 +106,25 @@ class Reading:
 
     async def _reasons(self, request: web.Request) -> web.StreamResponse:
         sku, problem = request.query.get("sku", "").strip()[:100], ""
-        told = await self._site.ask("reasons")
+        told, account = await self._site.ask("reasons"), request.query.get("account", "")
+        accounts = (await self._site.ask("connections"))["accounts"]
         if sku:
             try:
-                told = await self._site.ask("reasons", sku=sku)
+                told = await self._site.ask("reasons", sku=sku, **({"account": account} if account else {}))
             except McfdError as error:
                 problem = words.sentence(str(error))
         rows = sorted(told["reasons"], key=lambda row: (row["code"] is not None, -row["units"]))
         allowed = told.get("allowed", [])
-        return self._site.page(request, "reasons.html", rows=rows, sku=sku, allowed=allowed, problem=problem)
+        return self._site.page(
+            request,
+            "reasons.html",
+            rows=rows,
+            sku=sku,
+            allowed=allowed,
+            problem=problem,
+            accounts=accounts,
+            account=account,
+        )
 
     async def _help(self, request: web.Request) -> web.StreamResponse:
         told = await self._site.ask("advice")

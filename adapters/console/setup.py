@@ -23,6 +23,7 @@ class Step:
     about: str
     verb: str = ""
     label: str = ""
+    of_account: bool = False
 
 
 STEPS = (
@@ -33,6 +34,7 @@ STEPS = (
         "`amazon_refresh_token`.",
         "authorize_amazon",
         "Make a link",
+        of_account=True,
     ),
     Step(
         "webhooks",
@@ -48,6 +50,7 @@ STEPS = (
         "Names the queue of `amazon.notifications` to Amazon, and subscribes it. Without a queue Amazon is asked.",
         "notifications_sync",
         "Subscribe",
+        of_account=True,
     ),
     Step(
         "notify",
@@ -93,9 +96,9 @@ class Setup:
         )
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
-        return self._page(request)
+        return await self._page(request)
 
-    def _page(self, request: web.Request, done: Done | None = None) -> web.Response:
+    async def _page(self, request: web.Request, done: Done | None = None) -> web.Response:
         return self._site.page(
             request,
             "setup.html",
@@ -103,6 +106,7 @@ class Setup:
             checked_at=self._checked_at,
             steps=STEPS,
             done=done,
+            accounts=(await self._site.ask("connections"))["accounts"],
             admin=request[SESSION].person.may(Role.ADMIN),
         )
 
@@ -111,17 +115,18 @@ class Setup:
         grave = {"fail": 0, "warn": 1, "ok": 2}
         self._checked = sorted(found["lines"], key=lambda line: grave[line["verdict"]])
         self._checked_at = datetime.fromtimestamp(self._site.now(), UTC).isoformat()
-        return self._page(request)
+        return await self._page(request)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         step = next((one for one in STEPS if one.verb and one.path == request.match_info["step"]), None)
         if step is None:
             raise web.HTTPNotFound
         try:
-            answer = await self._site.ask(step.verb)
+            account = str((await request.post()).get("account", "")) if step.of_account else ""
+            answer = await self._site.ask(step.verb, **({"account": account} if account else {}))
         except McfdError as error:
-            return self._page(request, Done(step.title, problem=words.sentence(str(error))))
-        return self._page(request, Done(step.title, lines=_lines(answer), link=answer.get("url", "")))
+            return await self._page(request, Done(step.title, problem=words.sentence(str(error))))
+        return await self._page(request, Done(step.title, lines=_lines(answer), link=answer.get("url", "")))
 
 
 def _lines(answer: Answer) -> list[str]:

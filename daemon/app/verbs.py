@@ -8,10 +8,10 @@ from typing import Any
 
 from adapters.loop_returns.wire.webhooks import TRIGGERS
 from daemon import __version__
-from daemon.app.accounts import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.app.doctor import Checkup
 from daemon.app.notifications import notification_setup, remember, rotation
-from daemon.app.resources import Resources
+from daemon.app.resources import AccountResources, Resources
+from daemon.app.vendors import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.engine.announcements import Announcements
 from daemon.engine.notifications import Origins
 from daemon.engine.supervisor import run_every
@@ -32,6 +32,7 @@ from daemon.operations.verb import DAEMON, EXAMINATION, STORE, VENDORS, Need, Ve
 from daemon.operations.verbs import VERBS
 from daemon.operations.verbs.connections import ConnectionShown, ConnectionsShown, CredentialShown, Examined
 from daemon.operations.webhooks import Subscriptions
+from daemon.ports.names import at_account
 
 HELD_COUNTED_EVERY = 300.0
 """Seconds."""
@@ -135,21 +136,29 @@ def description() -> dict[str, object]:
 
 def connections(resources: Resources) -> ConnectionsShown:
     """Every connection with its refusal, and every credential that ends by itself with its age."""
-    vendors, refused = resources.vendors, resources.vendors.refusals()
-    own = EASYPOST_CONNECTIONS if vendors.easypost else ()
-    names = (*AMAZON_CONNECTIONS, *own, *(f"loop/{shop}" for shop in vendors.portals))
-    ages = {
-        "Amazon's client secret": (resources.ages.secret_days(), SECRET_LIVES),
-        "Amazon's authorization": (resources.ages.authorization_days(), AUTHORIZATION_LIVES),
-    }
+    shown = [(name, *_connections(name, one)) for name, one in resources.accounts.items()]
     return ConnectionsShown(
-        connections=[ConnectionShown(name=name, problem=refused.get(name, "")) for name in names],
-        credentials=[
-            CredentialShown(name=name, days=int(days), lives=int(lives))
-            for name, (days, lives) in ages.items()
-            if not math.isnan(days)
-        ],
+        accounts=list(resources.accounts),
+        connections=[row for _, rows, _ in shown for row in rows],
+        credentials=[row for *_, rows in shown for row in rows],
     )
+
+
+def _connections(account: str, one: AccountResources) -> tuple[list[ConnectionShown], list[CredentialShown]]:
+    own = EASYPOST_CONNECTIONS if one.vendors.easypost else ()
+    amazon = (at_account(name, account) for name in (*AMAZON_CONNECTIONS, *own))
+    names = (*amazon, *(f"loop/{shop}" for shop in one.vendors.portals))
+    refused = one.vendors.refusals()
+    ages = {
+        at_account("client secret", account): (one.ages.secret_days(), SECRET_LIVES),
+        at_account("authorization", account): (one.ages.authorization_days(), AUTHORIZATION_LIVES),
+    }
+    credentials = [
+        CredentialShown(name=f"Amazon's {name}", days=int(days), lives=int(lives))
+        for name, (days, lives) in ages.items()
+        if not math.isnan(days)
+    ]
+    return [ConnectionShown(name=name, problem=refused.get(name, "")) for name in names], credentials
 
 
 async def count_held(resources: Resources, stop: asyncio.Event) -> None:

@@ -64,6 +64,7 @@ class CredentialShown(Answer):
 class ConnectionsShown(Answer):
     """What the running daemon is connected to."""
 
+    accounts: list[str]
     connections: list[ConnectionShown]
     credentials: list[CredentialShown]
 
