@@ -55,6 +55,12 @@ class Office:
                 raise self.failure
             return SHOWN
 
+        async def connections(_):
+            return {"accounts": ["main"], "connections": [], "credentials": []}
+
+        async def calls(_):
+            return {"return": "acme/1", "calls": []}
+
         def noting(name):
             async def note(given):
                 self.asked.append((name, dict(given)))
@@ -63,7 +69,7 @@ class Office:
             return note
 
         acting = {name: noting(name) for name in ("retry", "resolve", "cancel", "link", "unlink", "look")}
-        return {"status": status, "show": show, **acting}
+        return {"status": status, "show": show, "connections": connections, "calls": calls, **acting}
 
     def done(self) -> list[tuple[str, dict]]:
         """What was really asked for, previews aside."""
