@@ -19,7 +19,7 @@ Work = Callable[[PostgresConnection], T]
 
 BETWEEN_ATTEMPTS = 1.0
 """Seconds after a failed attempt to connect, in which nobody waits for another."""
-LONGEST_STATEMENT = 25.0
+LONGEST_STATEMENT = 12.0
 """Seconds until the connection is cut, when the server does not even keep its own time-out."""
 LOOK = 1.0
 

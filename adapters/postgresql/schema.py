@@ -53,6 +53,7 @@ def make_ready(place: str, connection: psycopg.Connection[Any], steps: Sequence[
             raise ConfigError([f"{place}: has schema {version}, this mcfd knows up to {len(steps)}: {hint}"])
         if version == 0 and not create:
             raise NoDatabase([f"{place}: there is nothing of mcfd's in it yet; the first start of mcfd makes it"])
+        connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
         for step in steps[version:]:
             connection.execute(step.sql.encode())
             connection.execute(f"UPDATE {VERSION_TABLE} SET version = %s", (step.number,))  # noqa: S608

@@ -38,8 +38,8 @@ _DEFAULTS = {
 
 _SESSION = """
     SET synchronous_commit = on;
-    SET statement_timeout = '20s';
-    SET lock_timeout = '10s';
+    SET statement_timeout = '10s';
+    SET lock_timeout = '8s';
     SET idle_in_transaction_session_timeout = '10s';
     SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5;

@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.postgresql.store import open_store as open_database
+from adapters.sqlite.store import open_store as open_file
 from tests.services.running_walkers import live
 from tests.services.stage import Choices, make_template, open_stage
 
@@ -14,6 +16,14 @@ from tests.services.stage import Choices, make_template, open_stage
 def template(tmp_path_factory):
     """An empty, migrated database to copy."""
     return make_template(tmp_path_factory.mktemp("template") / "empty.db")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_store(request, tmp_path):
+    """Opens an empty store of each kind."""
+    if request.param == "sqlite":
+        return partial(open_file, tmp_path / "mcfd.db")
+    return partial(open_database, "the database", request.getfixturevalue("postgres").new_database())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from adapters.sqlite.store import open_store
 from daemon.domain.events import returns as ev
 from daemon.domain.notices import CaseKind, Message
 from daemon.domain.returns import Finding, Postage, State, UnitState
@@ -33,9 +32,9 @@ class Inbox:
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """An empty store."""
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         yield opened
 
 

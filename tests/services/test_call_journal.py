@@ -2,7 +2,6 @@
 
 import pytest
 
-from adapters.sqlite.store import open_store
 from daemon.domain.events.returns import ReturnRead
 from daemon.engine import call_journal
 from daemon.engine.call_journal import CallJournal
@@ -18,9 +17,9 @@ REF = ("acme", "r1")
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """A store with one return."""
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         await add(opened, make_return())
         yield opened
 

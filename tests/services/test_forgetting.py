@@ -133,7 +133,7 @@ async def test_nothing_of_a_forgotten_return_is_left_in_any_file(store, path, cl
     assert [letter.letter_id for letter in await store.survey(lambda keep: keep.letters())] == [2]
     spent = await store.read(lambda uow: uow.spent_since("main", LabelSourceName.EASYPOST, 0.0))
     assert spent == 700
-    assert await store.read(lambda uow: uow.purchases_due(1e12, 10)) == []
+    assert await store.read(lambda uow: uow.purchases_due("main", 1e12, 10)) == []
 
 
 async def test_a_preview_changes_nothing(store, clock, forgetting):

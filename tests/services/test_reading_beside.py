@@ -6,14 +6,13 @@ import threading
 import pytest
 
 import adapters.sqlite.reading
-from adapters.sqlite.store import open_store
 from daemon.errors import StoreUnavailable
 from tests.services.store_conformance import add, make_return
 
 
 @pytest.fixture
-async def store(tmp_path):
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+async def store(new_store):
+    async with await new_store() as opened:
         yield opened
 
 
@@ -60,6 +59,7 @@ async def test_a_reading_that_waits_holds_up_no_writer(store, reader):
     assert await page == (None, None)
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)  # it looks into the file
 async def test_a_reading_without_end_is_ended(reader, monkeypatch):
     """What takes too long is broken off, with words; the next one works."""
     monkeypatch.setattr(adapters.sqlite.reading, "LONGEST", 0.0)

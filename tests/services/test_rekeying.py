@@ -6,7 +6,6 @@ import os
 import pytest
 
 from adapters.host.vault import SealBroken, Vault
-from adapters.sqlite.store import open_store
 from daemon.domain.returns import Label, LabelRequest, Postage
 from daemon.engine.label_hosting import LabelHosting
 from daemon.errors import ConfigError, StaleReturn
@@ -32,10 +31,10 @@ def tokens(store, vault: Vault) -> RefreshTokens:
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """A store with one value on every shelf, sealed under the old key."""
     old = Vault([OLD])
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         label = Label(url=link(old), carrier="UPS", tracking_number="1Z")
         postage = Postage(authorization_id="A1", sealed_offer=old.seal(b"offer", OFFER))
         await add(opened, make_return(requests=(LabelRequest(request_id="q", label=label),), postage=(postage,)))

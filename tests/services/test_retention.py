@@ -27,9 +27,9 @@ CANARY = "a name that nothing else has"
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """An empty store."""
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         yield opened
 
 
@@ -171,6 +171,7 @@ async def test_the_rest_goes_after_its_own_period(store, clock):
     assert (await Retention(store, clock, PERIODS).purge())["deliveries"] == 0
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)  # it looks into the file
 async def test_what_is_forgotten_has_left_the_disk(store, clock):
     """After a purge no file of the database holds a word of it, and the file is smaller, while the store works on."""
     for n in range(150):
@@ -192,6 +193,7 @@ async def test_what_is_forgotten_has_left_the_disk(store, clock):
     await add(store, make_return("later"))
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)  # it looks into the file
 async def test_the_indexes_serve_the_clearing(store):
     """Neither ended returns nor old deliveries are looked for by reading whole tables."""
 
@@ -208,6 +210,7 @@ async def test_the_indexes_serve_the_clearing(store):
     assert "TEMP B-TREE" not in returns + deliveries
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)  # it looks into the file
 async def test_counting_what_is_held_reads_what_has_just_arrived(store):
     """However many returns there are, those that were matched are not looked at."""
     sql = f"EXPLAIN QUERY PLAN SELECT shop, count(*) {upkeep._HELD}"

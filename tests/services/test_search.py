@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.sqlite.store import open_store
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.returns import Label, LabelRequest, Postage, State
 from daemon.operations.search import PAGE, Search
@@ -14,9 +13,9 @@ from tests.support.virtual_time import FakeClock
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """An empty store."""
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         yield opened
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from adapters.sqlite.store import open_store
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import State
 from daemon.operations.advice import ADVICE
@@ -21,9 +20,9 @@ WELL = make_return("4")
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """A store with a return of each kind."""
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         for ret in (STUCK, HELD, REVIEWED, WELL):
             await add(opened, ret)
         yield opened

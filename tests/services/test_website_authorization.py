@@ -5,7 +5,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from adapters.host.vault import Vault
-from adapters.sqlite.store import open_store
 from daemon.errors import OperatorError, Refused, Unavailable
 from daemon.operations.authorization import LIFE, MOST_INVITATIONS, Authorization, Begun, Ending, RefreshTokens, Seller
 from daemon.operations.credential_ages import Ages
@@ -72,9 +71,9 @@ class Setup:
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(new_store):
     """An empty store."""
-    async with await open_store(tmp_path / "mcfd.db") as opened:
+    async with await new_store() as opened:
         yield opened
 
 
@@ -84,6 +83,7 @@ def context(store):
     return Setup(store)
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)  # it looks into the file
 async def test_the_whole_way(context, store):
     """The browser is sent to the consent page with what it needs; the traded token is in use, sealed and concealed."""
     pending_calls, state = context.pending_calls()
