@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -68,8 +69,9 @@ def open_session(
 ) -> aiohttp.ClientSession:
     """Open a session fit for Transport; needs a running event loop, and the caller closes it.
 
-    `connections` bounds the sockets in use; a call that waits for one may time out before anything is sent. `fresh`
-    opens a new connection for each call; `public_only` refuses addresses of private networks and of this machine.
+    `connections` bounds the sockets in use, 0 does not; a call that waits for one may time out before anything is sent.
+    `fresh` opens a new connection for each call; `public_only` refuses addresses of private networks and of this
+    machine.
     """
     session = aiohttp.ClientSession(
         # If the server has just closed a pooled connection, the next write fails and looks unclear though no server
@@ -92,7 +94,10 @@ def open_session(
 
 
 class Transport:
-    """Calls one vendor. Errors name vendor, operation and kind; never a query, a header or a body."""
+    """Calls one vendor. Errors name vendor, operation and kind; never a query, a header or a body.
+
+    `room` bounds the calls under way for one account or shop, so that one whose vendor hangs takes no other's sockets.
+    """
 
     def __init__(
         self,
@@ -102,6 +107,7 @@ class Transport:
         timeout: float,
         on_call: Callable[[Call], None],
         max_body: int = MAX_BODY,
+        room: asyncio.Semaphore | None = None,
     ) -> None:
         if session._retry_connection:
             raise ValueError("this session resends by itself; use open_session()")
@@ -109,7 +115,9 @@ class Transport:
         self._vendor = vendor
         self._on_call = on_call
         self._max_body = max_body
-        connect = min(CONNECT_TIMEOUT, timeout / 2)  # shorter than the total, so that a time-out tells the two apart
+        self._room = room
+        # shorter than the total, so that a time-out tells the two apart
+        self._connect = connect = min(CONNECT_TIMEOUT, timeout / 2)
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect)
 
     async def send(
@@ -128,7 +136,8 @@ class Transport:
         attempt = _Attempt(f"{self._vendor} {operation}", asyncio.get_running_loop().time(), url, body)
         outcome = "abandoned"  # cancelled, or a bug of ours
         try:
-            reply = await self._exchange(method, url, headers, body, attempt)
+            async with self._place(attempt.label):
+                reply = await self._exchange(method, url, headers, body, attempt)
             outcome, attempt.answer = "ok" if reply.status < 300 else "refused", reply.body
         except (aiohttp.ClientError, OSError) as failure:  # TimeoutError is an OSError
             error = _classify(attempt.label, failure)
@@ -142,6 +151,22 @@ class Transport:
             self._report(operation, outcome, attempt)
         # Raised out here so that it has no cause: aiohttp's own texts contain the URL.
         raise error
+
+    @asynccontextmanager
+    async def _place(self, label: str) -> AsyncIterator[None]:
+        """Wait for a place among the calls under way, as long as for a connection. Raises Unavailable."""
+        if self._room is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._connect):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Unavailable(f"{label}: too many calls are still unanswered", unclear=False) from None
+        try:
+            yield
+        finally:
+            self._room.release()
 
     async def _exchange(
         self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None, attempt: "_Attempt"

@@ -47,6 +47,9 @@ USER_AGENT = f"mcfd/{__version__} (Language=Python/{platform.python_version()}; 
 """The format is Amazon's: docs/include-a-user-agent-header-in-all-requests."""
 
 
+AT_ONCE = 100
+"""Unanswered calls of one account to Amazon or EasyPost, or of one shop to Loop."""
+
 PURCHASE_TIMEOUT, FETCH_TIMEOUT = 90.0, 20.0  # seconds
 LARGEST_LABEL = 5 * 1024 * 1024  # bytes
 
@@ -65,9 +68,9 @@ class Line:
     timeout: float
     on_call: Callable[[Call], None]
 
-    def to(self, vendor: str) -> Transport:
-        """A transport over kept connections."""
-        return Transport(self.kept, vendor=vendor, timeout=self.timeout, on_call=self.on_call)
+    def to(self, vendor: str, room: asyncio.Semaphore | None = None) -> Transport:
+        """A transport over kept connections; `room` bounds the calls under way."""
+        return Transport(self.kept, vendor=vendor, timeout=self.timeout, on_call=self.on_call, room=room)
 
 
 async def connect(
@@ -83,9 +86,9 @@ async def connect(
 
     `on_call` receives every call with its account; `sharing` are open connections whose limits these share.
     """
-    kept = await stack.enter_async_context(open_session(USER_AGENT))
-    fresh = await stack.enter_async_context(open_session(USER_AGENT, fresh=True))
-    public = await stack.enter_async_context(open_session(USER_AGENT, fresh=True, public_only=True))
+    kept = await stack.enter_async_context(open_session(USER_AGENT, connections=0))
+    fresh = await stack.enter_async_context(open_session(USER_AGENT, connections=0, fresh=True))
+    public = await stack.enter_async_context(open_session(USER_AGENT, connections=0, fresh=True, public_only=True))
     timeout = current.settings.timings.http_timeout
     paused = sharing.paused if sharing else asyncio.Event()
     found = {}
@@ -107,7 +110,7 @@ def _account(
     clock: Clock,
     refresh_token: Callable[[], str | None],
 ) -> AccountVendors:
-    amazon = account.settings.amazon
+    amazon, room = account.settings.amazon, asyncio.Semaphore(AT_ONCE)
     tokens = AccessTokens(
         line.to("lwa"),
         clock,
@@ -118,15 +121,18 @@ def _account(
         on_state=partial(_credentials_changed, account.name),
     )
     network = McfNetwork(
-        line.to("amazon"), tokens, limits.amazon, endpoint=amazon.sp_api_url, marketplace_id=amazon.marketplace_id
+        line.to("amazon", room), tokens, limits.amazon, endpoint=amazon.sp_api_url, marketplace_id=amazon.marketplace_id
     )
     return AccountVendors(
         name=account.name,
         tokens=tokens,
         network=network,
-        portals={shop: _portal(shop, line.to("loop"), limit, current, clock) for shop, limit in limits.loop.items()},
-        postage=_postage(line.to("amazon"), tokens, limits.amazon, account),
-        notifications=_notifications(line.to("amazon"), tokens, limits.amazon, account, clock),
+        portals={
+            shop: _portal(shop, line.to("loop", asyncio.Semaphore(AT_ONCE)), limit, current, clock)
+            for shop, limit in limits.loop.items()
+        },
+        postage=_postage(line.to("amazon", room), tokens, limits.amazon, account),
+        notifications=_notifications(line.to("amazon", room), tokens, limits.amazon, account, clock),
         easypost=_easypost(line, account, clock),
         limits=limits,
     )
@@ -137,7 +143,7 @@ def _easypost(line: Line, account: CurrentAccount, clock: Clock) -> EasyPostLabe
     if not account.easypost_api_key():
         return None
     chosen = account.settings.easypost
-    transport = partial(Transport, line.fresh, vendor="easypost", on_call=line.on_call)
+    transport = partial(Transport, line.fresh, vendor="easypost", on_call=line.on_call, room=asyncio.Semaphore(AT_ONCE))
     connection = EasyPostConnection(
         transport(timeout=line.timeout),
         transport(timeout=max(line.timeout, PURCHASE_TIMEOUT)),

@@ -321,6 +321,31 @@ async def test_a_connection_that_is_never_completed_times_out_clearly():
     assert "connecting" in str(error)
 
 
+async def test_calls_that_hang_take_nobody_elses_connections():
+    """Whose places are all taken by unanswered calls is told so, unsent; another account's call goes through at once."""
+    async with (
+        raw_server(stall) as hanging,
+        raw_server(answer("200 OK")) as well,
+        open_session("mcfd", connections=0) as session,
+    ):
+        mine, another = (
+            Transport(session, vendor="amazon", timeout=0.6, on_call=lambda _: None, room=asyncio.Semaphore(3))
+            for _ in range(2)
+        )
+        waiting = [asyncio.create_task(mine.send("GET", hanging.url, operation="getThing")) for _ in range(3)]
+        while len(hanging.requests) < 3:
+            await pause(0.001)
+        late = asyncio.create_task(mine.send("GET", hanging.url, operation="getThing"))
+        assert (await another.send("GET", well.url, operation="getThing")).status == 200
+        with pytest.raises(Unavailable, match="too many calls are still unanswered") as told:
+            await late
+        assert not told.value.unclear
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(end, Unavailable) and end.unclear for end in ends)
+        assert len(hanging.requests) == 3
+        assert (await mine.send("GET", well.url, operation="getThing")).status == 200
+
+
 async def test_a_server_that_never_answers_times_out_unclearly():
     """The request was read; whether it had its effect, nobody knows."""
     async with raw_server(stall) as server, calling(timeout=0.2) as caller:
