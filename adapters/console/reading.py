@@ -11,6 +11,7 @@ from aiohttp import web
 from adapters.console import words
 from adapters.console.actions import ACTIONS
 from adapters.console.door import ROOT, SESSION
+from adapters.console.drawings import of_insights, of_trends
 from adapters.console.site import Answer, Site, redirect, return_path
 from daemon.errors import McfdError
 
@@ -33,6 +34,7 @@ class Reading:
             web.get("/returns/{shop}/{return_id}", view(self._one)),
             web.get("/waiting", view(self._waiting)),
             web.get("/reasons", view(self._reasons)),
+            web.get("/insights", view(self._insights)),
             web.get("/help", view(self._help)),
         )
 
@@ -41,7 +43,12 @@ class Reading:
     async def _overview(self, request: web.Request) -> web.StreamResponse:
         counted, connected = await self._site.ask("status"), await self._site.ask("connections")
         return self._site.page(
-            request, "overview.html", counted=counted, connected=connected, waiting=_people_needed(counted)
+            request,
+            "overview.html",
+            counted=counted,
+            connected=connected,
+            waiting=_people_needed(counted),
+            plots=of_trends(await self._site.ask("trends")),
         )
 
     # ---- the list
@@ -124,6 +131,24 @@ class Reading:
             problem=problem,
             accounts=accounts,
             account=account,
+        )
+
+    async def _insights(self, request: web.Request) -> web.StreamResponse:
+        days = request.query.get("days", "90")
+        days = days if days in words.SPANS else "90"
+        shops = [row["shop"] for row in (await self._site.ask("status"))["shops"]]
+        shop = request.query.get("shop", "")
+        since = datetime.fromtimestamp(self._site.now() - int(days) * DAY, UTC).isoformat()
+        told = await self._site.ask("insights", since=since, **({"shop": shop} if shop in shops else {}))
+        return self._site.page(
+            request,
+            "insights.html",
+            told=told,
+            plots=of_insights(told),
+            days=days,
+            spans=words.SPANS,
+            shop=shop,
+            shops=shops,
         )
 
     async def _help(self, request: web.Request) -> web.StreamResponse:

@@ -30,8 +30,10 @@ NAVIGATION = (
     ("returns", "Returns"),
     ("waiting", "Needs a person"),
     ("reasons", "Reasons"),
+    ("insights", "Insights"),
     ("setup", "Setup"),
 )
+_NEEDS = {"insights": "insights"}
 
 
 class Site:
@@ -68,7 +70,7 @@ class Site:
             person=session.person if session is not None else None,
             notice=notice,
             notice_failed=failed,
-            navigation=NAVIGATION,
+            navigation=[page for page in NAVIGATION if page[0] not in _NEEDS or self.knows(_NEEDS[page[0]])],
             here=request.path.removeprefix(ROOT).partition("/")[0],
             root=ROOT,
             version=self._version,
@@ -178,6 +180,7 @@ def _templates(clock: Clock) -> Environment:
         "stamp": words.stamp,
         "sentence": words.sentence,
         "advice": words.advice,
+        "condition": words.condition,
         "manual": lambda code: f"{ROOT}help#{code}",
         "age": lambda at: words.age(at, clock.now()),
         "path": return_path,

@@ -27,6 +27,9 @@ STATES: Mapping[str, tuple[str, str]] = {
 AGES = {"1": "1 day", "3": "3 days", "7": "a week", "14": "2 weeks", "30": "a month", "90": "3 months"}
 """How long a return has not changed, in days."""
 
+SPANS = {"28": "4 weeks", "90": "3 months", "365": "a year"}
+"""Of how many days the insights are."""
+
 _WORDS = {
     "rma_page": "Amazon's return page",
     "amazon_shipping": "Amazon Shipping",
@@ -41,6 +44,23 @@ _WORDS = {
 }
 _CODE = re.compile(r"`([^`]+)`")
 _UNITS = ((86400 * 365, "year"), (86400 * 7, "week"), (86400, "day"), (3600, "hour"), (60, "minute"))
+
+
+CONDITIONS = {
+    "Sellable": "sellable",
+    "Defective": "defective",
+    "CustomerDamaged": "damaged by customer",
+    "CarrierDamaged": "damaged by carrier",
+    "FulfillerDamaged": "damaged at Amazon",
+    "missing": "never came",
+    "absent": "not given",
+    "": "not given",
+}
+
+
+def condition(name: str) -> str:
+    """A condition in words; an unknown one is Amazon's."""
+    return CONDITIONS.get(name, name)
 
 
 def state(name: str) -> str:

@@ -3,12 +3,13 @@
 import secrets
 from collections.abc import Mapping, Sequence
 
-from adapters.sql import calls, search
+from adapters.sql import calls, search, trends
 from adapters.sql.connection import Connection, Row
 from daemon.domain.returns import Return, State
 from daemon.ports.sealed import SEALED
 from daemon.ports.store import (
     CaseRow,
+    DayOfReturns,
     DeadLetterRow,
     Listed,
     ListFilter,
@@ -244,6 +245,10 @@ class SqlUpkeep:
     def held_counts(self) -> Mapping[str, int]:
         """Count the held returns by shop. Reads all newly received returns."""
         return dict(self._rows(f"SELECT shop, count(*) {_HELD} GROUP BY 1 ORDER BY 1"))
+
+    def of_day(self, start: float, end: float) -> DayOfReturns:
+        """Read what happened from `start` until before `end`."""
+        return trends.of_day(self._connection, start, end)
 
     def some_sku(self) -> str | None:
         """Return Amazon's SKU of the newest unit."""

@@ -8,9 +8,11 @@ from daemon.errors import OperatorError
 from daemon.operations.exports import Exports
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
+from daemon.operations.trends import trends
 from daemon.operations.verbs.connections import ConnectionsShown, Examined, Invitation, ReceiverTried, Tested
 from daemon.operations.verbs.keeping import Forgotten, Purged
 from daemon.operations.verbs.returns import OrderRead, OrdersRead
+from daemon.operations.verbs.trends import Trends
 from daemon.ports.store import MaintainedStore, ReadableStore
 
 if TYPE_CHECKING:  # verbs that only read the store need not import what changes returns
@@ -41,6 +43,10 @@ class StoreAccess:
     store: ReadableStore
     returns: ReturnsReader
     search: Search
+
+    async def trends(self) -> Trends:
+        """How the last days went."""
+        return await trends(self.store, self.search.clock)
 
     @property
     def exports(self) -> Exports:

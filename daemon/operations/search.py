@@ -16,7 +16,7 @@ class Search:
 
     def __init__(self, store: ReadableStore, clock: Clock) -> None:
         self._store = store
-        self._clock = clock
+        self.clock = clock
 
     async def find(self, text: str) -> Found:
         """The newest returns known by this text."""

@@ -76,6 +76,19 @@ class CaseRow:
     since: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayOfReturns:
+    """What happened within a time. `waits` are seconds to some labels, `lags` to some readings of inspections.
+
+    `ended` counts the returns that ended, by their settlement.
+    """
+
+    labels: int
+    waits: tuple[float, ...]
+    lags: tuple[float, ...]
+    ended: Mapping[str, int]
+
+
 class SealedKind(StrEnum):
     """Where sealed values are stored."""
 
@@ -389,6 +402,9 @@ class Maintenance(Protocol):
 
     def held_counts(self) -> Mapping[str, int]:
         """The number of held returns, by shop."""
+
+    def of_day(self, start: float, end: float) -> DayOfReturns:
+        """What happened from `start` until before `end`."""
 
     def some_sku(self) -> str | None:
         """Amazon's SKU of the newest unit."""

@@ -58,6 +58,9 @@ class Office:
         async def connections(_):
             return {"accounts": ["main"], "connections": [], "credentials": []}
 
+        async def trends(_):
+            return {"days": []}
+
         async def calls(_):
             return {"return": "acme/1", "calls": []}
 
@@ -69,7 +72,7 @@ class Office:
             return note
 
         acting = {name: noting(name) for name in ("retry", "resolve", "cancel", "link", "unlink", "look")}
-        return {"status": status, "show": show, "connections": connections, "calls": calls, **acting}
+        return {"status": status, "show": show, "connections": connections, "calls": calls, "trends": trends, **acting}
 
     def done(self) -> list[tuple[str, dict]]:
         """What was really asked for, previews aside."""

@@ -548,6 +548,23 @@ class ManyReturns:
 
 
 class AroundReturns:
+    async def test_what_happened_on_a_day(self, store):
+        """Labels, waits, lags and ends count from the first second of the time until before its end."""
+        found = make_unit(finding=Finding(condition="Sellable", found_at=50.0), processed_at=20.0)
+        await add(
+            store,
+            make_return("r1", labelled_at=1010.0, created_at=1000.0, units=(found,)),
+            make_return("r2", labelled_at=1100.0, closed_at=1099.0, settlement=Settlement.PROCESS),
+            make_return("r3", closed_at=1100.0, settlement=Settlement.FLAG),
+            make_return("r4"),
+        )
+        first, second, finding = await store.survey(
+            lambda keep: (keep.of_day(1000.0, 1100.0), keep.of_day(1100.0, 1200.0), keep.of_day(50.0, 51.0))
+        )
+        assert (first.labels, first.waits, dict(first.ended)) == (1, (10.0,), {"process": 1})
+        assert (second.labels, second.waits, dict(second.ended)) == (1, (100.0,), {"flag": 1})
+        assert (finding.labels, finding.lags, dict(finding.ended)) == (0, (30.0,), {})
+
     async def test_a_delivery_is_recorded_once(self, store: ReturnStore):
         """The same bytes are recorded once per shop."""
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 from daemon.operations.verb import Verb
-from daemon.operations.verbs import adoption, calls, connections, keeping, notifications, returns, search
+from daemon.operations.verbs import adoption, calls, connections, keeping, notifications, returns, search, trends
 
 VERBS: tuple[Verb[Any, Any, Any], ...] = (
     *returns.VERBS,
     *search.VERBS,
+    *trends.VERBS,
     *calls.VERBS,
     *adoption.VERBS,
     *connections.VERBS,
