@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 
 from adapters.sql.maintenance import SqlUpkeep
 from adapters.sql.unit_of_work import SqlUnitOfWork
-from adapters.sqlite.engine import SQLITE, ThreadEngine
+from adapters.sql.writer import Engine
+from adapters.sqlite.engine import SQLITE, InlineEngine, ThreadEngine
 from daemon.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ CACHED_STATEMENTS = 128
 class SqliteReader:
     """Implements ReadableStore. Each reading sees one state of the store, and whatever was committed before it."""
 
-    def __init__(self, engine: ThreadEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def read(self, work: Callable[[SqlUnitOfWork], T]) -> T:
@@ -63,14 +64,19 @@ def _in_one_state(work: Callable[[sqlite3.Connection], T], connection: sqlite3.C
         connection.execute("ROLLBACK")
 
 
-async def open_reader(path: Path) -> SqliteReader:
-    """Open a query-only connection to a database that is there. Raises StoreUnavailable."""
+async def open_reader(path: Path, *, inline: bool = False) -> SqliteReader:
+    """Open a query-only connection to a database that is there; `inline` as for the store. Raises StoreUnavailable."""
     try:
-        connection = await aiosqlite.connect(
-            f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, cached_statements=CACHED_STATEMENTS
-        )
+        engine = await _connect(f"{path.as_uri()}?mode=ro", inline=inline)
     except sqlite3.Error as error:
         raise StoreUnavailable(f"the database cannot be read: {error}") from error
-    await connection.execute("PRAGMA query_only = ON")
-    await connection.execute("PRAGMA temp_store = MEMORY")
-    return SqliteReader(ThreadEngine(connection))
+    await engine.run(lambda connection: connection.execute("PRAGMA query_only = ON"))
+    await engine.run(lambda connection: connection.execute("PRAGMA temp_store = MEMORY"))
+    return SqliteReader(engine)
+
+
+async def _connect(uri: str, *, inline: bool) -> Engine:
+    options: Any = {"uri": True, "isolation_level": None, "cached_statements": CACHED_STATEMENTS}
+    if inline:
+        return InlineEngine(sqlite3.connect(uri, **options))
+    return ThreadEngine(await aiosqlite.connect(uri, **options))

@@ -33,9 +33,10 @@ sqlite_version = sqlite3.sqlite_version
 class SqliteStore(SqlStore):
     """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
 
-    def __init__(self, path: Path, writer: Writer) -> None:
+    def __init__(self, path: Path, writer: Writer, *, inline: bool = False) -> None:
         super().__init__(writer)
         self.path = path
+        self._inline = inline
 
     async def shrink(self) -> int:
         """Return unused pages to the disk, a few at a time, and empty the log. Return how many bytes were freed."""
@@ -52,7 +53,7 @@ class SqliteStore(SqlStore):
 
     async def reader(self) -> SqliteReader:
         """Open a connection of its own for who only reads. Raises StoreUnavailable."""
-        return await open_reader(self.path)
+        return await open_reader(self.path, inline=self._inline)
 
     async def _beside(self, work: Callable[[threading.Event], T]) -> T:
         """Run `work` in a thread with its own read-only connection; cancelling the caller aborts it."""
@@ -77,7 +78,7 @@ async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migrat
     except BaseException:
         await engine.close()
         raise
-    return SqliteStore(path, Writer(engine))
+    return SqliteStore(path, Writer(engine), inline=inline)
 
 
 def _ready(path: Path, steps: Sequence[Migration], connection: sqlite3.Connection) -> None:

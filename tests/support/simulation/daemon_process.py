@@ -25,7 +25,7 @@ from config.load import Loaded
 from config.model import Settings
 from config.secret_files import Secrets
 from daemon.app import accounts as vendors
-from daemon.app import listeners, notifications, resources
+from daemon.app import listeners, notifications, stores
 from daemon.domain.slips import SlipParcel
 from tests.support.simulation.line import Line
 from tests.support.simulation.queue import URL, ProcessQueue
@@ -202,7 +202,7 @@ async def _read(label: bytes) -> str:
 
 
 _STAND_INS: Sequence[tuple[ModuleType, Mapping[str, object]]] = (
-    (resources, {"open_store": _open_store}),
+    (stores, {"open_file": _open_store}),
     (vendors, {"open_session": _open_session, "print_labels": _print, "read_text": _read}),
     (notifications, {"open_queue": _open_queue}),
     (listeners, {"PublicListener": Door, "OpsListener": _OpsDoor}),
