@@ -12,7 +12,6 @@ from daemon.domain.durations import DAY, HOUR
 from daemon.domain.queues import Queue
 from daemon.domain.returns import State
 from daemon.engine.announcements import EVERY, Announcements
-from daemon.engine.call_journal import EVERY as WRITE_CALLS
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
@@ -110,7 +109,6 @@ class Services:
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
             *self._parcels(resources, contexts, recorder),
-            ("call_journal", WRITE_CALLS, resources.journal.flush),
         ):
             services[name] = self._periodic(resources, name, seconds, work)
         for name, asked, work in (
@@ -118,6 +116,7 @@ class Services:
             ("pauses", resources.vendors.paused, pause_keeper(resources).round),
         ):
             services[name] = self._periodic(resources, name, UNASKED, work, sooner=asked)
+        services["call_journal"] = self._writing_calls(resources)
         return services
 
     def _polls(self, resources: Resources, intake: Intake) -> Iterator[Periodic]:
@@ -128,6 +127,15 @@ class Services:
             yield f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
             yield f"cancelled_request_poll/{shop}", HOUR, polls.cancelled_requests
             yield f"return_poll/{shop}", clocks.return_poll, polls.returns
+
+    def _writing_calls(self, resources: Resources) -> Service:
+        journal = resources.journal
+
+        async def run(stop: asyncio.Event) -> None:
+            round_ = partial(journal.round, resources.clock, stop)
+            await self._periodic(resources, "call_journal", UNASKED, round_, sooner=journal.news)(stop)
+
+        return run
 
     def _parcels(
         self, resources: Resources, contexts: Mapping[str, ShopContext], recorder: Recorder

@@ -4,10 +4,12 @@ A call is a line in memory until its return is saved, so the journal costs no co
 along is written every few seconds. A kill may lose these lines, and no error of the journal reaches a step.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from daemon.ports.host import Clock
 from daemon.ports.store import ReturnStore, UnitOfWork, VendorCall
 from daemon.ports.vendors import RETURN_AT_HAND
 
@@ -15,7 +17,7 @@ T = TypeVar("T")
 Ref = tuple[str, str]
 
 EVERY = 5.0
-"""Seconds between the writings of what no save took along."""
+"""Seconds after a line until it is written, if no save has taken it along."""
 
 MOST_LINES = 10_000
 """How many lines wait at most; while the store cannot write, later ones are dropped."""
@@ -25,9 +27,10 @@ AT_ONCE = 200
 
 
 class CallJournal:
-    """The lines not yet written, by return."""
+    """The lines not yet written, by return. `news` is set when there are some."""
 
     def __init__(self, store: ReturnStore) -> None:
+        self.news = asyncio.Event()
         self._store = store
         self._lines: defaultdict[Ref, list[VendorCall]] = defaultdict(list)
         self._count = 0
@@ -38,6 +41,7 @@ class CallJournal:
         if ref is not None and self._count < MOST_LINES:
             self._lines[ref].append(describe(*ref))
             self._count += 1
+            self.news.set()
 
     async def transact(self, ref: Ref, work: Callable[[UnitOfWork], T]) -> T:
         """Run `work` in a transaction, and write the return's lines in the same one."""
@@ -55,6 +59,12 @@ class CallJournal:
         except Exception:  # nothing was written, whoever is to blame
             self._put_back(lines)
             raise
+
+    async def round(self, clock: Clock, stop: asyncio.Event) -> None:
+        """Write what no save has taken along after a while; nothing is waited for when there is nothing to write."""
+        if self._lines:
+            await clock.wait(stop, EVERY)
+            await self.flush()
 
     async def flush(self) -> None:
         """Write all lines. Raises StoreUnavailable."""
@@ -78,3 +88,4 @@ class CallJournal:
         for line in reversed(lines):
             self._lines[line.shop, line.return_id].insert(0, line)
         self._count += len(lines)
+        self.news.set()

@@ -1,17 +1,19 @@
 """The journal of calls: written with the return's next change, or soon after, and never in a step's way."""
 
+import asyncio
+
 import pytest
 
 from daemon.domain.events.returns import ReturnRead
 from daemon.engine import call_journal
-from daemon.engine.call_journal import CallJournal
+from daemon.engine.call_journal import EVERY, CallJournal
 from daemon.engine.recorder import Recorder
 from daemon.errors import StoreUnavailable
 from daemon.ports.vendors import RETURN_AT_HAND
 from tests.services.store_conformance import add, make_call, make_return
 from tests.support.configured import clocks
 from tests.support.fakes import RecordingMetrics
-from tests.support.virtual_time import FakeClock
+from tests.support.virtual_time import FakeClock, settle
 
 REF = ("acme", "r1")
 
@@ -69,6 +71,22 @@ async def test_calls_without_a_save_are_written_soon(store, journal):
     await journal.flush()
 
     assert [call.times for call in await store.read(lambda uow: uow.calls_of(*REF))] == [1]
+
+
+async def test_nothing_is_waited_for_without_calls(store, journal):
+    """The journal is asked for by the first line, and written a few seconds after it; a daemon at rest stays so."""
+    clock, stop = FakeClock(), asyncio.Event()
+    await journal.round(clock, stop)
+    assert not journal.news.is_set()
+
+    hear(journal)
+    assert journal.news.is_set()
+    writing = asyncio.ensure_future(journal.round(clock, stop))
+    await settle(20)
+    assert await kept(store) == []
+    clock.advance(EVERY)
+    await writing
+    assert len(await kept(store)) == 1
 
 
 async def test_a_call_for_no_return_is_not_kept(store, journal):
