@@ -50,14 +50,14 @@ _SESSION = """
 _READING = "SET default_transaction_read_only = on"
 
 
-class _Occupied(psycopg.OperationalError):
+class Occupied(psycopg.OperationalError):
     """Another mcfd works on the database."""
 
 
 class PostgresStore(SqlStore):
     """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
 
-    def __init__(self, writer: Writer, sessions: "_Sessions") -> None:
+    def __init__(self, writer: Writer, sessions: "Sessions") -> None:
         super().__init__(writer)
         self._sessions = sessions
 
@@ -76,7 +76,7 @@ class PostgresStore(SqlStore):
         return StoreSize(size=size, unused=0, log=0, disk_free=None, finding="")
 
 
-class _Sessions:
+class Sessions:
     """Makes sessions that are ready for use, each under the lock that keeps a second daemon out."""
 
     def __init__(self, url: str, password: Callable[[], str | None]) -> None:
@@ -119,7 +119,7 @@ class _Sessions:
             if time.monotonic() > give_up:
                 if ours:
                     raise psycopg.OperationalError("the server has not ended our lost session yet")
-                raise _Occupied(f"another mcfd{self._holder(connection)} works on this database")
+                raise Occupied(f"another mcfd{self._holder(connection)} works on this database")
             connection.execute("SELECT pg_sleep(0.05)")
 
     def _try_lock(self, connection: psycopg.Connection[Any]) -> bool:
@@ -152,13 +152,13 @@ async def open_store(
     """
     steps = migrations() if steps is None else steps
     try:
-        sessions = _Sessions(url, password)
+        sessions = Sessions(url, password)
     except psycopg.ProgrammingError as error:
         raise ConfigError([f"store.url: cannot be read: {POSTGRESQL.reason(error).strip()}"]) from None
     engine = PostgresEngine(sessions.connect)
     try:
         await engine.run(partial(_ready, place, steps, create))
-    except _Occupied as error:
+    except Occupied as error:
         await engine.close()
         raise AlreadyRunning(f"{error}, {place}: stop it first, or give this one another store.url") from None
     except psycopg.Error as error:

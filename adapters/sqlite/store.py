@@ -16,6 +16,7 @@ from adapters.sql.writer import Engine, Writer
 from adapters.sqlite.backup import examine_database
 from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.engine import InlineEngine, ThreadEngine
+from adapters.sqlite.moving import check_not_moved
 from adapters.sqlite.reading import SqliteReader, open_reader
 from adapters.sqlite.restore import finish_restore
 from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
@@ -83,6 +84,8 @@ async def open_store(path: Path, *, inline: bool = False, steps: Sequence[Migrat
 
 def _ready(path: Path, steps: Sequence[Migration], connection: sqlite3.Connection) -> None:
     make_ready(path, connection, steps)
+    if len(steps) == len(migrations()):
+        check_not_moved(path, connection)
 
 
 async def _connect(path: Path, *, inline: bool) -> Engine:

@@ -15,6 +15,7 @@ import click
 
 from daemon.cli.commands import commands
 from daemon.cli.copies import backup, restore
+from daemon.cli.moving import store
 from daemon.cli.options import EX_CONFIG, as_json, example, keep_streams, logged, plainly, run_loop, settings, speak
 from daemon.cli.sandbox import sandbox
 from daemon.errors import ConfigError
@@ -47,7 +48,7 @@ def main() -> None:
     speak()
 
 
-for _verb in (*commands(), backup, restore, sandbox):
+for _verb in (*commands(), backup, restore, store, sandbox):
     main.add_command(_verb)
 
 

@@ -79,6 +79,36 @@ async def test_a_lost_session_is_taken_up_again(tmp_path, postgres):
         await w.state(return_id, "closed")
 
 
+async def test_a_store_moves_to_postgresql_in_the_middle(tmp_path, postgres):
+    """A return that began in a file ends in PostgreSQL; the file is left, and no daemon works on it any more."""
+    async with world(tmp_path) as w:
+        return_id = w.submit("#1001", SOCK)
+        await w.labelled(return_id)
+        file = w.daemon.config["store"]
+        busy = await w.daemon.cli("store", "copy", file["path"])
+        assert (busy.status, "set it in the configuration first" in busy.stderr) == (1, True)
+        w.daemon.config["store"] = {"url": postgres.new_database()}
+        busy = await w.daemon.cli("store", "copy", file["path"])
+        assert busy.status == 75
+        assert await w.daemon.sigterm() == 0
+
+        said = await w.daemon.cli("store", "copy", file["path"], "--json")
+        assert said.json["rows"]["returns"] == 1, said.stderr
+        again = await w.daemon.cli("store", "copy", file["path"])
+        assert (again.status, "rows in" in again.stderr) == (1, True)
+        moved, w.daemon.config["store"] = w.daemon.config["store"], file
+        with pytest.raises(DaemonDied, match=r"exit 78:(?s:.*)was moved to postgresql://"):
+            await w.daemon.start()
+
+        w.daemon.config["store"] = moved
+        await w.daemon.start()
+        w.subscribe()
+        await w.receive(return_id, SOCK)
+        await w.state(return_id, "closed")
+        assert len(w.portal(return_id)["delivered_labels"]) == 1
+        assert w.portal(return_id)["counts"] == {"process": 1}
+
+
 async def test_backup_and_shadow_say_what_to_do_instead(tmp_path, postgres):
     """What copies files says that PostgreSQL's own tools do it."""
     async with world(tmp_path, config=on(postgres.new_database())) as w:
