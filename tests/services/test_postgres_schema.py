@@ -163,3 +163,14 @@ async def test_another_programs_database_is_refused(postgres):
         assert [
             name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         ] == ["theirs"]
+
+
+async def test_a_schema_of_its_own_in_anothers_database(postgres):
+    """With a search path in store.url, mcfd lives in its own schema beside another program's tables."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE theirs (x int)")
+        connection.execute("CREATE SCHEMA mcfd")
+        async with await open_store("the database", f"{url}&options=-csearch_path%3Dmcfd") as store:
+            await store.transact(lambda uow: uow.set_mark("a", "b"))
+        assert connection.execute("SELECT value FROM mcfd.marks").fetchone() == ("b",)
