@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from adapters.sql import calls, search, trends
 from adapters.sql.connection import Connection, Row
+from adapters.sql.unit_of_work import SET_MARK
 from daemon.domain.returns import Return, State
 from daemon.ports.sealed import SEALED
 from daemon.ports.store import (
@@ -189,6 +190,22 @@ class SqlUpkeep:
     def drop_tombstones(self, before: float) -> int:
         """Delete the tombstones set before a time."""
         return self._change("DELETE FROM tombstones WHERE forgotten_at < ?", before)
+
+    def set_mark(self, name: str, value: str) -> None:
+        """Write a mark, replacing the old value."""
+        self._change(SET_MARK, name, value)
+
+    def doubt_all(self) -> int:
+        """Have every return that is open, or has something due, wait for a comparison with the vendors."""
+        return self._change(
+            "UPDATE returns SET unproven = 1, due_at = NULL, version = version + 1 "
+            "WHERE unproven = 0 AND (due_at IS NOT NULL OR NOT (state = 'closed' OR state = 'cancelled'))"
+        )
+
+    def unproven(self, shop: str, limit: int) -> Sequence[str]:
+        """List a shop's returns that wait for a comparison."""
+        sql = "SELECT return_id FROM returns WHERE unproven = 1 AND shop = ? ORDER BY return_id LIMIT ?"
+        return [return_id for (return_id,) in self._rows(sql, shop, limit)]
 
     def drop_mark(self, name: str) -> None:
         """Delete a mark."""

@@ -73,6 +73,7 @@ _KEEP_PURCHASE = (
 _EVENT = (
     "INSERT INTO return_events (return_ref, version, at, event, before, after, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+SET_MARK = "INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _changing = RETURN.picking(_CHANGING)
 _clocks = RETURN.picking(_CLOCKS)
 
@@ -307,11 +308,7 @@ class SqlUnitOfWork:
 
     def set_mark(self, name: str, value: str) -> None:
         """Write a mark, replacing the old value."""
-        self._change(
-            "INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            name,
-            value,
-        )
+        self._change(SET_MARK, name, value)
 
     # ---- the connection
 

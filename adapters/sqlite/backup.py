@@ -5,7 +5,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +35,7 @@ def copy_database(source: Path, target: Path, stop: threading.Event) -> int:
     draft = Path(name)
     try:
         _vacuum_into(source, draft, stop)
+        _unname(draft)
         os.fsync(handle)
         draft.replace(target)
         sync_directory(target.parent)
@@ -95,6 +96,12 @@ def examine_database(path: Path, stop: threading.Event) -> str:
 def _vacuum_into(source: Path, draft: Path, stop: threading.Event) -> None:
     with _reading(source, stop) as connection:
         connection.execute("VACUUM INTO ?", (str(draft),))
+
+
+def _unname(draft: Path) -> None:
+    """Take the database's name from the copy, so that the copy is noticed when it is put in the database's place."""
+    with closing(sqlite3.connect(draft)) as connection, connection:
+        connection.execute("UPDATE marks SET value = 'copy' WHERE name = 'generation'")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from adapters.sqlite.backup import sync_directory
+from adapters.sqlite.generation import FOREIGN, file_beside
 from adapters.sqlite.schema import check_marks, damage, migrations
 from daemon.errors import ConfigError, StoreUnavailable
 
@@ -47,10 +48,16 @@ def finish_restore(path: Path) -> Path | None:
         for ending in ENDINGS:
             with suppress(FileNotFoundError):
                 _with(path, ending).rename(_with(before, ending))
+        mark_restored(path)
         decided.rename(path)
         sync_directory(path.parent)
         aside = before if before.exists() else None
     return aside
+
+
+def mark_restored(path: Path) -> None:
+    """Leave word for the next start that the database is not the one of the last."""
+    file_beside(path).write_text(FOREIGN + "\n", encoding="ascii")
 
 
 def _aside(path: Path, stamp: str) -> Path:

@@ -13,6 +13,7 @@ from adapters.host.metrics import PrometheusMetrics
 from adapters.host.systemd import Notifier
 from adapters.http.ops import Readiness
 from adapters.http.public import PublicListener
+from adapters.sqlite.generation import GenerationFile
 from adapters.sqlite.store import sqlite_version
 from config.load import Loaded
 from config.logging.journal import running_under_systemd
@@ -38,6 +39,7 @@ from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.provenance import Provenance, renewing
 from daemon.engine.shop_pauses import ShopPauses
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
@@ -82,6 +84,7 @@ class App:
         self._store: Store | None = None
         self._contexts: dict[str, ShopContext] = {}
         self._pauses: ShopPauses | None = None
+        self._provenance: Provenance | None = None
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -95,6 +98,8 @@ class App:
             await prove_keys(resources.store, resources.vault)
             self._store = resources.store
             self._echo()
+            if settings.store.url is None and not self._shadow:  # a shadow works on a copy
+                await self._prove_store(stack, resources)
             await self._take_stock(resources)
             hosting = self._hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
@@ -139,6 +144,14 @@ class App:
             log.info("account.serving", account=account.name, shops=sorted(account.settings.shops), label_source=source)
 
     # ---- opening
+
+    async def _prove_store(self, stack: AsyncExitStack, resources: Resources) -> None:
+        """Notice a database that was restored, and make every copy of this one noticeable."""
+        beside = GenerationFile(self._current.settings.store.path)
+        new_name = partial(secrets.token_urlsafe, 16)
+        self._provenance = Provenance(resources.store, beside, self._clock, new_name)
+        await self._provenance.check(self._current.settings.shops)
+        stack.push_async_callback(self._provenance.last)
 
     async def _take_stock(self, resources: Resources) -> None:
         """Set the metrics' initial values."""
@@ -260,7 +273,7 @@ class App:
             offer=offering(self._current, intake, news.heard),
             order_changed=intake.order_changed,
             announcements=announcements,
-            adoptions=self._adoptions(services),
+            adoptions=self._adoptions(resources, services),
             try_again=partial(self._try_again, resources),
             origins=news.origins,
         )
@@ -277,8 +290,10 @@ class App:
         self.public_port = public.port
         services["public listener"] = partial(self._front_door, public)
 
-    def _adoptions(self, services: dict[str, Service]) -> Adoptions:
-        adoptions = Adoptions(Adoption(self._contexts, self._services.wake), self._contexts, self._clock)
+    def _adoptions(self, resources: Resources, services: dict[str, Service]) -> Adoptions:
+        adoptions = Adoptions(
+            Adoption(self._contexts, self._services.wake), self._contexts, resources.store, self._clock
+        )
         services["adoptions"] = adoptions.run
         return adoptions
 
@@ -323,6 +338,8 @@ class App:
             metrics=self._metrics,
         )
         services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, resources)}
+        if self._provenance is not None:
+            services["generation"] = partial(renewing, self._provenance, self._clock)
         services["held returns"] = partial(count_held, resources)
         if self._watchdog is not None:
             services["watchdog"] = self._services.watchdog(resources, self._notifier, self._watchdog)

@@ -28,7 +28,7 @@ HELD_GOOD_FOR = 30.0
 
 def duty(ret: Return, now: float) -> Duty | None:
     """The duty at that time; None while the return only waits."""
-    return _OWED[ret.state](ret, now)
+    return None if ret.unproven else _OWED[ret.state](ret, now)
 
 
 OUTWARD = frozenset(
@@ -220,6 +220,18 @@ def _look(ret: Return, now: float) -> Duty | None:
 def had_no_effect(ret: Return, call: Duty) -> Return:
     """The return without that call among its pending calls."""
     return replace(ret, pending_calls=tuple(pending for pending in ret.pending_calls if pending != call))
+
+
+def possible_calls(ret: Return) -> tuple[Duty, ...]:
+    """The calls that a store which knows less may have forgotten: each counts as begun, with an unknown answer."""
+    asking = {r.request_id: r for r in ret.open_requests()}
+    planned = [u for u in ret.units if u.standing is UnitState.PLANNED and u.request_id in asking]
+    calls = [Duty(Act.AUTHORIZE_UNITS, u.order_id) for u in planned if u.return_item_id]
+    calls += [Duty(Act.BUY_POSTAGE, p.authorization_id) for p in ret.postage if p.sealed_offer and not p.shipment_id]
+    calls += [Duty(Act.DELIVER_LABEL, r.request_id) for r in asking.values() if r.label is not None]
+    calls += [Duty(Act.GRADE_LINES)] if gradable_lines(ret) else []
+    calls += [Duty(Act.SETTLE)] if State.SETTLING in {ret.state, ret.resume_state} else []
+    return tuple(dict.fromkeys((*ret.pending_calls, *calls)))
 
 
 def create_unclear(ret: Return, unit: ReturnUnit) -> bool:

@@ -216,6 +216,8 @@ STATELESS: frozenset[type[ev.Event]] = frozenset(
         ev.TransitReported,
         ev.ReturnRead,
         ev.RestockRequested,
+        ev.Doubted,
+        ev.Proven,
     }
     | {ev.UnitsTransferred, OperatorActed}
     | pe.POSTAGE_EVENTS
@@ -237,6 +239,8 @@ UNSOLICITED: frozenset[type[ev.Event]] = frozenset(
         ev.NotesWritten,
         ev.ReturnRead,
         ev.RestockRequested,
+        ev.Doubted,
+        ev.Proven,
         pe.LabelUnused,
         OperatorActed,
     }
@@ -258,6 +262,8 @@ SETTLE_OUTCOMES: frozenset[type[ev.Event]] = frozenset(
 
 EFFECTS: Mapping[type[ev.Event], Callable[[Any, Return], Return]] = {
     ev.Adopted: adoption.adopted,
+    ev.Doubted: adoption.doubted,
+    ev.Proven: adoption.proven,
     ev.LabelRequestedAgain: labels.label_requested_again,
     ev.LabelRequestCancelled: labels.label_request_cancelled,
     ev.RequestRead: labels.request_read,

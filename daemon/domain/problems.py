@@ -19,6 +19,7 @@ class ProblemCode(StrEnum):
     PARCEL_FROM_ABROAD = "parcel-from-abroad"
     AUTHORIZATION_LATE = "authorization-late"
     AUTHORIZATION_GONE = "authorization-gone"
+    UNPROVEN = "unproven"
     ADDRESS_MISSING = "address-missing"
     SERVICE_NOT_OFFERED = "service-not-offered"
     NO_CARRIER_RATE = "no-carrier-rate"

@@ -264,7 +264,7 @@ class Return:
     verdict; `asked_for` is what the portal was asked to do, and only an operator's retry clears it. `account` is the
     seller's at Amazon; `submitted_at` is when the shopper made the return, by the portal's clock. `adopted_at` is when
     the return was taken over with a past that the store does not know: what was bought or written then is looked for
-    before anything is done.
+    before anything is done. An `unproven` return waits to be compared with the vendors: the store may know less of it.
     """
 
     shop: str
@@ -303,6 +303,7 @@ class Return:
     closed_at: float | None = None
     switches: Switches = field(default_factory=Switches)
     adopted_at: float | None = None
+    unproven: bool = False
     requests: tuple[LabelRequest, ...] = ()
     units: tuple[ReturnUnit, ...] = ()
     authorizations: tuple[ReturnAuthorization, ...] = ()

@@ -140,6 +140,8 @@ def _due(old: Return | None, ret: Return, now: float, timings: Timings) -> float
 
 def wake_at(ret: Return, now: float) -> float | None:
     """Now while a duty is owed, otherwise the next planned reading or the end of a pass-over."""
+    if ret.unproven:
+        return None
     if duty(ret, now) is not None:
         return now
     passed = ret.passed_over_until

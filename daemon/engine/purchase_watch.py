@@ -73,11 +73,11 @@ class PurchaseWatch:
     async def _look(self, parcel: Purchase) -> float | None:
         """Check one parcel; returns when to check again, or None if its fate is final."""
         now, context = self._clock.now(), self._contexts.get(parcel.shop)
-        if context is not None and context.paused():
-            return now + HOUR
         ours = context is not None and context.account.name == parcel.account
         source = context.account.label_sources.get(parcel.source) if context is not None and ours else None
         ret = await self._store.read(lambda uow: uow.get(parcel.shop, parcel.return_id))
+        if (ret is not None and ret.unproven) or (context is not None and context.paused()):
+            return now + HOUR
         if context is None or source is None or source.purchase_reader is None or source.mode != parcel.mode:
             return now + DAY if now < parcel.offered_at + REFUNDS_WATCHED else None
         postage = postage_of(ret, parcel.authorization_id) if ret else None

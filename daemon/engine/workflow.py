@@ -300,4 +300,4 @@ def _siblings(uow: UnitOfWork, ret: Return, read: set[str]) -> Sequence[Return]:
 
 
 def _rests(ret: Return) -> bool:
-    return ret.amazon_due_at is not None and not ret.attempts and not ret.transient_failures
+    return ret.amazon_due_at is not None and not ret.unproven and not ret.attempts and not ret.transient_failures

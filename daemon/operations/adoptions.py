@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -11,6 +11,7 @@ from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState
 from daemon.engine.adoption import Adoption, Kind
 from daemon.engine.handlers.context import ShopContext
+from daemon.engine.provenance import proofs
 from daemon.errors import (
     ContractBroken,
     CredentialsRefused,
@@ -24,6 +25,8 @@ from daemon.errors import (
 from daemon.operations.verbs.adoption import Adopt, AdoptedRow
 from daemon.operations.verbs.adoption import Adoptions as AdoptionsPage
 from daemon.ports.host import Clock
+from daemon.ports.names import proof_of
+from daemon.ports.store import MaintainedStore, UnitOfWork
 from daemon.ports.vendors import ON_BEHALF_OF
 
 log = structlog.get_logger(__name__)
@@ -38,6 +41,7 @@ LONGEST_LIST = 119 * DAY
 """The longest window that Loop lists returns for."""
 
 JOBS_KEPT = 8
+MOST_DOUBTED = 1_000_000
 AWAITED = (PortalState.OPEN, PortalState.REVIEW, PortalState.EXPIRED, PortalState.CANCELLED)
 """Returns in these states may still await a parcel, a person, or a label that is to be given back."""
 
@@ -81,8 +85,11 @@ class _Job:
 class Adoptions:
     """Runs the jobs, one after the other; the same request asked for again joins the job that runs."""
 
-    def __init__(self, adoption: Adoption, contexts: Mapping[str, ShopContext], clock: Clock) -> None:
+    def __init__(
+        self, adoption: Adoption, contexts: Mapping[str, ShopContext], store: MaintainedStore, clock: Clock
+    ) -> None:
         self._adoption = adoption
+        self._store = store
         self._contexts = contexts
         self._clock = clock
         self._jobs: dict[tuple[object, ...], _Job] = {}
@@ -164,6 +171,8 @@ class Adoptions:
                     names = iter(ids)
                     for _ in range(AT_ONCE):
                         group.create_task(self._one_by_one(job, shop, names, stop))
+            if job.given.open_ and not job.given.dry_run and not stop.is_set():
+                await self._compared(job, wanted)
         except* McfdError as errors:
             job.problem = str(errors.exceptions[0])
         except* Exception:
@@ -173,6 +182,18 @@ class Adoptions:
         job.news.set()
         log.info("adoption.ended", dry_run=job.given.dry_run, **job.summary)
 
+    async def _compared(self, job: _Job, shops: Collection[str]) -> None:
+        """A store that was restored is trusted again once every open return was compared."""
+        if job.summary[FAILED]:
+            return
+
+        def work(uow: UnitOfWork) -> None:
+            for shop, proof in proofs(uow, shops).items():
+                if proof.whole:
+                    uow.set_mark(proof_of(shop), replace(proof, whole=False, why="").to_text())
+
+        await self._store.transact(work)
+
     async def _wanted(self, given: Adopt, stop: asyncio.Event) -> Mapping[str, Collection[str]]:
         """The ids of the returns to read, by shop, oldest first."""
         if given.returns:
@@ -181,7 +202,15 @@ class Adoptions:
                 named.setdefault(shop, {})[return_id] = None
             return named
         shops = [given.shop] if given.shop is not None else sorted(self._contexts)
-        return {shop: await self._listed(shop, int(given.since[:-1]) * DAY, stop) for shop in shops}
+        listed = {shop: await self._listed(shop, int(given.since[:-1]) * DAY, stop) for shop in shops}
+        return {
+            shop: [*ids, *(name for name in await self._doubted(shop) if name not in ids)]
+            for shop, ids in listed.items()
+        }
+
+    async def _doubted(self, shop: str) -> Collection[str]:
+        """The returns that wait for a comparison, whatever Loop says of them."""
+        return await self._store.survey(lambda keep: keep.unproven(shop, MOST_DOUBTED))
 
     async def _listed(self, shop: str, since: float, stop: asyncio.Event) -> Collection[str]:
         ids: dict[str, None] = {}

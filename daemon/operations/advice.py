@@ -25,6 +25,9 @@ ADVICE: Mapping[Code, str] = {
         "Amazon no longer lists the return it accepted: ask Amazon with the RMA; settle the return in Loop by hand, "
         "then `mcfd resolve RETURN`."
     ),
+    Code.UNPROVEN: (
+        "`mcfd adopt RETURN` compares it with the vendors and takes it over; `mcfd adopt --open` does so with all."
+    ),
     Code.ADDRESS_MISSING: "Complete the address in Loop, then `mcfd retry RETURN`.",
     Code.SERVICE_NOT_OFFERED: (
         "Compare the Return Service ID with Amazon's, or set `amazon.on_service_not_offered: rma_page`; then `mcfd "

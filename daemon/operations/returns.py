@@ -248,6 +248,8 @@ def _preview(ret: Return, note: str) -> Changed:
 
 
 def _check(ret: Return, event: type[Event]) -> None:
+    if event is Retried and ret.unproven:
+        raise OperatorError(f"{ret.ref} waits to be compared with the vendors: run mcfd adopt {ret.ref}")
     if not allows(ret.state, event):
         raise OperatorError(f"{ret.ref} is {ret.state}: {_ONLY[event]}")
 

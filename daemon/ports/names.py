@@ -55,6 +55,15 @@ def quiet_mark(shop: str) -> str:
     return f"transit-quiet/{shop}"
 
 
+GENERATION = "generation"
+"""The mark for the store's name, which the file beside it has, too."""
+
+
+def proof_of(shop: str) -> str:
+    """The mark for how far the shop's part of the store can be trusted."""
+    return f"proof/{shop}"
+
+
 def paused_mark(shop: str) -> str:
     """The mark for when an operator paused the shop; empty once it was resumed."""
     return f"paused/{shop}"

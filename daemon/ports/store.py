@@ -370,6 +370,15 @@ class Maintenance(Protocol):
     def drop_tombstones(self, before: float) -> int:
         """Delete the tombstones set before; returns their number."""
 
+    def set_mark(self, name: str, value: str) -> None:
+        """Remember a value."""
+
+    def doubt_all(self) -> int:
+        """Have every return that is open, or has something due, wait for `mcfd adopt`; returns their number."""
+
+    def unproven(self, shop: str, limit: int) -> Sequence[str]:
+        """The ids of a shop's returns that wait for `mcfd adopt`, in order."""
+
     def drop_mark(self, name: str) -> None:
         """Delete a remembered value."""
 

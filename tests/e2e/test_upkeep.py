@@ -199,6 +199,8 @@ async def test_a_backup_is_made_with_and_without_the_daemon(tmp_path):
             assert (tmp_path / restored.json["kept"]).exists()
         await w.restart()
         await w.receive(return_id, SOCK)
+        adopted = await w.daemon.cli("adopt", "--open", "--json")
+        assert adopted.status == 0, adopted.stderr
         await w.state(return_id, "closed")
 
 

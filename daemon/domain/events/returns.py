@@ -124,6 +124,20 @@ class RefusalReported(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubted(Event):
+    """mcfd may have done more for the return than this store knows: it waits for a comparison with the vendors."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven(Event):
+    """A doubted return was compared with the vendors, and they show nothing of it that the store does not know."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted(Event):
     """A return whose past the store does not know was taken over; `found` is how the vendors show it.
 

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from daemon.domain.duties import possible_calls
 from daemon.domain.events import returns as ev
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import Note, Return
 
 
@@ -19,6 +21,7 @@ def adopted(event: ev.Adopted, ret: Return) -> Return:
         version=ret.version,
         notes=(*event.found.notes, *known),
         adopted_at=event.at,
+        unproven=False,
         resume_state=None,
         attempts=0,
         transient_failures=0,
@@ -30,4 +33,22 @@ def adopted(event: ev.Adopted, ret: Return) -> Return:
         portal_due_at=None,
         looked_at=None,
         deadline_at=None,
+    )
+
+
+def doubted(event: ev.Doubted, ret: Return) -> Return:
+    """The return does nothing more by itself."""
+    return replace(ret, unproven=True, problem=event.problem, problem_code=ProblemCode.UNPROVEN)
+
+
+def proven(event: ev.Proven, ret: Return) -> Return:
+    """It goes on, and looks first for whatever the store may have forgotten."""
+    doubted = ret.problem_code is ProblemCode.UNPROVEN
+    return replace(
+        ret,
+        unproven=False,
+        adopted_at=event.at,
+        pending_calls=possible_calls(ret),
+        problem="" if doubted else ret.problem,
+        problem_code=None if doubted else ret.problem_code,
     )

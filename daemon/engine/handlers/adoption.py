@@ -13,12 +13,14 @@ from daemon.domain.naming import holder_of, told_apart
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.postage import postage_of, slip_of
+from daemon.domain.provenance import Proof
 from daemon.domain.returns import LabelRequest, LabelSourceName, Return, ReturnUnit, State
 from daemon.domain.schedule import plan, wake_at
 from daemon.engine.handlers.context import Decision, NotYet, ShopContext
 from daemon.engine.handlers.orders import others_on
 from daemon.engine.handlers.search import OrderSearch
 from daemon.errors import Refused, StaleReturn
+from daemon.ports.names import proof_of
 from daemon.ports.store import Purchase, UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane
 
@@ -94,10 +96,13 @@ async def take_over(
     Returns what was found, and the return's state afterwards; None if it is still unknown. Raises StaleReturn.
     """
     stored = await context.store.read(lambda uow: uow.get(ret.shop, ret.return_id))
-    if stored is not None and not again and not rules.is_new(stored):
+    doubtful = stored is not None and stored.unproven
+    if stored is not None and not (again or doubtful) and not rules.is_new(stored):
         return Found(kind=Kind.KNOWN), stored.state
     found = await look(stored or ret, context, by=by, dry=dry)
     event = found.event
+    if stored is not None and doubtful and event is None and not dry:
+        return found, (await _compared(stored, found, context, by)).state
     if event is None or dry:
         return found, event.found.state if event is not None else stored.state if stored is not None else None
 
@@ -112,6 +117,35 @@ async def take_over(
     after = await context.store.transact(work)
     context.metrics.adopted(stored.state if stored is not None else None, after.state)
     return found, after.state
+
+
+async def _compared(stored: Return, found: Found, context: ShopContext, by: str) -> Return:
+    """A doubted return of which the vendors show nothing new goes on; one that cannot be judged waits on."""
+    now = context.clock.now()
+    event: ev.Event = ev.Proven(at=now, by=by)
+    if found.kind is Kind.AMBIGUOUS:
+        event = ev.Doubted(at=now, problem=found.why)
+
+    def work(uow: UnitOfWork) -> Return:
+        after = plan(None, apply(stored, event), now, context.timings)
+        return uow.save(after, event, stored.state)
+
+    return await context.store.transact(work)
+
+
+async def doubts(ret: Return, details: PortalReturn, context: ShopContext) -> ev.Doubted | None:
+    """Whether mcfd may have worked on a return before that the store has only just heard of."""
+    if ret.units or ret.notes or ret.adopted_at is not None:
+        return None
+    proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
+    if not proof.doubts(details.submitted_at, traces=True):
+        return None
+    ours = any(context.labels.hosting.is_ours(url) for url in details.label_urls)
+    traces = ours or rules.bears_marks(await context.portal.notes(ret.return_id))
+    if not proof.doubts(details.submitted_at, traces=traces):
+        return None
+    problem = f"mcfd may have worked on it before, and this database does not know how: run mcfd adopt {ret.ref}"
+    return ev.Doubted(at=context.clock.now(), problem=problem)
 
 
 def _planned(before: Return, event: ev.Adopted, context: ShopContext) -> Return:

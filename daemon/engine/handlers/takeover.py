@@ -26,6 +26,7 @@ def taken_over(uow: UnitOfWork, ret: Return, order_ids: Sequence[str], freed: Fr
     return [
         (other, unit)
         for other in others_on(uow, ret, order_ids)
+        if not other.unproven
         for unit in transferable(other, order_ids, freed.get((other.shop, other.return_id), frozenset()))
     ]
 

@@ -131,6 +131,8 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.TransitReported(at=LATER, request_id="q1", transit=Transit.IN_TRANSIT),
         ev.ReturnRead(at=LATER),
         ev.RestockRequested(at=LATER),
+        ev.Doubted(at=LATER, problem="it may have been worked on"),
+        ev.Proven(at=LATER, by="operator"),
         ev.UnitsTransferred(at=LATER, handed=(("1", 1),)),
         OperatorActed(at=LATER, by="operator", how="linked it to #1001"),
         pe.PostageOffered(at=LATER, postage=POSTAGE),
