@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daemon.domain.allocation import allocate
 from daemon.domain.orders import FulfillmentOrder, ReturnItem, Shipment, ShippedItem
 from daemon.domain.returns import ReturnUnit
-from tests.support.builders import a_return, a_unit, an_order
+from tests.support.builders import a_return, a_shipment, a_unit, an_order
 
 SKUS = ["SOCK", "CAP"]
 Place = tuple[str, str, str]
@@ -140,3 +140,17 @@ def test_what_has_a_place_is_not_moved_by_what_comes_later(stock, wanted):
     first = allocate(a_return(), wanted[:2], orders, promised)
     second = allocate(a_return(units=first), wanted[2:], orders, promised)
     assert (*first, *second) == allocate(a_return(), wanted, orders, promised)
+
+
+def test_a_shipment_that_another_tool_invented_takes_a_unit_of_the_line():
+    """Amazon takes any shipment id from other tools, so what is left is counted for the order's line."""
+    order = an_order("5001", a_shipment("S1", MUG=2), a_shipment("S2", MUG=1))
+    theirs = ReturnItem(
+        return_item_id="theirs-1",
+        order_item_id=order.items[0].item_id,
+        shipment_id="DUMMY-1",
+        processed=False,
+    )
+    taken = replace(order, return_items=(theirs,))
+    placed = allocate(a_return(), [a_unit(str(n), "MUG") for n in range(3)], [taken], [])
+    assert sum(bool(unit.return_item_id) for unit in placed) == 2
