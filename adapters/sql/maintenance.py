@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 
-from adapters.sql import calls, search, trends
+from adapters.sql import calls, search, sums, trends
 from adapters.sql.connection import Connection, Row
 from adapters.sql.unit_of_work import SET_MARK
 from daemon.domain.returns import Return, State
@@ -17,6 +17,8 @@ from daemon.ports.store import (
     ReasonSeen,
     SealedKind,
     SealedValue,
+    Sum,
+    Topic,
 )
 
 Key = tuple[int | str, ...]
@@ -186,6 +188,22 @@ class SqlUpkeep:
         """Remember that something of these names was forgotten."""
         for digest in digests:
             self._change("INSERT INTO tombstones VALUES (?, ?) ON CONFLICT DO NOTHING", digest, at)
+
+    def count_sums(self, start: float, end: float) -> Sequence[Sum]:
+        """Count what happened from `start` until before `end`."""
+        return sums.count(self._connection, start, end)
+
+    def keep_sums(self, day: int, rows: Sequence[Sum]) -> None:
+        """Keep the sums of a day, in place of earlier ones."""
+        sums.keep(self._connection, day, rows)
+
+    def sums(self, topic: Topic, start: int, end: int) -> Sequence[Sum]:
+        """Add up the kept sums of the days from `start` until before `end`."""
+        return sums.stored(self._connection, topic, start, end)
+
+    def first_found(self) -> float | None:
+        """Say when the first unit was found, or the first label bought."""
+        return sums.first(self._connection)
 
     def drop_tombstones(self, before: float) -> int:
         """Delete the tombstones set before a time."""

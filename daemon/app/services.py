@@ -25,6 +25,7 @@ from daemon.engine.supervisor import Heartbeats, Service, run_every
 from daemon.engine.walker import Claims, Walker
 from daemon.engine.workflow import Workflow
 from daemon.errors import McfdError
+from daemon.operations.insights import Sums
 from daemon.operations.retention import Retention
 from daemon.ports.names import at_account
 
@@ -108,6 +109,7 @@ class Services:
         for name, seconds, work in (
             *self._polls(resources, intake),
             ("retention", DAY, retention.nightly),
+            ("sums", DAY, Sums(resources.store, resources.clock).nightly),
             *self._parcels(resources, contexts, recorder),
         ):
             services[name] = self._periodic(resources, name, seconds, work)

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
@@ -181,16 +181,20 @@ def _each(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
 def _all_pages(verb: AnyVerb, ask: Ask, arguments: Arguments, style: _Style) -> bool:
     """Call page by page; CSV is written as it comes. True if the whole means failure."""
     rows: list[Row] = []
-    take = _csv_writer(verb) if style is _Style.CSV else rows.extend
+    write = _csv_writer(verb) if style is _Style.CSV else None
     after: int | None = 0
     page: Row = {}
     with working(verb.busy) as tell:
         while after is not None:
             page = ask({**arguments, "after": after})
-            take(page["rows"])
+            rows += [] if write else page["rows"]
+            if write:
+                write(page)
             after = page["next"]
             tell(page.get("progress", ""))
-    whole = {name: value for name, value in page.items() if name not in {"next", "progress"}} | {"rows": rows}
+    whole = {name: value for name, value in page.items() if name not in {"next", "progress", "columns"}} | {
+        "rows": rows
+    }
     if style is not _Style.CSV:
         _print(verb, whole, rows if len(whole) == 1 else whole, style)
     return verb.failed(whole)
@@ -205,16 +209,19 @@ def _print(verb: AnyVerb, for_people: Row, for_programs: object, style: _Style) 
     output.show(verb, for_people)
 
 
-def _csv_writer(verb: AnyVerb) -> Callable[[Iterable[Row]], None]:
-    """Write rows as they come, in UTF-8. Values that a spreadsheet would take for a formula are quoted."""
+def _csv_writer(verb: AnyVerb) -> Callable[[Row], None]:
+    """Write pages as they come, in UTF-8. Values that a spreadsheet would take for a formula are quoted."""
     speak("utf-8")
     (row,) = get_args(verb.answer.model_fields["rows"].annotation)
-    columns = [name.removesuffix("_") for name in row.model_fields]
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    writer.writeheader()
+    kind: Any = row if isinstance(row, type) else get_args(row)[0]
+    usual = [name.removesuffix("_") for name in kind.model_fields]
+    writers: list[csv.DictWriter[str]] = []
 
-    def write(rows: Iterable[Row]) -> None:
-        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    def write(page: Row) -> None:
+        if not writers:
+            writers.append(csv.DictWriter(sys.stdout, page.get("columns") or usual, lineterminator="\n"))
+            writers[0].writeheader()
+        writers[0].writerows({name: _harmless(value) for name, value in row.items()} for row in page["rows"])
 
     return write
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.errors import OperatorError
 from daemon.operations.exports import Exports
+from daemon.operations.insights import Insights
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.search import Search
 from daemon.operations.trends import trends
@@ -51,7 +52,12 @@ class StoreAccess:
     @property
     def exports(self) -> Exports:
         """Rows for finance."""
-        return Exports(self.store)
+        return Exports(self.store, self.insights)
+
+    @property
+    def insights(self) -> Insights:
+        """Sums over many returns."""
+        return Insights(self.store, self.search.clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,15 @@
 `units` everything `unsellable` units that Amazon has inspected and keeps as unsellable stock, until somebody has them
 removed `never-received` units that are missing, and those of returns that never came `claims` units that Amazon
 damaged, or lost after their parcel had arrived: it may reimburse them
+
+Two more are sums: `reasons`, what shoppers stated against what Amazon found, and `spend`, what labels cost.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from daemon.domain.returns import MISSING, Postage, Return, ReturnUnit, State, UnitState
+from daemon.operations.insights import SUMS, Insights
 from daemon.operations.verb import instant, money
 from daemon.operations.verbs.keeping import UnitRow, UnitRows
 from daemon.ports.store import ReadableStore
@@ -49,11 +52,14 @@ REPORTS: Mapping[str, Callable[[Return, ReturnUnit], bool]] = {
 class Exports:
     """Reads the store a hundred returns at a time, so that a large export does not block other work."""
 
-    def __init__(self, store: ReadableStore) -> None:
+    def __init__(self, store: ReadableStore, insights: Insights) -> None:
         self._store = store
+        self._insights = insights
 
     async def page(self, report: str, since: datetime | None, after: int) -> UnitRows:
         """Rows of returns changed since, after the place `after`; `next` is None at the end."""
+        if report in SUMS:
+            return await self._insights.report(report, since)
         wanted, begin = REPORTS[report], since.timestamp() if since else 0.0
         refs = await self._store.survey(lambda keep: keep.changed_since(begin, after, RETURNS_AT_ONCE))
         returns = await self._store.read(lambda uow: [uow.get(shop, return_id) for _, shop, return_id in refs])

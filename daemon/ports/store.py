@@ -89,6 +89,28 @@ class DayOfReturns:
     ended: Mapping[str, int]
 
 
+class Topic(StrEnum):
+    """What is summed per day, by `a` and `b`."""
+
+    CONDITIONS = "conditions"  # units found: a SKU of Amazon's and a condition
+    REASONS = "reasons"  # units found: what the shopper stated, and the condition
+    WAITS = "waits"  # units found: days since the label, the least of its group
+    CLAIMS = "claims"  # units that Amazon may reimburse: a SKU and the condition
+    SPEND = "spend"  # labels bought: the source and the carrier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """How many of a kind, and what they cost or are worth together."""
+
+    topic: Topic
+    shop: str
+    a: str
+    b: str
+    count: int
+    cents: int
+
+
 class SealedKind(StrEnum):
     """Where sealed values are stored."""
 
@@ -366,6 +388,18 @@ class Maintenance(Protocol):
 
     def bury(self, digests: Sequence[str], at: float) -> None:
         """Remember that something of these names was forgotten, by the names' hashes."""
+
+    def count_sums(self, start: float, end: float) -> Sequence[Sum]:
+        """Count what happened from `start` until before `end`, in Unix seconds."""
+
+    def keep_sums(self, day: int, rows: Sequence[Sum]) -> None:
+        """Keep the sums of a day, in place of earlier ones. Days are counted from 1970."""
+
+    def sums(self, topic: Topic, start: int, end: int) -> Sequence[Sum]:
+        """The kept sums of the days from `start` until before `end`, added up."""
+
+    def first_found(self) -> float | None:
+        """When the first unit was found, or the first label bought."""
 
     def drop_tombstones(self, before: float) -> int:
         """Delete the tombstones set before; returns their number."""

@@ -18,10 +18,11 @@ from adapters.sqlite.schema import migrations
 from adapters.sqlite.store import open_store
 from daemon.domain.events import returns as ev
 from daemon.domain.returns import State
-from daemon.ports.store import DeadLetter, UnitOfWork
+from daemon.ports.store import DeadLetter, Sum, Topic, UnitOfWork
 from daemon.ports.vendors import OrderHead
 from tests.services.store_conformance import make_call, make_delivery, make_full_return, make_purchase, make_return
 
+WEEK = Sum(topic=Topic.SPEND, shop="acme", a="easypost", b="USPS", count=2, cents=1214)
 FOLDER = Path(__file__).parent / "earlier"
 
 
@@ -80,6 +81,7 @@ async def written_today() -> str:
         async with await open_store(path, inline=True) as store:
             await store.transact(fill)
             await store.upkeep(lambda keep: keep.bury(["5f1c"], 1000.0))
+            await store.upkeep(lambda keep: keep.keep_sums(20_000, [WEEK]))
             return "\n".join(await store._writer.read(lambda connection: [*inserts(connection)])) + "\n"
 
 

@@ -3,13 +3,24 @@
 from typing import Any
 
 from daemon.operations.verb import Verb
-from daemon.operations.verbs import adoption, calls, connections, keeping, notifications, returns, search, trends
+from daemon.operations.verbs import (
+    adoption,
+    calls,
+    connections,
+    insights,
+    keeping,
+    notifications,
+    returns,
+    search,
+    trends,
+)
 
 VERBS: tuple[Verb[Any, Any, Any], ...] = (
     *returns.VERBS,
     *search.VERBS,
     *trends.VERBS,
     *calls.VERBS,
+    *insights.VERBS,
     *adoption.VERBS,
     *connections.VERBS,
     *notifications.VERBS,

@@ -1,5 +1,6 @@
 """The verbs about stored data: dead letters, reports, deletion."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -35,10 +36,15 @@ class Deliveries(Signed):
 class Report(Paged):
     """Which report, and its start."""
 
-    report: Literal["units", "unsellable", "never-received", "claims"] = Field(
-        default="units", description="Every unit; units that Amazon keeps as unsellable stock; units that never came."
+    report: Literal["units", "unsellable", "never-received", "claims", "reasons", "spend"] = Field(
+        default="units",
+        description="Every unit; units that Amazon keeps as unsellable stock; units that never came; units that Amazon "
+        "may reimburse; what shoppers stated against what Amazon found; what labels cost.",
     )
-    since: Day | None = Field(default=None, description="Returns that anything was heard of since that day (UTC).")
+    since: Day | None = Field(
+        default=None,
+        description="Returns that anything was heard of since that day (UTC); sums begin there, or 90 days ago.",
+    )
 
 
 class Clearing(Keyed):
@@ -112,10 +118,31 @@ class UnitRow(Answer):
     center: str | None
 
 
-class UnitRows(Page):
-    """Units of some returns."""
+class ReasonRow(Answer):
+    """How many units of a stated reason were found in a condition."""
 
-    rows: list[UnitRow]
+    shop: str
+    reason: str
+    condition: str
+    units: int
+    value: str
+
+
+class SpendRow(Answer):
+    """What the labels of a source and carrier cost together."""
+
+    shop: str
+    source: str
+    carrier: str
+    labels: int
+    cost: str
+
+
+class UnitRows(Page):
+    """Units of some returns, or sums."""
+
+    rows: Sequence[UnitRow | ReasonRow | SpendRow]
+    columns: list[str] = Field(default=[], description="Their names, where the rows are no units.")
 
 
 class Purged(Answer):
@@ -199,7 +226,7 @@ REPLAY = Verb(
 EXPORT = Verb(
     name="export",
     help="Print returns unit by unit: conditions, dates, settlement, what labels cost.",
-    examples=("mcfd export --csv --since 2026-10-01 > units.csv", "mcfd export --report unsellable"),
+    examples=("mcfd export --csv --since 2026-10-01 > units.csv", "mcfd export --report claims --csv"),
     need=STORE,
     arguments=Report,
     answer=UnitRows,
@@ -208,8 +235,11 @@ EXPORT = Verb(
         Table(
             "Units",
             "rows",
-            ("shop", "return", "order", "state", "sku", "price", "condition", "inspected", "settlement"),
-            total="{} units; --csv and --json show all columns.",
+            (
+                *("shop", "return", "order", "state", "sku", "price", "reason", "condition", "inspected", "settlement"),
+                *("units", "value", "source", "carrier", "labels", "cost"),
+            ),
+            total="{} rows; --csv and --json show all columns.",
         ),
     ),
     busy="reading …",
