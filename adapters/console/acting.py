@@ -7,9 +7,13 @@ from aiohttp import web
 
 from adapters.console import words
 from adapters.console.actions import ACTIONS, Action
-from adapters.console.door import SESSION
+from adapters.console.door import ROOT, SESSION
+from adapters.console.people import Role
 from adapters.console.site import Answer, Site, View, redirect, return_path
 from daemon.errors import McfdError
+
+PAGES_OF_ADOPTION = 4
+"""Answers that are waited for; each takes 20 s at most."""
 
 
 class Acting:
@@ -26,7 +30,25 @@ class Acting:
             view = self._site.guarded(_with(action, self._look_at), action.role)
             made += [web.get(where, view)]
             made += [web.post(where, self._site.guarded(_with(action, self._do), action.role))]
-        return made
+        adopt = "/returns/{shop}/{return_id}/adopt"
+        guarded = self._site.guarded
+        return [*made, web.get(adopt, guarded(self._adopt, Role.ACT)), web.post(adopt, guarded(self._adopt, Role.ACT))]
+
+    async def _adopt(self, request: web.Request) -> web.StreamResponse:
+        """Take over a return that mcfd does not know; a GET only says what would come of it."""
+        try_only = request.method == "GET"
+        given = {"returns": [_ref(request)], "by": request[SESSION].person.name, "dry_run": try_only}
+        rows, after = [], 0
+        for _ in range(PAGES_OF_ADOPTION):
+            answer = await self._site.ask("adopt", **given, after=after)
+            rows += answer["rows"]
+            if answer["next"] is None:
+                break
+            after = answer["next"]
+        if not try_only and any(row["result"] == "adopted" for row in rows):
+            request[SESSION].say("Taken over, as Loop and Amazon show it.")
+            return redirect(return_path(_ref(request)))
+        return self._site.page(request, "adopt.html", ref=_ref(request), rows=rows, try_only=try_only)
 
     async def _look_at(self, request: web.Request, action: Action) -> web.StreamResponse:
         """Say what the action would do; one that needs to be told something asks for it first."""
@@ -59,7 +81,7 @@ class Acting:
         except McfdError as error:
             return self._page(request, action, shown, given, problem=str(error), status=HTTPStatus.CONFLICT)
         request[SESSION].say(words.sentence(f"{action.label}: done. {words.sentence(answer.get('note', ''))}"))
-        return redirect(return_path(shown["return"]))
+        return redirect(f"{ROOT}returns" if action.gone else return_path(shown["return"]))
 
     async def _call(
         self, request: web.Request, action: Action, shown: Answer, given: list[str], *, preview: bool = False

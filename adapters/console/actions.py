@@ -8,7 +8,10 @@ from adapters.console.people import Role
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A verb about one return, as a button. `field` is the argument that a person types, with its label and hint."""
+    """A verb about one return, as a button. `field` is the argument that a person types, with its label and hint.
+
+    After one that leaves it `gone` the return has no page any more.
+    """
 
     verb: str
     label: str
@@ -19,6 +22,7 @@ class Action:
     previewed: bool = True
     grave: bool = False
     button: str = ""
+    gone: bool = False
     role: Role = Role.ACT
 
 
@@ -38,5 +42,14 @@ ACTIONS: Mapping[str, Action] = {
         Action("look", "Ask Amazon now", "Read its orders at Amazon at once.", previewed=False),
         Action("resolve", "Resolve", "Close it, because a person has dealt with it."),
         Action("cancel", "Cancel", "Give it up for good.", grave=True, button="Cancel this return"),
+        Action(
+            "forget",
+            "Forget",
+            "Erase it wherever mcfd keeps it.",
+            grave=True,
+            button="Erase this return",
+            role=Role.ADMIN,
+            gone=True,
+        ),
     )
 }

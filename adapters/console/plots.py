@@ -190,17 +190,17 @@ def _svg(title: str, width: int, height: int, drawn: Sequence[Markup]) -> Markup
 
 
 def _round_up(most: float) -> float:
-    """The next 1, 2 or 5 with zeros, so that the scale is easily read."""
+    """The next 2, 4, 6 or 10 with zeros, so that the scale and its half are easily read."""
     if most <= 0:
-        return 1.0
+        return 2.0
     size = 10.0 ** math.floor(math.log10(most))
-    return next(step * size for step in (1, 2, 5, 10) if step * size >= most)
+    return next(step * size for step in (1, 2, 4, 6, 10) if step * size >= most and step * size != 1)
 
 
 def _short(value: float | None) -> str:
     if value is None:
         return "\N{EN DASH}"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0")
 
 
 def _cut(text: str, longest: int) -> Markup:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,8 +13,9 @@ from adapters.console import words
 from adapters.console.actions import ACTIONS
 from adapters.console.door import ROOT, SESSION
 from adapters.console.drawings import of_insights, of_trends
+from adapters.console.people import Role
 from adapters.console.site import Answer, Site, redirect, return_path
-from daemon.errors import McfdError
+from daemon.errors import McfdError, OperatorError
 
 DAY = 86400.0
 FEW_UNITS = 12
@@ -88,7 +90,10 @@ class Reading:
 
     async def _one(self, request: web.Request) -> web.StreamResponse:
         ref = f"{request.match_info['shop']}/{request.match_info['return_id']}"
-        shown = await self._site.ask("show", **{"return": ref})
+        try:
+            shown = await self._site.ask("show", **{"return": ref})
+        except OperatorError as error:
+            return self._unknown(request, ref, words.sentence(str(error)))
         made = (await self._site.ask("calls", **{"return": ref}))["calls"]
         person = request[SESSION].person
         possible = [ACTIONS[name] for name in shown["can"] if name in ACTIONS and self._site.knows(name)]
@@ -102,6 +107,10 @@ class Reading:
             units=_summary(shown["units"]),
             folded=len(shown["units"]) > FEW_UNITS,
         )
+
+    def _unknown(self, request: web.Request, ref: str, text: str) -> web.StreamResponse:
+        may = request[SESSION].person.may(Role.ACT) and self._site.knows("adopt")
+        return self._site.page(request, "unknown.html", status=HTTPStatus.NOT_FOUND, ref=ref, text=text, may_adopt=may)
 
     # ---- who waits for a person
 

@@ -48,6 +48,8 @@ class Site:
 
     async def ask(self, verb: str, **given: object) -> Answer:
         """Have a verb answer. Raises McfdError."""
+        if verb not in self._desk:
+            raise OperatorError(f"this mcfd has no verb {verb}")
         return await self._desk[verb](given)
 
     def now(self) -> float:

@@ -5,6 +5,7 @@ import base64
 import os
 import signal
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +85,7 @@ async def keep_open() -> int:
     with tempfile.TemporaryDirectory(prefix="mcfd-demo-") as folder:
         clock = DaysClock(DAYS * DAY)
         async with Sandbox(SandboxOptions(enforce_limits=False), clock) as sandbox:
-            loaded = _loaded(Path(folder), sandbox, timings=RARELY)
+            loaded = _loaded(Path(folder), sandbox, timings=RARELY, on_unmatched="hold")
             app = App(loaded, clock=clock, notifier=Notifier(None, clock), read_again=partial(_read, Path(folder)))
             opened = asyncio.Event()
 
@@ -145,7 +146,9 @@ def _read(folder: Path) -> Loaded:
     return load(folder / "config.yaml", folder / "secrets")
 
 
-def _loaded(folder: Path, sandbox: Sandbox, **changes: object) -> Loaded:
+def _loaded(
+    folder: Path, sandbox: Sandbox, *, timings: Mapping[str, str] = QUICK, on_unmatched: str = "auto"
+) -> Loaded:
     """The daemon's configuration, from real files as an operator writes them."""
     options = sandbox.options
     config = {
@@ -160,11 +163,15 @@ def _loaded(folder: Path, sandbox: Sandbox, **changes: object) -> Loaded:
         },
         "easypost": {"api_url": sandbox.easypost_url},
         "shops": {
-            SHOP: {"api_url": sandbox.loop_url, "exchanges": {"auto_process": True}, "report_transit": "all"},
+            SHOP: {
+                "api_url": sandbox.loop_url,
+                "exchanges": {"auto_process": True},
+                "report_transit": "all",
+                "on_unmatched": on_unmatched,
+            },
         },
-        "timings": QUICK,
+        "timings": dict(timings),
         "log": {"format": "console", "level": "error"},  # a reload applies it again, and only the story is shown
-        **changes,
     }
     secrets = {
         "amazon_client_secret": options.client_secret,

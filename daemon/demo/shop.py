@@ -49,6 +49,7 @@ class Shop:
             for part in range(A_DAY_HAS):
                 if part == 0:
                     self._shoppers_of(day)
+                    self._troubles_of(day)
                 for step in self._plans.pop(day * A_DAY_HAS + part, ()):
                     step()
                 await self._settled()
@@ -69,6 +70,17 @@ class Shop:
             count = self.chance.choice((1, 1, 1, 2))
             lines = [ReturnLine(sku=sku, price=price, reason=reason, parent_reason=parent, quantity=count)]
             self._travels(self.submit(lines), day, sku, count)
+
+    def _troubles_of(self, day: int) -> None:
+        """Two orders that Amazon does not know, and two labels that nobody sells: people are needed."""
+        if day == DAYS - 4:
+            self.submit([ReturnLine(sku="MUG-BLUE", reason="Gift from a friend")], known=False)
+            self.submit([ReturnLine(sku="SCARF-WOOL", reason="Too small")], known=False)
+        offered = self.sandbox.shipping.offers
+        if day == DAYS - 2:
+            self.sandbox.offer_services([])
+            self.submit([ReturnLine(sku="LAMP-OAK", price="129.00", reason="Defective", parent_reason="Quality")])
+            self._plans[day * A_DAY_HAS + 1].append(lambda: self.sandbox.offer_services(offered))
 
     def submit(self, lines: list[ReturnLine], *, known: bool = True, **how: Any) -> int:  # noqa: ANN401 - the sandbox's own options
         """A shopper asks for a label; `known` says whether the order is at Amazon."""
@@ -112,8 +124,6 @@ class Shop:
         """What has just come in, and what needs a person."""
         self.sandbox.refuse_sku("HAZMAT-1", code="InvalidValues", description="This item cannot be returned.")
         self.submit([ReturnLine(sku="HAZMAT-1", reason="Changed my mind")])
-        self.submit([ReturnLine(sku="MUG-BLUE", reason="Gift from a friend")], known=False)
-        self.submit([ReturnLine(sku="SCARF-WOOL", reason="Too small")], known=False)
         everything = [ReturnLine(sku=sku, price=price, reason="Order arrived too late") for sku, price, _ in GOODS]
         self.submit([ReturnLine(sku="TILE-10X10", price="3.50", quantity=44, reason="Too many"), *everything[:6]])
         gone = self.submit([ReturnLine(sku="VASE", reason="Changed my mind")])

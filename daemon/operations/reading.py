@@ -210,7 +210,7 @@ def _applicable(ret: Return, *, linked: bool) -> list[str]:
     """The verbs that make sense now; each says itself, by its preview, what it would do."""
     refused = ret.state is State.CLOSED and any(r.asked is RequestState.REFUSED for r in ret.requests)
     if ret.state is State.CLOSED and not refused:
-        return ["look"] if ret.order_ids() and ret.due_at is not None else []
+        return ["look", "forget"] if ret.order_ids() and ret.due_at is not None else ["forget"]
     possible = {
         "retry": allows(ret.state, Retried),
         "resolve": allows(ret.state, Resolved),
@@ -218,6 +218,7 @@ def _applicable(ret: Return, *, linked: bool) -> list[str]:
         "unlink": linked,
         "look": bool(ret.order_ids()),
         "cancel": ret.state not in AT_REST,
+        "forget": True,
     }
     return [name for name, applies in possible.items() if applies]
 

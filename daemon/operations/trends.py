@@ -24,8 +24,8 @@ def _shown(start: float, day: DayOfReturns) -> DayShown:
     return DayShown(
         day=(instant(start) or "")[:10],
         labels=day.labels,
-        minutes_to_label=round(median(day.waits) / MINUTE, 1) if day.waits else None,
-        hours_to_notice=round(median(day.lags) / HOUR, 1) if day.lags else None,
+        minutes_to_label=round(median(day.waits) / MINUTE, 2) if day.waits else None,
+        hours_to_notice=round(median(day.lags) / HOUR, 2) if day.lags else None,
         processed=ended.pop("process", 0),
         reviewed=ended.pop("flag", 0),
         shortened=ended.pop("remove", 0),

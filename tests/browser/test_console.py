@@ -197,6 +197,27 @@ async def test_actions_say_what_they_do_and_are_signed(chromium, shop):
         assert f"{PERSON} cancelled it in mcfd" in await page.inner_text(".story")
 
 
+async def test_a_return_that_mcfd_does_not_know(chromium, shop):
+    """Searching for it says so; what taking it over would do is read from Loop first; a forgotten one is gone."""
+    w, ids = shop
+    async with browser(chromium, w) as page:
+        await page.goto(f"{page.root}returns?q=58999999")
+        await page.click("text=See whether mcfd can take over acme/58999999")
+        await looks_well(page, "an unknown return")
+        await page.click("text=See what would come of it")
+        await page.wait_for_selector(".case")
+        await looks_well(page, "taking over")
+        assert await page.locator("button:has-text('Take it over')").count() == 0
+
+        await page.goto(f"{page.root}returns/acme/{ids['clean']}")
+        await page.click("text=Forget")
+        assert "acme" not in await page.inner_text(".case")
+        await page.click("text=Erase this return")
+        await page.wait_for_selector(".notice")
+        await page.goto(f"{page.root}returns/acme/{ids['clean']}")
+        assert "does not know" in await page.inner_text("h1")
+
+
 async def test_the_setup_checks_and_sends(chromium, shop):
     """The doctor runs from the page, Loop's webhooks are created, and the link to Amazon is made."""
     w, _ = shop
