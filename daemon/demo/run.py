@@ -173,7 +173,20 @@ def _loaded(
         "timings": dict(timings),
         "log": {"format": "console", "level": "error"},  # a reload applies it again, and only the story is shown
     }
-    secrets = {
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    secret_folder = folder / "secrets"
+    secret_folder.mkdir(mode=0o700)
+    for name, value in _secrets(sandbox).items():
+        path = secret_folder / name
+        path.touch(mode=0o600)
+        path.write_text(value)
+    return _read(folder)
+
+
+def _secrets(sandbox: Sandbox) -> dict[str, str]:
+    """Every secret file by its name."""
+    options = sandbox.options
+    return {
         "amazon_client_secret": options.client_secret,
         "amazon_refresh_token": options.refresh_token,
         "amazon_return_service_id": options.return_service_id,
@@ -183,11 +196,3 @@ def _loaded(
         "vault_keys": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "ops_token": base64.urlsafe_b64encode(os.urandom(24)).decode(),
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    secret_folder = folder / "secrets"
-    secret_folder.mkdir(mode=0o700)
-    for name, value in secrets.items():
-        path = secret_folder / name
-        path.touch(mode=0o600)
-        path.write_text(value)
-    return _read(folder)
