@@ -41,6 +41,7 @@ from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.provenance import Provenance, renewing
 from daemon.engine.shop_pauses import ShopPauses
+from daemon.engine.strangers import Strangers
 from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
@@ -340,6 +341,10 @@ class App:
         services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, resources)}
         if self._provenance is not None:
             services["generation"] = partial(renewing, self._provenance, self._clock)
+        strangers = Strangers(resources.store, self._contexts, self._clock)
+        services["strangers"] = strangers.run
+        words = "Returns that wait for mcfd adopt: unknown here, or not compared since a restore."
+        self._metrics.watch("mcfd_returns_to_adopt", words, ("account", "shop"), lambda: strangers.counts)
         services["held returns"] = partial(count_held, resources)
         if self._watchdog is not None:
             services["watchdog"] = self._services.watchdog(resources, self._notifier, self._watchdog)

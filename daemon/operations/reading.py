@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from daemon.domain.direction import Direction
 from daemon.domain.duties import duty
@@ -15,11 +15,13 @@ from daemon.domain.schedule import Timings
 from daemon.domain.story import is_bookkeeping, told
 from daemon.domain.wording import condition_words
 from daemon.engine.shop_pauses import paused_shops
+from daemon.engine.strangers import waiting_for_adopt
 from daemon.errors import OperatorError
 from daemon.operations.advice import ADVICE
 from daemon.operations.verb import instant, money
 from daemon.operations.verbs.calls import CallShown, CallsShown
 from daemon.operations.verbs.returns import (
+    AdoptNeeded,
     Advised,
     AllAdvice,
     AuthorizationShown,
@@ -65,7 +67,7 @@ class ReturnsReader:
         quiet = await self._store.read(
             lambda uow: [(shop, since) for shop in sorted(self._shops) if (since := uow.mark(quiet_mark(shop)))]
         )
-        paused = await self._store.read(lambda uow: paused_shops(uow, sorted(self._shops)))
+        chosen = [shop for shop in sorted(self._shops) if only in {None, shop}]
         by_state, by_shop = Counter[str](), Counter[str](dict.fromkeys(self._shops, 0))
         for (shop, state), count in counts.items():
             if only not in {None, shop}:
@@ -83,13 +85,26 @@ class ReturnsReader:
             stuck=[_waiting(row) for row in stuck],
             held=[_waiting(row) for row in held],
             in_review=[_waiting(row) for row in review],
-            paused=[
-                PausedShop(shop=shop, paused=True, since=instant(at))
-                for shop, at in paused.items()
-                if only in {None, shop}
-            ],
+            to_adopt=await self._to_adopt(chosen),
+            paused=await self._paused(chosen),
             quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet if only in {None, shop}],
         )
+
+    async def _to_adopt(self, shops: Sequence[str]) -> list[AdoptNeeded]:
+        return [
+            AdoptNeeded(
+                shop=shop,
+                unknown=waiting.unknown,
+                unproven=waiting.unproven,
+                returns=[f"{shop}/{name}" for name in waiting.names],
+                run="mcfd adopt --open",
+            )
+            for shop, waiting in (await waiting_for_adopt(self._store, shops)).items()
+        ]
+
+    async def _paused(self, shops: Sequence[str]) -> list[PausedShop]:
+        paused = await self._store.read(lambda uow: paused_shops(uow, shops))
+        return [PausedShop(shop=shop, paused=True, since=instant(at)) for shop, at in paused.items()]
 
     async def show(self, name: str) -> ReturnShown:
         """Everything known about one return, with its history."""

@@ -64,6 +64,11 @@ def proof_of(shop: str) -> str:
     return f"proof/{shop}"
 
 
+def strangers_mark(shop: str) -> str:
+    """The mark for the ids of returns that bear traces of mcfd in the portal and are unknown here."""
+    return f"strangers/{shop}"
+
+
 def paused_mark(shop: str) -> str:
     """The mark for when an operator paused the shop; empty once it was resumed."""
     return f"paused/{shop}"

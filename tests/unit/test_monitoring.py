@@ -36,6 +36,7 @@ def exposed() -> set[str]:
     metrics = started()
     metrics.webhook("acme", "verified", 1.0)
     metrics.holds(["acme"], {"gone": 2})
+    metrics.watch("mcfd_returns_to_adopt", "help", ("account", "shop"), lambda: {("main", "acme"): 1.0})
     metrics.webhook_answered(0.1)
     metrics.label_fetched("served")
     metrics.turned_away("malformed")

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from daemon.domain.durations import DAY
 from daemon.domain.returns import MAIN_ACCOUNT, State
+from daemon.engine.strangers import waiting_for_adopt
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLimited, Refused, Transient
 from daemon.operations.verb import instant
 from daemon.operations.verbs.connections import Examined, Found
@@ -221,6 +222,10 @@ async def examine_returns(store: MaintainedStore, shops: Collection[str]) -> Seq
     if held := sum((await store.survey(lambda keep: keep.held_counts())).values()):
         todo = "`mcfd status` names them; `mcfd match` says what was tried, `mcfd link` names the order"
         lines.append(warn("store", "held returns", f"{held} wait for an order", todo))
+    for shop, waiting in (await waiting_for_adopt(store, shops)).items():
+        known = f"{waiting.unknown} in Loop that mcfd has worked on and this database does not know"
+        text = f"{known}, {waiting.unproven} to be compared: {', '.join(waiting.names[:5])}"
+        lines.append(warn(shop, "taking over", text, "mcfd adopt --open"))
     gone = {shop: count for shop, count in open_ones.items() if count and shop not in shops}
     if gone:
         names = ", ".join(f"{shop} ({count})" for shop, count in sorted(gone.items()))

@@ -117,6 +117,16 @@ class PausedShop(Answer):
     since: Instant | None
 
 
+class AdoptNeeded(Answer):
+    """The returns of a shop that wait for a comparison with the vendors; some are named."""
+
+    shop: str
+    unknown: int = Field(description="Open in Loop with a label or a note of ours, and not known here.")
+    unproven: int = Field(description="Known here, perhaps not as far as they have come.")
+    returns: list[str]
+    run: str
+
+
 class Paused(Answer):
     """The shops that were asked for."""
 
@@ -139,6 +149,7 @@ class Status(Answer):
     stuck: list[Waiting]
     held: list[Waiting]
     quiet: list[QuietShop]
+    to_adopt: list[AdoptNeeded] = Field(default=[], description="What this database may not know all of.")
     paused: list[PausedShop] = Field(default=[], description="Shops for which nothing is sent until mcfd resume.")
     in_review: list[Waiting] = Field(default=[], description="In Needs Review at Loop, the oldest first.")
 
@@ -333,6 +344,11 @@ STATUS = Verb(
         Table("Held, for lack of an order", "held", ("return", "since", "code", "problem")),
         Table("Paid before the inspection: told no transit until mcfd confirm SHOP", "quiet", ("shop", "since")),
         Table("In review at Loop", "in_review", ("return", "since")),
+        Table(
+            "Not to be done without the past: unknown or unproven returns",
+            "to_adopt",
+            ("shop", "unknown", "unproven", "run"),
+        ),
         Table("Paused: nothing is sent until mcfd resume", "paused", ("shop", "since")),
     ),
 )
