@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SUPPLY := $(VENV)/supply/bin
 TOOLS  := $(VENV)/supply/.ready
 
-.PHONY: demo test packages check lint unit system-test deb campaign bench bench-full lock audit example clean
+.PHONY: demo test packages check lint unit domain system-test moments deb campaign bench bench-full lock audit example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,13 +17,14 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: packages lint unit system-test  ## all that CI runs
+test: packages lint   ## all that CI runs; the booted Debians mostly wait, so the others run beside them
+	+$(MAKE) --jobs --output-sync=target unit domain system-test
 
 packages:             ## Debian's packages for the tests with real servers, where there are root and apt
 	.ci/packages
 
-check: lint           ## what to run before each commit: lint, unit and services
-	$(BIN)/pytest tests/unit tests/services -n auto
+check: lint           ## what to run before each commit: lint, unit and the quick ones of services
+	$(BIN)/pytest tests/unit tests/services -n auto -m "not slow"
 
 lint: $(READY)        ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -31,10 +32,12 @@ lint: $(READY)        ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(READY)        ## every test, then the domain's branch coverage
+unit: $(READY)        ## every test that boots no machine, but the domain's
+	$(BIN)/pytest -n auto --durations=10 --ignore=tests/unit/domain
+
+domain: $(READY)      ## the domain's tests and their branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n auto --durations=10
-	$(BIN)/coverage run -m pytest tests/unit/domain -p no:randomly
+	$(BIN)/coverage run -m pytest tests/unit/domain -p no:randomly --durations=10
 	$(BIN)/coverage report
 
 system-test: $(READY) ## the unit in booted Debians; skipped, with the reason, where none can be booted
@@ -46,6 +49,10 @@ deb:                  ## dist/mcfd_….deb for the Debian that this is
 SEED    ?= $(shell date +%s)
 RETURNS ?= 40
 WORLDS  ?= 50
+
+moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every fourth
+	$(BIN)/pytest -n auto --every-moment tests/campaign/test_kill_points.py tests/services/test_crashes.py \
+	  tests/services/test_portal_changes_during_calls.py
 
 campaign: $(READY)    ## random worlds with everything that goes wrong; WORLDS=0 goes on until interrupted
 	$(BIN)/python -m tests.campaign --seed $(SEED) --returns $(RETURNS) --worlds $(WORLDS)

@@ -1,8 +1,33 @@
 """What tests of several rooms share."""
 
+import random
+from dataclasses import dataclass
+
 import pytest
 
 from tests.support.postgres import running_server
+
+STEP = 4
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Which of a life's moments are tried: from number `first`, counted from 0, each `step`-th."""
+
+    first: int
+    step: int
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-moment", action="store_true", help="try each moment of a life, as `make moments` does")
+
+
+@pytest.fixture
+def moments(request: pytest.FixtureRequest) -> Moments:
+    """Every fourth moment, from one of the first four on, which pytest-randomly's seed decides; or every one."""
+    if request.config.getoption("--every-moment"):
+        return Moments(0, 1)
+    return Moments(random.randrange(STEP), STEP)
 
 
 @pytest.fixture(scope="session")

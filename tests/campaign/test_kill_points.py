@@ -11,13 +11,13 @@ PAIRS = 12
 
 
 @pytest.mark.parametrize("life", LIVES)
-def test_killed_before_any_callback(life, simulation):
+def test_killed_before_any_callback(life, simulation, moments):
     """Wherever a life is cut off, the next process takes it up, and the vendors end with the same books."""
     plan = LIVES[life]
     callbacks, points = survey(simulation, plan)
     tell([f"{life}: {callbacks} callbacks, of which {len(points)} leave something new behind"])
     assert len(points) > 40
-    for point in points:
+    for point in points[moments.first :: moments.step]:
         outcome = simulation.run(dying_at(plan, point))
         assert outcome.starts == 2
         assert outcome.wrong == [], f"{life}, killed before callback {point}"

@@ -10,7 +10,8 @@ import random
 import pytest
 
 from tests.campaign.real import CHANGING, Killer, judged, real_world, tell_all
-from tests.campaign.scenarios import KINDS, corrected, fails, unflagged
+from tests.campaign.scenarios import KINDS, corrected
+from tests.campaign.scenarios_portal import fails, unflagged
 from tests.e2e.world import tell
 
 ROUNDS = 2

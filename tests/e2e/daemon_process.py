@@ -14,6 +14,7 @@ import aiohttp
 import yaml
 
 from adapters.host.clock import SystemClock
+from tests.e2e.prefork import ForkedProcess, spawn
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 40.0
@@ -51,7 +52,7 @@ class DaemonProcess:
         self.program = "daemon"
         self.run_options: tuple[str, ...] = ()
         self.environment: dict[str, str] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | ForkedProcess | None = None
         self._readers: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
 
@@ -228,7 +229,9 @@ class DaemonProcess:
         assert process.returncode is not None
         return Said(process.returncode, out.decode(), err.decode())
 
-    async def _spawn(self, *arguments: str | Path) -> asyncio.subprocess.Process:
+    async def _spawn(self, *arguments: str | Path) -> "asyncio.subprocess.Process | ForkedProcess":
+        if self.program == "daemon" and not self.environment:
+            return await spawn([str(argument) for argument in arguments], cwd=ROOT, limit=LONGEST_LINE)
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-X", "faulthandler", "-W", "default", "-m", self.program, *arguments),

@@ -18,6 +18,8 @@ from tests.support.configured import a_policy, judgement
 from tests.support.fakes import Killed, LoopReturn
 from tests.support.virtual_time import FakeClock
 
+pytestmark = pytest.mark.slow
+
 # ---- what goes wrong
 
 
@@ -207,11 +209,11 @@ async def lived(tmp_path, template):
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("life", LIVES)
-async def test_nothing_is_done_twice_and_nothing_is_lost(life, wrong, lived):
+async def test_nothing_is_done_twice_and_nothing_is_lost(life, wrong, lived, moments):
     """Whatever goes wrong once, at any point of a life: the vendors end as if it had not."""
     error, points = WRONG[wrong]
     expected = await lived(life, Fuse(error, points, at=0))
-    for at in itertools.count(1):
+    for at in itertools.count(1 + moments.first, moments.step):
         fuse = Fuse(error, points, at=at)
         assert await lived(life, fuse) == expected, f"{wrong}: {fuse.where} (number {at})"
         if not fuse.blown:

@@ -14,6 +14,8 @@ from tests.support.configured import a_policy
 from tests.support.fakes import LoopReturn
 from tests.support.virtual_time import FakeClock
 
+pytestmark = pytest.mark.slow
+
 BUYING = a_policy(order_id_templates=("{provider_order_id}",), label_source=LabelSourceName.AMAZON_SHIPPING)
 POLICIES = {"page": Choices.policy, "bought": BUYING}
 
@@ -91,12 +93,12 @@ class Visitor:
 
 @pytest.mark.parametrize("happening", HAPPENINGS)
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_whatever_happens_meanwhile_nothing_is_done_twice(policy, happening, tmp_path, template):
+async def test_whatever_happens_meanwhile_nothing_is_done_twice(policy, happening, tmp_path, template, moments):
     """No error, no second label or return item or note or outcome, and the return comes to an end of some kind."""
     store = await open_relaxed(tmp_path / "mcfd.db")
     empty = sqlite3.connect(template)
     try:
-        for at in itertools.count(1):
+        for at in itertools.count(1 + moments.first, moments.step):
             await store._writer.read(empty.backup)
             stage = Stage(store.path, FakeClock(), Choices(policy=POLICIES[policy]), lambda _point: None)
             stage.begin(store)
