@@ -24,12 +24,12 @@ def test_killed_before_any_callback(life, simulation, moments):
 
 
 @pytest.mark.parametrize("life", LIVES)
-def test_killed_twice(life, simulation):
+def test_killed_twice(life, simulation, moments):
     """A process that dies while it takes up what another left is no different."""
     plan = LIVES[life]
     callbacks, points = survey(simulation, plan)
     dice = random.Random(life)
-    for _ in range(PAIRS):
+    for _ in range(PAIRS // moments.step):
         first = dice.choice(points)
         second = first + dice.randrange(1, callbacks)
         outcome = simulation.run(dying_at(plan, first, second))

@@ -75,14 +75,14 @@ class DaemonProcess:
         """Lay out what an operator lays out."""
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.secret_folder.mkdir(mode=0o700, exist_ok=True)
-        self.config_file.write_text(yaml.safe_dump(self.config))
+        _write(self.config_file, yaml.safe_dump(self.config))
         for name, value in self.secrets.items():
             self.write_secret(name, value)
 
     def write_secret(self, name: str, value: str) -> None:
         path = self.secret_folder / name
         path.touch(mode=0o600)
-        path.write_text(f"{value}\n")
+        _write(path, f"{value}\n")
 
     # ---- the process
 
@@ -218,7 +218,7 @@ class DaemonProcess:
         self.write_files()
         listen = self.config["listen"] | {"ops": f"127.0.0.1:{self.ops_port or 9}"}
         known = self.folder / "cli.yaml"
-        known.write_text(yaml.safe_dump(self.config | {"listen": listen}))
+        _write(known, yaml.safe_dump(self.config | {"listen": listen}))
         return await self.command(*arguments, "--config", known, "--secrets", self.secret_folder)
 
     async def command(self, *arguments: str | Path) -> Said:
@@ -230,8 +230,9 @@ class DaemonProcess:
         return Said(process.returncode, out.decode(), err.decode())
 
     async def _spawn(self, *arguments: str | Path) -> "asyncio.subprocess.Process | ForkedProcess":
-        if self.program == "daemon" and not self.environment:
-            return await spawn([str(argument) for argument in arguments], cwd=ROOT, limit=LONGEST_LINE)
+        if self.program == "daemon" and not any(name.startswith(("PYTHON", "SSL_")) for name in self.environment):
+            words = [str(argument) for argument in arguments]
+            return await spawn(words, cwd=ROOT, environment=self.environment, limit=LONGEST_LINE)
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-X", "faulthandler", "-W", "default", "-m", self.program, *arguments),
@@ -242,3 +243,9 @@ class DaemonProcess:
             stderr=asyncio.subprocess.PIPE,
             limit=LONGEST_LINE,
         )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, unless it says that already: another process may be reading it."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)

@@ -1,7 +1,7 @@
 """Processes of `mcfd` that are forked off one that has loaded it already.
 
 Each is what `python -m daemon` is, but for the second that the imports take, which hundreds of tests need not pay. Whoever
-sets an environment of its own starts the interpreter itself.
+sets a variable that the interpreter or OpenSSL reads at the start starts the interpreter anew.
 """
 
 import asyncio
@@ -61,12 +61,13 @@ class ForkedProcess:
 _WATCHING: set[asyncio.Task[None]] = set()
 
 
-async def spawn(arguments: Sequence[str], *, cwd: Path, limit: int) -> ForkedProcess:
-    """Start `mcfd` with these arguments, its output in pipes."""
+async def spawn(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], limit: int) -> ForkedProcess:
+    """Start `mcfd` with these arguments, its output in pipes; an empty environment stands for this process's own."""
     ours, theirs = socket.socketpair()
     (out, its_out), (err, its_err) = os.pipe(), os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    request = json.dumps({"arguments": arguments, "cwd": str(cwd), "environment": dict(os.environ)})  # noqa: TID251 - passed on
+    known = dict(environment or os.environ)  # noqa: TID251 - passed on
+    request = json.dumps({"arguments": arguments, "cwd": str(cwd), "environment": known})
     given = [nothing, its_out, its_err, theirs.fileno()]
     socket.send_fds(_parent()[0], [request.encode()], given)
     for descriptor in (nothing, its_out, its_err):
