@@ -20,6 +20,8 @@ class Moments:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-moment", action="store_true", help="try each moment of a life, as `make moments` does")
+    stores = ["sqlite", "postgresql"]
+    parser.addoption("--store", default="sqlite", choices=stores, help="what the tests of services keep returns in")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """One connection in a thread of its own. A lost one is made again when it is next needed."""
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -45,12 +46,8 @@ class PostgresEngine:
 
     async def close(self) -> None:
         """Close the connection, and let the thread end."""
-        await self.run_unconnected(self._close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
-
-    async def run_unconnected(self, work: Callable[[], T]) -> T:
-        """Run in the thread what needs no connection."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _run(self, work: Work[T]) -> T:
         return work(self._connected())
@@ -86,7 +83,17 @@ class PostgresEngine:
             self._connection = None
 
 
-def _copied(connection: PostgresConnection) -> int:
-    import os  # noqa: PLC0415
+class InlineEngine(PostgresEngine):
+    """A connection used by the caller itself: blocking and deterministic."""
 
+    async def run(self, work: Work[T]) -> T:
+        """Run it at once."""
+        return self._run(work)
+
+    async def close(self) -> None:
+        """Close it at once."""
+        self._close()
+
+
+def _copied(connection: PostgresConnection) -> int:
     return os.dup(connection.raw.fileno())

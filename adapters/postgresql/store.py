@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgresql.connection import POSTGRESQL, PostgresConnection
-from adapters.postgresql.engine import PostgresEngine
+from adapters.postgresql.engine import InlineEngine, PostgresEngine
 from adapters.postgresql.schema import Migration, explain, make_ready, migrations
 from adapters.sql.store import SqlStore
 from adapters.sql.writer import Writer
@@ -47,6 +47,11 @@ _SESSION = """
     SET client_min_messages = error;
 """
 
+_SIZES = """
+    SELECT pg_database_size(current_database()),
+    current_setting('synchronous_standby_names') = '' AND EXISTS (SELECT 1 FROM pg_stat_replication)
+"""
+
 _READING = "SET default_transaction_read_only = on"
 
 
@@ -71,9 +76,8 @@ class PostgresStore(SqlStore):
 
     async def sizes(self) -> StoreSize:
         """Measure the database. The server checks its own pages. Raises StoreUnavailable."""
-        sql = "SELECT pg_database_size(current_database())"
-        size: int = await self._writer.read(lambda connection: connection.execute(sql).fetchone()[0])
-        return StoreSize(size=size, unused=0, log=0, disk_free=None, finding="")
+        row = await self._writer.read(lambda connection: connection.execute(_SIZES).fetchone())
+        return StoreSize(size=row[0], unused=0, log=0, disk_free=None, finding="", replicas_lag=row[1])
 
 
 class Sessions:
@@ -143,19 +147,21 @@ async def open_store(
     password: Callable[[], str | None] = lambda: None,
     *,
     create: bool = True,
+    inline: bool = False,
     steps: Sequence[Migration] | None = None,
 ) -> PostgresStore:
     """Connect and migrate. Raises ConfigError, AlreadyRunning or StoreUnavailable.
 
     Messages name the database by `place`, and the password is asked for at each connection.
-    Unless `create`, an empty database is left as it is: NoDatabase.
+    Unless `create`, an empty database is left as it is: NoDatabase. With `inline` there is no thread: every unit runs
+    at once on the caller's event loop.
     """
     steps = migrations() if steps is None else steps
     try:
         sessions = Sessions(url, password)
     except psycopg.ProgrammingError as error:
         raise ConfigError([f"store.url: cannot be read: {POSTGRESQL.reason(error).strip()}"]) from None
-    engine = PostgresEngine(sessions.connect)
+    engine = (InlineEngine if inline else PostgresEngine)(sessions.connect)
     try:
         await engine.run(partial(_ready, place, steps, create))
     except Occupied as error:

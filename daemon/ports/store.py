@@ -140,6 +140,8 @@ class StoreSize:
     log: int
     disk_free: int | None
     finding: str
+    replicas_lag: bool = False
+    """Whether a replica of the server may lack what was committed last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from daemon.ports.store import DeadLetter
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line, a_portal_request
 
+pytestmark = pytest.mark.parametrize("stage_store", ["sqlite", "postgresql"], indirect=True)
+
 ISSUED = RequestIssued(return_id="77", request_id="q77")
 
 

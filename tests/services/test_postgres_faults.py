@@ -10,6 +10,7 @@ import pytest
 import adapters.postgresql.engine
 from adapters.postgresql.store import open_store
 from daemon.errors import AlreadyRunning, StaleReturn, StoreUnavailable
+from daemon.operations.doctor.amazon import examine_store
 from tests.services.store_conformance import add, get, make_full_return, make_return
 from tests.support.postgres import running_server
 
@@ -125,3 +126,16 @@ async def test_text_that_postgresql_cannot_hold(postgres):
         stored = await get(store)
         assert stored is not None
         assert stored.problem == "a\N{REPLACEMENT CHARACTER}b"
+
+
+async def test_the_doctor_tells_of_an_asynchronous_replica(server):
+    """A replica that may lack the last commits is a warning, until the server waits for it."""
+    async with await open_store("the database", server.new_database()) as store:
+        assert [line.what for line in await examine_store(store)] == ["database"]
+        (server.directory / "replica").mkdir()
+        (server.directory / "replica").chmod(0o777)  # the server's user writes there
+        with server.running("pg_receivewal", "-D", "replica", "-h", str(server.directory), "-U", "mcfd"):
+            while len(lines := await examine_store(store)) == 1:
+                pass
+            assert [line.what for line in lines] == ["database", "replica"]
+            assert "synchronous_standby_names" in lines[1].todo

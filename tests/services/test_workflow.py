@@ -19,6 +19,8 @@ from daemon.ports.vendors import Lane
 from tests.services.stage import DAY, HOUR, ORDER
 from tests.support.builders import a_line, a_portal_request
 
+pytestmark = pytest.mark.parametrize("stage_store", ["sqlite", "postgresql"], indirect=True)
+
 
 class TestTime:
     @pytest.mark.parametrize("error", [Unavailable("down"), RateLimited("429"), CredentialsRefused("401")])

@@ -60,6 +60,16 @@ class Server:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    @contextmanager
+    def running(self, program: str, *arguments: str) -> Iterator[None]:
+        """Let one of PostgreSQL's programs run meanwhile, as the server's user."""
+        started = subprocess.Popen([self.bin / program, *arguments], cwd=self.directory, **self._as_user())
+        try:
+            yield
+        finally:
+            started.kill()
+            started.wait(30)
+
     def start(self) -> None:
         """Start it, and return once it answers."""
         listen = ["listen_addresses=127.0.0.1", f"port={self.port}"] if self.port else ["listen_addresses="]
@@ -93,11 +103,11 @@ class Server:
         port = f"&port={self.port}" if self.port else ""
         return f"postgresql://mcfd@/{database}?host={self.directory}{port}"
 
-    def new_database(self) -> str:
-        """Make an empty database; returns its address."""
+    def new_database(self, like: str = "template1") -> str:
+        """Make an empty database, or a copy of another that nobody uses; returns its address."""
         name = f"d{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
         return self.url(name)
 
     def _as_user(self) -> dict[str, object]:

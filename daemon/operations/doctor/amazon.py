@@ -14,7 +14,7 @@ from daemon.errors import ContractBroken, CredentialsRefused, McfdError, RateLim
 from daemon.operations.verb import instant
 from daemon.operations.verbs.connections import Examined, Found
 from daemon.ports.host import Clock
-from daemon.ports.store import AT_REST, MaintainedStore
+from daemon.ports.store import AT_REST, MaintainedStore, StoreSize
 from daemon.ports.vendors import FulfillmentNetwork, Lane
 
 GIGABYTE = 1024**3
@@ -193,15 +193,24 @@ async def examine_store(store: MaintainedStore) -> Sequence[Line]:
         return [fail("store", "file", str(error), "check the disk, and the owner and mode of the state directory")]
     if size.finding:
         return [fail("store", "file", f"damaged: {size.finding}", "stop mcfd and restore a backup")]
-    lines = [ok("store", "file", f"sound, {_mega(size.size)} MB, of which {_mega(size.unused)} MB are unused")]
     if size.disk_free is None:
-        return lines
+        return _of_server(size)
+    lines = [ok("store", "file", f"sound, {_mega(size.size)} MB, of which {_mega(size.unused)} MB are unused")]
     room, needed = f"{size.disk_free / GIGABYTE:.1f} GB free", max(GIGABYTE, 2 * size.size)
     if size.disk_free < needed / 10:
         return [*lines, fail("store", "disk", room, "make room: webhooks are refused when the disk is full")]
     if size.disk_free < needed:
         return [*lines, warn("store", "disk", room, "make room: a backup needs as much again as the database")]
     return [*lines, ok("store", "disk", room)]
+
+
+def _of_server(size: StoreSize) -> Sequence[Line]:
+    """Lines about a database whose disk is its server's."""
+    lines = [ok("store", "database", f"it answers, {_mega(size.size)} MB")]
+    if size.replicas_lag:
+        text = "its replica is asynchronous: after a failover the last commits are missing, bought labels among them"
+        lines.append(warn("store", "replica", text, "name the replica in the server's synchronous_standby_names"))
+    return lines
 
 
 def _mega(size: int) -> str:
