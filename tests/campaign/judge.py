@@ -75,7 +75,8 @@ def judge_ending(sandbox: Sandbox, ending: Ending) -> list[str]:
         wrong.append(f"ended {ret.state}, not {'/'.join(sorted(ending.portal))}")
     wrong += [f"no note says {words!r}" for words in ending.words if not _says(ret, words)]
     kept = [s for s in shipments_of(sandbox, ret.return_id) if not s.cancelled]
-    kept_parcels = [s for s in parcels_of(sandbox, ret.return_id) if not s.given_back]
+    others = {one.tracking_number for r in sandbox.shop.returns.values() if r is not ret for one in r.labels}
+    kept_parcels = [s for s in parcels_of(sandbox, ret.return_id) if not s.given_back and _code(s) not in others]
     if ending.given_back and (kept or kept_parcels):
         wrong.append("a label that nobody needs was not given back")
     return [f"{ending.kind} {ret.return_id}: {what}" for what in wrong]
@@ -215,6 +216,10 @@ def _sales(sandbox: Sandbox) -> Iterator[str]:
 def rma_of(shipment: EasyPostShipment) -> str:
     """What EasyPost prints on the label for us."""
     return str(shipment.request.get("options", {}).get("print_custom_1", ""))
+
+
+def _code(shipment: EasyPostShipment) -> str:
+    return shipment.sale.tracker.code if shipment.sale else ""
 
 
 def parcels_of(sandbox: Sandbox, return_id: int) -> list[EasyPostShipment]:
