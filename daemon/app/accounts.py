@@ -36,6 +36,7 @@ from daemon.engine.clock_check import ClockCheck
 from daemon.engine.handlers.context import LabelPress, ShopContext
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.order_index import OrderIndex
+from daemon.engine.overheard import Overheard
 from daemon.engine.push import Push
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.store import ReturnStore
@@ -242,6 +243,7 @@ class Common:
     metrics: PrometheusMetrics
     hosting: LabelHosting
     box: SecretBox
+    overheard: Overheard
     shadow: bool
 
     def contexts(self, vendors: AccountVendors, push: Push | None) -> dict[str, ShopContext]:
@@ -259,6 +261,7 @@ class Common:
                 clock_check=self.clock_check,
                 store=self.store,
                 metrics=self.metrics.of(name),
+                overheard=self.overheard,
             )
             for name, portal in vendors.portals.items()
         }

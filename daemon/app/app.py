@@ -39,6 +39,7 @@ from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.overheard import Overheard
 from daemon.engine.provenance import Provenance, renewing
 from daemon.engine.shop_pauses import ShopPauses
 from daemon.engine.strangers import Strangers
@@ -81,6 +82,7 @@ class App:
         accounts = loaded.settings.account_of
         self._metrics = PrometheusMetrics(__version__, lambda shop: accounts.get(shop, ""))
         self._beats = Heartbeats(clock)
+        self._overheard = Overheard()
         self._services = Services(self._beats)
         self._store: Store | None = None
         self._contexts: dict[str, ShopContext] = {}
@@ -206,6 +208,7 @@ class App:
             timings(self._current.settings),
             self._metrics,
             self._services.wake,
+            overheard=self._overheard,
             accounts=self._current.settings.account_of,
             makes_labels=lambda shop: shop not in self._contexts or self._contexts[shop].policy.labels,
         )
@@ -219,6 +222,7 @@ class App:
             metrics=self._metrics,
             hosting=hosting,
             box=resources.vault,
+            overheard=self._overheard,
             shadow=self._shadow,
         )
         found: dict[str, ShopContext] = {}

@@ -39,6 +39,7 @@ from daemon.domain.returns import (
 from daemon.domain.transitions.labels import label_state
 from daemon.domain.wording import (
     COULD_NOT_LABEL,
+    FAILURE_NOTE,
     FURTHER_PARCELS,
     authorized_words,
     delivered_words,
@@ -439,7 +440,7 @@ def become(ret: Return, portal: PortalFacts, orders: OrderFacts, sold: Mapping[s
         notes=notes,
         labelled_at=_label_out_at(ret, portal, now) if ret.label_out else ret.labelled_at,
         settlement=told[0] if told else ret.settlement,
-        processing_failed=state is State.SETTLING and note_of(ret, portal.notes, "processing-failed") is not None,
+        processing_failed=state is State.SETTLING and note_of(ret, portal.notes, FAILURE_NOTE) is not None,
         flagged=flagged if state is State.IN_REVIEW else ret.flagged,
         asked_for=Settlement.FLAG if state is State.IN_REVIEW else ret.asked_for,
         pending_calls=(*unclear, *(Duty(Act.DELIVER_LABEL, r.request_id) for r in _unread(ret))),

@@ -161,9 +161,10 @@ class ReturnChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingTrouble:
-    """The portal could not process a return. Its message is not read: it may name the shopper."""
+    """The portal could not process a return. `said` is its message, which may name the shopper."""
 
     return_id: str
+    said: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,9 @@ _CONDITIONS = {
 COULD_NOT_LABEL = "mcfd could not make a label: "
 """How every label request error of ours begins."""
 
+FAILURE_NOTE = "processing-failed"
+"""The key of the note that the portal could not process the return."""
+
 FURTHER_PARCELS = " Further parcels: "
 """What precedes the tracking numbers of all parcels but the first."""
 
@@ -28,6 +31,12 @@ _DONE = {
     Settlement.FLAG: "Sent to Needs Review.",
     Settlement.REMOVE: "These items are removed, the rest is processed.",
 }
+
+
+def failure_words(why: str) -> str:
+    """The note that the portal could not process the return."""
+    reason = why.rstrip(". ") or "Loop's history of the return says why"
+    return f"The return could not be processed: {reason}. Sent to Needs Review."
 
 
 def condition_words(finding: Finding) -> str:

@@ -25,6 +25,7 @@ from daemon.domain.portal import (
 from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, LabelSourceName, RequestState, Return, Settlement, State
 from daemon.domain.schedule import Timings, plan
 from daemon.domain.transitions.labels import LABEL_STATES
+from daemon.engine.overheard import Overheard
 from daemon.ports.host import Clock, Metrics
 from daemon.ports.names import tombstone, verified_mark
 from daemon.ports.store import DeadLetter, Delivery, ReturnStore, UnitOfWork
@@ -59,6 +60,7 @@ class Intake:
         metrics: Metrics,
         wake: Callable[[], None],
         *,
+        overheard: Overheard | None = None,
         accounts: Mapping[str, str] | None = None,
         makes_labels: Callable[[str], bool] = lambda _shop: True,
     ) -> None:
@@ -68,6 +70,7 @@ class Intake:
         self._metrics = metrics
         self._wake = wake
         self._accounts = accounts or {}
+        self._overheard = overheard or Overheard()
         self._makes_labels = makes_labels
 
     async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
@@ -181,7 +184,7 @@ class Intake:
             case RestockAsked():
                 return self._restocked(uow, ret)
             case ProcessingTrouble():
-                return self._processing_failed(uow, ret)
+                return self._processing_failed(uow, ret, message.said)
 
     def _opened(self, shop: str, message: RequestIssued) -> Return:
         now = self._clock.now()
@@ -219,10 +222,11 @@ class Intake:
         event = LabelRequestCancelled(at=self._clock.now(), request_id=message.request_id)
         return self._happened(uow, ret, event)
 
-    def _processing_failed(self, uow: UnitOfWork, ret: Return) -> Return | None:
+    def _processing_failed(self, uow: UnitOfWork, ret: Return, said: str) -> Return | None:
         asked = ret.state is State.SETTLING and ret.settlement in {Settlement.PROCESS, Settlement.REMOVE}
         if ret.state is not State.PROCESSING and not asked:
             return None
+        self._overheard.keep((ret.shop, ret.return_id), said)
         return self._happened(uow, ret, ProcessingFailed(at=self._clock.now()))
 
     def _restocked(self, uow: UnitOfWork, ret: Return) -> Return | None:

@@ -143,7 +143,7 @@ GOOD = "Sellable"
 ECHO = "Rowan Pike, 18 Larch Row, Boise ID 83702"
 """The shopper's own data, as vendors put them into the text of an error."""
 
-PERSON = ("Rowan", "Larch", "Boise", "83702", "rowan@")
+PERSON = ("Rowan", "Larch", "Boise", "ID 83702", "rowan@")
 """What must not be found anywhere of it."""
 
 ELSEWHERE = {"address1": "7 Pier Street", "city": "Portland", "state": "Maine", "region": "ME", "zip": "04101"}

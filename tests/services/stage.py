@@ -31,6 +31,7 @@ from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.notifications import Addressee, Notifications, Origins
 from daemon.engine.order_index import OrderIndex
+from daemon.engine.overheard import Overheard
 from daemon.engine.polls import PortalPolls
 from daemon.engine.push import Push
 from daemon.engine.recorder import Recorder
@@ -123,6 +124,7 @@ class Stage:
         )
         self.clock_check = ClockCheck(self.clock)
         labels = LabelPress(hosting=self.hosting, box=self.box, read_text=_read, print_labels=_print)
+        overheard = Overheard()
         self.contexts = {
             shop: ShopContext(
                 account=account,
@@ -134,6 +136,7 @@ class Stage:
                 clock_check=self.clock_check,
                 store=self.store,
                 metrics=self.metrics,
+                overheard=overheard,
             )
             for shop, portal in self.portals.items()
         }
@@ -162,6 +165,7 @@ class Stage:
             timings,
             self.metrics,
             self._wake,
+            overheard=overheard,
             makes_labels=lambda shop: shop not in self.contexts or self.contexts[shop].policy.labels,
         )
         self.operator = Operator(self.store, self.clock, timings, self.contexts, self._wake)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.domain.portal import ProcessingTrouble
 from daemon.domain.returns import State
 from daemon.errors import Refused, Unavailable
 
@@ -41,6 +42,24 @@ async def test_words_for_a_single_unit_are_no_better(stage):
     assert (await stage.unit()).problem == f"InvalidValues: {KEPT}"
     kept = (await everything_kept(stage)).casefold()
     assert [word for word in PRIVATE if word in kept] == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_why_a_return_could_not_be_processed(stage, restarted):
+    """Loop's message is on the timeline and in the store without the shopper; a restart loses no more than the words."""
+    await stage.sent(plan="lose")
+    await stage.inspect()
+    await stage.reach(State.PROCESSING)
+    await stage.tell(ProcessingTrouble(return_id="77", said=SAID))
+    if restarted:
+        await stage.restart()
+    await stage.reach(State.IN_REVIEW)
+    await stage.work()
+
+    kept = (await everything_kept(stage)).casefold()
+    assert [word for word in PRIVATE if word in kept] == []
+    assert kept.count(KEPT.casefold()) == (0 if restarted else 2)
+    assert len([note for note in stage.portal.returns["77"].notes if "could not be processed" in note]) == 1
 
 
 @pytest.mark.parametrize("trouble", ["no address", "away"])

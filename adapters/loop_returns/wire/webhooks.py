@@ -119,7 +119,8 @@ def _changed(about: JsonObject) -> Message:
 
 
 def _failed(about: JsonObject) -> Message:
-    return ProcessingTrouble(return_id=about.need("return_id", to_id))
+    said = about.members.get("message")
+    return ProcessingTrouble(return_id=about.need("return_id", to_id), said=said if isinstance(said, str) else "")
 
 
 def _restocked(about: JsonObject) -> Message | None:

@@ -340,9 +340,10 @@ class ClockPutRight(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotesWritten(Event):
-    """Notes were written to the portal's timeline."""
+    """Notes were written to the portal's timeline. `completed` are the texts (key, text) that only then were known."""
 
     keys: tuple[str, ...]
+    completed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

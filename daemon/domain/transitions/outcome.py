@@ -22,7 +22,7 @@ from daemon.domain.returns import (
     merge_units,
 )
 from daemon.domain.transitions.labels import LABEL_STATES, advance, release, with_note
-from daemon.domain.wording import inspected_words, stuck_words
+from daemon.domain.wording import FAILURE_NOTE, failure_words, inspected_words, stuck_words
 
 # ---- the units come back
 
@@ -114,9 +114,8 @@ def review_found(_: ev.ReviewFound, ret: Return) -> Return:
 
 
 def processing_failed(event: ev.ProcessingFailed, ret: Return) -> Return:
-    why = event.message or "Loop's history of the return says why"
     changed = replace(ret, state=State.SETTLING, processing_failed=True, needs_read=False)
-    return with_note(changed, "processing-failed", f"The return could not be processed: {why}. Sent to Needs Review.")
+    return with_note(changed, FAILURE_NOTE, failure_words(event.message))
 
 
 def removal_refused(event: ev.RemovalRefused, ret: Return) -> Return:
@@ -249,7 +248,10 @@ def operator_acted(_: OperatorActed, ret: Return) -> Return:
 
 
 def notes_written(event: ev.NotesWritten, ret: Return) -> Return:
-    notes = tuple(replace(n, written=True) if n.key in event.keys else n for n in ret.notes)
+    told = dict(event.completed)
+    notes = tuple(
+        replace(n, written=True, text=told.get(n.key, n.text)) if n.key in event.keys else n for n in ret.notes
+    )
     return had_no_effect(replace(ret, notes=notes), Duty(Act.WRITE_NOTES))
 
 

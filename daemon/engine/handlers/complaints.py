@@ -34,6 +34,11 @@ async def without_shopper(ret: Return, answer: CreateAnswer, context: ShopContex
     return replace(answer, invalid_items=tuple(items))
 
 
+async def without_private(ret: Return, said: str, context: ShopContext) -> str:
+    """The portal's words, with the shopper's data removed; empty if these cannot be read."""
+    return strike(said, await _private_texts(ret, context))
+
+
 async def _private_texts(ret: Return, context: ShopContext) -> Collection[str]:
     """Texts that identify the shopper, never stored; empty if they cannot all be read."""
     texts: set[str] = set()

@@ -14,6 +14,7 @@ from daemon.domain.slips import SlipParcel
 from daemon.engine.account import Account
 from daemon.engine.clock_check import ClockCheck
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.overheard import Overheard
 from daemon.ports.host import Clock, SecretBox, ShopMetrics
 from daemon.ports.store import ReturnStore, UnitOfWork
 from daemon.ports.vendors import ReturnsPortal
@@ -82,6 +83,7 @@ class ShopContext:
     store: ReturnStore
     metrics: ShopMetrics
     paused: Callable[[], bool] = lambda: False
+    overheard: Overheard = field(default_factory=Overheard)
 
 
 Handler = Callable[[Step, ShopContext], Awaitable[Outcome]]

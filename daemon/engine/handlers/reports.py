@@ -1,6 +1,7 @@
 """Reports to the portal: notes, grades, transit."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -10,6 +11,8 @@ from daemon.domain.naming import joined_notes, joined_text, note_marker
 from daemon.domain.portal import Grade, PortalLine
 from daemon.domain.returns import Note, Return
 from daemon.domain.verdict import grades
+from daemon.domain.wording import FAILURE_NOTE, failure_words
+from daemon.engine.handlers.complaints import without_private
 from daemon.engine.handlers.context import Outcome, ShopContext, Step
 from daemon.errors import Refused
 from daemon.ports.names import quiet_mark
@@ -26,12 +29,24 @@ async def write_notes(step: Step, context: ShopContext) -> Outcome:
     If a call's answer was lost, or the return's past is unknown, what is on the timeline already is not written again.
     """
     ret = step.ret
-    owed = ret.owed_notes()
+    owed = [await _completed(ret, note, context) for note in ret.owed_notes()]
     there = await context.portal.notes(ret.return_id) if step.resumed or ret.adopted_at is not None else ()
     missing = [note for note in owed if not any(note_marker(ret, note.key) in one.text for one in there)]
     for notes in joined_notes(ret, missing):
         await _write_note(ret, notes, context)
-    return ev.NotesWritten(at=context.clock.now(), keys=tuple(note.key for note in owed))
+    context.overheard.forget((ret.shop, ret.return_id))
+    known = {note.key: note.text for note in ret.owed_notes()}
+    completed = tuple((note.key, note.text) for note in owed if note.text != known[note.key])
+    return ev.NotesWritten(at=context.clock.now(), keys=tuple(known), completed=completed)
+
+
+async def _completed(ret: Return, note: Note, context: ShopContext) -> Note:
+    """The note, with what the portal said of the failure; only now are the shopper's data at hand to be left out."""
+    said = context.overheard.said((ret.shop, ret.return_id))
+    if not said or note.key != FAILURE_NOTE:
+        return note
+    words = await without_private(ret, said, context)
+    return replace(note, text=failure_words(words)) if words else note
 
 
 async def _write_note(ret: Return, notes: Sequence[Note], context: ShopContext) -> None:
