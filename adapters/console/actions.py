@@ -26,6 +26,9 @@ class Action:
     role: Role = Role.ACT
 
 
+ADOPT = Action("adopt", "Take it over", "Compare it with Loop and Amazon.")
+"""It has a page of its own."""
+
 ACTIONS: Mapping[str, Action] = {
     action.verb: action
     for action in (

@@ -8,7 +8,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 560, 190
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 22
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 14, 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def bars(title: str, about: str, rows: Sequence[tuple[str, float, str]], names: 
     height, drawn = 26 * len(rows) + 4, []
     for at, (label, value, told) in enumerate(rows):
         y, wide = 26 * at + 4, value / most * 300
-        drawn.append(Markup('<text x="0" y="{}">{}<title>{}</title></text>').format(y + 13, _cut(label, 26), label))
+        drawn.append(Markup('<text x="0" y="{}">{}<title>{}</title></text>').format(y + 13, _cut(label, 24), label))
         drawn.append(
             Markup('<rect class="{}" x="176" y="{}" width="{:.1f}" height="18" rx="3"/>').format(
                 colour, y, max(wide, 1)
@@ -106,7 +106,7 @@ def heat(title: str, about: str, cells: Mapping[tuple[str, str], int], names: tu
         )
     for row, reason in enumerate(down):
         y = 20 + row * 28
-        drawn.append(Markup('<text x="0" y="{}">{}<title>{}</title></text>').format(y + 17, _cut(reason, 26), reason))
+        drawn.append(Markup('<text x="0" y="{}">{}<title>{}</title></text>').format(y + 17, _cut(reason, 24), reason))
         for column, condition in enumerate(across):
             count = cells.get((reason, condition), 0)
             drawn.append(
@@ -181,11 +181,11 @@ class _Frame:
 
     def svg(self, title: str, drawn: Sequence[Markup]) -> Markup:
         """The whole picture."""
-        return _svg(title, WIDTH, HEIGHT, drawn)
+        return _svg(title, WIDTH, HEIGHT, drawn, kind="plot frame")
 
 
-def _svg(title: str, width: int, height: int, drawn: Sequence[Markup]) -> Markup:
-    head = Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, title)
+def _svg(title: str, width: int, height: int, drawn: Sequence[Markup], *, kind: str = "plot") -> Markup:
+    head = Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(kind, width, height, title)
     return head + Markup("").join(drawn) + Markup("</svg>")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from adapters.console import words
-from adapters.console.actions import ACTIONS
+from adapters.console.actions import ACTIONS, ADOPT
 from adapters.console.door import ROOT, SESSION
 from adapters.console.drawings import of_insights, of_trends
 from adapters.console.people import Role
@@ -96,7 +96,8 @@ class Reading:
             return self._unknown(request, ref, words.sentence(str(error)))
         made = (await self._site.ask("calls", **{"return": ref}))["calls"]
         person = request[SESSION].person
-        possible = [ACTIONS[name] for name in shown["can"] if name in ACTIONS and self._site.knows(name)]
+        buttons = {**ACTIONS, ADOPT.verb: ADOPT}
+        possible = [buttons[name] for name in shown["can"] if name in buttons and self._site.knows(name)]
         return self._site.page(
             request,
             "return.html",
@@ -122,6 +123,7 @@ class Reading:
 
     async def _reasons(self, request: web.Request) -> web.StreamResponse:
         sku, problem = request.query.get("sku", "").strip()[:100], ""
+        kept = (await self._site.ask("settings_list"))["reasons"] if self._site.knows("settings_list") else None
         told, account = await self._site.ask("reasons"), request.query.get("account", "")
         accounts = (await self._site.ask("connections"))["accounts"]
         if sku:
@@ -140,6 +142,8 @@ class Reading:
             problem=problem,
             accounts=accounts,
             account=account,
+            kept=kept,
+            may_map=kept is not None and request[SESSION].person.may(Role.ADMIN),
         )
 
     async def _insights(self, request: web.Request) -> web.StreamResponse:

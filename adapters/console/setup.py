@@ -8,9 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from adapters.console import words
-from adapters.console.door import SESSION
+from adapters.console.door import ROOT, SESSION
 from adapters.console.people import Role
-from adapters.console.site import Answer, Site
+from adapters.console.site import Answer, Site, redirect
 from daemon.errors import McfdError
 
 
@@ -92,6 +92,10 @@ class Setup:
         return (
             web.get("/setup", guarded(self._show)),
             web.post("/setup/check", guarded(self._check, Role.ACT)),
+            web.post("/setup/credentials", guarded(self._keep, Role.ADMIN)),
+            web.post("/setup/credentials/forget", guarded(self._forget, Role.ADMIN)),
+            web.post("/reasons/map", guarded(self._map, Role.ADMIN)),
+            web.post("/reasons/unmap", guarded(self._unmap, Role.ADMIN)),
             web.post("/setup/{step}", guarded(self._take, Role.ADMIN)),
         )
 
@@ -106,6 +110,7 @@ class Setup:
             checked_at=self._checked_at,
             steps=STEPS,
             done=done,
+            settings=(await self._site.ask("settings_list"))["settings"] if self._site.knows("settings_list") else None,
             accounts=(await self._site.ask("connections"))["accounts"],
             admin=request[SESSION].person.may(Role.ADMIN),
         )
@@ -116,6 +121,42 @@ class Setup:
         self._checked = sorted(found["lines"], key=lambda line: grave[line["verdict"]])
         self._checked_at = datetime.fromtimestamp(self._site.now(), UTC).isoformat()
         return await self._page(request)
+
+    # ---- what the store keeps
+
+    async def _keep(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        return await self._change(
+            request, "setup", "settings_set", {name: form.get(name, "") for name in ("name", "value")}
+        )
+
+    async def _forget(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        return await self._change(request, "setup", "settings_unset", {"name": form.get("name", "")})
+
+    async def _map(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        given = {name: form.get(name, "") for name in ("shop", "parent", "reason", "code")}
+        return await self._change(request, "reasons", "settings_map_reason", given)
+
+    async def _unmap(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        given = {name: form.get(name, "") for name in ("shop", "parent", "reason")}
+        return await self._change(request, "reasons", "settings_unmap_reason", given)
+
+    async def _change(
+        self, request: web.Request, page: str, verb: str, given: Mapping[str, object]
+    ) -> web.StreamResponse:
+        """Have the store keep or forget a setting; nothing of it is shown."""
+        session = request[SESSION]
+        try:
+            answer = await self._site.ask(verb, **given, by=session.person.name)
+        except McfdError as error:
+            session.say(words.sentence(str(error)), failed=True)
+        else:
+            what = answer.get("name") or answer.get("reason") or answer.get("parent", "")
+            session.say(words.sentence(f"{what}: {answer.get('note', 'done')}"))
+        return redirect(f"{ROOT}{page}")
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         step = next((one for one in STEPS if one.verb and one.path == request.match_info["step"]), None)

@@ -33,7 +33,6 @@ NAVIGATION = (
     ("insights", "Insights"),
     ("setup", "Setup"),
 )
-_NEEDS = {"insights": "insights"}
 
 
 class Site:
@@ -72,7 +71,7 @@ class Site:
             person=session.person if session is not None else None,
             notice=notice,
             notice_failed=failed,
-            navigation=[page for page in NAVIGATION if page[0] not in _NEEDS or self.knows(_NEEDS[page[0]])],
+            navigation=NAVIGATION,
             here=request.path.removeprefix(ROOT).partition("/")[0],
             root=ROOT,
             version=self._version,

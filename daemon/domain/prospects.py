@@ -43,6 +43,8 @@ class Prospect:
 
 def next_words(ret: Return, now: float) -> str:
     """What mcfd does next, as a sentence; it is done when the return is due."""
+    if ret.unproven:
+        return "Nothing: it waits to be compared with Loop and Amazon, for the store may know less than they do"
     owed = duty(ret, now)
     if owed is not None:
         return _NEXT[owed.act]
@@ -56,6 +58,8 @@ def next_words(ret: Return, now: float) -> str:
 
 def prospect(ret: Return, timings: Timings) -> Prospect:
     """The end of the wait, if a clock ends it."""
+    if ret.unproven:
+        return Prospect(then="No clock: mcfd adopt lets it go on")
     if ret.state is State.AWAITING_INSPECTION:
         return _inspection(ret, timings)
     person = _HELD if ret.held and ret.state is State.RECEIVED else _NO_CLOCK.get(ret.state)

@@ -223,6 +223,8 @@ def _request(request: LabelRequest) -> RequestShown:
 
 def _applicable(ret: Return, *, linked: bool) -> list[str]:
     """The verbs that make sense now; each says itself, by its preview, what it would do."""
+    if ret.unproven:
+        return ["adopt", "forget"]
     refused = ret.state is State.CLOSED and any(r.asked is RequestState.REFUSED for r in ret.requests)
     if ret.state is State.CLOSED and not refused:
         return ["look", "forget"] if ret.order_ids() and ret.due_at is not None else ["forget"]

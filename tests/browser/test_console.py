@@ -103,6 +103,7 @@ async def test_every_page(chromium, shop, size, scheme):
             "returns?q=nothing-like-that",
             "waiting",
             "reasons",
+            "insights",
             "setup",
             "help",
         ]

@@ -148,3 +148,5 @@ def test_what_happens_next():
     assert next_words(a_return(state=State.CLOSED), NOW).startswith("Nothing more")
     assert "looked for once more" in next_words(a_return(held=True, due_at=NOW + 60), NOW)
     assert next_words(a_return(state=State.CLOSED, due_at=NOW + 60), NOW) == "It is looked at again"
+    assert "compared with Loop and Amazon" in next_words(waiting(unproven=True), NOW)
+    assert "mcfd adopt" in prospect(waiting(unproven=True), clocks()).then
