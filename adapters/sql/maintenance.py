@@ -7,6 +7,7 @@ from adapters.sql import calls, search, sums, trends
 from adapters.sql.connection import Connection, Row
 from adapters.sql.unit_of_work import SET_MARK
 from daemon.domain.returns import Return, State
+from daemon.ports.names import bought_labels
 from daemon.ports.sealed import SEALED
 from daemon.ports.store import (
     CaseRow,
@@ -228,6 +229,82 @@ class SqlUpkeep:
     def drop_mark(self, name: str) -> None:
         """Delete a mark."""
         self._change("DELETE FROM marks WHERE name = ?", name)
+
+    # ---- other names
+
+    def mark_names(self) -> Sequence[str]:
+        """List the names of all marks."""
+        return [name for (name,) in self._rows("SELECT name FROM marks ORDER BY name")]
+
+    def move_mark(self, name: str, new: str) -> None:
+        """Rename a mark, in place of one of the new name."""
+        self.drop_mark(new)
+        self._change("UPDATE marks SET name = ? WHERE name = ?", new, name)
+
+    def open_counts(self) -> Mapping[tuple[str, str], int]:
+        """Count the returns for which something is due, by account and shop."""
+        sql = "SELECT account, shop, count(*) FROM returns WHERE due_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"
+        return {(account, shop): count for account, shop, count in self._rows(sql)}
+
+    def in_both(self, shop: str, other: str) -> Sequence[str]:
+        """List the ids of returns that two shops have."""
+        sql = (
+            "SELECT a.return_id FROM returns a JOIN returns b ON b.return_id = a.return_id AND b.shop = ? "
+            "WHERE a.shop = ? ORDER BY 1"
+        )
+        return [return_id for (return_id,) in self._rows(sql, other, shop)]
+
+    def rename_shop(self, name: str, new: str) -> int:
+        """Give everything of a shop to another name; what both have, keeps the new one's."""
+        self._change(
+            "DELETE FROM deliveries WHERE shop = ? AND digest IN (SELECT digest FROM deliveries WHERE shop = ?)",
+            name,
+            new,
+        )
+        renamed = self._change(
+            "UPDATE returns SET named_for = CASE named_for WHEN '' THEN shop ELSE named_for END, shop = ?, "
+            "version = version + 1 WHERE shop = ?",
+            new,
+            name,
+        )
+        for table in ("label_requests", "deliveries", "purchases", "calls"):
+            self._change(f"UPDATE {table} SET shop = ? WHERE shop = ?", new, name)  # noqa: S608 - our own names
+        self._change(
+            "INSERT INTO sums (topic, day, shop, a, b, count, cents) "
+            "SELECT topic, day, CAST(? AS TEXT), a, b, count, cents FROM sums WHERE shop = ? "
+            "ON CONFLICT (topic, day, shop, a, b) DO UPDATE "
+            "SET count = sums.count + excluded.count, cents = sums.cents + excluded.cents",
+            new,
+            name,
+        )
+        self._change("DELETE FROM sums WHERE shop = ?", name)
+        prefix = bought_labels(name, "")[:-1]
+        for key, document in self._rows(
+            "SELECT id, name FROM documents WHERE name >= ? AND name < ?", prefix, prefix + "\U0010ffff"
+        ):
+            moved = bought_labels(new, "")[:-1] + document.removeprefix(prefix)
+            self._change("UPDATE documents SET name = ? WHERE id = ?", moved, key)
+        return renamed
+
+    def rename_account(self, name: str, new: str) -> int:
+        """Give everything of an account to another name; a list of orders begun under that name gives way."""
+        self._change("DELETE FROM order_index WHERE account = ?", new)
+        for table in ("order_index", "purchases"):
+            self._change(f"UPDATE {table} SET account = ? WHERE account = ?", new, name)  # noqa: S608 - our own names
+        return self._change("UPDATE returns SET account = ?, version = version + 1 WHERE account = ?", new, name)
+
+    def letters_of(self, shop: str) -> Sequence[int]:
+        """List the dead letters of a shop."""
+        return [letter for (letter,) in self._rows("SELECT id FROM dead_letters WHERE shop = ? ORDER BY id", shop)]
+
+    def move_letter(self, letter_id: int, shop: str, sealed: bytes) -> None:
+        """Give a dead letter, sealed anew, to another shop; one that is kept there already is enough."""
+        sql = (
+            "DELETE FROM dead_letters WHERE id = ? AND digest IN "
+            "(SELECT digest FROM dead_letters WHERE shop = ? AND id <> ?)"
+        )
+        if not self._change(sql, letter_id, shop, letter_id):
+            self._change("UPDATE dead_letters SET shop = ?, sealed = ? WHERE id = ?", shop, sealed, letter_id)
 
     # ---- sealed values
 

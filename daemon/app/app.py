@@ -22,6 +22,7 @@ from daemon import __version__
 from daemon.app.accounts import Common
 from daemon.app.calls import tell_of_call
 from daemon.app.console import console_pages
+from daemon.app.known_names import write_names
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.notifications import News, listen_for_news
@@ -49,6 +50,7 @@ from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization, Seller
 from daemon.operations.rekeying import prove_keys
+from daemon.operations.renaming import Former, former_names, overlooked
 from daemon.operations.returns import Operator
 from daemon.ports.host import Clock
 from daemon.ports.names import verified_mark
@@ -88,6 +90,7 @@ class App:
         self._contexts: dict[str, ShopContext] = {}
         self._pauses: ShopPauses | None = None
         self._provenance: Provenance | None = None
+        self._former: Former = {"shop": {}, "account": {}}
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -108,6 +111,7 @@ class App:
             news = await listen_for_news(resources, self._services.wake)
             self._contexts = self._make_contexts(resources, hosting, news)
             await self._recall_pauses(resources)
+            self._former = await self._recall_names(resources)
             intake = self._intake(resources)
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
@@ -201,6 +205,27 @@ class App:
         labels = ("account", "shop")
         self._metrics.watch("mcfd_shop_paused", "1 while an operator has paused the shop.", labels, paused)
 
+    async def _recall_names(self, resources: Resources) -> Former:
+        """Former names of shops and accounts; warn of a new name that the store was not told of."""
+        account_of = self._current.settings.account_of
+        kept = await resources.store.survey(lambda keep: keep.open_counts())
+        for text in overlooked(kept, account_of):
+            log.warning("config.renamed", text=text)
+        if not self._shadow:
+            write_names(self._current.settings, kept)
+        former = await resources.store.read(former_names)
+        known = {"shop": account_of, "account": self._current.settings.accounts}
+        return {
+            kind: {old: new for old, new in names.items() if old not in known[kind] and new in known[kind]}
+            for kind, names in former.items()
+        }
+
+    def _former_of_shops(self) -> dict[str, list[str]]:
+        former: dict[str, list[str]] = {}
+        for old, new in self._former["shop"].items():
+            former.setdefault(new, []).append(old)
+        return former
+
     def _intake(self, resources: Resources) -> Intake:
         return Intake(
             resources.store,
@@ -210,6 +235,7 @@ class App:
             self._services.wake,
             overheard=self._overheard,
             accounts=self._current.settings.account_of,
+            former=self._former_of_shops(),
             makes_labels=lambda shop: shop not in self._contexts or self._contexts[shop].policy.labels,
         )
 
@@ -291,9 +317,9 @@ class App:
             box=resources.vault,
             clock=self._clock,
             metrics=self._metrics,
+            former=self._former,
         )
-        self.public_port = public.port
-        services["public listener"] = partial(self._front_door, public)
+        self.public_port, services["public listener"] = public.port, partial(self._front_door, public)
 
     def _adoptions(self, resources: Resources, services: dict[str, Service]) -> Adoptions:
         adoptions = Adoptions(

@@ -4,6 +4,7 @@ import errno
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from daemon.errors import McfdError, OperatorError
 from daemon.operations.authorization import CALLBACK, START, Authorization
 from daemon.operations.dead_letters import Offer, Taken
 from daemon.operations.notifications import AMAZON_LETTERS
+from daemon.operations.renaming import Former
 from daemon.ports.host import Clock, SecretBox
 from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter, Delivery
@@ -37,11 +39,13 @@ async def open_public(
     box: SecretBox,
     clock: Clock,
     metrics: PrometheusMetrics,
+    former: Former,
 ) -> PublicListener:
-    """The listener that the internet reaches. Raises CannotListen."""
+    """The listener that the internet reaches; webhooks also come to `former` names. Raises CannotListen."""
+    shops = {**former["shop"], **{shop: shop for shop in current.settings.shops}}
 
     def answered(shop: str, outcome: str, seconds: float) -> None:
-        metrics.webhook(shop, outcome, clock.now())
+        metrics.webhook(shops.get(shop, shop), outcome, clock.now())
         metrics.webhook_answered(seconds)
 
     scans = {
@@ -52,10 +56,10 @@ async def open_public(
         if one.easypost_api_key()
     }
     listener = PublicListener(
-        receiver=_receiver(current, intake, box, clock),
-        parcels=scans,
+        receiver=_ByNewName(_receiver(current, intake, box, clock), shops),
+        parcels={old: scans[new] for old, new in former["account"].items() if new in scans} | scans,
         labels=hosting,
-        shops=frozenset(current.settings.shops),
+        shops=frozenset(shops),
         clock=clock,
         extra_routes=_consent_routes(authorization, current.settings.public_url),
         on_webhook=answered,
@@ -66,6 +70,18 @@ async def open_public(
     with telling(f"listen.public {address}", "change the key"):
         await listener.start(address.host, address.port)
     return listener
+
+
+@dataclass(frozen=True)
+class _ByNewName:
+    """Hears deliveries to a shop's former name as the shop's."""
+
+    receiver: LoopWebhooks
+    shops: Mapping[str, str]
+
+    async def receive(self, shop: str, signature: str | None, body: bytes) -> str:
+        """Pass the delivery on."""
+        return await self.receiver.receive(self.shops[shop], signature, body)
 
 
 def _consent_routes(authorization: Authorization, public_url: str) -> tuple[Route, ...]:

@@ -15,6 +15,7 @@ from daemon.app.vendors import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.engine.announcements import Announcements
 from daemon.engine.notifications import Origins
 from daemon.engine.supervisor import run_every
+from daemon.errors import OperatorError
 from daemon.operations.access import DaemonAccess, Examination, StoreAccess, VendorAccess
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization
@@ -25,6 +26,7 @@ from daemon.operations.notifications import NotificationSetup
 from daemon.operations.openapi import describe
 from daemon.operations.reasons import Reasons
 from daemon.operations.rekeying import Rekeying
+from daemon.operations.renaming import Renaming
 from daemon.operations.retention import Forgotten, Periods, Retention
 from daemon.operations.returns import Operator
 from daemon.operations.search import Search
@@ -63,6 +65,11 @@ def vendor_access(
         known = (origins or {}).get(one.account.name) or Origins(one.account.name)
         return notification_setup(one.account, one.vendors, partial(remember, resources, known))
 
+    def renaming() -> Renaming:
+        if origins is not None:
+            raise OperatorError("mcfd runs under the names that it has read; stop it first: `systemctl stop mcfd`")
+        return Renaming(store=store, box=resources.vault, account_of=current.settings.account_of)
+
     return VendorAccess(
         store=store,
         letters=DeadLetters(store, resources.clock, resources.vault),
@@ -71,6 +78,7 @@ def vendor_access(
         reasons=Reasons(store, current.policy, lambda account: resources.account(account).vendors.network),
         webhooks=Subscriptions(resources.vendors.portals, public_url=current.settings.public_url, triggers=TRIGGERS),
         notifications=setup,
+        renaming=renaming,
         rotation=lambda account: rotation(resources, resources.account(account).account.name),
     )
 

@@ -81,6 +81,7 @@ def run(shadow: bool, config: Path, secrets: Path | None) -> None:
 def check(config: Path, secrets: Path | None, as_json: bool) -> None:
     """Check the configuration and the secret files; contact nobody."""
     from config.load import load
+    from daemon.app.known_names import rename_warnings
 
     try:
         loaded = load(config, secrets)
@@ -89,10 +90,11 @@ def check(config: Path, secrets: Path | None, as_json: bool) -> None:
             raise
         click.echo(json.dumps({"ok": False, "problems": list(error.problems), "warnings": []}, indent=2))
         sys.exit(EX_CONFIG)
+    warnings = [*loaded.warnings, *rename_warnings(loaded.settings)]
     if as_json:
-        click.echo(json.dumps({"ok": True, "problems": [], "warnings": list(loaded.warnings)}, indent=2))
+        click.echo(json.dumps({"ok": True, "problems": [], "warnings": warnings}, indent=2))
         return
-    for warning in loaded.warnings:
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"{config}: the configuration is good, {len(loaded.settings.shops)} shop(s)")
 

@@ -308,7 +308,7 @@ def _own_ids(ret: Return, unit: ReturnUnit) -> Iterator[str]:
     if unit.return_item_id:
         yield unit.return_item_id
     for number in range(MOST_NUMBERS, 0, -1):
-        yield return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part, number)
+        yield return_item_id(ret.own_shop, ret.return_id, unit.line_id, unit.part, number)
 
 
 def _with_own_items(ret: Return, facts: OrderFacts) -> Return:
@@ -369,7 +369,7 @@ def _names(label: Label, slot: _Slot) -> bool:
 
 def _left_behind(ret: Return, facts: OrderFacts, details: PortalReturn) -> Iterator[ReturnUnit]:
     """Units under our ids that no label waits for: their line has left the return, or their request was withdrawn."""
-    prefix = f"{OWN_ITEM}{ret.shop}-{ret.return_id}-"
+    prefix = f"{OWN_ITEM}{ret.own_shop}-{ret.return_id}-"
     known = {u.key for u in ret.units}
     waiting = any(r.asked in {RequestState.UNREAD, RequestState.OPEN} for r in ret.requests)
     lines = {line.line_id: line for line in details.lines}

@@ -126,7 +126,7 @@ class _Slot:
 def _own_id(ret: Return, unit: ReturnUnit, elsewhere: Collection[str]) -> str:
     """The first derived id of the unit that no other return uses."""
     number = 1
-    while (item_id := return_item_id(ret.shop, ret.return_id, unit.line_id, unit.part, number)) in elsewhere:
+    while (item_id := return_item_id(ret.own_shop, ret.return_id, unit.line_id, unit.part, number)) in elsewhere:
         number += 1
     return item_id
 

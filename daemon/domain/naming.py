@@ -38,7 +38,7 @@ def holder_of(item_id: str, shop: str) -> tuple[str, str] | None:
 
 def note_marker(ret: Return, key: str) -> str:
     """A short stable marker at the start of a note, used to find the note in the portal's list."""
-    digest = hashlib.sha256(f"{ret.shop}/{ret.return_id}/{key}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{ret.own_shop}/{ret.return_id}/{key}".encode()).hexdigest()
     return f"[mcfd {digest[:8]}]"
 
 

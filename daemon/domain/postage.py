@@ -210,7 +210,7 @@ def parcel_units(ret: Return, authorization_id: str) -> tuple[ReturnUnit, ...]:
 
 def purchase_key(ret: Return, postage_number: int, authorization_id: str) -> str:
     """The idempotency key of a purchase: derived, never random."""
-    return f"{ret.shop}/{ret.return_id}/{authorization_id}/{postage_number}"
+    return f"{ret.own_shop}/{ret.return_id}/{authorization_id}/{postage_number}"
 
 
 def reference_of(ret: Return, authorization_id: str) -> str:

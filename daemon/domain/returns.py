@@ -265,6 +265,7 @@ class Return:
     seller's at Amazon; `submitted_at` is when the shopper made the return, by the portal's clock. `adopted_at` is when
     the return was taken over with a past that the store does not know: what was bought or written then is looked for
     before anything is done. An `unproven` return waits to be compared with the vendors: the store may know less of it.
+    before anything is done. `named_for` is the shop's name when the return was opened, if the shop was renamed since.
     """
 
     shop: str
@@ -304,6 +305,7 @@ class Return:
     switches: Switches = field(default_factory=Switches)
     adopted_at: float | None = None
     unproven: bool = False
+    named_for: str = ""
     requests: tuple[LabelRequest, ...] = ()
     units: tuple[ReturnUnit, ...] = ()
     authorizations: tuple[ReturnAuthorization, ...] = ()
@@ -314,6 +316,11 @@ class Return:
     def ref(self) -> str:
         """The return's name for people and logs."""
         return f"{self.shop}/{self.return_id}"
+
+    @property
+    def own_shop(self) -> str:
+        """The shop's name when the return was opened, which everything derived from it keeps."""
+        return self.named_for or self.shop
 
     def request(self, request_id: str) -> LabelRequest | None:
         """The label request with that id."""

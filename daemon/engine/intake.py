@@ -1,6 +1,6 @@
 """Stores what webhooks and polls bring: a new return or a hint, once, in one unit of work."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -49,7 +49,8 @@ TELLING: Mapping[State, frozenset[PortalState]] = {
 class Intake:
     """Takes in facts and hints. `wake` is called after the commit; `accounts` are by shop.
 
-    `makes_labels` says whether mcfd makes a shop's labels, which is fixed for a request when it is heard.
+    `former` are the names that a shop had before. `makes_labels` says whether mcfd makes a shop's labels, which is
+    fixed for a request when it is heard.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Intake:
         *,
         overheard: Overheard | None = None,
         accounts: Mapping[str, str] | None = None,
+        former: Mapping[str, Sequence[str]] | None = None,
         makes_labels: Callable[[str], bool] = lambda _shop: True,
     ) -> None:
         self._store = store
@@ -71,6 +73,7 @@ class Intake:
         self._wake = wake
         self._accounts = accounts or {}
         self._overheard = overheard or Overheard()
+        self._former = former or {}
         self._makes_labels = makes_labels
 
     async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
@@ -80,7 +83,7 @@ class Intake:
         """
 
         def work(uow: UnitOfWork) -> tuple[bool, list[tuple[State | None, Return]]]:
-            new = uow.record_delivery(_nameless(uow, delivery))
+            new = uow.record_delivery(self._nameless(uow, delivery))
             _verified(uow, delivery.shop, delivery.received_at)
             return new, self._take(uow, delivery.shop, message, repeated=not new)
 
@@ -149,6 +152,22 @@ class Intake:
             self._wake()
         return ours
 
+    def _forgotten(self, uow: UnitOfWork, shop: str, message: RequestIssued) -> bool:
+        """Whether the label request belongs to a forgotten return; one that Loop issued since is new."""
+        return self._buried(uow, shop, message.return_id, message.request_id)
+
+    def _nameless(self, uow: UnitOfWork, delivery: Delivery) -> Delivery:
+        """Leave the ids out of a delivery about a forgotten return."""
+        if not delivery.return_id or not self._buried(uow, delivery.shop, delivery.return_id):
+            return delivery
+        served_again = uow.get(delivery.shop, delivery.return_id) is not None
+        return delivery if served_again else replace(delivery, subject="", return_id="")
+
+    def _buried(self, uow: UnitOfWork, shop: str, return_id: str, request_id: str = "") -> bool:
+        """Whether something was forgotten under any name that the shop ever had."""
+        names = (shop, *self._former.get(shop, ()))
+        return any(uow.buried(tombstone(name, return_id, request_id)) for name in names)
+
     def _announce(self, moved: list[tuple[State | None, Return]]) -> None:
         for before, ret in moved:
             if before is not ret.state:
@@ -163,7 +182,7 @@ class Intake:
             return []
         ret = uow.get(shop, message.return_id)
         if ret is None:
-            if not isinstance(message, RequestIssued) or _forgotten(uow, shop, message):
+            if not isinstance(message, RequestIssued) or self._forgotten(uow, shop, message):
                 return []
             return [(None, uow.add(self._opened(shop, message)))]
         # Two attempts may fail with byte-identical messages: the state tells whether this one is news.
@@ -257,19 +276,6 @@ def _may_be_edited(ret: Return, state: PortalState) -> bool:
     if ret.state is not State.AWAITING_INSPECTION or state is not PortalState.OPEN or ret.needs_read:
         return False
     return len({unit.line_id for unit in ret.units if unit.authorization_id}) > 1
-
-
-def _forgotten(uow: UnitOfWork, shop: str, message: RequestIssued) -> bool:
-    """Whether the label request belongs to a forgotten return; one that Loop issued since is new."""
-    return uow.buried(tombstone(shop, message.return_id, message.request_id))
-
-
-def _nameless(uow: UnitOfWork, delivery: Delivery) -> Delivery:
-    """Leave the ids out of a delivery about a forgotten return."""
-    if not delivery.return_id or not uow.buried(tombstone(delivery.shop, delivery.return_id)):
-        return delivery
-    served_again = uow.get(delivery.shop, delivery.return_id) is not None
-    return delivery if served_again else replace(delivery, subject="", return_id="")
 
 
 def _verified(uow: UnitOfWork, shop: str, at: float) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # verbs that only read the store need not import what changes
     from daemon.operations.notifications import NotificationSetup
     from daemon.operations.reasons import Reasons
     from daemon.operations.rekeying import Rekeying
+    from daemon.operations.renaming import Renaming
     from daemon.operations.retention import Retention
     from daemon.operations.returns import Operator
     from daemon.operations.webhooks import Subscriptions
@@ -75,6 +76,7 @@ class VendorAccess:
     webhooks: "Subscriptions[Any]"
     notifications: "Callable[[str | None], NotificationSetup]"
     rotation: "Callable[[str | None], Rotation]"
+    renaming: "Callable[[], Renaming]"
 
     async def purge(self, *, rekey: bool, newest_key: str | None) -> Purged:
         """Delete expired data, and return unused bytes to the disk, including those left by rekeying."""

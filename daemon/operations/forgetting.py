@@ -60,8 +60,8 @@ class Forgetting:
             keep.drop_letter(letter_id)
         for mark in (link_mark, proof_mark):
             keep.drop_mark(mark(ret.shop, ret.return_id))
-        requests = [tombstone(ret.shop, ret.return_id, request.request_id) for request in ret.requests]
-        keep.bury([tombstone(ret.shop, ret.return_id), *requests], self._clock.now())
+        requests = [tombstone(ret.own_shop, ret.return_id, request.request_id) for request in ret.requests]
+        keep.bury([tombstone(ret.own_shop, ret.return_id), *requests], self._clock.now())
         return True
 
     async def _documents_of(self, ret: Return) -> Collection[str]:

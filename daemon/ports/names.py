@@ -1,6 +1,7 @@
 """The names of documents and marks in the store, each defined once."""
 
 import hashlib
+import re
 
 from daemon.domain.returns import MAIN_ACCOUNT, Postage, Return
 
@@ -13,6 +14,31 @@ LABEL_PROOFS = "label-proof/"
 def at_account(name: str, account: str) -> str:
     """The name of something that each account has one of: as it is for the main account, else `name@account`."""
     return name if account == MAIN_ACCOUNT else f"{name}@{account}"
+
+
+RENAMED_MARK = "renamed"
+"""The mark for the former names of shops and accounts: {"shop": {FORMER: NAME}, "account": {FORMER: NAME}}."""
+
+_OF_SHOPS = frozenset({"link", "label-proof", "transit-quiet", "paused", "verified", "returns-poll"})
+"""What the names of marks begin with that go on with a shop."""
+
+_OF_ACCOUNTS = frozenset({"order-index", "notifications", "notified"})
+"""The same with an account; other marks of an account are named by `at_account`."""
+
+_BY_ACCOUNT = re.compile(r"amazon/[a-z-]+|first-seen/[a-z_]+|findings-announced")
+
+
+def mark_of_renamed(mark: str, kind: str, name: str, new: str) -> str:
+    """The name of a mark once a shop or an account has another name; the same name if it is none of theirs."""
+    first, _, rest = mark.partition("/")
+    owner, slash, end = rest.partition("/")
+    if kind == "shop":
+        return f"{first}/{new}{slash}{end}" if first in _OF_SHOPS and owner == name else mark
+    if first in _OF_ACCOUNTS:
+        return f"{first}/{new}" if rest == name else mark
+    bare, _, account = mark.partition("@")
+    ours = _BY_ACCOUNT.fullmatch(bare) is not None and (account or MAIN_ACCOUNT) == name
+    return at_account(bare, new) if ours else mark
 
 
 def bought_labels(shop: str, return_id: str) -> str:

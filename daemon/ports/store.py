@@ -418,6 +418,33 @@ class Maintenance(Protocol):
     def drop_mark(self, name: str) -> None:
         """Delete a remembered value."""
 
+    def mark_names(self) -> Sequence[str]:
+        """The names of all remembered values."""
+
+    def move_mark(self, name: str, new: str) -> None:
+        """Keep a remembered value under another name, in place of what was there."""
+
+    def open_counts(self) -> Mapping[tuple[str, str], int]:
+        """The number of returns for which something is due, by account and shop."""
+
+    def in_both(self, shop: str, other: str) -> Sequence[str]:
+        """The ids of returns that two shops have."""
+
+    def rename_shop(self, name: str, new: str) -> int:
+        """Give everything of a shop to another name, but dead letters; returns the number of returns.
+
+        A return keeps the first name it had in `named_for`.
+        """
+
+    def letters_of(self, shop: str) -> Sequence[int]:
+        """The ids of a shop's dead letters."""
+
+    def move_letter(self, letter_id: int, shop: str, sealed: bytes) -> None:
+        """Give a dead letter, sealed anew, to another shop."""
+
+    def rename_account(self, name: str, new: str) -> int:
+        """Give everything of an account to another name, in place of the other's list of orders; counts returns."""
+
     def sealed_keys(self, shelf: SealedKind) -> Sequence[tuple[int | str, ...]]:
         """The keys of all sealed values of a kind."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from adapters.sandbox import Fault
 from tests.e2e.sellers import ACME, ZETA, sellers
-from tests.e2e.world import CLOCK, MUG, SOCK, everyone, until
+from tests.e2e.world import CLOCK, MUG, SHOP, SOCK, everyone, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,3 +95,61 @@ async def test_verbs_ask_which_seller_is_meant(tmp_path):
         unknown = await acme.daemon.cli("reasons", "--sku", SOCK, "--account", "omega")
         assert "omega is no account of the configuration; there are: acme, zeta" in unknown.stderr
         assert (await acme.daemon.cli("reasons", "--sku", SOCK, "--account", "acme")).status == 0
+
+
+async def test_a_seller_and_a_shop_get_other_names(tmp_path):
+    """check and the start say that the store was not told; after `mcfd rename` an open return goes on as if nothing were.
+
+    Nothing is written, bought or flagged twice, and Loop's deliveries to the old address are still heard.
+    """
+    async with world(tmp_path) as w:
+        open_one, other = w.submit("#1001", SOCK), w.submit("#1002", MUG)
+        await everyone(w.labelled(open_one), w.labelled(other))
+        await everyone(*(w.state(ref, "awaiting_inspection") for ref in (open_one, other)))
+        notes = w.portal(open_one)["notes"]
+        refused = await w.daemon.cli("rename", "shop", SHOP, "acme-us")
+        assert "stop it first" in refused.stderr
+        assert await w.daemon.sigterm() == 0
+
+        daemon, config = w.daemon, w.daemon.config
+        early = await daemon.cli("rename", "shop", SHOP, "acme-us")
+        assert f"{SHOP} is still configured" in early.stderr
+        shop = config["shops"].pop(SHOP)
+        config["accounts"] = {"agency": {"amazon": config.pop("amazon"), "shops": {"acme-us": shop}}}
+        del config["shops"]
+        for name in list(daemon.secrets):
+            renamed = name.replace(f".{SHOP}", ".acme-us") if "." in name else f"{name}.agency"
+            if name not in {"vault_keys", "ops_token"}:
+                daemon.secrets[renamed] = daemon.secrets.pop(name)
+                (daemon.secret_folder / name).unlink()
+        checked = await daemon.cli("check")
+        assert checked.status == 0
+        for kind, old, new in (("account", "main", "agency"), ("shop", SHOP, "acme-us")):
+            assert f"stop mcfd and run `mcfd rename {kind} {old} {new}`" in " ".join(checked.stderr.split())
+        await daemon.start()
+        assert len(daemon.heard("config.renamed")) == 2
+        assert await daemon.sigterm() == 0
+
+        moved = await daemon.cli("rename", "account", "main", "agency", "--json")
+        assert moved.json["returns"] == 2, moved.stderr
+        moved = await daemon.cli("rename", "shop", SHOP, "acme-us", "--json")
+        assert moved.json["returns"] == 2, moved.stderr
+        assert "rename" not in (await daemon.cli("check")).stderr
+
+        before = len(daemon.heard("config.renamed"))
+        await daemon.start()
+        w.subscribe()  # at the old address
+        assert len(daemon.heard("config.renamed")) == before
+        assert await w.daemon.show(f"{SHOP}/{open_one}") == {"state": "", "history": []}
+        await everyone(w.receive(open_one, SOCK), w.receive(other, MUG, "CarrierDamaged"))
+        await everyone(w.state(open_one, "closed"), w.state(other, "in_review"))
+        assert w.portal(open_one)["notes"][: len(notes)] == notes
+        assert len(set(w.portal(open_one)["notes"])) == len(w.portal(open_one)["notes"])
+        assert (w.portal(open_one)["counts"], w.portal(other)["counts"]) == ({"process": 1}, {"flag": 1})
+        for name in ("#1001", "#1002"):
+            assert len(w.network(name)["returnItems"]) == 1
+        again = w.submit("#1003", SOCK)
+        await w.labelled(again)
+        metrics = await daemon.metrics()
+        assert metrics['mcfd_webhooks_total{account="agency",outcome="verified",shop="acme-us"}'] >= 1
+        assert daemon.complaints == []

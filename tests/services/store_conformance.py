@@ -30,7 +30,17 @@ from daemon.domain.returns import (
     Void,
 )
 from daemon.errors import StaleReturn
-from daemon.ports.store import CALLS_KEPT, DeadLetter, Delivery, Purchase, ReturnStore, UnitOfWork, VendorCall
+from daemon.ports.store import (
+    CALLS_KEPT,
+    DeadLetter,
+    Delivery,
+    MaintainedStore,
+    Maintenance,
+    Purchase,
+    ReturnStore,
+    UnitOfWork,
+    VendorCall,
+)
 from daemon.ports.vendors import OrderHead
 
 WAITING = (State.RECEIVED, State.AWAITING_LABEL, State.LABEL_READY)
@@ -72,6 +82,7 @@ def make_full_return(return_id: str = "r1") -> Return:
         return_id=return_id,
         created_at=1000.125,
         account="other",
+        named_for="acme-once",
         state=State.STUCK,
         changed_at=1001.5,
         due_at=1002.25,
@@ -621,6 +632,80 @@ class AroundReturns:
 
         assert [h.order_id for h in await store.read(lambda uow: uow.orders_named("main", "#1001"))] == ["o1"]
         assert [h.order_id for h in await store.read(lambda uow: uow.orders_named("other", "#1001"))] == ["o2"]
+
+    async def test_a_shop_gets_another_name(self, store: MaintainedStore):
+        """Everything of the shop goes with it, what was derived from the old name stays known, and nobody else's moves."""
+
+        def write(uow: UnitOfWork) -> None:
+            uow.add(replace(make_full_return(), named_for=""))
+            uow.add(make_return("8", shop="other"))
+            uow.keep_purchase(make_purchase("shp_1", look_at=2.0))
+            uow.record_delivery(make_delivery())
+            uow.keep_document("label/acme/7/a1/1", b"sealed", 99.0)
+            uow.set_mark("verified/acme", "1.0")
+
+        await store.transact(write)
+        before = await store.read(lambda uow: uow.get("acme", "r1"))
+        assert before is not None
+
+        def rename(keep: Maintenance) -> int:
+            assert "verified/acme" in keep.mark_names()
+            keep.move_mark("verified/acme", "verified/acme-us")
+            return keep.rename_shop("acme", "acme-us")
+
+        assert await store.upkeep(rename) == 1
+        after = await store.read(lambda uow: uow.get("acme-us", before.return_id))
+        assert after == replace(before, shop="acme-us", named_for="acme", version=before.version + 1)
+        assert await store.read(lambda uow: uow.get("acme", before.return_id)) is None
+        assert await store.read(lambda uow: uow.document("label/acme-us/7/a1/1")) == b"sealed"
+        assert await store.read(lambda uow: uow.mark("verified/acme-us")) == "1.0"
+        (parcel,) = await store.read(lambda uow: uow.purchases_due("main", 3.0, 10))
+        assert parcel.shop == "acme-us"
+        assert not await store.transact(lambda uow: uow.record_delivery(replace(make_delivery(), shop="acme-us")))
+        assert await store.upkeep(lambda keep: keep.rename_shop("acme-us", "acme-eu")) == 1
+        again = await store.read(lambda uow: uow.get("acme-eu", before.return_id))
+        assert again is not None
+        assert (again.own_shop, again.shop) == ("acme", "acme-eu")
+
+    async def test_an_account_gets_another_name(self, store: MaintainedStore):
+        """Its returns, parcels and list of orders go with it; a list that was begun under the new name gives way."""
+
+        def write(uow: UnitOfWork) -> None:
+            uow.add(make_return())
+            uow.keep_purchase(make_purchase("shp_1", look_at=2.0))
+            uow.index_orders("main", [OrderHead(order_id="o1", displayable_order_id="#1001", changed_at=5.0)])
+            uow.index_orders("acme", [OrderHead(order_id="o2", displayable_order_id="#1002", changed_at=5.0)])
+
+        await store.transact(write)
+        assert await store.survey(lambda keep: keep.open_counts()) == {("main", "acme"): 1}
+        assert await store.upkeep(lambda keep: keep.rename_account("main", "acme")) == 1
+        assert await store.survey(lambda keep: keep.open_counts()) == {("acme", "acme"): 1}
+        assert [row.handle for row in await store.read(lambda uow: uow.purchases_due("acme", 3.0, 10))] == ["shp_1"]
+        for name, heads in (("#1001", ["o1"]), ("#1002", [])):
+            assert [h.order_id for h in await store.read(lambda uow, n=name: uow.orders_named("acme", n))] == heads
+        ret = await store.read(lambda uow: uow.get("acme", "r1"))
+        assert ret is not None
+        assert ret.account == "acme"
+
+    async def test_a_dead_letter_goes_to_another_shop(self, store: MaintainedStore):
+        """It is moved as it is sealed anew; where the other shop has the same one, one is enough."""
+        letter = DeadLetter(shop="acme", digest="d", reason="r", sealed=b"old", received_at=1.0)
+        await store.transact(lambda uow: uow.keep_dead_letter(letter))
+        (letter_id,) = await store.survey(lambda keep: keep.letters_of("acme"))
+        await store.upkeep(lambda keep: keep.move_letter(letter_id, "acme-us", b"new"))
+        found = await store.survey(lambda keep: keep.letter(letter_id))
+        assert found is not None
+        assert (found[0].shop, found[1]) == ("acme-us", b"new")
+        await store.transact(lambda uow: uow.keep_dead_letter(letter))
+        (second,) = await store.survey(lambda keep: keep.letters_of("acme"))
+        await store.upkeep(lambda keep: keep.move_letter(second, "acme-us", b"new"))
+        assert len(await store.survey(lambda keep: keep.letters())) == 1
+
+    async def test_two_shops_may_have_a_return_of_one_id(self, store: MaintainedStore):
+        """Such ids are found before one shop takes the other's name."""
+        for shop, return_id in (("acme", "1"), ("acme", "2"), ("zeta", "2"), ("zeta", "3")):
+            await store.transact(lambda uow, s=shop, r=return_id: uow.add(make_return(r, shop=s)))
+        assert await store.survey(lambda keep: keep.in_both("acme", "zeta")) == ["2"]
 
     async def test_parcels_are_looked_at_when_they_are_due(self, store: ReturnStore):
         """A parcel that may have been bought is found when it is due, longest due first, until nobody looks again."""

@@ -172,7 +172,7 @@ async def take_in_holders(ret: Return, orders: Sequence[FulfillmentOrder], conte
         holder[0]
         for order in orders
         for item in order.return_items
-        if (holder := holder_of(item.return_item_id, ret.shop)) is not None and holder[0] != ret.return_id
+        if (holder := holder_of(item.return_item_id, ret.own_shop)) is not None and holder[0] != ret.return_id
     }
     taken = False
     for return_id in sorted(holders):
@@ -273,7 +273,7 @@ async def _freed(ret: Return, orders: Sequence[FulfillmentOrder], context: ShopC
     holders: dict[str, list[tuple[str, str]]] = {}
     for order in orders:
         for item in order.return_items:
-            holder = None if item.processed else holder_of(item.return_item_id, ret.shop)
+            holder = None if item.processed else holder_of(item.return_item_id, ret.own_shop)
             if holder is not None and holder[0] != ret.return_id:
                 holders.setdefault(holder[0], []).append((item.return_item_id, holder[1]))
     freed: set[str] = set()
@@ -410,7 +410,7 @@ def _hand_over(uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], now: f
     items = {u.return_item_id for u in units if u.return_item_id}
     for other in others_on(uow, ret, dict.fromkeys(u.order_id for u in units if u.order_id)):
         held = [u for u in other.units if u.return_item_id in items]
-        if any((holder_of(u.return_item_id, other.shop) or ("",))[0] != other.return_id for u in held):
+        if any((holder_of(u.return_item_id, other.own_shop) or ("",))[0] != other.return_id for u in held):
             raise StaleReturn(f"{ret.ref}: {other.ref} has taken over a unit meanwhile")
         if held:
             event = ev.UnitsTransferred(at=now, handed=tuple(u.key for u in held))

@@ -10,6 +10,7 @@ from daemon.operations.verbs import (
     insights,
     keeping,
     notifications,
+    renaming,
     returns,
     search,
     trends,
@@ -25,12 +26,14 @@ VERBS: tuple[Verb[Any, Any, Any], ...] = (
     *connections.VERBS,
     *notifications.VERBS,
     *keeping.VERBS,
+    *renaming.VERBS,
 )
 
 GROUPS = {
     "webhooks": "Look at Loop's webhook subscriptions, and put them right.",
     "notifications": "Look at Amazon's notifications, and put them right.",
     "notify": "Tell people what waits for them.",
+    "rename": "Follow a new name of a shop or an account in the configuration.",
     "authorize": "Let mcfd into a vendor's account.",
 }
 """The help for the first word of two-word verbs."""
