@@ -74,7 +74,7 @@ class _Job:
         self.failures = self.failures + 1 if row.result == FAILED else 0
         if not quietly:
             self.rows.append(row)
-        self.news.set()
+            self.news.set()
 
     @property
     def progress(self) -> str:
@@ -97,17 +97,21 @@ class Adoptions:
         self._asked = asyncio.Event()
 
     async def page(self, given: Adopt) -> AdoptionsPage:
-        """Begin or join a job, wait a little for results, and answer those after `given.after`."""
+        """Begin or join a job, wait a little for results, and answer those that were not told yet.
+
+        `given.after` is 0 at first, and then one more than the number of results told.
+        """
         job = self._job(given)
-        if len(job.rows) <= given.after and not job.done:
+        told = max(0, given.after - 1)
+        if len(job.rows) <= told and not job.done:
             job.news.clear()
             await self._clock.wait(job.news, ANSWERS_WITHIN)
-        if job.done and job.problem and len(job.rows) <= given.after:
+        if job.done and job.problem and len(job.rows) <= told:
             raise OperatorError(job.problem)
-        rows = job.rows[given.after :]
+        rows = job.rows[told:]
         return AdoptionsPage(
             rows=rows,
-            next=None if job.done and not job.problem else given.after + len(rows),
+            next=None if job.done and not job.problem else told + len(rows) + 1,
             summary=dict(job.summary),
             progress=job.progress,
         )

@@ -118,6 +118,7 @@ class Simulation:
         )
         world = World(loop, loaded, plan.options, seed=plan.seed, before=plan.before)
         world.latency = plan.latency or world.latency
+        world.empty_store = self._template
         if plan.pushed:
             world.vendors.announce_everything()
         async with world:
@@ -150,7 +151,9 @@ class _Performance:
         stored = world.returns()
         wrong += judge_store(stored, world.clock.now())
         for shop, books in self._shops.items():
-            wrong += judge_deliveries(books, {ret.return_id for ret in stored if ret.shop == shop})
+            wrong += judge_deliveries(
+                books, {ret.return_id for ret in stored if ret.shop == shop} | world.remembered[shop]
+            )
         wrong += judge_words(self._shops.values(), [*world.connection.iterdump(), *map(_shortly, self.logs)], PERSON)
         return Outcome(
             wrong=wrong,

@@ -35,7 +35,10 @@ class LabelRequestCancelled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRead(Event):
-    """A label request and its return were read: these are the units it covers."""
+    """A label request and its return were read: these are the units it covers.
+
+    `known_before`: it is older than the store, so something may have been done for it that the store does not know.
+    """
 
     request: LabelRequest
     units: tuple[ReturnUnit, ...]
@@ -44,6 +47,7 @@ class RequestRead(Event):
     provider_order_id: str = ""
     submitted_at: float | None = None
     has_exchange: bool = False
+    known_before: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

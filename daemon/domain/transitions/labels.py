@@ -135,6 +135,7 @@ def request_read(event: ev.RequestRead, ret: Return) -> Return:
         provider_order_id=event.provider_order_id,
         submitted_at=event.submitted_at,
         has_exchange=event.has_exchange,
+        adopted_at=event.at if event.known_before and ret.adopted_at is None else ret.adopted_at,
     )
     return advance(renew_used(take_back(changed, known.request_id), known.request_id))
 

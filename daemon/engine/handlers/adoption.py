@@ -205,6 +205,12 @@ async def answered_before(
     return decide
 
 
+async def older_than_store(ret: Return, details: PortalReturn, context: ShopContext) -> bool:
+    """Whether the return was made before this store began: another one may have heard of it."""
+    proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
+    return proof.doubts(details.submitted_at, traces=True)
+
+
 # ---- reading
 
 

@@ -14,7 +14,7 @@ from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, 
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import foreign_label_delay, held_delay, past_deadline, poll_delay, waited
-from daemon.engine.handlers.adoption import answered_before, doubts, take_in_holders
+from daemon.engine.handlers.adoption import answered_before, doubts, older_than_store, take_in_holders
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
@@ -53,10 +53,12 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
         return await answered_before(ret, request, context, foreign=not made_here) or other
     if known is not None and known.asked is RequestState.OPEN:
         return ev.RequestStands(at=now, request_id=known.request_id)
-    return _read(ret, request, details, now, context)
+    return await _read(ret, request, details, now, context)
 
 
-def _read(ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float, context: ShopContext) -> Outcome:
+async def _read(
+    ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float, context: ShopContext
+) -> Outcome:
     """The units that a new request covers, if it concerns us."""
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
         return ev.NotOurs(at=now, request_id=request.request_id, why=why)
@@ -77,6 +79,7 @@ def _read(ret: Return, request: PortalLabelRequest, details: PortalReturn, now: 
         provider_order_id=details.provider_order_id,
         submitted_at=details.submitted_at,
         has_exchange=details.has_exchange,
+        known_before=await older_than_store(ret, details, context),
     )
 
 

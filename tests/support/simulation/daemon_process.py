@@ -8,9 +8,10 @@ import asyncio
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import asyncio_throttle.throttler
 from aiohttp import web
@@ -180,7 +181,17 @@ async def _open_store(path: Path) -> SqliteStore:
     store = _home().store = await open_store(path, inline=True)
     # The simulation kills processes, never the machine.
     await store._writer.read(lambda connection: connection.execute("PRAGMA synchronous = OFF"))
+    store.reader = partial(_read_beside, store)  # type: ignore[method-assign]
     return store
+
+
+async def _read_beside(store: SqliteStore) -> SqliteStore:
+    """A connection of its own would have a thread, which would not be simulated."""
+    return cast("SqliteStore", SimpleNamespace(read=store.read, survey=store.survey, close=_nothing))
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _open_session(user_agent: str, **_: bool) -> Line:

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import shutil
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ LATENCY = 0.05
 class World:
     """One daemon, restarted one second after each death, and everything around it.
 
-    `before` is called before each callback of the daemon and may kill it. `steps` counts effects that last.
+    `before` is called before each callback of the daemon and may kill it. `steps` counts effects that last. `losses`
+    is how often the store was lost, `remembered` the returns that were in it then.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class World:
         self.callbacks = 0
         self.starts = 0
         self.faults: list[str] = []
+        self.empty_store: Path | None = None
+        self.losses = 0
+        self.remembered: defaultdict[str, set[str]] = defaultdict(set)
         self.skew = 0.0
         self.home: Home | None = None
         self._before = before
@@ -86,6 +92,37 @@ class World:
         self.kill()
         await self.pass_time(seconds)
         self._wanted.set()
+
+    async def lose_store(self) -> None:
+        """The disk is gone: the daemon dies, and starts again over a copy of an empty store."""
+        if self.up:
+            for ret in self.returns():
+                self.remembered[ret.shop].add(ret.return_id)
+        self._wanted.clear()
+        self.kill()
+        while self.home is not None:
+            await self.pass_time(0.01)
+        await self.pass_time(0.01)  # its tasks are unwound
+        path = self.loaded.settings.store.path
+        for file in path.parent.glob(path.name + "*"):
+            file.unlink()
+        assert self.empty_store is not None
+        shutil.copy(self.empty_store, path)
+        self.losses += 1
+        self._wanted.set()
+
+    async def ask(self, verb: str, **given: object) -> Any:
+        """An operator asks the daemon; None when it is down or dies before it has answered."""
+        process, home = self._process, self.home
+        if process is None or not process.alive or home is None or verb not in home.verbs:
+            return None
+        answering = process.start(home.verbs[verb]({"by": "operator", **given}))
+        died = asyncio.ensure_future(process.died.wait())
+        try:
+            await asyncio.wait([answering, died], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            died.cancel()
+        return answering.result() if process.alive else None
 
     def jump(self, seconds: float) -> None:
         """Set the daemon's wall clock forward or back; its monotonic clock does not change."""
