@@ -24,6 +24,7 @@ from adapters.sandbox.easypost.hooks import EasyPostHooks
 from adapters.sandbox.easypost.http import EasyPostVendor
 from adapters.sandbox.easypost.shipments import EasyPostService
 from adapters.sandbox.faults import FaultProfile
+from adapters.sandbox.hosted import HostedControl
 from adapters.sandbox.journal import Journal
 from adapters.sandbox.listener import Listener, Shared, Vendor
 from adapters.sandbox.loop.actions import ReturnActions
@@ -39,7 +40,7 @@ from adapters.sandbox.refusals import Json
 from daemon.ports.host import Clock
 
 
-class Sandbox(AmazonControl, EasyPostControl, LoopControl):
+class Sandbox(AmazonControl, EasyPostControl, LoopControl, HostedControl):
     """All vendors and the control API, as an async context manager. All times come from `clock`."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
@@ -67,6 +68,8 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
         self.actions = ReturnActions(self.shop, options, clock, self._background, self._stopping)
         self._reader = ReturnReader(self.shop, clock, ends=self.options.list_of_returns == "ends")
         self._grading = GradingService(self.shop)
+        self._returns = ReturnsService(self.network, options, clock)
+        self._labels = LabelService(self.shop, self.actions, options, clock)
         self._exits = AsyncExitStack()
         self._amazon_url = self._loop_url = self._control_url = self._easypost_url = ""
         self.set_webhook_url(options.webhook_url)
@@ -180,18 +183,17 @@ class Sandbox(AmazonControl, EasyPostControl, LoopControl):
         gate = AmazonGate(
             self.lwa, self._journal, self._clock, enforce=self.options.enforce_limits, limits=self.options.amazon_limits
         )
-        service = ReturnsService(self.network, self.options, self._clock)
         shipping = ShippingVendor(self.shipping, gate, self.options)
         told = NotificationVendor(self.notifications, self.lwa, gate)
         vendors: list[Vendor] = [LwaVendor(self.lwa, self.options), shipping, told]
         if self._queue:
             vendors.append(QueueVendor(self._queue))
-        return [*vendors, FulfillmentVendor(self.network, service, gate)]
+        return [*vendors, FulfillmentVendor(self.network, self._returns, gate)]
 
     def _loop_vendor(self) -> LoopVendor:
         rooms = LoopServices(
             reader=self._reader,
-            labels=LabelService(self.shop, self.actions, self.options, self._clock),
+            labels=self._labels,
             actions=self.actions,
             grading=self._grading,
             subscriptions=self.subscriptions,

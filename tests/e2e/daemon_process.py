@@ -215,11 +215,15 @@ class DaemonProcess:
 
     async def cli(self, *arguments: str) -> Said:
         """Run `mcfd` beside the daemon, with the configuration that names the port it really has."""
+        return await self.command(*arguments, "--config", self.known_config(), "--secrets", self.secret_folder)
+
+    def known_config(self) -> Path:
+        """Write the configuration that names the port the daemon really has."""
         self.write_files()
         listen = self.config["listen"] | {"ops": f"127.0.0.1:{self.ops_port or 9}"}
         known = self.folder / "cli.yaml"
         _write(known, yaml.safe_dump(self.config | {"listen": listen}))
-        return await self.command(*arguments, "--config", known, "--secrets", self.secret_folder)
+        return known
 
     async def command(self, *arguments: str | Path) -> Said:
         """Run `mcfd` with these arguments and nothing else."""

@@ -1,5 +1,6 @@
 """The chapters on operating mcfd can be followed line by line."""
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -150,7 +151,7 @@ def test_a_shadow_is_made_ready(machine: Path):
     assert ran.returncode == 0, ran.stderr
     made = yaml.safe_load((machine / "root/mcfd-shadow/config.yaml").read_text())
     installed = yaml.safe_load((machine / "etc/mcfd/config.yaml").read_text())
-    assert made == installed | {"store": {"path": made["store"]["path"]}}
+    assert made == installed | {"store": installed["store"] | {"path": made["store"]["path"]}}
     assert made["store"]["path"].endswith("/root/mcfd-shadow/mcfd.db")
     assert "--shadow --config /root/mcfd-shadow/config.yaml --secrets /etc/mcfd/secrets" in run
 
@@ -163,18 +164,28 @@ async def test_a_backup_is_restored(tmp_path: Path):
         await w.labelled(kept)
         (tmp_path / "var/backups/mcfd").mkdir(parents=True)
         assert (await w.daemon.cli("backup", "--keep", "14", str(tmp_path / "var/backups/mcfd"))).status == 0
-        await w.labelled(w.submit("#7102", SOCK))
+        later = w.submit("#7102", SOCK)
+        await w.labelled(later)
         await w.daemon.sigkill()
         assert (w.daemon.state / "mcfd.db-wal").exists()
         (tmp_path / "var/lib").mkdir()
         (tmp_path / "var/lib/mcfd").symlink_to(w.daemon.state)
-        command = f'mcfd() {{ {sys.executable} -m daemon "$@" --config {w.daemon.config_file}; }}\n'
-        ran = shell(command + script, tmp_path)
+        stopped, last = script.split("systemctl start mcfd\n")
+        ran = shell(ours(w) + stopped, tmp_path)
         assert ran.returncode == 0, ran.stderr
         assert not (w.daemon.state / "mcfd.db-wal").exists()
         assert (w.daemon.state / "mcfd.db").stat().st_mode & 0o777 == 0o600
         await w.restart()
+        adopted = await asyncio.to_thread(shell, ours(w) + last, tmp_path)
+        assert adopted.returncode == 0, adopted.stderr
         await _ends(w, kept)
+        await _ends(w, later)
+        assert [w.portal(ret)["counts"] for ret in (kept, later)] == [{"process": 1}] * 2
+
+
+def ours(w: World) -> str:
+    """The command, with the configuration of a test."""
+    return f'mcfd() {{ {sys.executable} -m daemon "$@" --config {w.daemon.known_config()} --secrets {w.daemon.secret_folder}; }}\n'
 
 
 async def _ends(w: World, return_id: int) -> None:

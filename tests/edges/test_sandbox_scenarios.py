@@ -242,5 +242,5 @@ async def test_shipped_scenarios_go_all_the_way_with_the_daemon(name, ends, tmp_
 
 def test_scenarios_are_packaged():
     """What is shipped is YAML in the package itself."""
-    assert {"clean", "damaged", "bad_day", "shop"} == set(shipped())
+    assert {"clean", "damaged", "bad_day", "hosted", "shop"} == set(shipped())
     assert all(isinstance(yaml.safe_load(find(name)), dict) for name in shipped())

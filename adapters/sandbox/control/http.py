@@ -50,6 +50,8 @@ EasyPost
     settle_refund          the carrier decides on a refund
     print_pictures         labels without text that a program could read
     set_easypost_webhook   where EasyPost's events go
+Another integration
+    answer_as_hosted       label requests are answered with items and labels of its own
 All
     set_faults             what goes wrong from now on
 """

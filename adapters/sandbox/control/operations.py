@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from adapters.sandbox.amazon.control import AmazonControl
 from adapters.sandbox.complaints import words
 from adapters.sandbox.easypost.control import EasyPostControl
+from adapters.sandbox.hosted import HostedControl
 from adapters.sandbox.loop.control import LoopControl
 
 AMAZON = (
@@ -27,6 +28,7 @@ EASYPOST = (
     *("offer_rates", "scan_easypost", "send_back", "set_funds", "set_easypost_key", "refuse_purchase"),
     *("time_out_purchase", "plan_refund", "settle_refund", "print_pictures", "set_easypost_webhook"),
 )
+HOSTED = ("answer_as_hosted",)
 ALL = ("set_faults",)
 
 
@@ -86,6 +88,7 @@ OPERATIONS = {
         ("Amazon", AmazonControl, AMAZON),
         ("Loop", LoopControl, LOOP),
         ("EasyPost", EasyPostControl, EASYPOST),
+        ("Another integration", HostedControl, HOSTED),
         ("All", LoopControl, ALL),
     )
     for name in names
