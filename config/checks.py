@@ -22,6 +22,8 @@ _NOT_AMAZONS = ("*", "missing", "not_returnable")  # other values that a rule's 
 
 _Note = tuple[Location, str]
 
+_KEEP = "run `mcfd settings set` with that name, and restart"
+
 
 def contradictions(settings: Settings, secrets: Secrets, document: Document) -> list[str]:
     """List where the file contradicts the secret files."""
@@ -32,7 +34,7 @@ def warnings_about(settings: Settings, secrets: Secrets, document: Document) -> 
     """List what is legal but probably not intended."""
     found = [*_about_hosts(settings), *_about_receivers(settings, secrets), *_about_retention(settings)]
     for name, account in settings.accounts.items():
-        found += _below(("accounts", name), _about_account(account, secrets.accounts[name]))
+        found += _below(("accounts", name), _about_account(name, account, secrets.accounts[name]))
     return [document.at(*warning) for warning in found]
 
 
@@ -41,12 +43,13 @@ def _below(place: Location, notes: Iterable[_Note]) -> Iterator[_Note]:
         yield (*place, *location), message
 
 
-def _about_account(account: SellerAccount, secrets: AccountSecrets) -> Iterator[_Note]:
+def _about_account(name: str, account: SellerAccount, secrets: AccountSecrets) -> Iterator[_Note]:
+    yield from _without_key(account, secrets, partial(file_of, name))
     yield from _about_amazon(account.amazon, secrets)
     yield from _about_easypost(account, secrets)
-    for name, shop in account.shops.items():
-        yield from _below(("shops", name), _about_shop(shop))
-        yield from _below(("shops", name), _about_names(name, account.shops))
+    for shop_name, shop in account.shops.items():
+        yield from _below(("shops", shop_name), _about_shop(shop))
+        yield from _below(("shops", shop_name), _about_names(shop_name, account.shops))
 
 
 def _contradictions(settings: Settings, secrets: Secrets) -> Iterator[_Note]:
@@ -63,24 +66,24 @@ def _in_account(account: SellerAccount, secrets: AccountSecrets, file: Callable[
     in_file = f"the secret file {file('amazon_return_service_id')}"
     if amazon.return_service_id and from_file and amazon.return_service_id != from_file:
         yield ("amazon", "return_service_id"), f"differs from {in_file}; keep one of them"
-    if amazon.label_source == "amazon_shipping" and not amazon.return_service_id_in_use(secrets):
-        yield ("amazon", "label_source"), f"needs a Return Service ID; write it into {in_file}, or write auto"
-    yield from _without_key(account, secrets, file)
 
 
 def _without_key(account: SellerAccount, secrets: AccountSecrets, file: Callable[[str], str]) -> Iterator[_Note]:
-    """What buys labels needs what pays them."""
+    """What buys labels needs what pays them: without it returns wait for a person. The store may have it."""
     if not secrets.easypost_api_key:
-        needs = f"needs an EasyPost key; write it into the secret file {file('easypost_api_key')}"
+        needs = f"needs an EasyPost key; write it into the secret file {file('easypost_api_key')}, or {_KEEP}"
         if account.amazon.label_source == "easypost":
             yield ("amazon", "label_source"), needs
         for name, shop in account.shops.items():
             if shop.label_source == "easypost":
                 yield ("shops", name, "label_source"), needs
     if not account.amazon.return_service_id_in_use(secrets):
+        in_file = f"the secret file {file('amazon_return_service_id')}"
+        if account.amazon.label_source == "amazon_shipping":
+            yield ("amazon", "label_source"), f"needs a Return Service ID; write it into {in_file}, or {_KEEP}"
         for name, shop in account.shops.items():
             if shop.label_source == "amazon_shipping":
-                needs = f"needs a Return Service ID; write it into the secret file {file('amazon_return_service_id')}"
+                needs = f"needs a Return Service ID; write it into {in_file}, or {_KEEP}"
                 yield ("shops", name, "label_source"), needs
 
 

@@ -100,6 +100,65 @@ class Secrets(BaseModel):
         return tuple(secret.get_secret_value() for secret in known)
 
 
+_KEPT_OF_SHOPS: Mapping[str, str] = {
+    "loop_api_key": "loop_api_keys",
+    "loop_webhook_secrets": "loop_webhook_secrets",
+}
+_KEPT_OF_ACCOUNTS: Mapping[str, str] = {
+    "amazon_client_secret": "amazon_client_secrets",
+    "amazon_refresh_token": "amazon_refresh_token",
+    "amazon_return_service_id": "amazon_return_service_id",
+    "easypost_api_key": "easypost_api_key",
+    "easypost_webhook_secret": "easypost_webhook_secrets",
+}
+"""Secrets that may be kept in the store instead of a file, and their fields."""
+
+_SEVERAL_LINES = frozenset({"loop_webhook_secrets", "amazon_client_secret", "easypost_webhook_secret"})
+
+
+def kept_names(accounts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Name every secret that the store may keep, as its file is named, for these accounts and their shops."""
+    of_accounts = [file_of(account, kind) for account in accounts for kind in _KEPT_OF_ACCOUNTS]
+    of_shops = [f"{kind}.{shop}" for shops in accounts.values() for shop in shops for kind in _KEPT_OF_SHOPS]
+    return (*of_accounts, *of_shops)
+
+
+def check_kept(name: str, text: str) -> str:
+    """Return a secret to keep, one or several trimmed lines; ValueError, which never shows it, if it cannot be one."""
+    lines, kind = _lines_in(text), name.partition(".")[0]
+    if len(lines) > 1 and kind not in _SEVERAL_LINES:
+        raise ValueError(f"holds {len(lines)} lines; give only the one in use")
+    if not lines:
+        raise ValueError("is empty; give it a value")
+    service = kind == "amazon_return_service_id"
+    return "\n".join(check_printable(line, 128 if service else 4096, blanks=service) for line in lines)
+
+
+def filed_value(secrets: Secrets, name: str) -> object:
+    """Return what these secrets have under the name of a file; empty or None for nothing."""
+    kind, _, owner = name.partition(".")
+    if kind in _KEPT_OF_SHOPS:
+        return getattr(secrets, _KEPT_OF_SHOPS[kind]).get(owner)
+    return getattr(secrets.accounts[owner or MAIN_ACCOUNT], _KEPT_OF_ACCOUNTS[kind])
+
+
+def with_kept(filed: Secrets, kept: Mapping[str, str]) -> Secrets:
+    """Fill what no file has with what the store keeps; a file goes before it."""
+    missing = {name: text for name, text in kept.items() if not filed_value(filed, name)}
+    changed: dict[str, dict[str, object]] = {field: dict(getattr(filed, field)) for field in _KEPT_OF_SHOPS.values()}
+    accounts: dict[str, dict[str, object]] = {account: {} for account in filed.accounts}
+    for name, text in missing.items():
+        kind, _, owner = name.partition(".")
+        lines = tuple(SecretStr(line) for line in text.split("\n"))
+        value = lines if kind in _SEVERAL_LINES else lines[0]
+        if kind in _KEPT_OF_SHOPS:
+            changed[_KEPT_OF_SHOPS[kind]][owner] = value
+        else:
+            accounts[owner or MAIN_ACCOUNT][_KEPT_OF_ACCOUNTS[kind]] = value
+    of_accounts = {name: account.model_copy(update=accounts[name]) for name, account in filed.accounts.items()}
+    return filed.model_copy(update={**changed, "accounts": of_accounts})
+
+
 class SecretDirectory:
     """Reads a directory of secret files; `problems` and `warnings` collect what is wrong.
 
@@ -214,8 +273,12 @@ class SecretDirectory:
         kind, _, owner = name.partition(".")
         authorize = f"mcfd authorize amazon --account {owner}" if owner else "mcfd authorize amazon"
         advice = _ABSENT.get(kind, "").format(authorize=authorize)
-        if needed and self._unfinished and kind in _OF_VENDORS:
+        if needed and kind in _OF_VENDORS:  # the store may keep it; without it, its connection is parked
             self.absent[name] = f"{advice}{self._afterwards}"
+            if not self._unfinished:
+                self.warnings.append(
+                    f"secret {name}: is not in {self._place}; {advice}, or run `mcfd settings set {name}`"
+                )
         elif needed:
             self._wrong(name, f"is not in {self._place}; {advice}{self._afterwards}")
         elif advice:

@@ -21,7 +21,8 @@ PROBE_EVERY = 300.0
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 30.0
 NOT_AUTHORIZED = (
-    "there is no Amazon refresh token: run `mcfd authorize amazon`, or add the secret file amazon_refresh_token"
+    "there is no Amazon refresh token: run `mcfd authorize amazon`, or add the secret file amazon_refresh_token; "
+    "or there is no client secret: add the secret file amazon_client_secret"
 )
 # https://developer.amazon.com/docs/login-with-amazon/authorization-code-grant.html: errors that an operator must fix.
 REFUSALS = {
@@ -212,7 +213,8 @@ class AccessTokens:
 
     def _credentials(self) -> _Credentials | None:
         refresh_token = self._refresh_token()
-        return _Credentials(refresh_token, tuple(self._client_secrets)) if refresh_token else None
+        secrets = tuple(self._client_secrets)
+        return _Credentials(refresh_token, secrets) if refresh_token and secrets else None
 
     def _refresh(self, credentials: _Credentials) -> asyncio.Task[None]:
         if self._refreshing is None or self._refreshing.done():

@@ -15,7 +15,7 @@ from adapters.loop_returns.wire.setup import Destination, Subscription
 from adapters.vendor_calls.transport import Transport
 from daemon.domain.portal import Grade, PortalLabelRequest, PortalNote, PortalReturn, PortalRow, PortalState
 from daemon.domain.returns import Label, Transit
-from daemon.errors import ListCut
+from daemon.errors import CredentialsRefused, ListCut
 from daemon.ports.host import Clock
 from daemon.ports.vendors import IssuedRequest, Lane
 
@@ -69,6 +69,7 @@ class LoopPortal:
         currency: str,
     ) -> None:
         self._api_version = api_version
+        self._api_key = api_key
         self._processor = processor
         self._currency = currency
         self._loop = LoopConnection(
@@ -79,6 +80,15 @@ class LoopPortal:
             credential=lambda: {"X-Authorization": api_key()},
             probe=PROBE,
         )
+
+    @property
+    def keyless(self) -> str:
+        """Why there is no key to call with; empty if there is one."""
+        try:
+            self._api_key()
+        except CredentialsRefused as error:
+            return str(error)
+        return ""
 
     @property
     def parked_scopes(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class Operation:
 
 
 Credential = Callable[[], Mapping[str, str]]
-"""Returns the headers that authenticate us to Loop; called for each request."""
+"""Returns the headers that authenticate us to Loop; called for each request. Raises CredentialsRefused without any."""
 
 
 class LoopConnection:
@@ -90,6 +90,7 @@ class LoopConnection:
         A call is repeated only after a 401, which has no effect. Raises Transient or ContractBroken, and, without
         calling, CredentialsRefused.
         """
+        self._credential()  # without one, it raises before anything is waited for
         if not parked:
             self.parking.check(operation.scope)
         lane = lane or operation.lane

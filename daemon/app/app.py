@@ -368,6 +368,7 @@ class App:
             notifier=self._notifier,
             metrics=self._metrics,
         )
+        resources.settings.changed = partial(self._settings_changed, resources)
         services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, resources)}
         if self._provenance is not None:
             services["generation"] = partial(renewing, self._provenance, self._clock)
@@ -399,6 +400,13 @@ class App:
         except StoreUnavailable as error:  # the new configuration applies anyway; returns are tried when they are due
             log.warning("config.store_unavailable", error=str(error))
         self._services.wake()
+
+    async def _settings_changed(self, resources: Resources) -> None:
+        """Use settings that an operator has just given to the store."""
+        for shop, context in self._contexts.items():
+            context.policy = self._current.policy(shop) or context.policy
+        await resources.read_credentials()
+        await self._try_again(resources)
 
     async def _try_again(self, resources: Resources) -> None:
         """Try again what a vendor refused."""

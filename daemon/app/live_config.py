@@ -1,12 +1,17 @@
 """The configuration in effect. Values that a reload can change are read from here at each use."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from config.load import Loaded
 from config.model import SellerAccount, Settings
-from config.secret_files import AccountSecrets, Secrets
+from config.secret_files import AccountSecrets, Secrets, filed_value, with_kept
 from daemon.app.policies import shop_policy
 from daemon.domain.policy import ShopPolicy
+from daemon.errors import CredentialsRefused
+
+KeptReasons = Mapping[str, Mapping[tuple[str, str], str]]
+"""By shop: codes by folded (parent, reason)."""
 
 
 class CurrentAccount:
@@ -35,7 +40,9 @@ class CurrentAccount:
 
     def policy(self, shop: str) -> ShopPolicy:
         """The policy of one of the account's shops."""
-        return shop_policy(shop, self.settings, self.secrets)
+        policy = shop_policy(shop, self.settings, self.secrets)
+        kept = self._whole.kept_reasons.get(shop)
+        return replace(policy, reasons={**kept, **policy.reasons}) if kept else policy
 
     def filed_client_secrets(self) -> list[str]:
         """The client secrets of the secret file, newest first."""
@@ -71,18 +78,50 @@ class Current:
 
     def __init__(self, loaded: Loaded) -> None:
         self.settings = loaded.settings
-        self.secrets = loaded.secrets
+        self.filed = self.secrets = loaded.secrets
+        self._kept: Mapping[str, str] = {}
+        self._at_start: Mapping[str, str] = {}
+        self.kept_reasons: KeptReasons = {}
         self.warnings = loaded.warnings
-        self.absent = loaded.absent
+        self._absent = loaded.absent
         self.accounts: Mapping[str, CurrentAccount] = {
             name: CurrentAccount(name, self) for name in loaded.settings.accounts
         }
 
     def take(self, settings: Settings, secrets: Secrets) -> None:
-        """Replace settings and secrets."""
-        self.settings, self.secrets = settings, secrets
+        """Replace settings and the secrets of the files."""
+        self.settings, self.filed = settings, secrets
+        self._merge()
+
+    def begin_with(self, kept: Mapping[str, str], reasons: KeptReasons) -> None:
+        """Use what the store keeps, before anything is opened with it."""
+        self._at_start = kept
+        self.keep(kept, reasons)
+
+    def keep(self, kept: Mapping[str, str], reasons: KeptReasons) -> None:
+        """Use what the store keeps now, as far as that needs no restart."""
+        self.kept_reasons = reasons
+        live = {name: text for name, text in kept.items() if self.is_live(name)}
+        self._kept = live | {name: text for name, text in self._at_start.items() if not self.is_live(name)}
+        self._merge()
+
+    def is_live(self, name: str) -> bool:
+        """Whether a kept secret is used without a restart: whoever buys labels is opened at the start."""
+        kind = name.partition(".")[0]
+        opened = name in self._at_start or bool(filed_value(self.filed, name))
+        return kind != "amazon_return_service_id" and (kind != "easypost_api_key" or opened)
+
+    def _merge(self) -> None:
+        self.secrets = with_kept(self.filed, self._kept)
         for account in self.accounts.values():
             account.read_again()
+        for account in self.accounts.values():
+            account.read_again()
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Credentials of vendors that neither a file nor the store has, with what to do."""
+        return {name: todo for name, todo in self._absent.items() if not filed_value(self.secrets, name)}
 
     def policy(self, shop: str) -> ShopPolicy | None:
         """The policy of a shop; None if it is not configured."""
@@ -90,8 +129,18 @@ class Current:
         return self.accounts[account].policy(shop) if account is not None else None
 
     def loop_api_key(self, shop: str) -> str:
-        """The API key of a shop."""
+        """The API key of a shop. Raises CredentialsRefused if there is none."""
+        if missing := self.missing_key(shop):
+            raise CredentialsRefused(missing)
         return self.secrets.loop_api_keys[shop].get_secret_value()
+
+    def missing_key(self, shop: str) -> str:
+        """Why Loop cannot be called for a shop: nobody has given its key yet; empty if somebody has."""
+        if shop in self.secrets.loop_api_keys:
+            return ""
+        return (
+            f"there is no API key: write the file loop_api_key.{shop}, or run `mcfd settings set loop_api_key.{shop}`"
+        )
 
     def webhook_secrets(self, shop: str) -> list[bytes]:
         """The webhook secrets of a shop, newest first."""

@@ -1,7 +1,7 @@
 """Applies a changed configuration: log, secrets and the shops' policies at once, the rest after a restart."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -44,12 +44,12 @@ def change(current: Current, loaded: Loaded) -> Change:
     old = current.settings
     paths = list(_differences(old.model_dump(), loaded.settings.model_dump()))
     taken = [path for path in paths if _can_be_taken(path, old)]
-    named = [f"secret {name}" for name in _changed_secrets(current.secrets, loaded.secrets)]
+    named = [f"secret {name}" for name in _changed_secrets(current.filed, loaded.secrets)]
     known = (*TAKEN_SECRETS, *TAKEN_SECRETS_OF_ACCOUNTS)
     taken_secrets = [name for name in named if name.split()[1].partition(".")[0] in known]
     return Change(
         settings=_settings(old, loaded.settings),
-        secrets=_secrets(current.secrets, loaded.secrets),
+        secrets=_secrets(current.filed, loaded.secrets, old.shops),
         taken=(*(_written(path, old) for path in taken), *taken_secrets),
         waiting=(
             *(_written(path, old) for path in paths if path not in taken),
@@ -112,7 +112,7 @@ def _settings(old: Settings, new: Settings) -> Settings:
     return old.model_copy(update={"accounts": accounts, "log": new.log})
 
 
-def _secrets(old: Secrets, new: Secrets) -> Secrets:
+def _secrets(old: Secrets, new: Secrets, shops: Collection[str]) -> Secrets:
     """The new secrets, but removed shops keep theirs: their returns are still followed until the restart."""
     accounts = {}
     for name, before in old.accounts.items():
@@ -121,7 +121,7 @@ def _secrets(old: Secrets, new: Secrets) -> Secrets:
     taken: dict[str, object] = {"accounts": accounts}
     for name in TAKEN_SECRETS:
         of_shops, now = getattr(old, name), getattr(new, name)
-        taken[name] = {shop: now.get(shop, of_shops[shop]) for shop in of_shops}
+        taken[name] = of_shops | {shop: value for shop, value in now.items() if shop in shops}
     return old.model_copy(update=taken)
 
 

@@ -12,6 +12,7 @@ from adapters.host.vault import Vault
 from config.logging.setup import conceal
 from daemon.app.accounts import connect
 from daemon.app.calls import hear_of_call
+from daemon.app.kept_settings import StoredConfiguration
 from daemon.app.live_config import Current, CurrentAccount
 from daemon.app.stores import open_configured
 from daemon.app.vendors import AccountVendors, Vendors, naming
@@ -21,6 +22,7 @@ from daemon.errors import McfdError, OperatorError, StoreUnavailable
 from daemon.operations.authorization import RefreshTokens
 from daemon.operations.client_secrets import ClientSecrets
 from daemon.operations.credential_ages import Ages
+from daemon.operations.settings import KeptSettings
 from daemon.ports.host import Clock
 from daemon.ports.store import Store
 
@@ -51,6 +53,7 @@ class Resources:
     accounts: Mapping[str, AccountResources]
     clock_check: ClockCheck
     journal: CallJournal
+    settings: KeptSettings
 
     def account(self, name: str | None) -> AccountResources:
         """The account of that name, or the only one. Raises OperatorError."""
@@ -80,6 +83,8 @@ async def open_resources(
     store = await open_configured(stack, current, create=noting)
     stack.push_async_callback(closing, "store", store.close)
     vault = Vault(current.secrets.vault_key_bytes)
+    settings = KeptSettings(store, vault, StoredConfiguration(current))
+    await settings.load(use=current.begin_with)
     tokens = {name: await _refresh_tokens(store, vault, one) for name, one in current.accounts.items()}
     clock_check, journal = ClockCheck(clock), CallJournal(store)
     stack.push_async_callback(_last_lines, journal)
@@ -104,6 +109,7 @@ async def open_resources(
         },
         clock_check=clock_check,
         journal=journal,
+        settings=settings,
     )
 
 

@@ -94,7 +94,9 @@ class AccountVendors:
         }
 
     def _refusals(self) -> dict[str, str]:
-        found = {f"loop/{shop}": _refused(portal.parked_scopes) for shop, portal in self.portals.items()}
+        found = {
+            f"loop/{shop}": portal.keyless or _refused(portal.parked_scopes) for shop, portal in self.portals.items()
+        }
         found["amazon/outbound"] = self.network.refused
         found["amazon/shipping"] = self.postage.refused if self.postage else ""
         if self.easypost is not None:

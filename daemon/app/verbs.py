@@ -75,6 +75,7 @@ def vendor_access(
         letters=DeadLetters(store, resources.clock, resources.vault),
         clearing=clearing,
         rekeying=Rekeying(store, resources.vault),
+        settings=resources.settings,
         reasons=Reasons(store, current.policy, lambda account: resources.account(account).vendors.network),
         webhooks=Subscriptions(resources.vendors.portals, public_url=current.settings.public_url, triggers=TRIGGERS),
         notifications=setup,

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from config.environment import user
 from daemon.cli.options import EX_FAILED, as_json, example, plainly, settings, speak, working
 from daemon.errors import McfdError, OperatorError
-from daemon.operations.verb import Keyed, Page, Paged, Previewed, Row, Signed, Verb
+from daemon.operations.verb import Keyed, Page, Paged, Previewed, Row, Signed, Typed, Verb
 from daemon.operations.verbs import GROUPS, VERBS
 
 AnyVerb = Verb[Any, Any, Any]
@@ -24,7 +24,7 @@ Ask = Callable[[Mapping[str, object]], Any]
 Arguments = Mapping[str, Any]
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-OURS = Previewed.model_fields.keys() | Paged.model_fields.keys() | Keyed.model_fields.keys()
+OURS = Previewed.model_fields.keys() | Paged.model_fields.keys() | Keyed.model_fields.keys() | {"value"}
 """Arguments that the command line fills in by itself."""
 
 _FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+@-]|[\t\r])")
@@ -118,6 +118,8 @@ def _perform(
     }
     if issubclass(verb.arguments, Signed):
         arguments["by"] = user()
+    if issubclass(verb.arguments, Typed):
+        arguments["value"] = _typed()
     do = _each if verb.each else _all_pages if _is_paged(verb) else _one
     loaded = load(config, secrets, unfinished=verb.need.unhindered)
     if issubclass(verb.arguments, Keyed):
@@ -137,6 +139,13 @@ class _Style(Enum):
     TABLE = auto()
     JSON = auto()
     CSV = auto()
+
+
+def _typed() -> str:
+    """A secret: asked for without an echo on a terminal, else what standard input holds."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Value", hide_input=True, err=True))
+    return sys.stdin.read()
 
 
 def _with_consent(verb: AnyVerb, ask: Ask) -> Ask:

@@ -159,8 +159,9 @@ def _findings(part: Findings, answer: Row) -> None:
 
 def _bare(part: Bare, answer: Row) -> None:
     """The value alone on standard output."""
-    print(answer[part.name])  # noqa: T201 - rich would fold or colour it
-    if warning := answer[part.warning]:
+    if part.name in answer:
+        print(answer[part.name])  # noqa: T201 - rich would fold or colour it
+    if warning := answer.get(part.warning):
         Console(stderr=True).print(f"warning: {warning}", soft_wrap=True, highlight=False)
 
 

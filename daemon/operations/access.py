@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # verbs that only read the store need not import what changes
     from daemon.operations.renaming import Renaming
     from daemon.operations.retention import Retention
     from daemon.operations.returns import Operator
+    from daemon.operations.settings import KeptSettings
     from daemon.operations.webhooks import Subscriptions
 
 
@@ -73,6 +74,7 @@ class VendorAccess:
     clearing: "Retention"
     rekeying: "Rekeying"
     reasons: "Reasons"
+    settings: "KeptSettings"
     webhooks: "Subscriptions[Any]"
     notifications: "Callable[[str | None], NotificationSetup]"
     rotation: "Callable[[str | None], Rotation]"

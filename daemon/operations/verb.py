@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from daemon.errors import OperatorError
 
@@ -63,6 +63,12 @@ class Foreseen(Signed):
 
 class Previewed(Foreseen):
     """The same for a verb that cannot be undone: the command line previews it, and asks."""
+
+
+class Typed(Signed):
+    """Arguments with a value that is a secret: the command line reads it from standard input, never from arguments."""
+
+    value: SecretStr = Field(min_length=1, description="The secret.")
 
 
 class Keyed(Arguments):
@@ -142,7 +148,7 @@ class Bare:
     """Show one value alone, so that it can be piped; a warning goes to standard error."""
 
     name: str
-    warning: str
+    warning: str = ""
 
 
 Shown = Facts | Table | Timeline | Findings | Bare

@@ -606,8 +606,6 @@ def test_everything_at_once(tmp_path: Path) -> None:
         'timings.return_poll: "5" has no unit',
         "amazon.regon: unknown key",
         "shops.acme.destinations: is not a list",
-        "secret amazon_client_secret: is not in DIR",
-        "secret loop_api_key.acme: is not in DIR",
         "secret vault_keys: is not in DIR",
         "secret ops_token: is not in DIR",
     ]
@@ -640,11 +638,13 @@ def test_what_systemd_did_not_hand_over_is_told_with_the_place_where_it_belongs(
     copy = write_secrets(tmp_path / "run")
     (copy / "amazon_client_secret").unlink()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(copy))
-    with pytest.raises(ConfigError) as caught:
-        load(path, None)
+    found = load(path, None)
     place = tmp_path / "secrets"
     advice = "write the LWA client secret of the application into it, then `systemctl restart mcfd`"
-    assert caught.value.problems == (f"secret amazon_client_secret: is not in {place}; {advice}",)
+    kept = "or run `mcfd settings set amazon_client_secret`"
+    warning = f"secret amazon_client_secret: is not in {place}; write the LWA client secret of the application into it"
+    assert found.warnings == (f"{warning}, {kept}",)
+    assert found.absent == {"amazon_client_secret": advice}
 
 
 def test_argument_goes_before_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -766,14 +766,13 @@ def test_without_return_service_id(tmp_path: Path) -> None:
 
 
 def test_bought_labels_need_the_return_service_id(tmp_path: Path) -> None:
-    """Labels cannot be bought without the id that says which service to buy."""
+    """Without the id that says which service to buy, the start warns: the store may have it."""
     path, secrets = tmp_path / "config.yaml", write_secrets(tmp_path / "secrets")
     (secrets / "amazon_return_service_id").unlink()
     path.write_text(with_amazon("label_source: amazon_shipping"))
-    with pytest.raises(ConfigError) as caught:
-        load(path, secrets)
-    advice = "write it into the secret file amazon_return_service_id, or write auto"
-    assert caught.value.problems == (f"amazon.label_source: needs a Return Service ID; {advice} (line 4)",)
+    advice = "write it into the secret file amazon_return_service_id, or run `mcfd settings set` with that name"
+    warning = f"amazon.label_source: needs a Return Service ID; {advice}, and restart (line 4)"
+    assert warning in load(path, secrets).warnings
 
 
 def test_return_service_id_in_both_places(tmp_path: Path) -> None:

@@ -126,16 +126,6 @@ def test_vault_keys_in_either_base64(tmp_path: Path, encode, padding: str) -> No
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        (
-            "amazon_client_secret",
-            None,
-            "is not in DIR; write the LWA client secret of the application into it",
-        ),
-        (
-            "loop_api_key.acme",
-            None,
-            "is not in DIR; write the API key of this Loop shop into it",
-        ),
         ("vault_keys", None, "is not in DIR; run `mcfd keygen` and write what it prints into it"),
         (
             "ops_token",
@@ -196,8 +186,6 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     """One run names every file that is wrong."""
     _, found, _ = read(tmp_path)
     assert [problem.split(":")[0] for problem in found] == [
-        "secret amazon_client_secret",
-        "secret loop_api_key.acme",
         "secret vault_keys",
         "secret ops_token",
     ]
@@ -258,6 +246,16 @@ def test_directory_that_cannot_be_listed(tmp_path: Path) -> None:
             "loop_webhook_secrets.acme",
             None,
             POLLED,
+        ),
+        (
+            "amazon_client_secret",
+            None,
+            "is not in DIR; write the LWA client secret of the application into it, or run `mcfd settings set amazon_client_secret`",
+        ),
+        (
+            "loop_api_key.acme",
+            None,
+            "is not in DIR; write the API key of this Loop shop into it, or run `mcfd settings set loop_api_key.acme`",
         ),
         ("ops_tokn", "canary", "is not a secret that mcfd knows; did you mean ops_token?"),
         (

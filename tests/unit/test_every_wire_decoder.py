@@ -24,7 +24,7 @@ HELPERS = {"read_hints"}
 """Parts of decoders, imported from wire.values."""
 
 
-NO_DECODERS = {"__init__", "envelope", "errors", "files", "shipment", "values", "writes"}
+NO_DECODERS = {"journal", "__init__", "envelope", "errors", "files", "shipment", "values", "writes"}
 """What wires are made of, and what only writes."""
 
 

@@ -30,7 +30,11 @@ NAMES = [verb.name for verb in VERBS]
         (LINK, {"return": "7", "orders": "#1", "by": "ann"}, 'ORDERS is not a list; write ["…"]'),
         (REPLAY, {"by": "ann"}, "DELIVERIES is missing; give it a value"),
         (PURGE, {"rekey": "perhaps"}, "REKEY is not true or false; write one of them"),
-        (EXPORT, {"report": "all"}, "REPORT must be 'units', 'unsellable', 'never-received' or 'claims'"),
+        (
+            EXPORT,
+            {"report": "all"},
+            "REPORT must be 'units', 'unsellable', 'never-received', 'claims', 'reasons' or 'spend'",
+        ),
         (EXPORT, {"after": -1}, "AFTER is too small; write 0 or more"),
         (EXPORT, {"after": "x"}, "AFTER is not a whole number; write one like 8"),
         (EXPORT, {"since": "yesterday"}, "SINCE is not a day; write one like 2026-10-01"),
@@ -84,7 +88,7 @@ def test_each_command_takes_the_arguments_of_its_verb(verb: Verb):
         assert isinstance(command, click.Group)
         command = command.commands[word]
     taken = {parameter.name for parameter in command.params} - {"config", "secrets", "as_json", "as_csv", "yes"}
-    assert taken == verb.arguments.model_fields.keys() - {"by", "after", "preview", "newest_key"}
+    assert taken == verb.arguments.model_fields.keys() - {"by", "after", "preview", "newest_key", "value"}
     assert any(one.name == "yes" for one in command.params) == verb.asks
     assert any(one.name == "as_csv" for one in command.params) == issubclass(verb.answer, Page)
     assert not verb.each or verb.each in taken

@@ -13,6 +13,7 @@ from daemon.operations.verbs import (
     renaming,
     returns,
     search,
+    settings,
     trends,
 )
 
@@ -27,6 +28,7 @@ VERBS: tuple[Verb[Any, Any, Any], ...] = (
     *notifications.VERBS,
     *keeping.VERBS,
     *renaming.VERBS,
+    *settings.VERBS,
 )
 
 GROUPS = {
@@ -34,6 +36,7 @@ GROUPS = {
     "notifications": "Look at Amazon's notifications, and put them right.",
     "notify": "Tell people what waits for them.",
     "rename": "Follow a new name of a shop or an account in the configuration.",
+    "settings": "Give credentials and map reasons without a file.",
     "authorize": "Let mcfd into a vendor's account.",
 }
 """The help for the first word of two-word verbs."""

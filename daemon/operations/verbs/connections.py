@@ -40,6 +40,10 @@ class MaybeShop(Arguments):
 class MaybeSku(MaybeAccount):
     """A SKU to ask Amazon about, or none."""
 
+    yaml: bool = Field(
+        default=False, description="Instead print what the store maps, as `reasons:` of the file has it."
+    )
+
     sku: Text | None = Field(default=None, description="Ask Amazon which codes it allows for this SKU.")
 
 
@@ -154,7 +158,8 @@ class ReasonShown(Answer):
 class ReasonsShown(Answer):
     """Every reason that shoppers gave, and what Amazon allows for a SKU, when one was named."""
 
-    reasons: list[ReasonShown]
+    reasons: list[ReasonShown] = Field(default=[])
+    yaml: str = Field(default="", description="The mappings that the store keeps, for the file.")
     sku: str = ""
     allowed: list[str] = Field(default=[])
 
@@ -246,11 +251,11 @@ WEBHOOKS_SYNC = Verb(
 REASONS = Verb(
     name="reasons",
     help="Show the reasons that shoppers gave, and the code that each maps to.",
-    examples=("mcfd reasons", "mcfd reasons --sku SOCK-2P-M"),
+    examples=("mcfd reasons", "mcfd reasons --sku SOCK-2P-M", "mcfd reasons --yaml"),
     need=VENDORS,
     arguments=MaybeSku,
     answer=ReasonsShown,
-    run=lambda at, given: at.reasons.seen(given.sku, given.account),
+    run=lambda at, given: at.settings.as_yaml() if given.yaml else at.reasons.seen(given.sku, given.account),
     shown=(
         Table(
             "Reasons",
@@ -260,6 +265,7 @@ REASONS = Verb(
             words={"code": {None: "the shop is not configured"}},
         ),
         Table("Amazon allows for {sku}", "allowed", ("code",)),
+        Bare("yaml"),
     ),
 )
 
