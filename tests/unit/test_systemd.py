@@ -215,6 +215,32 @@ def test_the_unit_is_as_closed_as_it_can_be(unit: Path):
     assert float(rating[1]) <= 1.1
 
 
+def test_the_template_is_the_unit_for_one_of_several():
+    """mcfd@.service differs from mcfd.service in directories, ports and its name alone; systemd takes it."""
+    told = _told("mcfd.service"), _told("mcfd@.service")
+    changed = {line.partition("=")[0] for line in set(told[0]) ^ set(told[1])}
+    directories = {"StateDirectory", "RuntimeDirectory", "ConfigurationDirectory", "LoadCredential"}
+    assert changed == {"Description", "ExecStart", "ExecReload", "SocketBindAllow", *directories}
+    for line in told[1]:
+        if line.partition("=")[0] in {"ExecStart", *directories}:
+            assert "%i" in line
+
+
+def test_systemd_accepts_the_template(tmp_path: Path):
+    """`systemd-analyze verify` has nothing to say of an instance."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    copy = tmp_path / "mcfd@acme.service"
+    copy.write_text((ROOT / "mcfd@.service").read_text().replace("/opt/mcfd/bin/mcfd", "/bin/true"))
+    told = analyze("verify", "--man=no", str(copy))
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+def _told(name: str) -> list[str]:
+    """What a unit file says, without its comments."""
+    return [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+
+
 def unit_values(key: str) -> list[str]:
     """Read the values of a key, in their order."""
     lines = (ROOT / "mcfd.service").read_text().splitlines()
