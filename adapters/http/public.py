@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY_AFTER = 60.0
 _GONE = "This label is no longer kept here; please ask the shop that you bought from.\n"
+_UNKNOWN = "There is no such label here; please ask the shop that you bought from.\n"
 _PIECE = 64 * 1024
 _DISCREET = {
     "Cache-Control": "no-store",
@@ -224,7 +225,9 @@ class LabelPages:
             return pdf
         if pdf is not None:
             return "gone", say(410, _GONE)
-        return ("missing", say(404)) if self.misses.spend() else ("limited", say(429, retry_after=_RETRY_AFTER))
+        return (
+            ("missing", say(404, _UNKNOWN)) if self.misses.spend() else ("limited", say(429, retry_after=_RETRY_AFTER))
+        )
 
 
 @dataclass(frozen=True)

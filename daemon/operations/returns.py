@@ -17,7 +17,7 @@ from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.search import OrderSearch, named_as_asked
 from daemon.engine.handlers.search import Tried as TriedOrder
 from daemon.engine.shop_pauses import ShopPauses
-from daemon.errors import McfdError, OperatorError
+from daemon.errors import McfdError, OperatorError, Refused
 from daemon.operations.reading import ReturnsReader
 from daemon.operations.verb import instant
 from daemon.operations.verbs.returns import Changed, Confirmed, Linked, Matched, Paused, PausedShop, ReturnShown, Tried
@@ -126,7 +126,12 @@ class Operator(ReturnsReader):
         return Paused(shops=[PausedShop(shop=s, paused=s in at, since=instant(at.get(s))) for s in shops])
 
     async def link(self, name: str, orders: list[str], by: str, *, preview: bool = False) -> Linked:
-        """Remember the fulfillment orders of a return, and try it now; or only preview that."""
+        """Remember the fulfillment orders of a return, and try it now; or only preview that.
+
+        A return that is not known here yet is linked for `mcfd adopt`.
+        """
+        if (unknown := await self._unknown(name)) is not None:
+            return await self._link_unknown(*unknown, orders, by, preview=preview)
         ret, now = await self.find(name), self._clock.now()
         if preview:
             return Linked(return_=ret.ref, orders=orders, note=await self._about_link(ret, orders))
@@ -143,6 +148,27 @@ class Operator(ReturnsReader):
         log.info("operator.acted", event_kind="OperatorActed", ref=ret.ref, by=by)
         self._wake()
         return Linked(return_=ret.ref, orders=orders, note=await self._about_link(fresh, orders))
+
+    async def _unknown(self, name: str) -> tuple[str, str] | None:
+        """The shop and id of a return that the store does not know, if its name says them."""
+        shop, _, return_id = name.rpartition("/")
+        shop = shop or (next(iter(self._contexts)) if len(self._contexts) == 1 else "")
+        if shop not in self._contexts or not return_id:
+            return None
+        return None if await self._store.read(lambda uow: uow.find(return_id)) else (shop, return_id)
+
+    async def _link_unknown(self, shop: str, return_id: str, orders: list[str], by: str, *, preview: bool) -> Linked:
+        """Link a return that Loop shows; raises OperatorError for another."""
+        try:
+            await self._contexts[shop].portal.details(return_id, Lane.BACKGROUND)
+        except Refused:
+            raise OperatorError(f"no return {shop}/{return_id} is known, neither here nor in Loop") from None
+        if not preview:
+            mark = link_mark(shop, return_id)
+            await self._store.transact(lambda uow: uow.set_mark(mark, "\n".join(orders)))
+            log.info("operator.acted", event_kind="OperatorActed", ref=f"{shop}/{return_id}", by=by)
+        note = "it is not known here yet: mcfd adopt takes it over with these orders"
+        return Linked(return_=f"{shop}/{return_id}", orders=orders, note=note)
 
     async def _about_link(self, ret: Return, orders: list[str]) -> str:
         """When the link counts, and what is wrong with its orders."""

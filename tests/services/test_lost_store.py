@@ -2,15 +2,17 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from daemon.domain.portal import PortalState, RequestIssued
-from daemon.domain.returns import State, UnitState
+from daemon.domain.portal import PortalLabel, PortalState, RequestIssued, RequestStatus
+from daemon.domain.returns import ReturnUnit, State, UnitState
 from daemon.engine.adoption import Adoption, Kind
 from tests.services.parcels import PAGE, TWO, actions, ask_again, buying, cancel_return, notes
 from tests.services.stage import DAY, HOUR
-from tests.support.builders import a_line
+from tests.support.builders import a_line, a_shipment, an_order
+from tests.support.fakes import LoopReturn
 
 
 async def lose(stage, template):
@@ -186,6 +188,78 @@ class TestBeforeTheLabel:
         assert stage.network.count("create_return") == 1
         assert (await stage.unit("201", "78")).standing is UnitState.AUTHORIZED
         assert (await stage.unit("1", "77")).standing is UnitState.REMOVED
+
+
+async def made_elsewhere(stage, *, items, return_id="77", order_id="#1001", skus=("SOCK",)):
+    """Another integration has answered the label request of a return, and asked Amazon for these return items."""
+    lines = [a_line(f"{return_id}{n}", sku) for n, sku in enumerate(skus, start=1)]
+    stage.portal.submit(LoopReturn(return_id=return_id, lines=lines))
+    request_id = f"q{return_id}"
+    stage.portal.requests[request_id] = replace(
+        stage.portal.requests[request_id], status=RequestStatus.FULFILLED, created_at=stage.clock.now()
+    )
+    label = PortalLabel(url="https://labels.test/1", carrier="USPS", tracking_number="9400")
+    stage.portal.returns[return_id].labels.append(label)
+    shipped = dict(Counter([*items, *skus]))
+    stage.network.add(an_order(order_id, a_shipment("S1", **shipped)))
+    theirs = [
+        ReturnUnit(
+            line_id="x",
+            portal_sku=sku,
+            sku=sku,
+            order_item_id=f"item-{sku}",
+            shipment_id="S1",
+            return_item_id=f"theirs-{n}",
+            reason_code="CR-UNWANTED_ITEM",
+        )
+        for n, sku in enumerate(items)
+    ]
+    if theirs:
+        await stage.network.create_return(order_id, theirs)
+
+
+class TestAnotherIntegration:
+    async def test_the_sole_item_is_taken_over(self, open_with):
+        """A foreign return item that nothing else can claim belongs to the return; it is followed to its end."""
+        stage = await open_with(policy=PAGE)
+        await made_elsewhere(stage, items=["SOCK"])
+        result = await adopt(stage)
+        assert (result.kind, result.state, result.why) == (Kind.ADOPTED, State.AWAITING_INSPECTION, "")
+        assert [u.return_item_id for u in (await stage.ret()).units] == ["theirs-0"]
+        assert stage.portal.returns["77"].notes == []
+
+    async def test_no_item_is_said(self, open_with):
+        """A label is out and Amazon expects nothing: not taken over, and said why; nothing is stored."""
+        stage = await open_with(policy=PAGE)
+        await made_elsewhere(stage, items=[])
+        result = await adopt(stage)
+        assert (result.kind, result.why.partition(":")[0]) == (Kind.AMBIGUOUS, "no_items")
+        assert await stage.store.read(lambda uow: uow.find("77")) == []
+
+    async def test_two_items_for_one_unit_are_ambiguous(self, open_with):
+        """Which of two foreign items is meant nobody can tell."""
+        stage = await open_with(policy=PAGE)
+        await made_elsewhere(stage, items=["SOCK", "SOCK"])
+        result = await adopt(stage)
+        assert result.kind is Kind.AMBIGUOUS
+        assert "2 return items that somebody else made" in result.why
+
+    async def test_another_return_of_the_order_makes_it_ambiguous(self, open_with):
+        """If another return of the order, however it ended, holds the SKU, the item may be that one's."""
+        stage = await open_with(policy=PAGE)
+        stage.portal.submit(LoopReturn(return_id="70", lines=[a_line("701")], state=PortalState.CLOSED))
+        await made_elsewhere(stage, items=["SOCK"])
+        result = await adopt(stage)
+        assert (result.kind, "another return of the order" in result.why) == (Kind.AMBIGUOUS, True)
+
+    async def test_a_link_settles_the_order(self, open_with):
+        """A return whose order nobody finds is taken over once a person has linked it."""
+        stage = await open_with(policy=PAGE)
+        await made_elsewhere(stage, items=["SOCK"], order_id="S02-9")
+        assert (await adopt(stage)).kind is Kind.AMBIGUOUS
+        linked = await stage.operator.link("77", ["S02-9"], "operator")
+        assert "mcfd adopt" in linked.note
+        assert (await adopt(stage)).kind is Kind.ADOPTED
 
 
 class TestPostage:

@@ -14,6 +14,7 @@ from daemon.domain.orders import (
 )
 from daemon.domain.postage import (
     BoughtPostage,
+    KnownParcel,
     NotOffered,
     OfferExpired,
     PostageOffer,
@@ -271,6 +272,15 @@ class FakePostage(Vendor):
     async def track(self, tracking_id: str, carrier_id: str) -> Tracking:
         async with self._call("track", tracking_id, carrier_id):
             return next(s.tracking for s in self.purchases.values() if self._tracking_id(s) == tracking_id)
+
+    async def made_before(self, key: str, since: float) -> KnownParcel | None:
+        async with self._call("made_before", key, since):
+            return None
+
+    async def known_by_number(self, tracking_id: str, carrier: str, since: float) -> KnownParcel | None:
+        async with self._call("known_by_number", tracking_id, carrier, since):
+            known = any(self._tracking_id(s) == tracking_id for s in self.purchases.values())
+            return KnownParcel(tracking_id=tracking_id, carrier_id="AMZN_US", carrier=carrier) if known else None
 
     # ---- inside
 

@@ -1,0 +1,14 @@
+"""The store is deleted at a random instant: everything is taken over, and ends as it should, nothing of it twice."""
+
+import pytest
+
+from tests.campaign.lost_stores import losing_plan
+
+RETURNS = 4
+
+
+@pytest.mark.parametrize("seed", range(200, 204))
+def test_a_random_world_loses_its_store(seed, simulation):
+    """Crashes, faults and a lost disk: after `adopt --open` each return ends as its story demands."""
+    outcome = simulation.run(losing_plan(seed, RETURNS))
+    assert outcome.wrong == [], f"replay it: python -m tests.campaign --lost --seed {seed} --returns {RETURNS}"
