@@ -14,6 +14,8 @@ from tests.services.stage import DAY, HOUR, Stage
 from tests.support.builders import a_line, a_portal_request
 from tests.support.fakes import Killed
 
+pytestmark = pytest.mark.slow
+
 DOWN = Unavailable("status 500")
 GONE = Refused("NOT_FOUND", "No return found with this ID.")
 PAGE_OF_HTML = ContractBroken("the answer is not JSON")

@@ -20,6 +20,8 @@ from tests.support.builders import (
 )
 from tests.support.fake_loop import LoopReturn
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("size", [150, 260])
 def test_whoever_waits_for_amazon_takes_no_place_of_a_new_shopper(living, size):

@@ -9,6 +9,8 @@ from tests.services.parcels import PAGE, TWO, actions, buying, notes, postage, t
 from tests.services.stage import DAY, HOUR
 from tests.support.configured import clocks
 
+pytestmark = pytest.mark.slow
+
 LOOK = 12 * HOUR + 60
 DOWN = Unavailable("down", retry_after=HOUR)
 

@@ -456,6 +456,7 @@ async def test_what_was_announced_is_remembered_over_a_restart(stage, queue, rea
     assert stage.push.spacing == 4.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pushed", [True, False])
 async def test_missing_clocks_are_as_ever(stage, queue, reader, pushed):
     """A parcel of which nothing is heard is missing, or given up, at the same hour whether looks are spared or not."""

@@ -8,6 +8,8 @@ from daemon.errors import CredentialsRefused, RateLimited, Unavailable
 from tests.services.stage import DAY, HOUR
 from tests.support.configured import clocks
 
+pytestmark = pytest.mark.slow
+
 OUTAGES = [Unavailable("down"), CredentialsRefused("the connection is parked"), RateLimited("429", retry_after=3000.0)]
 names = [type(outage).__name__ for outage in OUTAGES]
 

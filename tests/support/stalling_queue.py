@@ -66,5 +66,7 @@ async def stalling(url: str) -> AsyncIterator[StallingQueue]:
     app.router.add_post("/{tail:.*}", queue._answer)
     async with TestServer(app, shutdown_timeout=0.1) as server:
         queue.endpoint = str(server.make_url("")).rstrip("/")
-        yield queue
-    await queue._far.close()
+        try:
+            yield queue
+        finally:
+            await queue._far.close()
