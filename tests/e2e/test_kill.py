@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import re
 import signal
 from dataclasses import dataclass
 
@@ -77,8 +78,9 @@ def judge(w: World, story: Story, return_id: int) -> None:
     assert len(w.shipments(return_id)) == 1
     assert len(w.network(story.order_id)["returnItems"]) == story.units
     assert len(held["delivered_labels"]) == len(held["label_requests"]) == 1
-    assert len(held["notes"]) == len(set(held["notes"]))
-    assert 3 + story.units <= len(held["notes"]) <= 4 + story.units  # one more when the label's id was lost
+    notes = re.findall(r"\[mcfd \w+\]", " ".join(held["notes"]))  # one text may hold several
+    assert len(notes) == len(set(notes))
+    assert 3 + story.units <= len(notes) <= 4 + story.units  # one more when the label's id was lost
     assert {(line["grades"], line["assessments"]) for line in held["line_items"]} == {(1, 1)}
     assert held["counts"] == ({"flag": 1} if story.damaged else {"process": 1})
     assert held["state"] == ("review" if story.damaged else "closed")
