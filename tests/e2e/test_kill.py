@@ -5,16 +5,22 @@ import itertools
 import random
 import re
 import signal
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.sandbox import ReturnLine
 from adapters.sandbox.journal import Call, Journal
 from tests.e2e.world import MUG, SOCK, World, everyone, pause, tell, vendors
+from tests.support.postgres import Server, running_server
 
 RETURNS = 20
 KILLS = 7
+RESTARTS = 5
 
 
 @dataclass(frozen=True)
@@ -45,21 +51,31 @@ async def kill_again_and_again(w: World, dice: random.Random, over: asyncio.Even
     After some short lives it gets longer ones, which end before Loop's 300 calls a minute are spent.
     """
     for number in itertools.count(1):
-        if not await killed_by_call(w, dice.randint(1, 60) if number <= KILLS else 250, over):
+        kill = partial(w.daemon.signal, signal.SIGKILL)
+        if not await struck_by_call(w, dice.randint(1, 60) if number <= KILLS else 250, kill, over):
             break
         await w.daemon.ended()
         await w.daemon.start()
         w.subscribe()
 
 
-async def killed_by_call(w: World, number: int, over: asyncio.Event) -> bool:
-    """Kill the daemon when that many more calls have arrived; False when all is over before."""
+async def restart_again_and_again(w: World, server: Server, dice: random.Random, over: asyncio.Event) -> None:
+    """End the database's server when a call arrives, so that its effect is there and cannot be stored; start it anew."""
+    for _ in range(RESTARTS):
+        if not await struck_by_call(w, dice.randint(1, 60), server.stop, over):
+            break
+        await pause(dice.random())
+        await asyncio.to_thread(server.start)
+
+
+async def struck_by_call(w: World, number: int, strike: Callable[[], None], over: asyncio.Event) -> bool:
+    """Strike when that many more calls have arrived; False when all is over before."""
     journal, done = w.sandbox._journal, asyncio.Event()
     arrived = itertools.count(1)
 
     def note(*call: str) -> Call:
         if next(arrived) == number:
-            w.daemon.signal(signal.SIGKILL)
+            strike()
             done.set()
         return Journal.open(journal, *call)
 
@@ -86,23 +102,38 @@ def judge(w: World, story: Story, return_id: int) -> None:
     assert held["state"] == ("review" if story.damaged else "closed")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 async def test_killed_at_any_instant(tmp_path, store, request):
     """Whatever the daemon was doing when it was killed, in the end every effect was there exactly once."""
+    on_server = store == "postgresql"
+    config = {"store": {"url": request.getfixturevalue("postgres").new_database()}} if on_server else {}
+    await lived_through(tmp_path, config, kill_again_and_again)
+
+
+@pytest.mark.timeout(240)
+async def test_the_server_killed_at_any_instant(tmp_path):
+    """Whatever the daemon was doing when PostgreSQL's server was killed, in the end every effect was there exactly once."""
+    with running_server() as server:
+        config = {"store": {"url": server.new_database()}}
+        await lived_through(tmp_path, config, lambda w, dice, over: restart_again_and_again(w, server, dice, over))
+
+
+async def lived_through(
+    folder: Path, config: dict[str, Any], striking: Callable[..., Coroutine[Any, Any, None]]
+) -> None:
+    """Let many returns live while something strikes, and judge each of them."""
     seed = random.getrandbits(32)  # pytest-randomly's, so that its seed repeats the run
     tell([f"seed {seed}"])
     dice = random.Random(seed)
     stories = [Story(f"#9{n:03}", units=dice.choice((1, 1, 2)), damaged=dice.random() < 0.4) for n in range(RETURNS)]
     unhurried = {"inspection_idle": "1s", "inspection_moving": "1s", "return_poll": "2s"}
-    on_server = store == "postgresql"
-    config = {"store": {"url": request.getfixturevalue("postgres").new_database()}} if on_server else {}
-    async with vendors(tmp_path, seed=seed, buys_labels=True, timings=unhurried, config=config) as w:
+    async with vendors(folder, seed=seed, buys_labels=True, timings=unhurried, config=config) as w:
         w.patience = 90.0
         await w.daemon.start()
         w.subscribe()
         over = asyncio.Event()
-        killer = asyncio.create_task(kill_again_and_again(w, dice, over))
+        killer = asyncio.create_task(striking(w, dice, over))
         returns = await everyone(*(live(w, story, dice) for story in stories))
         over.set()
         await killer
