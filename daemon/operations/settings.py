@@ -11,6 +11,7 @@ from daemon.errors import McfdError, OperatorError
 from daemon.operations.verbs.connections import ReasonsShown
 from daemon.operations.verbs.settings import KeptSetting, Mapped, ReasonKept, SettingRow, SettingsShown
 from daemon.ports.host import SecretBox
+from daemon.ports.names import kept_reasons_mark, kept_secret_mark
 from daemon.ports.sealed import seal_text, unseal_text
 from daemon.ports.store import MaintainedStore, UnitOfWork
 
@@ -20,8 +21,6 @@ ReasonMap = Mapping[tuple[str, str], str]
 
 LONGEST_REASON = 200
 LONGEST_CODE = 100
-_SECRET = "settings/secret/"  # noqa: S105 - the beginning of marks' names
-_REASONS = "settings/reasons/"
 
 
 class Configuration(Protocol):
@@ -103,16 +102,16 @@ class KeptSettings:
         except ValueError as error:
             raise OperatorError(f"{name} {error}") from None
         self._configuration.conceal(checked.split("\n"))
-        sealed = seal_text(self._box, checked.encode(), _SECRET + name)
-        await self._store.transact(lambda uow: uow.set_mark(_SECRET + name, sealed))
+        sealed = seal_text(self._box, checked.encode(), kept_secret_mark(name))
+        await self._store.transact(lambda uow: uow.set_mark(kept_secret_mark(name), sealed))
         return await self._told(name, by, "kept")
 
     async def drop(self, name: str, by: str) -> KeptSetting:
         """Forget a kept credential, and overwrite where it was."""
         self._known(name)
-        if await self._store.read(lambda uow: uow.mark(_SECRET + name)) is None:
+        if await self._store.read(lambda uow: uow.mark(kept_secret_mark(name))) is None:
             raise OperatorError(f"{name} is not kept in the store; `mcfd settings list` shows what is")
-        await self._store.upkeep(lambda keep: keep.drop_mark(_SECRET + name))
+        await self._store.upkeep(lambda keep: keep.drop_mark(kept_secret_mark(name)))
         return await self._told(name, by, "forgotten")
 
     async def _told(self, name: str, by: str, what: str) -> KeptSetting:
@@ -140,7 +139,9 @@ class KeptSettings:
             if code is not None:
                 mapping[key] = code
             rows = [[*pair, to] for pair, to in sorted(mapping.items())]
-            uow.set_mark(_REASONS + shop, seal_text(self._box, json.dumps(rows).encode(), _REASONS + shop))
+            uow.set_mark(
+                kept_reasons_mark(shop), seal_text(self._box, json.dumps(rows).encode(), kept_reasons_mark(shop))
+            )
             return had
 
         had = await self._store.transact(work)
@@ -160,7 +161,7 @@ class KeptSettings:
             raise OperatorError(f"{name} is no setting; there are: {', '.join(self._configuration.names())}")
 
     def _secrets(self, uow: UnitOfWork) -> dict[str, str]:
-        found = {name: self._open(uow, _SECRET + name) for name in self._configuration.names()}
+        found = {name: self._open(uow, kept_secret_mark(name)) for name in self._configuration.names()}
         return {name: text for name, text in found.items() if text is not None}
 
     def _all_reasons(self, uow: UnitOfWork) -> dict[str, ReasonMap]:
@@ -168,7 +169,7 @@ class KeptSettings:
         return {shop: mapping for shop, mapping in found.items() if mapping}
 
     def _reasons(self, uow: UnitOfWork, shop: str) -> ReasonMap:
-        rows = json.loads(self._open(uow, _REASONS + shop) or "[]")
+        rows = json.loads(self._open(uow, kept_reasons_mark(shop)) or "[]")
         return {(parent, reason): code for parent, reason, code in rows}
 
     def _open(self, uow: UnitOfWork, mark: str) -> str | None:

@@ -28,9 +28,34 @@ _OF_ACCOUNTS = frozenset({"order-index", "notifications", "notified"})
 _BY_ACCOUNT = re.compile(r"amazon/[a-z-]+|first-seen/[a-z_]+|findings-announced")
 
 
+_SETTING_OF_SHOP = re.compile(r"(?P<kind>settings/(?:reasons/|secret/loop_[a-z_]+\.))(?P<shop>[^/]+)")
+_SETTING_OF_ACCOUNT = re.compile(r"(?P<kind>settings/secret/(?!loop_)[a-z_]+)(?:\.(?P<account>[^/]+))?")
+
+
+def kept_secret_mark(name: str) -> str:
+    """The mark for a credential that is kept under the name of its file."""
+    return f"settings/secret/{name}"
+
+
+def kept_reasons_mark(shop: str) -> str:
+    """The mark for the mappings of reasons that are kept for a shop."""
+    return f"settings/reasons/{shop}"
+
+
+def _setting_of_renamed(mark: str, kind: str, name: str, new: str) -> str:
+    found = (_SETTING_OF_SHOP if kind == "shop" else _SETTING_OF_ACCOUNT).fullmatch(mark)
+    if found is None or (found[kind] or MAIN_ACCOUNT) != name:
+        return mark
+    if kind == "shop":
+        return f"{found['kind']}{new}"
+    return found["kind"] if new == MAIN_ACCOUNT else f"{found['kind']}.{new}"
+
+
 def mark_of_renamed(mark: str, kind: str, name: str, new: str) -> str:
     """The name of a mark once a shop or an account has another name; the same name if it is none of theirs."""
     first, _, rest = mark.partition("/")
+    if first == "settings":
+        return _setting_of_renamed(mark, kind, name, new)
     owner, slash, end = rest.partition("/")
     if kind == "shop":
         return f"{first}/{new}{slash}{end}" if first in _OF_SHOPS and owner == name else mark

@@ -102,11 +102,9 @@ def test_the_installation(machine: Path):
 
     check = f"mcfd check --config {config}"
     first = shell(check, machine)
-    assert first.returncode == 78
-    assert [line.split(":")[0] for line in first.stderr.splitlines()] == [
-        "secret amazon_client_secret",
-        f"secret loop_api_key.{SHOP}",
-    ]
+    assert first.returncode == 0, "the vendors' secrets may be given later"
+    for name in ("amazon_client_secret", f"loop_api_key.{SHOP}"):
+        assert f"secret {name}: is not in" in first.stdout + first.stderr
     for name in ("amazon_client_secret", f"loop_api_key.{SHOP}"):
         written = shell(f"echo of-{name} | install -m 600 /dev/stdin {secrets / name}", machine)
         assert written.returncode == 0, written.stderr

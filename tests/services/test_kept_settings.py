@@ -16,6 +16,7 @@ from daemon.app.live_config import Current
 from daemon.errors import CredentialsRefused, OperatorError
 from daemon.operations.rekeying import Rekeying
 from daemon.operations.settings import KeptSettings
+from daemon.ports.names import mark_of_renamed
 
 OLD, NEW = bytes(32), bytes(31) + b"1"
 FILE = {
@@ -170,6 +171,23 @@ async def test_a_new_vault_key_seals_them_anew(store):
     lost = current()
     await opened(store, lost, OLD)
     assert lost.missing_key("acme")
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind", "name", "new", "renamed"),
+    [
+        ("settings/reasons/acme", "shop", "acme", "shoe", "settings/reasons/shoe"),
+        ("settings/secret/loop_api_key.acme", "shop", "acme", "shoe", "settings/secret/loop_api_key.shoe"),
+        ("settings/secret/loop_api_key.acme", "shop", "zeta", "shoe", "settings/secret/loop_api_key.acme"),
+        ("settings/secret/loop_api_key.acme", "account", "acme", "shoe", "settings/secret/loop_api_key.acme"),
+        ("settings/secret/easypost_api_key", "account", "main", "us", "settings/secret/easypost_api_key.us"),
+        ("settings/secret/easypost_api_key.us", "account", "us", "main", "settings/secret/easypost_api_key"),
+        ("settings/secret/easypost_api_key.us", "shop", "us", "eu", "settings/secret/easypost_api_key.us"),
+    ],
+)
+def test_what_is_kept_goes_with_a_new_name(mark, kind, name, new, renamed):
+    """A renamed shop or account keeps its credentials and mappings; others keep theirs."""
+    assert mark_of_renamed(mark, kind, name, new) == renamed
 
 
 async def test_reasons_are_mapped_at_once_after_the_file(store):

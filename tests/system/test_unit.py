@@ -68,13 +68,13 @@ def test_a_wrong_configuration_is_not_started_again(mcfd):
 
 def test_a_missing_secret_is_told_with_the_place_where_it_belongs(mcfd):
     """The journal names /etc/mcfd/secrets and the restart, not the directory that systemd made."""
-    mcfd.do("mv /etc/mcfd/secrets/amazon_client_secret /root/")
+    mcfd.do("mv /etc/mcfd/secrets/vault_keys /root/")
     assert mcfd.run("systemctl restart mcfd").returncode != 0
     told = mcfd.journal("-n", "8", "-o", "cat")
-    assert "secret amazon_client_secret: is not in /etc/mcfd/secrets;" in told
+    assert "secret vault_keys: is not in /etc/mcfd/secrets;" in told
     assert "systemctl restart mcfd" in told
     assert "/run/credentials" not in told
-    mcfd.do("mv /root/amazon_client_secret /etc/mcfd/secrets/ && systemctl start mcfd")
+    mcfd.do("mv /root/vault_keys /etc/mcfd/secrets/ && systemctl start mcfd")
 
 
 def test_a_changed_secret_counts_after_the_restart(mcfd):
