@@ -124,7 +124,7 @@ class Reading:
     async def _reasons(self, request: web.Request) -> web.StreamResponse:
         sku, problem = request.query.get("sku", "").strip()[:100], ""
         kept = (await self._site.ask("settings_list"))["reasons"] if self._site.knows("settings_list") else None
-        told, account = await self._site.ask("reasons"), request.query.get("account", "")
+        told, account = await self._site.ask_seldom("reasons"), request.query.get("account", "")
         accounts = (await self._site.ask("connections"))["accounts"]
         if sku:
             try:

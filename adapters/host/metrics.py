@@ -210,6 +210,11 @@ class PrometheusMetrics:
         """A duty was performed, or not."""
         self._steps(self._owner(shop), shop, act, outcome).inc()
 
+    def counted(self) -> dict[tuple[str, str], int]:
+        """Count returns by shop and state."""
+        samples = [sample for family in self._returns.collect() for sample in family.samples]
+        return {(sample.labels["shop"], sample.labels["state"]): int(sample.value) for sample in samples}
+
     def moved(self, shop: str, before: State | None, after: State) -> None:
         """Note that a return has changed its state."""
         if before is not None:

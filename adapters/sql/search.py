@@ -32,11 +32,17 @@ _FIND = (
     f"WHERE r.id IN ({' UNION '.join(_KNOWN_BY)}) ORDER BY r.id DESC LIMIT :limit"
 )
 
+# Returns are numbered as they are heard, so that the newer ones, which cannot have been unchanged since, are skipped at
+# once. Some more than the last are asked for, because a clock may have been put back meanwhile.
+_HEARD_BEFORE = (
+    "SELECT max(id) FROM "
+    "(SELECT id FROM returns WHERE created_at < :unchanged_since ORDER BY created_at DESC LIMIT 200) AS heard"
+)
 _CONDITIONS = {
     "state": "r.state = :state",
     "shop": "r.shop = :shop",
     "before": "r.id < :before",
-    "unchanged_since": "r.changed_at < :unchanged_since",
+    "unchanged_since": f"r.changed_at < :unchanged_since AND r.id <= coalesce(({_HEARD_BEFORE}), 0)",
     "held": "r.held = 1",
 }
 

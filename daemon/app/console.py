@@ -41,7 +41,13 @@ def _reading_verbs(resources: Resources, reader: ReadableStore) -> Mapping[str, 
     settings, clock = resources.current.settings, resources.clock
     access = StoreAccess(
         store=reader,
-        returns=ReturnsReader(reader, clock, timings(settings), shops=frozenset(settings.shops)),
+        returns=ReturnsReader(
+            reader,
+            clock,
+            timings(settings),
+            shops=frozenset(settings.shops),
+            counted=resources.metrics.counted,
+        ),
         search=Search(reader, clock),
     )
     return {verb.path: partial(verb.call, access) for verb in VERBS if verb.need is STORE}
