@@ -14,7 +14,7 @@ from tests.e2e.certificates import Authority
 from tests.e2e.daemon_process import ROOT
 from tests.e2e.gate import gated, webhook_url
 from tests.e2e.test_doctor import lines
-from tests.e2e.world import SHOP, SOCK, World, world
+from tests.e2e.world import SHOP, SOCK, World, until, world
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -174,6 +174,29 @@ async def test_a_backup_is_restored(tmp_path: Path):
         await _ends(w, kept)
         await _ends(w, later)
         assert [w.portal(ret)["counts"] for ret in (kept, later)] == [{"process": 1}] * 2
+
+
+async def test_a_hosted_integration_is_taken_over(tmp_path: Path):
+    """Followed step by step: beside the hosted integration nothing is done twice, and after it nothing is left."""
+    told = chapter("Taking over from a hosted integration")
+    off = yaml.safe_load(block(told, "yaml"))
+    async with world(tmp_path, shop=off) as w:
+        under_way, new = w.submit("#7201", SOCK), w.submit("#7202", SOCK)
+        for return_id in (under_way, new):
+            w.sandbox.answer_as_hosted(return_id)
+        adopted = await asyncio.to_thread(shell, ours(w) + block(told.split("4. Take over")[1], "sh"), tmp_path)
+        assert adopted.returncode == 0, adopted.stdout + adopted.stderr
+        await w.receive(under_way, SOCK)
+        await w.state(under_way, "closed")
+        assert w.portal(under_way)["counts"] == {}
+        await until("the note", lambda: any("somebody else decides" in note for note in w.notes(under_way)))
+
+        w.daemon.config["shops"][SHOP]["features"] = dict.fromkeys(off["features"], True)
+        await w.restart()
+        await _ends(w, new)
+        await _ends(w, w.submit("#7203", SOCK))
+        assert w.portal(new)["counts"] == {"process": 1}
+        assert w.portal(under_way)["counts"] == {}
 
 
 def ours(w: World) -> str:

@@ -215,6 +215,14 @@ def test_condition_is_kept_as_it_was_sent():
     assert order.return_items[0].condition == "Chewed "
 
 
+def test_the_units_of_another_integration_are_read_whole():
+    """A return item under a foreign id has its condition and authorization, for its return may be taken over."""
+    foreign = return_item(sellerReturnItemId="hosted-1", returnReceivedCondition="Defective")
+    (item,) = wire.decode_order(200, order_with(returnItems=[foreign])).return_items
+    assert (item.return_item_id, item.condition) == ("hosted-1", "Defective")
+    assert item.authorization_id == foreign["returnAuthorizationId"]
+
+
 def test_an_order_is_readable_while_a_part_of_it_is_being_packed():
     """A shipment that has not left may lack its id; the others are read."""
     left = {"amazonShipmentId": "D1", "fulfillmentShipmentStatus": "SHIPPED"}

@@ -184,9 +184,12 @@ def _is_ours(item: JsonObject) -> bool:
 
 
 def _listed_item(node: JsonObject) -> ReturnItem:
-    """Read a unit that anybody returns, also by hand: one that is not ours only has to be counted."""
-    if _is_ours(node):
+    """Read a unit that anybody returns, also by hand: an unreadable one that is not ours is only counted."""
+    try:
         return _return_item(node)
+    except ContractBroken:
+        if _is_ours(node):
+            raise
     return ReturnItem(
         return_item_id=node.optional_text("sellerReturnItemId") or "",
         order_item_id=node.text("sellerFulfillmentOrderItemId"),
