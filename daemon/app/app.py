@@ -168,8 +168,9 @@ class App:
         self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
         for name, one in resources.accounts.items():
             self._watch_account(name, one)
-        for shop in resources.vendors.portals:
-            verified = await resources.store.read(lambda uow, shop=shop: uow.mark(verified_mark(shop)))  # type: ignore[misc]
+        shops = list(resources.vendors.portals)
+        marks = await resources.store.read(lambda uow: {shop: uow.mark(verified_mark(shop)) for shop in shops})
+        for shop, verified in marks.items():
             if verified:
                 self._metrics.verified(shop, float(verified))
 

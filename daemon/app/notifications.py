@@ -53,10 +53,12 @@ async def listen_for_news(resources: Resources, wake: Callable[[], None]) -> New
         section = one.account.settings.amazon.notifications
         if section.queue_url is not None:
             pushes[name] = Push(name, resources.store, resources.clock, slower=section.slower_looks)
-            await pushes[name].load()
         origins[name] = Origins(name)
-        await origins[name].load(resources.store)
-        heard_at = await resources.store.read(lambda uow, name=name: uow.mark(heard_mark(name)))  # type: ignore[misc]
+    await asyncio.gather(
+        *(push.load() for push in pushes.values()), *(origin.load(resources.store) for origin in origins.values())
+    )
+    marks = await resources.store.read(lambda uow: {name: uow.mark(heard_mark(name)) for name in origins})
+    for name, heard_at in marks.items():
         resources.metrics.notified(float(heard_at or 0), name)
     heard = Notifications(
         resources.store,

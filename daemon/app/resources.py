@@ -1,9 +1,11 @@
 """Part of the composition root: opens the resources that the daemon and the command line share."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -27,6 +29,8 @@ from daemon.ports.host import Clock
 from daemon.ports.store import Store
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ async def open_resources(
     vault = Vault(current.secrets.vault_key_bytes)
     settings = KeptSettings(store, vault, StoredConfiguration(current))
     await settings.load(use=current.begin_with)
-    tokens = {name: await _refresh_tokens(store, vault, one) for name, one in current.accounts.items()}
+    tokens = await _of_each(current, partial(_refresh_tokens, store, vault))
     clock_check, journal = ClockCheck(clock), CallJournal(store)
     stack.push_async_callback(_last_lines, journal)
     vendors = await connect(
@@ -103,14 +107,20 @@ async def open_resources(
         store=store,
         vault=vault,
         vendors=vendors,
-        accounts={
-            name: await _account(store, vault, clock, one, tokens[name], vendors.accounts[name], noting=noting)
-            for name, one in current.accounts.items()
-        },
+        accounts=await _of_each(
+            current,
+            lambda one: _account(store, vault, clock, one, tokens[one.name], vendors.accounts[one.name], noting=noting),
+        ),
         clock_check=clock_check,
         journal=journal,
         settings=settings,
     )
+
+
+async def _of_each(current: Current, make: Callable[[CurrentAccount], Awaitable[T]]) -> dict[str, T]:
+    """Make something for each account, for all at once: what they write is committed together."""
+    made = await asyncio.gather(*(make(one) for one in current.accounts.values()))
+    return dict(zip(current.accounts, made, strict=True))
 
 
 def _show_limits(metrics: PrometheusMetrics, clock_check: ClockCheck, vendors: Vendors) -> None:
