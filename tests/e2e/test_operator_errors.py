@@ -101,7 +101,7 @@ async def test_wrong_arguments(daemon, arguments, text):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--scenario", "nope"], "nope: neither a file nor a shipped scenario (bad_day, clean, damaged, shop)"),
+        (["--scenario", "nope"], "nope: neither a file nor a shipped scenario (bad_day, clean, damaged, hosted, shop)"),
         (["--webhook-url", "nonsense"], "webhook_url is no URL; write one like http://"),
     ],
 )
@@ -442,7 +442,8 @@ async def test_the_shell_completes():
     for shell in ("zsh", "fish"):
         assert "_MCFD_COMPLETE" in await _mcfd(_MCFD_COMPLETE=f"{shell}_source")
     completed = await _mcfd(_MCFD_COMPLETE="bash_complete", COMP_WORDS="mcfd re", COMP_CWORD="1")
-    assert completed.split() == [f"plain,{verb}" for verb in ("reasons", "replay", "resolve", "restore", "retry")]
+    verbs = ("reasons", "rename", "replay", "resolve", "restore", "resume", "retry")
+    assert completed.split() == [f"plain,{verb}" for verb in verbs]
 
 
 async def _mcfd(**environment: str) -> str:

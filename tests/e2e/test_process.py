@@ -19,7 +19,8 @@ async def test_sigterm_under_work_ends_well_within_the_grace(tmp_path):
         began = CLOCK.monotonic()
         assert await w.daemon.sigterm() == 0
         assert CLOCK.monotonic() - began < 5.0
-        assert [e["closing"] for e in w.daemon.heard("shutdown.step")] == ["public listener", "ops listener", "store"]
+        closed = [e["closing"] for e in w.daemon.heard("shutdown.step")]
+        assert closed == ["public listener", "ops listener", "console", "store"]
         assert not w.daemon.heard("task.overran")
         assert not w.daemon.heard("service.overran")
         assert not w.daemon.complaints

@@ -254,7 +254,7 @@ async def test_finance_gets_its_rows(tmp_path):
         assert [row["condition"] for row in unsellable.json] == ["Defective"]
         assert [row["condition"] for row in never.json] == ["missing"]
         assert later.json == []
-        assert "3 units" in table.stdout
+        assert "3 rows" in table.stdout
         assert (await w.daemon.cli("export", "--since", "yesterday")).status == 2
         assert (await w.daemon.cli("export", "--report", "everything")).status == 2
 
