@@ -48,6 +48,10 @@ def losing_plan(seed: int, returns: int) -> Plan:
 async def _lose_and_adopt(world: World, instant: float, notice: float) -> None:
     """Delete the store at an instant; the operator notices it some seconds later."""
     await world.pass_time(instant)
+    for secret in world.loaded.secrets.accounts[
+        "main"
+    ].amazon_client_secrets:  # the files have today's, as an alert asks
+        world.vendors.lwa.rotate_secret(secret.get_secret_value(), keep_old=True)
     await world.lose_store()
     await world.pass_time(notice)
     for _ in range(MOST_ROUNDS):

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from daemon.domain.portal import PortalLabel, PortalState, RequestIssued, RequestStatus
 from daemon.domain.returns import ReturnUnit, State, UnitState
 from daemon.engine.adoption import Adoption, Kind
+from daemon.errors import Transient
 from tests.services.parcels import PAGE, TWO, actions, ask_again, buying, cancel_return, notes
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line, a_shipment, an_order
@@ -25,8 +27,13 @@ async def lose(stage, template):
 
 
 async def adopt(stage, return_id="77", **how):
-    """Take over one return."""
-    return await Adoption(stage.contexts).adopt("acme", return_id, **how)
+    """Take over one return, once Amazon's list of orders has been read where it is needed."""
+    adoption = Adoption(stage.contexts)
+    with suppress(Transient):
+        return await adoption.adopt("acme", return_id, **how)
+    while await stage._read_list():
+        pass
+    return await adoption.adopt("acme", return_id, **how)
 
 
 def once_each(stage, return_id="77"):
@@ -169,13 +176,13 @@ class TestBeforeTheLabel:
         assert (await stage.ret()).adopted_at is not None
 
     async def test_the_label_was_delivered_unseen(self, open_with, template):
-        """A request that mcfd had answered is taken over when it is heard again, not left to somebody else."""
+        """A return whose request seemed to be answered by somebody else is taken over all the same."""
         stage = await open_with(policy=PAGE)
         await stage.sent()
         await lose(stage, template)
         await stage.tell(RequestIssued(return_id="77", request_id="q77"))
-        await stage.reach(State.AWAITING_INSPECTION)
-        assert "Adopted" in await stage.history()
+        await stage.reach(State.CLOSED)
+        assert (await adopt(stage)).state is State.AWAITING_INSPECTION
 
     async def test_an_ended_returns_unit_is_taken_over(self, open_with, template):
         """The item that a cancelled return of the lost store has at Amazon goes to the return that asks for it."""

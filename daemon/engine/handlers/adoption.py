@@ -19,7 +19,7 @@ from daemon.domain.schedule import plan, wake_at
 from daemon.engine.handlers.context import Decision, NotYet, ShopContext
 from daemon.engine.handlers.orders import others_on
 from daemon.engine.handlers.search import OrderSearch
-from daemon.errors import Refused, StaleReturn
+from daemon.errors import Refused, StaleReturn, Transient
 from daemon.ports.names import proof_of
 from daemon.ports.store import Purchase, UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane
@@ -252,7 +252,10 @@ async def _order_facts(ret: Return, portal: PortalFacts, context: ShopContext) -
     wanted = rules.wanted_units(ret, portal.details, context.policy.sku_map)
     search = OrderSearch(ret, wanted, context, Lane.BACKGROUND)
     await search.run()
-    context.account.order_index.leave(ret)
+    index = context.account.order_index
+    if not search.homed and not await index.read_since(context.clock.now() - DAY, ret):
+        raise Transient("Amazon's list of orders has not been read yet")
+    index.leave(ret)
     orders, out = search.orders, ret.label_out
     if not orders and out:
         raise rules.Doubtful(search.why_not)

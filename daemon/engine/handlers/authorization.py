@@ -50,7 +50,8 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     if doubted := await doubts(ret, details, context):
         return doubted
     if other := (_already_over if made_here else _made_elsewhere)(ret, request, details, now, context):
-        return await answered_before(ret, request, context, foreign=not made_here) or other
+        before = not made_here or ret.adopted_at is not None or await older_than_store(ret, details, context)
+        return (await answered_before(ret, request, context, foreign=not made_here) if before else None) or other
     if known is not None and known.asked is RequestState.OPEN:
         return ev.RequestStands(at=now, request_id=known.request_id)
     return await _read(ret, request, details, now, context)
