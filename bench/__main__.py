@@ -1,10 +1,23 @@
 """All measurements, one after the other: `python -m bench [--quick|--full]`. A full run writes bench/RESULTS.md."""
 
-from bench import backlog, besieged, capacity, cpu, held, labels, notifications, saturation, soak, start_stop, webhooks
+from bench import (
+    accounts,
+    backlog,
+    besieged,
+    capacity,
+    cpu,
+    held,
+    labels,
+    notifications,
+    saturation,
+    soak,
+    start_stop,
+    webhooks,
+)
 from bench.machine import describe
 from bench.report import asked_for_full, carry_out, keep
 
-ALL = (webhooks, besieged, labels, saturation, notifications, backlog, held, capacity, start_stop, cpu, soak)
+ALL = (webhooks, besieged, labels, saturation, notifications, backlog, held, accounts, capacity, start_stop, cpu, soak)
 
 
 def run() -> None:

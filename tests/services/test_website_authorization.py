@@ -211,3 +211,39 @@ async def test_whoever_only_looks_leaves_no_mark(context, store):
     await context.ages.look(["secret"], noting=False)
     assert round(context.ages.secret_days()) == 0
     assert await store.read(lambda uow: uow.mark("first-seen/amazon_client_secret")) is None
+
+
+async def test_a_consent_is_for_the_account_that_its_link_was_made_for(store):
+    """The token of whoever signs in through a link of one account never becomes another account's."""
+    clock, vault, numbers = FakeClock(), Vault([b"k" * 32]), iter(range(100))
+    traders = {name: Trader() for name in ("acme", "zeta")}
+    tokens = {name: RefreshTokens(store, vault, lambda: None, lambda _: None, account=name) for name in traders}
+
+    async def authorized() -> None:
+        pass
+
+    sellers = {
+        name: Seller(
+            tokens=tokens[name],
+            trader=trader,
+            consent_page=f"https://{name}.test/consent",
+            application_id=f"amzn1.sp.solution.{name}",
+            authorized=authorized,
+        )
+        for name, trader in traders.items()
+    }
+    authorization = Authorization(
+        sellers, clock, public_url="https://r.test", new_token=lambda: f"token-{next(numbers)}"
+    )
+    invited = parse_qs(urlsplit(str(authorization.invite("zeta").url)).query)["t"][0]
+    begun = authorization.begin(invited)
+    assert begun is not None
+    assert urlsplit(begun.consent_url).hostname == "zeta.test"
+    state = parse_qs(urlsplit(begun.consent_url).query)["state"][0]
+    assert await authorization.finish(cookie=begun.cookie, state=state, code="c", seller="S") is Ending.DONE
+    assert (tokens["zeta"].current(), tokens["acme"].current()) == ("Atzr|c", None)
+    assert traders["acme"].traded == []
+    again = {name: RefreshTokens(store, vault, lambda: None, lambda _: None, account=name) for name in traders}
+    for one in again.values():
+        await one.load()
+    assert (again["zeta"].current(), again["acme"].current()) == ("Atzr|c", None)
