@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.campaign.lost_stores import losing_plan
+from tests.campaign.lost_stores import losing_plan, restoring_plan
 from tests.campaign.random_worlds import random_plan
 from tests.campaign.simulated import Outcome, Simulation
 
@@ -19,14 +19,16 @@ from tests.campaign.simulated import Outcome, Simulation
 @click.option("--returns", default=40, show_default=True, help="Stories in each world.")
 @click.option("--lost", is_flag=True, help="The store is deleted once in each world, and everything taken over.")
 @click.option("--worlds", default=50, show_default=True, help="How many worlds; 0 goes on until it is interrupted.")
-def campaign(seed: int, returns: int, worlds: int, *, lost: bool) -> None:
+@click.option("--restored", is_flag=True, help="An older backup is restored once in each world, and compared.")
+def campaign(seed: int, returns: int, worlds: int, *, lost: bool, restored: bool) -> None:
     """Let random worlds live, one after the other, and judge each."""
+    plan = restoring_plan if restored else losing_plan if lost else random_plan
     bad: list[int] = []
     number = 0
     with tempfile.TemporaryDirectory() as folder:
         simulation = Simulation(Path(folder))
         while number < worlds or worlds == 0:
-            outcome = simulation.run((losing_plan if lost else random_plan)(seed + number, returns))
+            outcome = simulation.run(plan(seed + number, returns))
             _tell(seed + number, returns, outcome)
             bad += [seed + number] if outcome.wrong else []
             number += 1

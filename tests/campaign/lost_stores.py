@@ -20,8 +20,13 @@ CALMER = 0.1
 """How often the daemon dies, beside its usual rate: taking over everything is more work than one step."""
 
 
-def losing_plan(seed: int, returns: int) -> Plan:
-    """The random world of a seed, whose store is lost once."""
+def restoring_plan(seed: int, returns: int) -> Plan:
+    """The random world of a seed, whose store is lost once and restored from an older backup."""
+    return losing_plan(seed, returns, restored=True)
+
+
+def losing_plan(seed: int, returns: int, *, restored: bool = False) -> Plan:
+    """The random world of a seed, whose store is lost once; another one begins, or a backup is restored."""
     plan = random_plan(seed, returns)
     dice = random.Random(f"{seed}/loss")
     instant = plan.spread * dice.random() + dice.choice((MINUTE, HOUR, DAY, 6 * DAY)) * dice.random()
@@ -34,7 +39,8 @@ def losing_plan(seed: int, returns: int) -> Plan:
             plan.before(world)
 
     async def trouble(world: World, usual_dice: random.Random) -> None:
-        losing = world.loop.create_task(_lose_and_adopt(world, instant, notice))
+        age = instant * calm_dice.random() if restored else None
+        losing = world.loop.create_task(_lose_and_adopt(world, instant, notice, age))
         try:
             if plan.trouble is not None:
                 await plan.trouble(world, usual_dice)
@@ -45,14 +51,18 @@ def losing_plan(seed: int, returns: int) -> Plan:
     return replace(plan, trouble=trouble, before=before)
 
 
-async def _lose_and_adopt(world: World, instant: float, notice: float) -> None:
-    """Delete the store at an instant; the operator notices it some seconds later."""
-    await world.pass_time(instant)
+async def _lose_and_adopt(world: World, instant: float, notice: float, age: float | None) -> None:
+    """Lose the store at an instant; the operator notices it some seconds later. `age` is that of the backup, if any."""
+    copy = world.loaded.settings.store.path.with_name("backup.db") if age is not None else None
+    await world.pass_time(instant - (age or 0.0))
+    if copy is not None:
+        await world.until("a backup", lambda: world.copy_store(copy), within=DAY)
+        await world.pass_time(age or 0.0)
     for secret in world.loaded.secrets.accounts[
         "main"
     ].amazon_client_secrets:  # the files have today's, as an alert asks
         world.vendors.lwa.rotate_secret(secret.get_secret_value(), keep_old=True)
-    await world.lose_store()
+    await world.lose_store(copy)
     await world.pass_time(notice)
     for _ in range(MOST_ROUNDS):
         summary = await adopt_everything(world)

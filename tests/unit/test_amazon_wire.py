@@ -217,10 +217,12 @@ def test_condition_is_kept_as_it_was_sent():
 
 def test_the_units_of_another_integration_are_read_whole():
     """A return item under a foreign id has its condition and authorization, for its return may be taken over."""
-    foreign = return_item(sellerReturnItemId="hosted-1", returnReceivedCondition="Defective")
+    foreign = return_item(
+        sellerReturnItemId="hosted-1", returnReceivedCondition="Defective", returnAuthorizationId="A9"
+    )
     (item,) = wire.decode_order(200, order_with(returnItems=[foreign])).return_items
     assert (item.return_item_id, item.condition) == ("hosted-1", "Defective")
-    assert item.authorization_id == foreign["returnAuthorizationId"]
+    assert item.authorization_id == "A9"
 
 
 def test_an_order_is_readable_while_a_part_of_it_is_being_packed():

@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from aiohttp import web
 from adapters.host.systemd import Notifier
 from adapters.sandbox import SandboxOptions
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from adapters.sqlite.backup import copy_database
+from adapters.sqlite.restore import restore_database
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import SqliteStore
 from config.load import Loaded
@@ -93,8 +96,8 @@ class World:
         await self.pass_time(seconds)
         self._wanted.set()
 
-    async def lose_store(self) -> None:
-        """The disk is gone: the daemon dies, and starts again over a copy of an empty store."""
+    async def lose_store(self, copy: Path | None = None) -> None:
+        """The disk is gone: the daemon dies, and starts again over an empty store, or over a backup."""
         if self.up:
             for ret in self.returns():
                 self.remembered[ret.shop].add(ret.return_id)
@@ -104,12 +107,22 @@ class World:
             await self.pass_time(0.01)
         await self.pass_time(0.01)  # its tasks are unwound
         path = self.loaded.settings.store.path
-        for file in path.parent.glob(path.name + "*"):
-            file.unlink()
-        assert self.empty_store is not None
-        shutil.copy(self.empty_store, path)
+        if copy is not None:
+            restore_database(copy, path, f"{self.losses}")
+        else:
+            for file in path.parent.glob(path.name + "*"):
+                file.unlink()
+            assert self.empty_store is not None
+            shutil.copy(self.empty_store, path)
         self.losses += 1
         self._wanted.set()
+
+    def copy_store(self, copy: Path) -> bool:
+        """Write a backup while the daemon runs; False when it is down."""
+        if not self.up:
+            return False
+        copy_database(self.loaded.settings.store.path, copy, threading.Event())
+        return True
 
     async def ask(self, verb: str, **given: object) -> Any:
         """An operator asks the daemon; None when it is down or dies before it has answered."""
