@@ -96,7 +96,7 @@ async def test_deliveries_may_come_twice_late_and_out_of_order(w):
     await everyone(*(w.state(return_id, "closed") for return_id in returns))
     for return_id in returns:
         assert w.portal(return_id)["counts"] == {"process": 1}
-        assert len(w.portal(return_id)["notes"]) == len(set(w.portal(return_id)["notes"])) == 4
+        assert len(w.notes(return_id)) == len(set(w.notes(return_id))) == 4
 
 
 async def test_what_is_signed_but_unreadable_is_kept_sealed(w):

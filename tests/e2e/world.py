@@ -4,6 +4,7 @@ import asyncio
 import base64
 import inspect
 import os
+import re
 import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -146,8 +147,9 @@ class World:
         return len([c for c in self.sandbox.calls() if c["vendor"] == "loop" and c["at"] >= self.daemon.started_at])
 
     def notes(self, return_id: int) -> list[str]:
-        """The timeline's notes without their markers."""
-        return [note.partition("] ")[2] for note in self.portal(return_id)["notes"]]
+        """The timeline's notes without their markers; one text of Loop's may hold several."""
+        told = (re.split(r" ?\[mcfd [0-9a-f]{8}\] ", text)[1:] for text in self.portal(return_id)["notes"])
+        return [note for notes in told for note in notes]
 
     # ---- waiting for it
 
