@@ -4,10 +4,10 @@ import pytest
 
 from tests.campaign.lost_stores import losing_plan
 
-RETURNS = 4
+RETURNS = 3
 
 
-@pytest.mark.parametrize("seed", range(200, 204))
+@pytest.mark.parametrize("seed", range(300, 303))
 def test_a_random_world_loses_its_store(seed, simulation):
     """Crashes, faults and a lost disk: after `adopt --open` each return ends as its story demands."""
     outcome = simulation.run(losing_plan(seed, RETURNS))
