@@ -156,7 +156,7 @@ class Setup:
             session.say(words.sentence(str(error)), failed=True)
         else:
             what = answer.get("name") or answer.get("reason") or answer.get("parent", "")
-            session.say(words.sentence(f"{what}: {answer.get('note', 'done')}"))
+            session.say(f"{what}: {answer.get('note', 'done')}.")
         return redirect(f"{ROOT}{page}")
 
     async def _take(self, request: web.Request) -> web.StreamResponse:

@@ -235,6 +235,25 @@ async def test_the_setup_checks_and_sends(chromium, shop):
         assert "notify:" in await page.inner_text(".case.bad")
 
 
+async def test_what_is_typed_in_is_kept_and_never_shown(chromium, shop):
+    """A credential is kept sealed, a reason is mapped at once; neither page shows the credential again."""
+    w, _ = shop
+    async with browser(chromium, w) as page:
+        await page.goto(page.root + "setup")
+        row = page.locator("li:has-text('easypost_api_key')").first
+        await row.locator("input[type=password]").fill("EZAKabcdef123456")
+        await row.locator("button:has-text('Keep')").click()
+        await page.wait_for_selector(".notice:has-text('easypost_api_key: it is kept')")
+        assert "EZAKabcdef" not in await page.content()
+        await page.goto(page.root + "reasons")
+        await page.locator("td summary").first.click()
+        await page.locator("td input[name=code]").first.fill("CR-DEFECTIVE")
+        await page.locator("td button").first.click()
+        await page.wait_for_selector(".notice")
+        assert "CR-DEFECTIVE" in await page.inner_text("table.rows")
+        await looks_well(page, "reasons")
+
+
 async def test_by_keyboard_alone(chromium, shop):
     """From the first page by Tab and Enter alone: to a return, to its cancel, and back without having done it."""
     w, ids = shop
