@@ -13,6 +13,9 @@ from math import inf
 CLOCKS_APART = 300.0
 """Seconds by which the portal's clock and ours may differ: so much older than the store no return seems new."""
 
+ROUNDED = 10.0
+"""The same once the difference has been measured, by dates that are rounded and may be long on their way."""
+
 
 class Origin(StrEnum):
     """What the store's name and the file beside it say."""
@@ -44,9 +47,13 @@ class Proof:
     whole: bool = False
     why: str = ""
 
-    def doubts(self, submitted_at: float | None, *, traces: bool) -> bool:
-        """Whether a return that the store has only just heard of waits for a comparison."""
-        old = submitted_at is None or submitted_at < self.since + CLOCKS_APART
+    def doubts(self, submitted_at: float | None, *, traces: bool, ahead: float | None = None) -> bool:
+        """Whether a return that the store has only just heard of waits for a comparison.
+
+        `ahead`: seconds by which our clock is ahead of the portal's, which dates the returns; None if that is unknown.
+        """
+        begun = self.since + (CLOCKS_APART if ahead is None else ROUNDED - ahead)
+        old = submitted_at is None or submitted_at < begun
         return self.since > -inf and old and (self.whole or traces)
 
     def to_text(self) -> str:

@@ -352,3 +352,13 @@ def test_a_proof_reads_back():
     assert Proof.from_text(proof.to_text()) == proof
     assert Proof.from_text(Proof().to_text()) == Proof()
     assert not Proof.from_text(None).doubts(None, traces=True)
+
+
+def test_a_measured_clock_tells_new_returns_sooner():
+    """The portal dates returns by its own clock: once the difference is known, seconds decide instead of minutes."""
+    proof = Proof(since=NOW)
+    assert proof.doubts(NOW + 60, traces=True)
+    assert not proof.doubts(NOW + 60, traces=True, ahead=0.0)
+    assert proof.doubts(NOW + 5, traces=True, ahead=0.0)
+    assert proof.doubts(NOW + 60, traces=True, ahead=-120.0)
+    assert not proof.doubts(NOW - 60, traces=True, ahead=120.0)

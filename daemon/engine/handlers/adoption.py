@@ -16,6 +16,7 @@ from daemon.domain.postage import postage_of, slip_of
 from daemon.domain.provenance import Proof
 from daemon.domain.returns import LabelRequest, LabelSourceName, Return, ReturnUnit, State
 from daemon.domain.schedule import plan, wake_at
+from daemon.engine.clock_check import PORTAL
 from daemon.engine.handlers.context import Decision, NotYet, ShopContext
 from daemon.engine.handlers.orders import others_on
 from daemon.engine.handlers.search import OrderSearch
@@ -138,11 +139,12 @@ async def doubts(ret: Return, details: PortalReturn, context: ShopContext) -> ev
     if ret.units or ret.notes or ret.adopted_at is not None:
         return None
     proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
-    if not proof.doubts(details.submitted_at, traces=True):
+    ahead = context.clock_check.ahead().get(PORTAL)
+    if not proof.doubts(details.submitted_at, traces=True, ahead=ahead):
         return None
     ours = any(context.labels.hosting.is_ours(url) for url in details.label_urls)
     traces = ours or rules.bears_marks(await context.portal.notes(ret.return_id))
-    if not proof.doubts(details.submitted_at, traces=traces):
+    if not proof.doubts(details.submitted_at, traces=traces, ahead=ahead):
         return None
     problem = f"mcfd may have worked on it before, and this database does not know how: run mcfd adopt {ret.ref}"
     return ev.Doubted(at=context.clock.now(), problem=problem)
@@ -208,7 +210,7 @@ async def answered_before(
 async def older_than_store(ret: Return, details: PortalReturn, context: ShopContext) -> bool:
     """Whether the return was made before this store began: another one may have heard of it."""
     proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
-    return proof.doubts(details.submitted_at, traces=True)
+    return proof.doubts(details.submitted_at, traces=True, ahead=context.clock_check.ahead().get(PORTAL))
 
 
 # ---- reading
