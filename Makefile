@@ -17,8 +17,7 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: packages lint   ## all that CI runs; the booted Debians mostly wait, so the others run beside them
-	+$(MAKE) --jobs --output-sync=target unit domain system-test
+test: packages lint domain unit system-test  ## all that CI runs
 
 packages:             ## Debian's packages for the tests with real servers, where there are root and apt
 	.ci/packages

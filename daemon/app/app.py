@@ -22,7 +22,7 @@ from daemon import __version__
 from daemon.app.accounts import Common
 from daemon.app.calls import tell_of_call
 from daemon.app.console import console_pages
-from daemon.app.known_names import write_names
+from daemon.app.known_names import overlooked, write_names
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.notifications import News, listen_for_news
@@ -50,7 +50,7 @@ from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization, Seller
 from daemon.operations.rekeying import prove_keys
-from daemon.operations.renaming import Former, former_names, overlooked
+from daemon.operations.renaming import Former, former_names
 from daemon.operations.returns import Operator
 from daemon.ports.host import Clock
 from daemon.ports.names import verified_mark

@@ -26,25 +26,6 @@ def former_names(uow: UnitOfWork) -> Former:
     return {kind: kept.get(kind, {}) for kind in ("shop", "account")}
 
 
-def overlooked(known: Iterable[tuple[str, str]], account_of: Mapping[str, str]) -> list[str]:
-    """Sentences about names that are gone while others are new: a rename that the store was not told of.
-
-    `known` are (account, shop) that have returns, `account_of` is the account of each configured shop.
-    """
-    pairs = list(known)
-    kept = {"account": {account for account, _ in pairs}, "shop": {shop for _, shop in pairs}}
-    configured = {"account": set(account_of.values()), "shop": set(account_of)}
-    found = []
-    for kind in ("account", "shop"):
-        gone, fresh = sorted(kept[kind] - configured[kind]), sorted(configured[kind] - kept[kind])
-        for name in gone if fresh else ():
-            new = fresh[0] if len(fresh) == 1 else "NEW"
-            text = f"{name} is configured no more, and open returns of it are parked"
-            also = f"if it is called {new} now" if len(fresh) == 1 else f"if it is one of {', '.join(fresh)} now"
-            found.append(f"{kind} {text}; {also}, stop mcfd and run `mcfd rename {kind} {name} {new}`")
-    return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renaming:
     """Moves what the store keeps from one name to another, in one transaction, while no daemon runs.

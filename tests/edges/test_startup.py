@@ -17,8 +17,7 @@ ROOT = Path(__file__).parents[2]
 WORK = {"aiohttp", "cryptography", "prometheus_client", "reportlab", "pypdf", "PIL", "asyncio_throttle", "aiobotocore"}
 LOOP = {"asyncio", "uvloop", "structlog", "aiosqlite", "sqlite3"}
 RULES = {
-    "daemon.domain.lifecycle",
-    "daemon.engine",
+    "daemon.engine.workflow",
     "daemon.app.app",
     "daemon.app.accounts",
     "daemon.operations.returns",
