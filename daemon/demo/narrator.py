@@ -12,6 +12,8 @@ from rich.markup import escape
 from adapters.host.clock import SystemClock
 from adapters.sandbox import Sandbox
 from daemon.app.app import App
+from daemon.domain.naming import told_apart
+from daemon.domain.portal import PortalNote
 
 SHOP = "demo"
 PATIENCE = 20.0
@@ -62,8 +64,9 @@ class Narrator:
         """Wait for a note on the portal's timeline."""
 
         def note() -> str:
-            notes: list[str] = self.portal(return_id)["notes"]
-            return next((text.partition("] ")[2] for text in notes if words in text), "")
+            texts: list[str] = self.portal(return_id)["notes"]
+            notes = told_apart([PortalNote(text=text) for text in texts])
+            return next((note.text.partition("] ")[2] for note in notes if words in note.text), "")
 
         await self.expect("Loop", "timeline: {}", note)
 
