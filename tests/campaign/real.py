@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from adapters.sandbox import Sandbox, SandboxOptions
 from adapters.sandbox.listener import Handler, Route, Vendor
 from adapters.sandbox.loop.http import LoopVendor
 from tests.campaign.judge import Ending, judge, judge_deliveries, judge_ending
+from tests.campaign.scenarios import KINDS, corrected
+from tests.campaign.scenarios_portal import fails, unflagged
 from tests.campaign.scene import Kind, Scene
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.world import CLOCK, RaisedSandbox, World, configuration, fresh_secret, pause, secret_files, until
@@ -48,6 +51,14 @@ CHANGING = frozenset(
     ]
 )
 """Calls that change something at a vendor. That a process dies while it reads is for the simulation to try."""
+
+NOT_TOLD = {corrected, unflagged, fails}
+"""Left to the simulation. People and inspectors act in a moment here, also while the daemon is dead: nobody would see the
+correction, or the flag before it is lifted. And a failed processing is told by webhook only, to a port that is gone.
+"""
+
+TOLD: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in NOT_TOLD)
+"""Stories that end as they should beside a real process, too."""
 
 Moment = tuple[str, str]
 """An operation, and `arrived` (nothing has happened yet) or `performed` (it has, and nobody was told)."""
@@ -187,23 +198,24 @@ async def real_world(folder: Path, watch: Watch, *, seed: int = 0, **options: An
                 await daemon.sigkill()
 
 
+async def story(world: World, number: int, kind: Kind, seed: int, spread: float = 1.0) -> Sequence[Ending]:
+    """Tell one story, which begins in the first `spread` seconds; how it must have ended."""
+    place = RealPlace(world.sandbox, random.Random(f"{seed}/{number}"))
+    await pause(spread * place.dice.random())
+    return await kind(Scene(place, f"#{1001 + number}"))
+
+
 async def tell_all(world: World, kinds: Sequence[Kind], seed: int) -> list[Ending]:
     """Tell stories all at once; how each must have ended."""
-
-    async def story(number: int, kind: Kind) -> Sequence[Ending]:
-        place = RealPlace(world.sandbox, random.Random(f"{seed}/{number}"))
-        await pause(place.dice.random())
-        return await kind(Scene(place, f"#{1001 + number}"))
-
-    told = await asyncio.gather(*(story(number, kind) for number, kind in enumerate(kinds)))
+    told = await asyncio.gather(*(story(world, number, kind, seed) for number, kind in enumerate(kinds)))
     return [ending for endings in told for ending in endings]
 
 
-async def judged(world: World, endings: Sequence[Ending]) -> list[str]:
-    """Let the daemon come to rest, and judge what the vendors hold."""
+async def judged(world: World, endings: Sequence[Ending], remembered: AbstractSet[str] = frozenset()) -> list[str]:
+    """Let the daemon come to rest, and judge what the vendors hold; `remembered` was known to a store that is lost."""
     if not world.daemon.running:
         await world.daemon.start()
-    known = {str(ret) for ret in world.sandbox.shop.returns if (await world.daemon.show(ret))["state"]}
+    known = {str(ret) for ret in world.sandbox.shop.returns if (await world.daemon.show(ret))["state"]} | remembered
     wrong = await _settled(world)
     wrong += judge(world.sandbox, storms=True, deaths=True) + judge_deliveries(world.sandbox, known)
     wrong += [what for ending in endings for what in judge_ending(world.sandbox, ending)]

@@ -9,16 +9,10 @@ import random
 
 import pytest
 
-from tests.campaign.real import CHANGING, Killer, judged, real_world, tell_all
-from tests.campaign.scenarios import KINDS, corrected
-from tests.campaign.scenarios_portal import fails, unflagged
+from tests.campaign.real import CHANGING, TOLD, Killer, judged, real_world, tell_all
 from tests.e2e.world import tell
 
 ROUNDS = 2
-NOT_TOLD = {corrected, unflagged, fails}
-"""Left to the simulation. People and inspectors act in a moment here, also while the daemon is dead: nobody would see the
-correction, or the flag before it is lifted. And a failed processing is told by webhook only, to a port that is gone.
-"""
 
 
 @pytest.mark.timeout(400)
@@ -30,7 +24,7 @@ async def test_killed_at_every_effect_and_at_any_instant(tmp_path):
     async with real_world(tmp_path, killer.watch, seed=seed) as world:
         killer.world = world
         killers = [asyncio.create_task(work) for work in (killer.revive(), killer.at_random(random.Random(seed)))]
-        endings = await tell_all(world, [kind for kind in KINDS if kind not in NOT_TOLD] * ROUNDS, seed)
+        endings = await tell_all(world, TOLD * ROUNDS, seed)
         for task in killers:
             task.cancel()
         wrong = await judged(world, endings)

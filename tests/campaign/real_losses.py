@@ -1,0 +1,163 @@
+"""The real process whose store is lost once while stories run, or replaced by an older backup, and taken over after it.
+
+The operator has the command line alone, and does what the documentation says: `mcfd backup`, `mcfd restore`,
+`mcfd adopt --open` until nothing failed, and `mcfd retry` for a return that Loop's history
+shows as never flagged.
+"""
+
+import asyncio
+import random
+import shutil
+import signal
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.campaign.judge import Ending
+from tests.campaign.real import CHANGING, TOLD, Moment, judged, real_world, story
+from tests.campaign.scene import Kind
+from tests.e2e.daemon_process import Said
+from tests.e2e.world import CLOCK, World, pause
+
+ADVISED = "mcfd retry settles it"
+"""What the problem of such a return says."""
+
+ROUNDS = 60
+EFFECTS = 8
+"""About as many moments has a return at which something is changed for it."""
+
+
+@dataclass
+class Loss:
+    """One store's end and what follows: `dice` say when, how old the backup is, and how often the daemon dies after it."""
+
+    dice: random.Random
+    returns: int
+    restored: bool
+    told: list[str] = field(default_factory=list)
+    remembered: set[str] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+    _world: World | None = None
+    _left: int = 0
+    _struck: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def world(self) -> World:
+        """The world of the store."""
+        assert self._world is not None
+        return self._world
+
+    def watch(self, moment: Moment) -> bool:
+        """Count a moment at which something is changed at a vendor, and strike at the last one."""
+        if moment[0] not in CHANGING or not self._left:
+            return False
+        self._left -= 1
+        if self._left:
+            return False
+        self._kill(f"{moment[0]} {moment[1]}")
+        return True
+
+    async def run(self, world: World) -> None:
+        """Lose the store, start again, and take everything over."""
+        self._world = world
+        within = self.dice.choice((5.0, 15.0, 40.0)) * self.dice.uniform(0.2, 1.0)
+        copy = world.daemon.folder / "backup.db" if self.restored else None
+        if copy is not None:
+            await pause(within * self.dice.random())
+            self._must(await world.daemon.cli("backup", str(copy)))
+        await self._strike(self.dice.randint(1, EFFECTS * self.returns), within)
+        self.remembered |= _stored(world.daemon.state / "mcfd.db")
+        await self._lose(copy)
+        await self._start()
+        await pause(self.dice.choice((0.0, 0.0, 3.0)) * self.dice.random())
+        adopting = asyncio.create_task(self._adopt())
+        for _ in range(self.dice.choice((0, 0, 1, 2))):
+            await self._strike(self.dice.randint(1, EFFECTS), self.dice.uniform(0.1, 6.0))
+            await self._start()
+        await adopting
+        await self._retry_unflagged()
+
+    async def _strike(self, effects: int, within: float) -> None:
+        """Kill at that moment of the next ones, or when the time is up."""
+        self._struck.clear()
+        self._left = effects
+        await CLOCK.wait(self._struck, within)
+        self._left = 0
+        if not self._struck.is_set():
+            self._kill(f"after {within:.1f} s")
+        await self.world.daemon.ended()
+
+    def _kill(self, when: str) -> None:
+        self.told.append(when)
+        self.world.daemon.signal(signal.SIGKILL)
+        self._struck.set()
+
+    async def _lose(self, copy: Path | None) -> None:
+        daemon = self.world.daemon
+        if copy is not None:
+            self._must(await daemon.cli("restore", str(copy)))
+        else:
+            shutil.rmtree(daemon.state)
+
+    async def _start(self) -> None:
+        await self.world.daemon.start()
+        self.world.subscribe()
+
+    async def _adopt(self) -> None:
+        """Ask for everything, again when the daemon died meanwhile or something failed."""
+        for _ in range(ROUNDS):
+            said = await self.world.daemon.cli("adopt", "--open", "--json")
+            if said.stdout and not said.json["summary"].get("failed"):
+                self.told.append(f"adopt: {said.json['summary']}")
+                return
+            self.told.append("adopt once more")
+            await pause(0.5)
+        self.wrong.append(f"adopt never came to its end: {said.stderr[-300:]}")
+
+    async def _retry_unflagged(self) -> None:
+        """A verdict that was told and never flagged is settled by mcfd; a flag that was lifted stays lifted."""
+        for return_id, ret in list(self.world.sandbox.shop.returns.items()):
+            shown = await self.world.daemon.show(return_id)
+            flagged_once = any(line["what"].startswith("Loop: review") for line in ret.history)
+            if ADVISED in shown.get("problem", "") and not flagged_once:
+                self.told.append(f"retried {return_id}")
+                self._must(await self.world.daemon.cli("retry", str(return_id)))
+
+    def _must(self, said: Said) -> None:
+        if said.status:
+            self.wrong.append(f"a command failed: {said.stderr[-300:]}")
+
+
+def _stored(path: Path) -> set[str]:
+    """The returns of a store whose daemon is dead."""
+    with closing(sqlite3.connect(path)) as connection:
+        return {name for (name,) in connection.execute("SELECT return_id FROM returns")}
+
+
+@dataclass(kw_only=True)
+class RealOutcome:
+    """What became of a world; `wrong` is empty when all is well."""
+
+    wrong: list[str]
+    told: Sequence[str]
+    returns: int
+    seconds: float
+
+
+async def lost_world(folder: Path, seed: int, returns: int, *, restored: bool) -> RealOutcome:
+    """Let the world of a seed lose its store, and judge it."""
+    begun = CLOCK.monotonic()
+    dice = random.Random(f"{seed}/loss")
+    kinds: Sequence[Kind] = dice.choices(TOLD, k=returns)
+    spread = dice.choice((1.0, 10.0))
+    loss = Loss(dice, returns, restored)
+    async with real_world(folder, loss.watch, seed=seed) as world:
+        losing = asyncio.create_task(loss.run(world))
+        stories = (story(world, number, kind, seed, spread) for number, kind in enumerate(kinds))
+        told = await asyncio.gather(*stories, losing, return_exceptions=True)
+        wrong = [f"{type(error).__name__}: {error}" for error in told if isinstance(error, BaseException)]
+        endings: list[Ending] = [one for endings in told[:-1] if isinstance(endings, list) for one in endings]
+        wrong += loss.wrong + await judged(world, endings, loss.remembered)
+    return RealOutcome(wrong=wrong, told=loss.told, returns=len(endings), seconds=CLOCK.monotonic() - begun)
