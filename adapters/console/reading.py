@@ -124,19 +124,18 @@ class Reading:
     async def _reasons(self, request: web.Request) -> web.StreamResponse:
         sku, problem = request.query.get("sku", "").strip()[:100], ""
         kept = (await self._site.ask("settings_list"))["reasons"] if self._site.knows("settings_list") else None
-        told, account = await self._site.ask_seldom("reasons"), request.query.get("account", "")
+        told, account = await self._site.ask("reasons"), request.query.get("account", "")
         accounts = (await self._site.ask("connections"))["accounts"]
         if sku:
             try:
                 told = await self._site.ask("reasons", sku=sku, **({"account": account} if account else {}))
             except McfdError as error:
                 problem = words.sentence(str(error))
-        rows = sorted(told["reasons"], key=lambda row: (row["code"] is not None, -row["units"]))
         allowed = told.get("allowed", [])
         return self._site.page(
             request,
             "reasons.html",
-            rows=rows,
+            rows=told["reasons"],
             sku=sku,
             allowed=allowed,
             problem=problem,

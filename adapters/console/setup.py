@@ -151,7 +151,6 @@ class Setup:
         session = request[SESSION]
         try:
             answer = await self._site.ask(verb, **given, by=session.person.name)
-            self._site.forget_answers()
         except McfdError as error:
             session.say(words.sentence(str(error)), failed=True)
         else:

@@ -25,8 +25,6 @@ Answer = dict[str, Any]
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HERE = Path(__file__).parent
-SELDOM = 300.0
-"""Seconds that such an answer is shown."""
 NAVIGATION = (
     ("", "Overview"),
     ("returns", "Returns"),
@@ -45,7 +43,6 @@ class Site:
         self._clock = clock
         self._version = version
         self.door = door
-        self._answers: dict[str, tuple[float, Answer]] = {}
         self._templates = _templates(clock)
 
     async def ask(self, verb: str, **given: object) -> Answer:
@@ -53,17 +50,6 @@ class Site:
         if verb not in self._desk:
             raise OperatorError(f"this mcfd has no verb {verb}")
         return await self._desk[verb](given)
-
-    async def ask_seldom(self, verb: str) -> Answer:
-        """The answer of some minutes ago, for a verb that reads everything that is stored."""
-        now = self._clock.monotonic()
-        if verb not in self._answers or now - self._answers[verb][0] > SELDOM:
-            self._answers[verb] = now, await self.ask(verb)
-        return self._answers[verb][1]
-
-    def forget_answers(self) -> None:
-        """Ask anew the next time, because a setting has changed."""
-        self._answers.clear()
 
     def now(self) -> float:
         """Unix seconds."""

@@ -1,7 +1,7 @@
 """The statements of maintenance: deleting, resealing, counting and exporting."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from adapters.sql import calls, search, sums, trends
 from adapters.sql.connection import Connection, Row
@@ -15,7 +15,6 @@ from daemon.ports.store import (
     DeadLetterRow,
     Listed,
     ListFilter,
-    ReasonSeen,
     SealedKind,
     SealedValue,
     Sum,
@@ -38,11 +37,6 @@ _DROP_INDEXED = (
     "DELETE FROM order_index WHERE (account, displayable_order_id, order_id) IN "
     "(SELECT account, displayable_order_id, order_id FROM order_index WHERE changed_at < ? ORDER BY changed_at LIMIT ?)"
 )
-_REASONS = (
-    "SELECT r.shop, u.parent_reason, u.reason, count(*) FROM return_units u JOIN returns r ON r.id = u.return_ref "
-    "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"
-)
-
 _HELD = "FROM returns WHERE state = 'received' AND held = 1"
 
 
@@ -190,21 +184,21 @@ class SqlUpkeep:
         for digest in digests:
             self._change("INSERT INTO tombstones VALUES (?, ?) ON CONFLICT DO NOTHING", digest, at)
 
-    def count_sums(self, start: float, end: float) -> Sequence[Sum]:
+    def count_sums(self, topics: Collection[Topic], start: float, end: float) -> Sequence[Sum]:
         """Count what happened from `start` until before `end`."""
-        return sums.count(self._connection, start, end)
+        return sums.count(self._connection, topics, start, end)
 
-    def keep_sums(self, day: int, rows: Sequence[Sum]) -> None:
+    def keep_sums(self, day: int, topics: Collection[Topic], rows: Sequence[Sum]) -> None:
         """Keep the sums of a day, in place of earlier ones."""
-        sums.keep(self._connection, day, rows)
+        sums.keep(self._connection, day, topics, rows)
 
     def sums(self, topic: Topic, start: int, end: int) -> Sequence[Sum]:
         """Add up the kept sums of the days from `start` until before `end`."""
         return sums.stored(self._connection, topic, start, end)
 
-    def first_found(self) -> float | None:
-        """Say when the first unit was found, or the first label bought."""
-        return sums.first(self._connection)
+    def first_of(self, topics: Collection[Topic]) -> float | None:
+        """Say when the first of what these topics count happened."""
+        return sums.first(self._connection, topics)
 
     def drop_tombstones(self, before: float) -> int:
         """Delete the tombstones set before a time."""
@@ -270,9 +264,9 @@ class SqlUpkeep:
         for table in ("label_requests", "deliveries", "purchases", "calls"):
             self._change(f"UPDATE {table} SET shop = ? WHERE shop = ?", new, name)  # noqa: S608 - our own names
         self._change(
-            "INSERT INTO sums (topic, day, shop, a, b, count, cents) "
-            "SELECT topic, day, CAST(? AS TEXT), a, b, count, cents FROM sums WHERE shop = ? "
-            "ON CONFLICT (topic, day, shop, a, b) DO UPDATE "
+            "INSERT INTO sums (topic, days, day, shop, a, b, count, cents) "
+            "SELECT topic, days, day, CAST(? AS TEXT), a, b, count, cents FROM sums WHERE shop = ? "
+            "ON CONFLICT (topic, days, day, shop, a, b) DO UPDATE "
             "SET count = sums.count + excluded.count, cents = sums.cents + excluded.cents",
             new,
             name,
@@ -330,13 +324,6 @@ class SqlUpkeep:
         """List returns that changed since a time, in the order in which they were opened."""
         sql = "SELECT id, shop, return_id FROM returns WHERE id > ? AND changed_at >= ? ORDER BY id LIMIT ?"
         return self._rows(sql, after, since, limit)
-
-    def reasons(self) -> Sequence[ReasonSeen]:
-        """List the reasons of all stored units, most frequent first."""
-        return [
-            ReasonSeen(shop=shop, parent_reason=parent, reason=reason, units=units)
-            for shop, parent, reason, units in self._rows(_REASONS)
-        ]
 
     def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
         """List (shop, return id, problem, since when) of returns held before anything was asked of Amazon."""

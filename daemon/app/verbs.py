@@ -76,7 +76,9 @@ def vendor_access(
         clearing=clearing,
         rekeying=Rekeying(store, resources.vault),
         settings=resources.settings,
-        reasons=Reasons(store, current.policy, lambda account: resources.account(account).vendors.network),
+        reasons=Reasons(
+            store, resources.clock, current.policy, lambda account: resources.account(account).vendors.network
+        ),
         webhooks=Subscriptions(resources.vendors.portals, public_url=current.settings.public_url, triggers=TRIGGERS),
         notifications=setup,
         renaming=renaming,

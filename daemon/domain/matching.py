@@ -121,13 +121,18 @@ def reason_code(unit: ReturnUnit, mapping: Mapping[tuple[str, str], str], defaul
 
 
 def wanted_code(parent: str, reason: str, mapping: Mapping[tuple[str, str], str], default: str) -> str:
-    """The merchant's code for the shopper's reason; looked up by (parent, reason), reason, parent, then the default.
+    """The merchant's code for the shopper's reason, or the default."""
+    return mapped_code(parent, reason, mapping) or default
+
+
+def mapped_code(parent: str, reason: str, mapping: Mapping[tuple[str, str], str]) -> str | None:
+    """The code that a mapping names for the shopper's reason; looked up by (parent, reason), reason, then parent.
 
     `mapping` is keyed by folded (parent, reason); an empty half matches any.
     """
     parent, reason = fold(parent), fold(reason)
     keys = [(parent, reason), ("", reason), (parent, "")]
-    return next((mapping[key] for key in keys if key != ("", "") and key in mapping), default)
+    return next((mapping[key] for key in keys if key != ("", "") and key in mapping), None)
 
 
 def fold(text: str) -> str:

@@ -1,7 +1,7 @@
 """What many returns tell together: sums that are kept for each past day, and counted anew for the days since."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,8 +20,11 @@ log = structlog.get_logger(__name__)
 SUMS = frozenset({"reasons", "spend"})
 """The reports that are sums."""
 
-SUMMED = "sums/until"
-"""The mark for the day, counted from 1970, until which all days have their sums."""
+FOUND = (Topic.CONDITIONS, Topic.REASONS, Topic.WAITS, Topic.CLAIMS, Topic.SPEND)
+"""The topics of insights; reasons have a topic of their own."""
+
+SUMMED, SUMMED_STATED = "sums/until", "sums/stated"
+"""The marks for the day, counted from 1970, until which all days have their sums: of insights, and of reasons."""
 
 COUNTED_AGAIN = 35
 """Days that are counted again each night: findings are corrected, and unused labels given back."""
@@ -50,21 +53,25 @@ class Sums:
 
     async def nightly(self) -> None:
         """Count the days that have no sums yet, and the last ones again."""
+        await self._count(SUMMED, FOUND)
+        await self._count(SUMMED_STATED, (Topic.STATED,))
+
+    async def _count(self, mark: str, topics: Collection[Topic]) -> None:
         today = _day(self._clock.now())
-        first = await self._store.survey(lambda keep: keep.first_found())
+        first = await self._store.survey(lambda keep: keep.first_of(topics))
         if first is None:
             return
-        until = int(await self._store.read(lambda uow: uow.mark(SUMMED)) or 0)
+        until = int(await self._store.read(lambda uow: uow.mark(mark)) or 0)
         start = max(_day(first), min(until, today) - COUNTED_AGAIN) if until else _day(first)
         for day in range(start, today):
-            await self._store.upkeep(lambda keep, day=day: _count(keep, day))  # type: ignore[misc]
+            await self._store.upkeep(lambda keep, day=day: _keep(keep, day, topics))  # type: ignore[misc]
             if day >= until:
-                await self._store.transact(lambda uow, day=day: uow.set_mark(SUMMED, str(day + 1)))  # type: ignore[misc]
-        log.debug("sums.counted", days=today - start)
+                await self._store.transact(lambda uow, day=day: uow.set_mark(mark, str(day + 1)))  # type: ignore[misc]
+        log.debug("sums.counted", mark=mark, days=today - start)
 
 
-def _count(keep: Maintenance, day: int) -> None:
-    keep.keep_sums(day, keep.count_sums(day * DAY, (day + 1) * DAY))
+def _keep(keep: Maintenance, day: int, topics: Collection[Topic]) -> None:
+    keep.keep_sums(day, topics, keep.count_sums(topics, day * DAY, (day + 1) * DAY))
 
 
 def _day(at: float) -> int:
@@ -118,17 +125,17 @@ class Insights:
         live = max(start, until, _day(now) - LIVE_DAYS)
 
         def work(keep: Maintenance) -> list[Sum]:
-            kept = [row for topic in Topic for row in keep.sums(topic, start, until)]
-            return [*kept, *keep.count_sums(live * DAY, now)]
+            kept = [row for topic in FOUND for row in keep.sums(topic, start, until)]
+            return [*kept, *keep.count_sums(FOUND, live * DAY, now)]
 
-        found: dict[Topic, list[Sum]] = {topic: [] for topic in Topic}
-        for row in _added(await self._store.survey(work)):
+        found: dict[Topic, list[Sum]] = {topic: [] for topic in FOUND}
+        for row in added(await self._store.survey(work)):
             if shop in {None, row.shop}:
                 found[row.topic].append(row)
         return found
 
 
-def _added(rows: Iterable[Sum]) -> list[Sum]:
+def added(rows: Iterable[Sum]) -> list[Sum]:
     """Rows of the same kind as one."""
     totals: defaultdict[tuple[Topic, _Key], list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:

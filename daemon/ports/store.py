@@ -1,7 +1,7 @@
 """What the daemon keeps, as protocols that every store implements."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -22,16 +22,6 @@ class DeadLetterRow:
     shop: str
     reason: str
     received_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReasonSeen:
-    """A reason that a shop's shoppers gave, and for how many units."""
-
-    shop: str
-    parent_reason: str
-    reason: str
-    units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +87,7 @@ class Topic(StrEnum):
     WAITS = "waits"  # units found: days since the label, the least of its group
     CLAIMS = "claims"  # units that Amazon may reimburse: a SKU and the condition
     SPEND = "spend"  # labels bought: the source and the carrier
+    STATED = "stated"  # units of the returns heard of: what the shopper stated, Loop's parent reason and reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,17 +382,17 @@ class Maintenance(Protocol):
     def bury(self, digests: Sequence[str], at: float) -> None:
         """Remember that something of these names was forgotten, by the names' hashes."""
 
-    def count_sums(self, start: float, end: float) -> Sequence[Sum]:
-        """Count what happened from `start` until before `end`, in Unix seconds."""
+    def count_sums(self, topics: Collection[Topic], start: float, end: float) -> Sequence[Sum]:
+        """Count, for these topics, what happened from `start` until before `end`, in Unix seconds."""
 
-    def keep_sums(self, day: int, rows: Sequence[Sum]) -> None:
-        """Keep the sums of a day, in place of earlier ones. Days are counted from 1970."""
+    def keep_sums(self, day: int, topics: Collection[Topic], rows: Sequence[Sum]) -> None:
+        """Keep the sums of these topics and a day, in place of earlier ones. Days are counted from 1970."""
 
     def sums(self, topic: Topic, start: int, end: int) -> Sequence[Sum]:
         """The kept sums of the days from `start` until before `end`, added up."""
 
-    def first_found(self) -> float | None:
-        """When the first unit was found, or the first label bought."""
+    def first_of(self, topics: Collection[Topic]) -> float | None:
+        """When the first of what these topics count happened."""
 
     def drop_tombstones(self, before: float) -> int:
         """Delete the tombstones set before; returns their number."""
@@ -456,9 +447,6 @@ class Maintenance(Protocol):
 
     def changed_since(self, since: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
         """(place, shop, return id) of returns that changed since, after the place `after`, in order."""
-
-    def reasons(self) -> Sequence[ReasonSeen]:
-        """The reasons of all stored units, the most frequent first."""
 
     def held(self, limit: int) -> Sequence[tuple[str, str, str, float]]:
         """(shop, return id, problem, Unix seconds since when) of returns that wait for an order, the oldest first."""

@@ -81,7 +81,7 @@ async def written_today() -> str:
         async with await open_store(path, inline=True) as store:
             await store.transact(fill)
             await store.upkeep(lambda keep: keep.bury(["5f1c"], 1000.0))
-            await store.upkeep(lambda keep: keep.keep_sums(20_000, [WEEK]))
+            await store.upkeep(lambda keep: keep.keep_sums(20_000, [Topic.SPEND], [WEEK]))
             return "\n".join(await store._writer.read(lambda connection: [*inserts(connection)])) + "\n"
 
 

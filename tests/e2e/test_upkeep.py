@@ -95,14 +95,15 @@ async def test_reasons_are_told_with_their_codes(tmp_path):
         w.sandbox.set_reason_codes(SOCK, ["CR-UNWANTED_ITEM"])
         said = await w.daemon.cli("reasons", "--sku", SOCK, "--json")
         assert said.status == 0, said.stderr
-        first, second = said.json["reasons"]
-        assert (first["reason"], first["units"], first["code"], first["allowed"]) == (
+        unmapped, mapped = said.json["reasons"]
+        assert (mapped["reason"], mapped["units"], mapped["code"], mapped["allowed"]) == (
             "Too small",
             2,
             "CR-ORDERED_WRONG_ITEM",
             False,
         )
-        assert (second["units"], second["code"], second["allowed"]) == (1, "CR-UNWANTED_ITEM", True)
+        assert (unmapped["units"], unmapped["code"], unmapped["mapped"]) == (1, "CR-UNWANTED_ITEM", False)
+        assert (unmapped["allowed"], mapped["mapped"]) == (True, True)
         assert said.json["allowed"] == ["CR-UNWANTED_ITEM"]
         assert await w.daemon.sigterm() == 0
         assert (await w.daemon.cli("reasons", "--sku", SOCK, "--json")).json == said.json

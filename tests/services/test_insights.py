@@ -10,10 +10,13 @@ from daemon.domain.durations import DAY
 from daemon.domain.returns import Finding, LabelSourceName, Postage, Void
 from daemon.operations.exports import Exports
 from daemon.operations.insights import COUNTED_AGAIN, SUMMED, Insights, Sums
+from daemon.operations.reasons import Reasons
+from daemon.operations.verbs.connections import ReasonShown
 from daemon.operations.verbs.insights import ClaimRow, SkuRow, WaitRow
 from daemon.operations.verbs.keeping import ReasonRow, SpendRow
-from daemon.ports.store import Topic
+from daemon.ports.store import Sum, Topic
 from tests.services.store_conformance import add, make_return, make_unit
+from tests.support.configured import a_policy
 from tests.support.virtual_time import FakeClock
 
 NOON = 1_800_000_000.0 // DAY * DAY + DAY / 2
@@ -68,7 +71,12 @@ async def found(store, name, condition, days_ago, *, sku="TEE", waited=3.0, deli
         delivered_at=at if delivered else None,
     )
     ret = make_return(
-        name, shop=shop, units=(unit,), postage=(replace(postage, **changes),), labelled_at=at - waited * DAY
+        name,
+        shop=shop,
+        units=(unit,),
+        postage=(replace(postage, **changes),),
+        labelled_at=at - waited * DAY,
+        created_at=at - waited * DAY,
     )
     await add(store, ret)
     return ret
@@ -164,6 +172,7 @@ async def test_a_correction_of_the_last_weeks_is_counted_again(store, clock, ins
 async def test_the_first_night_counts_everything_and_later_ones_little(store, clock):
     """The first night begins with the first finding; afterwards only the last weeks are counted again."""
     await found(store, "1", "Sellable", 300)
+    await found(store, "2", "Sellable", 250)
     await Sums(store, clock).nightly()
     today = int(NOON // DAY)
     assert await store.read(lambda uow: uow.mark(SUMMED)) == str(today)
@@ -178,7 +187,7 @@ async def test_the_first_night_counts_everything_and_later_ones_little(store, cl
 
     store.upkeep = counting
     await Sums(store, clock).nightly()
-    assert len(counted) == COUNTED_AGAIN
+    assert len(counted) == 2 * COUNTED_AGAIN
 
 
 async def test_an_empty_store_tells_of_nothing(store, clock, insights):
@@ -188,3 +197,58 @@ async def test_an_empty_store_tells_of_nothing(store, clock, insights):
     shown = await insights.show(None, None)
 
     assert (shown.skus, shown.units, shown.spent) == ([], 0, "0.00")
+
+
+@pytest.fixture
+def reasons(store, clock):
+    """As a verb has them: of acme one reason is mapped, other is not configured."""
+    policy = a_policy(reasons={("", "too small"): "CR-SMALL"}, default_reason="CR-UNWANTED_ITEM")
+    return Reasons(store, clock, {"acme": policy}.get, lambda _: None)
+
+
+async def test_reasons_are_the_same_before_and_after_the_night(store, clock, reasons):
+    """Reasons of all returns are counted alike from returns and from sums; what nobody mapped comes first."""
+    await fill(store)
+    wanted = [
+        ReasonShown(shop="other", parent="Defective", reason="Seam", units=1, code=None),
+        ReasonShown(shop="acme", parent="Defective", reason="Seam", units=5, code="CR-UNWANTED_ITEM"),
+        ReasonShown(shop="acme", parent="", reason="Too small", units=1, code="CR-SMALL", mapped=True),
+    ]
+
+    assert (await reasons.seen(None)).reasons == wanted
+    await Sums(store, clock).nightly()
+    assert (await reasons.seen(None)).reasons == wanted
+
+
+async def test_a_reason_is_seen_at_once_and_a_dropped_return_stays_counted(store, clock, reasons):
+    """A unit of today counts before the night; a return that is dropped long after has been counted."""
+    await found(store, "1", "Sellable", 300)
+    await Sums(store, clock).nightly()
+    await store.upkeep(lambda keep: keep.drop_return("acme", "1"))
+    await found(store, "2", "Sellable", 0.1, waited=0.0)
+    await Sums(store, clock).nightly()
+
+    assert [row.units for row in (await reasons.seen(None)).reasons] == [2]
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 63, 64, 65, 200])
+async def test_a_span_is_the_sum_of_its_days(store, length):
+    """However the days fall into longer spans, and after a day was counted again, each day counts once."""
+
+    def row(count):
+        return Sum(topic=Topic.SPEND, shop="acme", a="easypost", b="USPS", count=count, cents=100 * count)
+
+    def work(keep):
+        for day in range(30, 250):
+            keep.keep_sums(day, [Topic.SPEND], [row(day)])
+        keep.keep_sums(40, [Topic.SPEND], [row(1)])
+        keep.keep_sums(41, [Topic.SPEND], [])
+        keep.keep_sums(42, [Topic.CONDITIONS], [])
+
+    await store.upkeep(work)
+    counts = {day: {40: 1, 41: 0}.get(day, day) for day in range(30, 250)}
+
+    for start in (31, 32, 40, 41, 45):
+        count = sum(counts[day] for day in range(start, start + length))
+        told = await store.survey(lambda keep, start=start: keep.sums(Topic.SPEND, start, start + length))
+        assert [*told] == ([row(count)] if count else [])

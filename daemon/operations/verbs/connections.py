@@ -152,6 +152,7 @@ class ReasonShown(Answer):
     reason: str
     units: int
     code: str | None
+    mapped: bool = Field(default=False, description="Whether a mapping names the code; else it is the shop's default.")
     allowed: bool = Field(default=False, description="Whether Amazon allows the code for the SKU, when one was named.")
 
 
@@ -260,7 +261,7 @@ REASONS = Verb(
         Table(
             "Reasons",
             "reasons",
-            ("shop", "parent", "reason", "units", "code", "allowed"),
+            ("shop", "parent", "reason", "units", "code", "mapped", "allowed"),
             none="No unit is stored yet.",
             words={"code": {None: "the shop is not configured"}},
         ),
