@@ -25,8 +25,11 @@ ADVISED = "mcfd retry settles it"
 """What the problem of such a return says."""
 
 ROUNDS = 60
-EFFECTS = 8
+EFFECTS = 16
 """About as many moments has a return at which something is changed for it."""
+
+LATEST = 40.0
+"""Seconds after which the store is lost, however little happens."""
 
 
 @dataclass
@@ -41,7 +44,8 @@ class Loss:
     wrong: list[str] = field(default_factory=list)
     _world: World | None = None
     _left: int = 0
-    _struck: asyncio.Event = field(default_factory=asyncio.Event)
+    _deadly: bool = False
+    _reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def world(self) -> World:
@@ -50,24 +54,26 @@ class Loss:
         return self._world
 
     def watch(self, moment: Moment) -> bool:
-        """Count a moment at which something is changed at a vendor, and strike at the last one."""
+        """Count a moment at which something is changed at a vendor, and strike at the last one, if that is wanted."""
         if moment[0] not in CHANGING or not self._left:
             return False
         self._left -= 1
         if self._left:
             return False
-        self._kill(f"{moment[0]} {moment[1]}")
-        return True
+        self._reached.set()
+        if self._deadly:
+            self._kill(f"{moment[0]} {moment[1]}")
+        return self._deadly
 
     async def run(self, world: World) -> None:
         """Lose the store, start again, and take everything over."""
         self._world = world
-        within = self.dice.choice((5.0, 15.0, 40.0)) * self.dice.uniform(0.2, 1.0)
+        moments, after = self.dice.randint(1, EFFECTS * self.returns), self.dice.choice((0.0, 0.0, 1.0))
         copy = world.daemon.folder / "backup.db" if self.restored else None
         if copy is not None:
-            await pause(within * self.dice.random())
+            await self._happened(self.dice.randint(1, moments), LATEST / 2)
             self._must(await world.daemon.cli("backup", str(copy)))
-        await self._strike(self.dice.randint(1, EFFECTS * self.returns), within)
+        await self._strike(moments, LATEST, after * self.dice.random())
         self.remembered |= _stored(world.daemon.state / "mcfd.db")
         await self._lose(copy)
         await self._start()
@@ -79,20 +85,24 @@ class Loss:
         await adopting
         await self._retry_unflagged()
 
-    async def _strike(self, effects: int, within: float) -> None:
-        """Kill at that moment of the next ones, or when the time is up."""
-        self._struck.clear()
-        self._left = effects
-        await CLOCK.wait(self._struck, within)
+    async def _happened(self, moments: int, within: float, *, deadly: bool = False) -> bool:
+        """Wait for so many moments from now; False when the time is up before."""
+        self._reached.clear()
+        self._left, self._deadly = moments, deadly
+        reached = await CLOCK.wait(self._reached, within)
         self._left = 0
-        if not self._struck.is_set():
-            self._kill(f"after {within:.1f} s")
+        return reached
+
+    async def _strike(self, moments: int, within: float, after: float = 0.0) -> None:
+        """Kill at that moment of the next ones or somewhat after it, or when the time is up."""
+        if not await self._happened(moments, within, deadly=not after) or after:
+            await pause(after)
+            self._kill("at some instant")
         await self.world.daemon.ended()
 
     def _kill(self, when: str) -> None:
-        self.told.append(when)
+        self.told.append(f"killed: {when}")
         self.world.daemon.signal(signal.SIGKILL)
-        self._struck.set()
 
     async def _lose(self, copy: Path | None) -> None:
         daemon = self.world.daemon
