@@ -49,6 +49,9 @@ QUIET = frozenset({Kind.KNOWN, Kind.NOT_OURS, Kind.NOTHING_YET})
 """What is only counted when nobody has asked for this return by name."""
 
 FAILED = "failed"
+UNSETTLED = frozenset({FAILED, Kind.AMBIGUOUS.value})
+"""What was said of a return that waits on."""
+
 MOST_FAILURES = 20
 """Returns in a row that cannot be read before the job is given up: a vendor answers nobody."""
 
@@ -169,14 +172,10 @@ class Adoptions:
     async def _work(self, job: _Job, stop: asyncio.Event) -> None:
         try:
             wanted = await self._wanted(job.given, stop)
-            job.found = sum(len(ids) for ids in wanted.values())
-            async with asyncio.TaskGroup() as group:
-                for shop, ids in wanted.items():
-                    names = iter(ids)
-                    for _ in range(AT_ONCE):
-                        group.create_task(self._one_by_one(job, shop, names, stop))
+            await self._read_all(job, wanted, stop)
             if job.given.open_ and not job.given.dry_run and not stop.is_set():
                 await self._compared(job, wanted)
+                await self._read_all(job, await self._doubted_since(job, wanted), stop)
         except* McfdError as errors:
             job.problem = str(errors.exceptions[0])
         except* Exception:
@@ -185,6 +184,20 @@ class Adoptions:
         job.done = True
         job.news.set()
         log.info("adoption.ended", dry_run=job.given.dry_run, **job.summary)
+
+    async def _read_all(self, job: _Job, wanted: Mapping[str, Collection[str]], stop: asyncio.Event) -> None:
+        job.found += sum(len(ids) for ids in wanted.values())
+        async with asyncio.TaskGroup() as group:
+            for shop, ids in wanted.items():
+                names = iter(ids)
+                for _ in range(AT_ONCE):
+                    group.create_task(self._one_by_one(job, shop, names, stop))
+
+    async def _doubted_since(self, job: _Job, shops: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Returns that began to wait for a comparison after the job had passed them by."""
+        unsettled = {row.return_ for row in job.rows if row.result in UNSETTLED}
+        waiting = {shop: await self._doubted(shop) for shop in shops}
+        return {shop: [name for name in ids if f"{shop}/{name}" not in unsettled] for shop, ids in waiting.items()}
 
     async def _compared(self, job: _Job, shops: Collection[str]) -> None:
         """A store that was restored is trusted again once every open return was compared."""

@@ -15,15 +15,16 @@ from daemon.domain.portal import RequestIssued
 from daemon.domain.problems import ProblemCode
 from daemon.domain.provenance import Origin, Proof, origin
 from daemon.domain.returns import State
-from daemon.engine.adoption import Adoption
+from daemon.engine.adoption import Adoption, AdoptionResult, Kind
 from daemon.engine.provenance import Provenance, proofs
 from daemon.errors import OperatorError
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.verbs.adoption import Adopt
 from tests.services.parcels import buying
-from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
+from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import NOW, a_line
 from tests.support.configured import a_policy
+from tests.support.fakes import LoopReturn
 
 PAGE = a_policy(order_id_templates=ORDER_TEMPLATES)
 READS = {"label_request", "issued_requests", "cancelled_requests", "updated_returns", "details", "notes", "requests_of"}
@@ -278,6 +279,31 @@ class TestRestored:
 
         assert (await daemon.proof()).whole
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
+
+    async def test_a_return_that_is_heard_of_while_adopt_runs_does_not_wait_on(self, daemon, tmp_path, monkeypatch):
+        """A return that adopt found nothing done for, and that began to wait before adopt ended, is compared as well."""
+        stage = daemon.stage
+        copy = backup(stage, tmp_path)
+        stage.ship(ORDER, **{a_line().sku: 1})
+        stage.portal.submit(LoopReturn(return_id="77", lines=[a_line()], submitted_at=stage.clock.now()), None)
+        stage.clock.advance(HOUR)
+        await daemon.put_back(copy)
+        adopt, results = Adoption.adopt, []
+
+        async def heard_afterwards(self, *names, **how):
+            results.append((await adopt(self, *names, **how)).kind)
+            if len(results) == 1:
+                await stage.tell(RequestIssued(return_id="77", request_id="q77"))
+                await stage.step()
+                assert (await stage.ret()).unproven
+            return AdoptionResult(shop="acme", return_id="77", kind=results[-1])
+
+        monkeypatch.setattr(Adoption, "adopt", heard_afterwards)
+        await daemon.adopt_open()
+
+        assert results[0] is Kind.NOTHING_YET
+        assert not (await stage.ret()).unproven
+        assert (await stage.reach(State.AWAITING_INSPECTION)).state is State.AWAITING_INSPECTION
 
     async def test_a_dry_run_proves_nothing(self, daemon, tmp_path):
         """Only a comparison that was carried out lets returns go on."""
