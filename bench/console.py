@@ -15,6 +15,8 @@ from bench.report import Report, main
 from bench.seed import seed
 
 DAY = 86400
+MARKS = ("sums/until", "sums/stated")
+SUMMED = f"SELECT value FROM marks WHERE name IN {MARKS}"
 SPREAD = (
     # 400 days of a shop: of a hundred returns 96 are closed, 3 on their way, and of ten thousand one is stuck
     "UPDATE returns SET created_at = {now} - (({count} - id) * 400.0 / {count}) * {day}",
@@ -47,6 +49,20 @@ def _spread(daemon: Daemon, count: int, now: float) -> None:
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()
+
+
+def _wait_for_sums(daemon: Daemon, now: float) -> None:
+    """Until the daemon has counted all past days, as it does every night."""
+    connection = sqlite3.connect(daemon.database)
+    try:
+        for _ in range(1200):
+            days = [int(value) for (value,) in connection.execute(SUMMED)]
+            if len(days) == len(MARKS) and min(days) >= now // DAY:
+                return
+            time.sleep(0.5)
+        raise TimeoutError("the daemon has no sums of each day")
+    finally:
+        connection.close()
 
 
 class Browser:
@@ -85,7 +101,9 @@ PAGES = {
     "one return": "returns/acme/{one}",
     "needs a person": "waiting",
     "reasons": "reasons",
-    "insights": "insights?days=365",
+    "insights, 30 days": "insights?days=30",
+    "insights, 90 days": "insights?days=90",
+    "insights, a year": "insights?days=365",
 }
 
 
@@ -100,6 +118,8 @@ def measure(full: bool) -> Report:
         _spread(daemon, count, now)
         progress("starting")
         daemon.start()
+        progress("waiting until each day has its sums")
+        _wait_for_sums(daemon, now)
         browser = Browser(daemon)
         for name, path in PAGES.items():
             progress(name)
