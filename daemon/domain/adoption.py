@@ -42,6 +42,7 @@ from daemon.domain.wording import (
     FAILURE_NOTE,
     FURTHER_PARCELS,
     authorized_words,
+    cancelled_words,
     delivered_words,
     inspected_words,
     settlement_told,
@@ -591,13 +592,20 @@ def _postage(authorization_id: str, request: LabelRequest, sold: SoldParcel, now
     )
 
 
+def _told_first(ret: Return, portal: PortalFacts, authorizations: str) -> dict[str, str]:
+    """What the timeline says of every return of ours: that Amazon knows it, and that Loop has cancelled it."""
+    created = {f"authorized:{authorizations}": authorized_words(ret.units, ret.authorizations)}
+    cancelled = portal.details.state is PortalState.CANCELLED
+    return created | ({"cancelled:": cancelled_words("")} if cancelled else {})
+
+
 def _notes(ret: Return, portal: PortalFacts, told: tuple[Settlement, str] | None) -> Iterator[Note]:
     """Our notes that are there, and those that mcfd still owes about what it did itself."""
     authorizations = ",".join(sorted(a.authorization_id for a in ret.authorizations))
     ours = is_ours(ret, portal)
-    owed = {}
+    owed: dict[str, str] = {}
     if ours and authorizations and ret.authorized():
-        owed[f"authorized:{authorizations}"] = authorized_words(ret.units, ret.authorizations)
+        owed |= _told_first(ret, portal, authorizations)
     for request in ret.requests:
         if request.label is not None and is_our_label(ret, request, portal):
             others = numbers_of(ret, request, portal.notes)[1:]
@@ -610,5 +618,5 @@ def _notes(ret: Return, portal: PortalFacts, told: tuple[Settlement, str] | None
     for key, words in owed.items():
         yield Note(key=key, text=words, written=note_of(ret, portal.notes, key) is not None)
     for key in (*_KEYS, *_KEYS_EARLY, *(f"cancelled:{r.request_id}" for r in ret.requests)):
-        if (note := note_of(ret, portal.notes, key)) is not None:
+        if key not in owed and (note := note_of(ret, portal.notes, key)) is not None:
             yield Note(key=key, text=_MARKED.sub("", note.text, count=1), written=True)

@@ -10,7 +10,7 @@ RETURNS = 5
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("fault", "seed"), [("lost", 1), ("restored", 1)])
+@pytest.mark.parametrize(("fault", "seed"), [("lost", 4), ("restored", 4)])
 async def test_a_real_store_is(fault, seed, tmp_path):
     """After `mcfd adopt --open` each return ends as its story demands, with nothing done twice."""
     outcome = await lost_world(tmp_path, seed, RETURNS, restored=fault == "restored")

@@ -160,6 +160,20 @@ class TestAtEachStage:
         assert len(notes(stage, "inspected")) == 1
         assert actions(stage) == {}
 
+    @pytest.mark.parametrize("heard", [False, True])
+    async def test_that_it_was_cancelled_is_noted_once(self, heard, open_with, template):
+        """The note about a cancel is written by whoever hears of it first: before the loss, or the one that takes over."""
+        stage = await open_with(policy=PAGE)
+        await stage.sent()
+        if heard:
+            await cancel_return(stage)
+        else:
+            stage.portal.returns["77"].state = PortalState.CANCELLED
+        await lose(stage, template)
+        assert (await adopt(stage)).state is State.CANCELLED
+        await stage.pass_time(DAY)
+        assert len(notes(stage, "ancelled in Loop")) == 1
+
 
 class TestBeforeTheLabel:
     async def test_it_goes_on_in_the_usual_way(self, open_with, template):
