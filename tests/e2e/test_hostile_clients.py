@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -238,7 +239,8 @@ async def goes_all_the_way(folder, condition: str, last: str, states: tuple[str,
                 return (await daemon.show("strange/77"))["state"] in states
 
             await until("it is settled", settled)
-            assert (len(amazon.items), len(loop.labels), len(loop.notes)) == (1, 1, 4)
+            notes = re.findall(r"\[mcfd \w+\]", " ".join(note["content"] for note in loop.notes))
+            assert (len(amazon.items), len(loop.labels), len(set(notes)), len(notes)) == (1, 1, 4, 4)
             told = [path for path, _ in loop.told]
             assert told.count(last) == 1
             assert {"/dispositioning/grade", "/dispositioning/assess"} <= set(told)

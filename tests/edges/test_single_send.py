@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -41,6 +42,9 @@ ORDER = PostageOrder(
 )
 GRADES = [Grade(line_id="1", grade="grade_a", title="Grade A", disposition="donate", description="ok", inspected_at=0)]
 
+READ = (Path(__file__).parents[1] / "samples" / "easypost" / "created.json").read_bytes()
+"""What every reading is answered: a shipment, which EasyPost's client reads before it has it rated again."""
+
 HANGING_UP = {
     "closes": b"",
     "closes after half a head": b"HTTP/1.1 200 OK\r\nContent-Ty",
@@ -73,7 +77,8 @@ class HangsUp:
         length = re.search(r"(?i)content-length: (\d+)", head)
         await reader.readexactly(int(length[1]) if length else 0)
         if head.startswith("GET "):
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}")
+            size = f"HTTP/1.1 200 OK\r\nContent-Length: {len(READ)}\r\nContent-Type: application/json\r\n\r\n"
+            writer.write(size.encode() + READ)
             return True
         self.seen.append(head.partition("\r\n")[0])
         writer.write(self.last_words)

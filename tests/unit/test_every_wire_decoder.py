@@ -84,6 +84,7 @@ def arguments(function, document, data) -> dict:
         "currency": lambda: "USD",
         "value": lambda: document,
         "asked": lambda: "58120031",
+        "return_id": lambda: "58120031",
         "location": lambda: data.draw(st.none() | st.just("/labels/7") | st.text(max_size=20)),
     }
     return {name: made[name]() for name in inspect.signature(function).parameters}
