@@ -1,5 +1,7 @@
 """Vendors that fail for a while, or after the effect: every return ends well, and nothing happens twice."""
 
+from collections.abc import Collection
+
 import pytest
 
 from adapters.sandbox import Fault
@@ -8,7 +10,7 @@ from tests.e2e.world import MUG, SOCK, World, everyone, until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def clean(w: World, name: str, *, notes: int = 4) -> None:
+async def clean(w: World, name: str, *, notes: Collection[int] = (4,)) -> None:
     """Send a clean return through whatever is in force, and look at what came of it."""
     return_id = w.submit(name, SOCK)
     await w.receive(return_id, SOCK)
@@ -21,17 +23,18 @@ async def damaged(w: World, name: str) -> None:
     return_id = w.submit(name, MUG)
     await w.receive(return_id, MUG, "CarrierDamaged")
     await w.state(return_id, "in_review")
-    once(w, return_id, name, {"flag": 1}, 4)
+    once(w, return_id, name, {"flag": 1}, (4,))
     w.sandbox.settle_review(return_id, "close")
     await w.state(return_id, "closed")
 
 
-def once(w: World, return_id: int, order_id: str, counts: dict[str, int], notes: int) -> None:
+def once(w: World, return_id: int, order_id: str, counts: dict[str, int], notes: Collection[int]) -> None:
     """One unit at Amazon, one label, each note once, graded once, one outcome."""
     held = w.portal(return_id)
     assert len(w.network(order_id)["returnItems"]) == 1
     assert len(held["delivered_labels"]) == 1
-    assert len(w.notes(return_id)) == len(set(w.notes(return_id))) == notes
+    assert len(w.notes(return_id)) == len(set(w.notes(return_id)))
+    assert len(w.notes(return_id)) in notes
     assert [(line["grades"], line["assessments"]) for line in held["line_items"]] == [(1, 1)]
     assert held["counts"] == counts
 
@@ -50,9 +53,12 @@ async def test_loop_fails_now_and_then(w):
 
 
 async def test_a_label_whose_answer_was_lost_is_found(w):
-    """A label that Loop took without saying so is not posted again; that its id is unknown is told in a note."""
+    """A label that Loop took without saying so is not posted again.
+
+    That its id is unknown is told in a note, unless the return is as old as the store: then it is taken over.
+    """
     w.sandbox.set_faults([Fault(vendor="loop", operation="createLabel", kind="drop", after_effect=True, count=1)])
-    await clean(w, "#2301", notes=5)
+    await clean(w, "#2301", notes=(4, 5))
 
 
 @pytest.mark.parametrize("operation", ["addNote", "grade", "assess", "processReturn", "updateLabel"])
