@@ -294,11 +294,19 @@ def take_back(ret: Return, request_id: str) -> Return:
     return replace(ret, postage=postage)
 
 
-def renew_used(ret: Return, request_id: str) -> Return:
-    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one.
+def find_again(ret: Return) -> Return:
+    """Forget labels of which only the tracking is known and that another request needs: their purchase has a key."""
+    waiting = [r.request_id for r in ret.open_requests() if r.label is None]
+    wanted = {u.authorization_id for name in waiting for u in ret.units_of(name) if u.processed_at is None}
+    postage = tuple(
+        Postage(authorization_id=p.authorization_id) if p.tracked_only and p.authorization_id in wanted else p
+        for p in ret.postage
+    )
+    return replace(ret, postage=postage)
 
-    A label of which only the tracking is known is found again by the key of its purchase.
-    """
+
+def renew_used(ret: Return, request_id: str) -> Return:
+    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one."""
     wanted = {u.authorization_id for u in ret.units_of(request_id) if u.processed_at is None}
     opened = {u.authorization_id for u in ret.units if u.processed_at is not None}
 
@@ -306,10 +314,4 @@ def renew_used(ret: Return, request_id: str) -> Return:
         over = postage.delivered_at is not None or postage.lost_at is not None or postage.authorization_id in opened
         return over and postage.bought and postage.authorization_id in wanted
 
-    def anew(postage: Postage) -> Postage:
-        if used(postage):
-            return postage.renewed
-        lost = postage.tracked_only and postage.authorization_id in wanted
-        return Postage(authorization_id=postage.authorization_id) if lost else postage
-
-    return replace(ret, postage=tuple(anew(p) for p in ret.postage))
+    return replace(ret, postage=tuple(p.renewed if used(p) else p for p in ret.postage))

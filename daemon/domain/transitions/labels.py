@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from daemon.domain.duties import create_unclear
 from daemon.domain.events import returns as ev
-from daemon.domain.postage import give_back, put_postage, renew_used, take_back
+from daemon.domain.postage import find_again, give_back, put_postage, renew_used, take_back
 from daemon.domain.returns import (
     LabelRequest,
     Note,
@@ -137,7 +137,7 @@ def request_read(event: ev.RequestRead, ret: Return) -> Return:
         has_exchange=event.has_exchange,
         adopted_at=event.at if event.known_before and ret.adopted_at is None else ret.adopted_at,
     )
-    return advance(renew_used(take_back(changed, known.request_id), known.request_id))
+    return advance(find_again(renew_used(take_back(changed, known.request_id), known.request_id)))
 
 
 def request_stands(event: ev.RequestStands, ret: Return) -> Return:
@@ -183,7 +183,8 @@ def unmatched(event: ev.Unmatched, ret: Return) -> Return:
 
 def units_authorized(event: ev.UnitsAuthorized, ret: Return) -> Return:
     known = {a.authorization_id: a for a in (*ret.authorizations, *event.authorizations)}  # the newer reading wins
-    changed = replace(_answered(ret, event.units, event.verifications), authorizations=tuple(known.values()))
+    answered = replace(_answered(ret, event.units, event.verifications), authorizations=tuple(known.values()))
+    changed = find_again(answered)
     return advance(changed) if ret.state in {State.RECEIVED, State.AWAITING_LABEL} else changed
 
 

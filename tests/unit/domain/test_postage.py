@@ -7,6 +7,7 @@ from daemon.domain.portal import ParcelSize
 from daemon.domain.postage import (
     Tracking,
     dead_labels,
+    find_again,
     give_back,
     parcel_units,
     postage_of,
@@ -20,7 +21,7 @@ from daemon.domain.postage import (
     told_parcel,
     tracked,
 )
-from daemon.domain.returns import LabelSourceName, Postage, RequestState, Transit, Void
+from daemon.domain.returns import TRACKED_ONLY, LabelSourceName, Postage, RequestState, Transit, Void
 from tests.support.builders import (
     CENTER,
     NOW,
@@ -307,3 +308,17 @@ def test_a_label_that_was_used_is_renewed_for_what_still_has_to_come(before, uni
     """Delivered, lost, or its parcel opened: the request that asks for what was left behind gets another one."""
     (after,) = renew_used(a_return(units=units, postage=(before,)), "q1").postage
     assert after == (before if number == 1 else Postage(authorization_id="A1", number=2))
+
+
+def test_a_label_known_by_its_tracking_alone_is_bought_again_by_its_key_for_a_request_that_waits():
+    """Amazon gave both requests one authorization: the first label is out, and the second needs its document."""
+    tracked = replace(BOUGHT, shipment_id=f"{TRACKED_ONLY}TBA1")
+    out, waits = a_request("q0", asked=RequestState.DELIVERED), a_request("q1")
+    first, second = authorized(a_unit("1", request_id="q0")), authorized(a_unit("2", request_id="q1"))
+    assert find_again(a_return(requests=(out, waits), units=(first,), postage=(tracked,))).postage == (tracked,)
+    ret = find_again(
+        a_return(
+            requests=(out, waits), units=(first, second), postage=(tracked, replace(BOUGHT, authorization_id="A2"))
+        )
+    )
+    assert ret.postage == (Postage(authorization_id="A1"), replace(BOUGHT, authorization_id="A2"))
