@@ -273,8 +273,8 @@ def holds(folder: Path, text: bytes) -> bool:
 
 async def test_purge_forgets_and_rekey_seals_anew(tmp_path):
     """Returns beyond their time leave the store, the gauges and the disk; a new vault key takes over everything."""
-    short = {"retention": {"closed_returns": "100ms", "dead_letters": "100ms", "labels": "30d"}}
-    timings = {"late_watch": "100ms", "late_look": "50ms"}
+    short = {"retention": {"closed_returns": "1ms", "dead_letters": "1ms", "labels": "30d"}}
+    timings = {"late_watch": "1ms", "late_look": "1ms"}
     async with world(tmp_path, config=short, timings=timings, buys_labels=True) as w:
         unreadable = b'{"topic": "return", "trigger": "return.updated"}'
         assert await w.daemon.deliver(PATH, unreadable, signature(w.sandbox.options.webhook_secret, unreadable)) == 200
