@@ -19,7 +19,9 @@ def at_account(name: str, account: str) -> str:
 RENAMED_MARK = "renamed"
 """The mark for the former names of shops and accounts: {"shop": {FORMER: NAME}, "account": {FORMER: NAME}}."""
 
-_OF_SHOPS = frozenset({"link", "label-proof", "transit-quiet", "paused", "verified", "returns-poll"})
+_OF_SHOPS = frozenset(
+    {"link", "label-proof", "transit-quiet", "paused", "verified", "returns-poll", "proof", "strangers"}
+)
 """What the names of marks begin with that go on with a shop."""
 
 _OF_ACCOUNTS = frozenset({"order-index", "notifications", "notified"})
