@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import psycopg
 
+from adapters.sql.migration import Migration, numbered
 from daemon.errors import ConfigError, NoDatabase, StoreUnavailable
 
 OLDEST_SERVER = 140000
@@ -23,20 +22,10 @@ _REFUSED = re.compile(
 _MISSING = re.compile("FATAL: .*database .* does not exist")
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema; `number` is the version that it produces."""
-
-    number: int
-    sql: str
-
-
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Return the numbered files beside this module, in order and without gaps."""
-    folder = resources.files("adapters.postgresql") / "migrations"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(Migration(int(f.name[:4]), f.read_text(encoding="utf-8")) for f in files)
+    """Return all steps of the schema."""
+    return numbered("adapters.postgresql")
 
 
 def make_ready(place: str, connection: psycopg.Connection[Any], steps: Sequence[Migration], *, create: bool) -> None:

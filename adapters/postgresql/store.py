@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgresql.connection import POSTGRESQL, PostgresConnection
 from adapters.postgresql.engine import InlineEngine, PostgresEngine
-from adapters.postgresql.schema import Migration, explain, make_ready, migrations
+from adapters.postgresql.schema import explain, make_ready, migrations
+from adapters.sql.migration import Migration
 from adapters.sql.store import SqlStore
 from adapters.sql.writer import Writer
 from daemon.errors import AlreadyRunning, ConfigError

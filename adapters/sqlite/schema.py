@@ -3,14 +3,13 @@
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
 import structlog
 
+from adapters.sql.migration import Migration, numbered
 from adapters.sqlite.checkpoint import checkpoint
 from adapters.sqlite.engine import SQLITE
 from daemon.errors import ConfigError, StoreUnavailable
@@ -26,20 +25,10 @@ RESTORE = "restore a backup with `mcfd restore`, or move the file away to start 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema; `number` is the version that it produces."""
-
-    number: int
-    sql: str
-
-
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Return the numbered files beside this module, in order and without gaps."""
-    folder = resources.files("adapters.sqlite") / "migrations"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(Migration(int(f.name[:4]), f.read_text(encoding="utf-8")) for f in files)
+    """Return all steps of the schema."""
+    return numbered("adapters.sqlite")
 
 
 def make_ready(path: Path, connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:

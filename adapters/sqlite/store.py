@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import aiosqlite
 
+from adapters.sql.migration import Migration
 from adapters.sql.store import SqlStore
 from adapters.sql.writer import Engine, Writer
 from adapters.sqlite.backup import examine_database
@@ -19,7 +20,7 @@ from adapters.sqlite.engine import InlineEngine, ThreadEngine
 from adapters.sqlite.moving import check_not_moved
 from adapters.sqlite.reading import SqliteReader, open_reader
 from adapters.sqlite.restore import finish_restore
-from adapters.sqlite.schema import Migration, check_place, make_ready, migrations
+from adapters.sqlite.schema import check_place, make_ready, migrations
 from adapters.sqlite.space import give_back, sizes
 from daemon.ports.store import StoreSize
 
