@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -69,6 +70,24 @@ STEPS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A form that has the store keep or forget something: its address, the page it is on, its verb and fields."""
+
+    path: str
+    page: str
+    verb: str
+    fields: tuple[str, ...]
+
+
+CHANGES = (
+    Change("/setup/credentials", "setup", "settings_set", ("name", "value")),
+    Change("/setup/credentials/forget", "setup", "settings_unset", ("name",)),
+    Change("/reasons/map", "reasons", "settings_map_reason", ("shop", "parent", "reason", "code")),
+    Change("/reasons/unmap", "reasons", "settings_unmap_reason", ("shop", "parent", "reason")),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """What a step has done."""
 
@@ -92,10 +111,7 @@ class Setup:
         return (
             web.get("/setup", guarded(self._show)),
             web.post("/setup/check", guarded(self._check, Role.ACT)),
-            web.post("/setup/credentials", guarded(self._keep, Role.ADMIN)),
-            web.post("/setup/credentials/forget", guarded(self._forget, Role.ADMIN)),
-            web.post("/reasons/map", guarded(self._map, Role.ADMIN)),
-            web.post("/reasons/unmap", guarded(self._unmap, Role.ADMIN)),
+            *(web.post(one.path, guarded(partial(self._change, one), Role.ADMIN)) for one in CHANGES),
             web.post("/setup/{step}", guarded(self._take, Role.ADMIN)),
         )
 
@@ -124,39 +140,18 @@ class Setup:
 
     # ---- what the store keeps
 
-    async def _keep(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        return await self._change(
-            request, "setup", "settings_set", {name: form.get(name, "") for name in ("name", "value")}
-        )
-
-    async def _forget(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        return await self._change(request, "setup", "settings_unset", {"name": form.get("name", "")})
-
-    async def _map(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        given = {name: form.get(name, "") for name in ("shop", "parent", "reason", "code")}
-        return await self._change(request, "reasons", "settings_map_reason", given)
-
-    async def _unmap(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        given = {name: form.get(name, "") for name in ("shop", "parent", "reason")}
-        return await self._change(request, "reasons", "settings_unmap_reason", given)
-
-    async def _change(
-        self, request: web.Request, page: str, verb: str, given: Mapping[str, object]
-    ) -> web.StreamResponse:
+    async def _change(self, change: Change, request: web.Request) -> web.StreamResponse:
         """Have the store keep or forget a setting; nothing of it is shown."""
-        session = request[SESSION]
+        session, form = request[SESSION], await request.post()
+        given = {name: form.get(name, "") for name in change.fields}
         try:
-            answer = await self._site.ask(verb, **given, by=session.person.name)
+            answer = await self._site.ask(change.verb, **given, by=session.person.name)
         except McfdError as error:
             session.say(words.sentence(str(error)), failed=True)
         else:
             what = answer.get("name") or answer.get("reason") or answer.get("parent", "")
             session.say(f"{what}: {answer.get('note', 'done')}.")
-        return redirect(f"{ROOT}{page}")
+        return redirect(f"{ROOT}{change.page}")
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         step = next((one for one in STEPS if one.verb and one.path == request.match_info["step"]), None)

@@ -19,7 +19,7 @@ from daemon.ports.host import Clock
 log = structlog.get_logger(__name__)
 
 Ask = Callable[[Mapping[str, object]], Awaitable[dict[str, Any]]]
-Desk = Mapping[str, Ask]
+Verbs = Mapping[str, Ask]
 """Every verb by its path, as the daemon answers it."""
 Answer = dict[str, Any]
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,8 +38,8 @@ NAVIGATION = (
 class Site:
     """What all pages share."""
 
-    def __init__(self, desk: Desk, door: Door, clock: Clock, version: str) -> None:
-        self._desk = desk
+    def __init__(self, verbs: Verbs, door: Door, clock: Clock, version: str) -> None:
+        self._verbs = verbs
         self._clock = clock
         self._version = version
         self.door = door
@@ -47,9 +47,9 @@ class Site:
 
     async def ask(self, verb: str, **given: object) -> Answer:
         """Have a verb answer. Raises McfdError."""
-        if verb not in self._desk:
+        if verb not in self._verbs:
             raise OperatorError(f"this mcfd has no verb {verb}")
-        return await self._desk[verb](given)
+        return await self._verbs[verb](given)
 
     def now(self) -> float:
         """Unix seconds."""
@@ -57,7 +57,7 @@ class Site:
 
     def knows(self, verb: str) -> bool:
         """Whether there is such a verb."""
-        return verb in self._desk
+        return verb in self._verbs
 
     def page(
         self, request: web.Request, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: object

@@ -31,9 +31,9 @@ async def console_pages(
         return {}
     reader = await resources.store.reader()
     stack.push_async_callback(closing, "console", reader.close)
-    desk = {**verbs, **_reading_verbs(resources, reader)}
+    answering = {**verbs, **_reading_verbs(resources, reader)}
     access = _access(settings, resources.current.secrets)
-    return {ROOT: console(desk=desk, access=access, clock=resources.clock, version=__version__)}
+    return {ROOT: console(verbs=answering, access=access, clock=resources.clock, version=__version__)}
 
 
 def _reading_verbs(resources: Resources, reader: ReadableStore) -> Mapping[str, Answering]:

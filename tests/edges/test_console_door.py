@@ -89,7 +89,7 @@ async def browser(office, clock=None, **access):
     """A browser before the console: its cookies, and the address of the first page."""
     allowed = Access(**{"token": TOKEN, "hosts": frozenset({"127.0.0.1"}), **access})
     app = web.Application()
-    app.add_subapp(ROOT, console(desk=office.desk(), access=allowed, clock=clock or FakeClock(), version="1"))
+    app.add_subapp(ROOT, console(verbs=office.desk(), access=allowed, clock=clock or FakeClock(), version="1"))
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
