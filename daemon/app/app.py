@@ -32,7 +32,6 @@ from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import AccountResources, Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
-from daemon.app.vendors import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.domain.returns import State
 from daemon.engine.adoption import Adoption
@@ -178,8 +177,7 @@ class App:
         """Let Prometheus read an account's connections and the ages of its credentials."""
         self._metrics.ages(name, one.ages.authorization_days, one.ages.secret_days)
         self._metrics.secret_unfiled(name, lambda: one.client_secrets.only_here)
-        own = EASYPOST_CONNECTIONS if one.vendors.easypost else ()
-        for connection in (*AMAZON_CONNECTIONS, *own, *(f"loop/{shop}" for shop in one.vendors.portals)):
+        for connection in one.vendors.connections:
             self._metrics.connection(name, connection, partial(one.vendors.refuses, connection))
 
     def _hosting(self, resources: Resources) -> LabelHosting:
@@ -292,7 +290,7 @@ class App:
         news: News,
         announcements: Announcements,
     ) -> None:
-        """Open both listeners; add the service that closes the public one, and return what operators' verbs need."""
+        """Open both listeners, and add the services that belong to them."""
         authorization, clearing = self._authorization(resources), retention(resources, self._metrics.forgotten)
         services |= self._services.all(resources, self._contexts, intake, clearing)
         for name in self._beats.names:
@@ -392,8 +390,7 @@ class App:
         output = change.settings.log
         redactor = configure(output.format, output.level, under_systemd=running_under_systemd())
         redactor.register(change.secrets.values())
-        for shop, context in self._contexts.items():
-            context.policy = self._current.policy(shop) or context.policy
+        self._use_policies()
         resources.vendors.unpark()
         try:
             await resources.read_credentials()
@@ -404,10 +401,14 @@ class App:
 
     async def _settings_changed(self, resources: Resources) -> None:
         """Use settings that an operator has just given to the store."""
-        for shop, context in self._contexts.items():
-            context.policy = self._current.policy(shop) or context.policy
+        self._use_policies()
         await resources.read_credentials()
         await self._try_again(resources)
+
+    def _use_policies(self) -> None:
+        """Judge by the configuration of now; a shop that is gone from it keeps its policy."""
+        for shop, context in self._contexts.items():
+            context.policy = self._current.policy(shop) or context.policy
 
     async def _try_again(self, resources: Resources) -> None:
         """Try again what a vendor refused."""

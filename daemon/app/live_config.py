@@ -115,8 +115,6 @@ class Current:
         self.secrets = with_kept(self.filed, self._kept)
         for account in self.accounts.values():
             account.read_again()
-        for account in self.accounts.values():
-            account.read_again()
 
     @property
     def absent(self) -> Mapping[str, str]:

@@ -82,16 +82,23 @@ class AccountVendors:
         for portal in self.portals.values():
             portal.unpark()
 
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The names of all connections, as `refuses` takes them."""
+        own = EASYPOST_CONNECTIONS if self.easypost is not None else ()
+        return (*AMAZON_CONNECTIONS, *own, *(f"loop/{shop}" for shop in self.portals))
+
+    def shown(self, connection: str) -> str:
+        """The name of a connection among those of all accounts: shops' names are unique."""
+        return connection if connection.startswith("loop/") else self._named(connection)
+
     def refuses(self, connection: str) -> bool:
         """Whether a connection is parked."""
         return connection in self._refusals()
 
     def refusals(self) -> dict[str, str]:
         """Connections whose credentials are refused, and why; empty if all is well."""
-        return {
-            name if name.startswith("loop/") else self._named(name): problem
-            for name, problem in self._refusals().items()
-        }
+        return {self.shown(name): problem for name, problem in self._refusals().items()}
 
     def _refusals(self) -> dict[str, str]:
         found = {

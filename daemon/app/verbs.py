@@ -11,7 +11,6 @@ from daemon import __version__
 from daemon.app.doctor import Checkup
 from daemon.app.notifications import notification_setup, remember, rotation
 from daemon.app.resources import AccountResources, Resources
-from daemon.app.vendors import AMAZON_CONNECTIONS, EASYPOST_CONNECTIONS
 from daemon.engine.announcements import Announcements
 from daemon.engine.notifications import Origins
 from daemon.engine.supervisor import run_every
@@ -156,9 +155,7 @@ def connections(resources: Resources) -> ConnectionsShown:
 
 
 def _connections(account: str, one: AccountResources) -> tuple[list[ConnectionShown], list[CredentialShown]]:
-    own = EASYPOST_CONNECTIONS if one.vendors.easypost else ()
-    amazon = (at_account(name, account) for name in (*AMAZON_CONNECTIONS, *own))
-    names = (*amazon, *(f"loop/{shop}" for shop in one.vendors.portals))
+    names = map(one.vendors.shown, one.vendors.connections)
     refused = one.vendors.refusals()
     ages = {
         at_account("client secret", account): (one.ages.secret_days(), SECRET_LIVES),
