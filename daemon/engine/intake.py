@@ -152,10 +152,6 @@ class Intake:
             self._wake()
         return ours
 
-    def _forgotten(self, uow: UnitOfWork, shop: str, message: RequestIssued) -> bool:
-        """Whether the label request belongs to a forgotten return; one that Loop issued since is new."""
-        return self._buried(uow, shop, message.return_id, message.request_id)
-
     def _nameless(self, uow: UnitOfWork, delivery: Delivery) -> Delivery:
         """Leave the ids out of a delivery about a forgotten return."""
         if not delivery.return_id or not self._buried(uow, delivery.shop, delivery.return_id):
@@ -164,7 +160,7 @@ class Intake:
         return delivery if served_again else replace(delivery, subject="", return_id="")
 
     def _buried(self, uow: UnitOfWork, shop: str, return_id: str, request_id: str = "") -> bool:
-        """Whether something was forgotten under any name that the shop ever had."""
+        """Whether a return, or one of its label requests, was forgotten under any name that the shop ever had."""
         names = (shop, *self._former.get(shop, ()))
         return any(uow.buried(tombstone(name, return_id, request_id)) for name in names)
 
@@ -182,7 +178,9 @@ class Intake:
             return []
         ret = uow.get(shop, message.return_id)
         if ret is None:
-            if not isinstance(message, RequestIssued) or self._forgotten(uow, shop, message):
+            if not isinstance(message, RequestIssued):
+                return []
+            if self._buried(uow, shop, message.return_id, message.request_id):  # one that Loop issued since is new
                 return []
             return [(None, uow.add(self._opened(shop, message)))]
         # Two attempts may fail with byte-identical messages: the state tells whether this one is news.

@@ -111,6 +111,14 @@ class Addressee:
     credentials: Credentials
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of a message, and for which account; "" where that is not known."""
+
+    outcome: str
+    account: str = ""
+
+
 class Notifications:
     """Takes messages in, for whichever accounts they are. `wake` is called after a commit that made something due."""
 
@@ -189,7 +197,7 @@ class Notifications:
             return any(uow.on_order(one.origins.account, message.order_id) for one in concerned)
         return bool(concerned)
 
-    def _without_effect(self, message: Notification) -> "Heard":
+    def _without_effect(self, message: Notification) -> Heard:
         match message:
             case ReturnNews() if concerned := self._concerned(message):
                 return Heard("unknown_order", concerned[0].origins.account if len(concerned) == 1 else "")
@@ -197,13 +205,13 @@ class Notifications:
                 return Heard("foreign")
         return Heard("other")
 
-    def _effects(self, uow: UnitOfWork, message: Notification) -> "list[Heard]":
+    def _effects(self, uow: UnitOfWork, message: Notification) -> list[Heard]:
         if not self._matters(uow, message):
             return [self._without_effect(message)]
         found = [self._effect(uow, message, one) for one in self._concerned(message)]
         return [one for one in found if one is not None]
 
-    def _effect(self, uow: UnitOfWork, message: Notification, one: Addressee) -> "Heard | None":
+    def _effect(self, uow: UnitOfWork, message: Notification, one: Addressee) -> Heard | None:
         account = one.origins.account
         match message:
             case ReturnNews() if refs := uow.on_order(account, message.order_id):
@@ -232,14 +240,6 @@ class Notifications:
             elif ret.announced_at != now:
                 uow.defer(replace(ret, announced_at=now, amazon_due_at=now, due_at=min(ret.due_at or now, now)))
         return len(concerned)
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What became of a message, and for which account; "" where that is not known."""
-
-    outcome: str
-    account: str = ""
 
 
 class QueueReader:
