@@ -1,10 +1,23 @@
 """Returns and label requests in the portal (Loop), reduced to what the daemon needs for decisions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from daemon.domain.durations import DAY
 from daemon.domain.orders import PostalAddress
 from daemon.domain.returns import Transit
+
+LONGEST_LIST = 119 * DAY
+"""The longest window that the portal lists returns for."""
+
+
+def list_windows(since: float, until: float) -> Iterator[tuple[float, float]]:
+    """The windows, oldest first, in which the portal has to be asked for all returns between two times."""
+    while since < until:
+        end = min(until, since + LONGEST_LIST)
+        yield since, end
+        since = end
 
 
 class PortalState(StrEnum):

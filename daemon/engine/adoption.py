@@ -1,7 +1,10 @@
 """Takes over returns whose past the store does not know: after a lost disk, or from another integration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -13,6 +16,8 @@ from daemon.errors import StaleReturn
 __all__ = ["Adoption", "AdoptionResult", "Kind"]
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 MOST_STARTS = 5
 """How often a return is read again because it has changed while it was read."""
@@ -45,16 +50,17 @@ class Adoption:
         StoreUnavailable, and StaleReturn if the return keeps changing meanwhile.
         """
         context = self._contexts[shop]
-        for attempt in range(MOST_STARTS):
-            ret = unknown(shop, return_id, context)
-            try:
-                found, state = await take_over(ret, context, by=by, dry=dry_run, again=again)
-            except StaleReturn:
-                if attempt + 1 == MOST_STARTS:
-                    raise
-                continue
-            if found.kind is Kind.ADOPTED and not dry_run:
-                log.info("return.adopted", ref=ret.ref, after=state, by=by)
-                self._wake()
-            return AdoptionResult(shop=shop, return_id=return_id, kind=found.kind, state=state, why=found.why)
-        raise AssertionError("unreachable")
+        blank = unknown(shop, return_id, context)
+        found, state = await _until_still(partial(take_over, blank, context, by=by, dry=dry_run, again=again))
+        if found.kind is Kind.ADOPTED and not dry_run:
+            log.info("return.adopted", ref=f"{shop}/{return_id}", after=state, by=by)
+            self._wake()
+        return AdoptionResult(shop=shop, return_id=return_id, kind=found.kind, state=state, why=found.why)
+
+
+async def _until_still(look: Callable[[], Awaitable[T]]) -> T:
+    """Look again while the return changes meanwhile, a few times."""
+    for _ in range(MOST_STARTS - 1):
+        with suppress(StaleReturn):
+            return await look()
+    return await look()

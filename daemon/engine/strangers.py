@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from daemon.domain.adoption import bears_marks
 from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState
 from daemon.engine.handlers.context import ShopContext
+from daemon.engine.handlers.traces import bears_traces
 from daemon.engine.supervisor import run_every
 from daemon.errors import ListCut, McfdError, Refused
 from daemon.ports.host import Clock
@@ -52,7 +52,11 @@ def to_adopt(keep: Maintenance, unknown: Sequence[str], shop: str) -> ToAdopt:
 def strangers_of(uow: UnitOfWork, shop: str) -> list[str]:
     """The returns that were found and are still unknown."""
     found: list[str] = json.loads(uow.mark(strangers_mark(shop)) or "[]")
-    return [name for name in found if not any(ref[0] == shop for ref in uow.find(name))]
+    return [name for name in found if not _knows(uow, shop, name)]
+
+
+def _knows(uow: UnitOfWork, shop: str, return_id: str) -> bool:
+    return any(ref[0] == shop for ref in uow.find(return_id))
 
 
 async def waiting_for_adopt(store: ReadableStore, shops: Collection[str]) -> Mapping[str, ToAdopt]:
@@ -121,9 +125,7 @@ class Strangers:
                 ids |= dict.fromkeys(await context.portal.updated_returns(state, now - LOOKED_BACK, now))
             except ListCut as cut:
                 ids |= dict.fromkeys(cut.found)
-        return await self._store.read(
-            lambda uow: [name for name in ids if not any(ref[0] == shop for ref in uow.find(name))]
-        )
+        return await self._store.read(lambda uow: [name for name in ids if not _knows(uow, shop, name)])
 
 
 async def _bears_traces(return_id: str, context: ShopContext) -> bool:
@@ -131,8 +133,7 @@ async def _bears_traces(return_id: str, context: ShopContext) -> bool:
         details = await context.portal.details(return_id, Lane.BACKGROUND)
         if context.policy.not_ours(return_id, details.destination_id):
             return False
-        ours = any(context.labels.hosting.is_ours(url) for url in details.label_urls)
-        return ours or bears_marks(await context.portal.notes(return_id))
+        return await bears_traces(details, context)
     except Refused:  # the portal does not show it any more
         return False
 

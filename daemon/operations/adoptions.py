@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from daemon.domain.durations import DAY
-from daemon.domain.portal import PortalState
+from daemon.domain.portal import PortalState, list_windows
 from daemon.engine.adoption import Adoption, Kind
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.provenance import proofs
@@ -37,9 +37,6 @@ AT_ONCE = 4
 ANSWERS_WITHIN = 20.0
 TRIES = 8
 RETRY_FIRST, RETRY_MOST = 2.0, 60.0
-LONGEST_LIST = 119 * DAY
-"""The longest window that Loop lists returns for."""
-
 JOBS_KEPT = 8
 MOST_DOUBTED = 1_000_000
 AWAITED = (PortalState.OPEN, PortalState.REVIEW, PortalState.EXPIRED, PortalState.CANCELLED)
@@ -233,11 +230,10 @@ class Adoptions:
         ids: dict[str, None] = {}
         now = self._clock.now()
         for state in AWAITED:
-            start = now - since
-            while start < now and not stop.is_set():
-                end = min(now, start + LONGEST_LIST)
-                ids |= dict.fromkeys(await self._window(shop, state, start, end, stop))
-                start = end
+            for window in list_windows(now - since, now):
+                if stop.is_set():
+                    return ids
+                ids |= dict.fromkeys(await self._window(shop, state, *window, stop))
         return ids
 
     async def _window(

@@ -11,7 +11,7 @@ from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
 from daemon.domain.naming import holder_of, told_apart
 from daemon.domain.orders import FulfillmentOrder
-from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
+from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus, list_windows
 from daemon.domain.postage import postage_of, slip_of
 from daemon.domain.provenance import Proof
 from daemon.domain.returns import LabelRequest, LabelSourceName, Return, ReturnUnit, State
@@ -19,14 +19,13 @@ from daemon.domain.schedule import plan, wake_at
 from daemon.engine.clock_check import PORTAL
 from daemon.engine.handlers.context import Decision, NotYet, ShopContext
 from daemon.engine.handlers.orders import others_on
+from daemon.engine.handlers.purchases import earlier_purchase
 from daemon.engine.handlers.search import OrderSearch
+from daemon.engine.handlers.traces import bears_traces
 from daemon.errors import Refused, StaleReturn, Transient
 from daemon.ports.names import proof_of
-from daemon.ports.store import Purchase, UnitOfWork
+from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane
-
-LONGEST_LIST = 119 * DAY
-"""The longest window that the portal lists returns for."""
 
 ORDERS_KEPT = 180 * DAY
 """How far back other returns of an order are looked for when Amazon does not tell when it came."""
@@ -134,17 +133,21 @@ async def _compared(stored: Return, found: Found, context: ShopContext, by: str)
     return await context.store.transact(work)
 
 
-async def doubts(ret: Return, details: PortalReturn, context: ShopContext) -> ev.Doubted | None:
-    """Whether mcfd may have worked on a return before that the store has only just heard of."""
+async def older_proof(ret: Return, details: PortalReturn, context: ShopContext) -> Proof | None:
+    """How far the store can be trusted with a return that is older than the store: another one may know of it.
+
+    None for a return that was made since.
+    """
+    proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
+    older = proof.doubts(details.submitted_at, traces=True, ahead=context.clock_check.ahead().get(PORTAL))
+    return proof if older else None
+
+
+async def doubts(ret: Return, details: PortalReturn, proof: Proof, context: ShopContext) -> ev.Doubted | None:
+    """Whether mcfd may have worked on an older return that the store has only just heard of."""
     if ret.units or ret.notes or ret.adopted_at is not None:
         return None
-    proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
-    ahead = context.clock_check.ahead().get(PORTAL)
-    if not proof.doubts(details.submitted_at, traces=True, ahead=ahead):
-        return None
-    ours = any(context.labels.hosting.is_ours(url) for url in details.label_urls)
-    traces = ours or rules.bears_marks(await context.portal.notes(ret.return_id))
-    if not proof.doubts(details.submitted_at, traces=traces, ahead=ahead):
+    if not (proof.whole or await bears_traces(details, context)):
         return None
     problem = f"mcfd may have worked on it before, and this database does not know how: run mcfd adopt {ret.ref}"
     return ev.Doubted(at=context.clock.now(), problem=problem)
@@ -205,12 +208,6 @@ async def answered_before(
         return event
 
     return decide
-
-
-async def older_than_store(ret: Return, details: PortalReturn, context: ShopContext) -> bool:
-    """Whether the return was made before this store began: another one may have heard of it."""
-    proof = await context.store.read(lambda uow: Proof.from_text(uow.mark(proof_of(ret.shop))))
-    return proof.doubts(details.submitted_at, traces=True, ahead=context.clock_check.ahead().get(PORTAL))
 
 
 # ---- reading
@@ -305,15 +302,13 @@ async def _rivals(ret: Return, orders: Sequence[FulfillmentOrder], context: Shop
     known = [order.received_at for order in orders if order.received_at is not None]
     since = min(known) - DAY if len(known) == len(orders) else until - ORDERS_KEPT
     skus: set[str] = set()
-    while since < until:
-        end = min(until, since + LONGEST_LIST)
+    for window in list_windows(since, until):
         for state in PortalState:
             if state is PortalState.UNKNOWN:
                 continue
-            for row in await context.portal.returns_made(state, since, end):
+            for row in await context.portal.returns_made(state, *window):
                 if row.order_name == ret.order_name and row.return_id != ret.return_id:
                     skus.update(row.skus)
-        since = end
     return frozenset(skus)
 
 
@@ -397,20 +392,7 @@ def _write_down(uow: UnitOfWork, ret: Return, now: float) -> None:
     """Have parcels with a handle checked daily, as if they had been bought here."""
     for postage in ret.postage:
         if postage.handle and uow.purchase(postage.source, postage.handle) is None:
-            uow.keep_purchase(
-                Purchase(
-                    account=ret.account,
-                    source=postage.source,
-                    handle=postage.handle,
-                    shop=ret.shop,
-                    return_id=ret.return_id,
-                    authorization_id=postage.authorization_id,
-                    mode=postage.mode,
-                    charge_cents=0,  # the day's spending counts what is bought today
-                    offered_at=now,
-                    look_at=now + DAY,
-                )
-            )
+            uow.keep_purchase(earlier_purchase(ret, postage, now))
 
 
 def _hand_over(uow: UnitOfWork, ret: Return, units: Sequence[ReturnUnit], now: float) -> None:

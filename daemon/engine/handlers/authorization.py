@@ -14,7 +14,7 @@ from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, 
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
 from daemon.domain.schedule import foreign_label_delay, held_delay, past_deadline, poll_delay, waited
-from daemon.engine.handlers.adoption import answered_before, doubts, older_than_store, take_in_holders
+from daemon.engine.handlers.adoption import answered_before, doubts, older_proof, take_in_holders
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
 from daemon.engine.handlers.orders import read_orders
@@ -47,18 +47,19 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     )
     known = ret.request(step.duty.subject)
     made_here = known is None or known.made_here
-    if doubted := await doubts(ret, details, context):
+    proof = await older_proof(ret, details, context)
+    if proof is not None and (doubted := await doubts(ret, details, proof, context)):
         return doubted
     if other := (_already_over if made_here else _made_elsewhere)(ret, request, details, now, context):
-        before = not made_here or ret.adopted_at is not None or await older_than_store(ret, details, context)
+        before = not made_here or ret.adopted_at is not None or proof is not None
         return (await answered_before(ret, request, context, foreign=not made_here) if before else None) or other
     if known is not None and known.asked is RequestState.OPEN:
         return ev.RequestStands(at=now, request_id=known.request_id)
-    return await _read(ret, request, details, now, context)
+    return _read(ret, request, details, now, context, older=proof is not None)
 
 
-async def _read(
-    ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float, context: ShopContext
+def _read(
+    ret: Return, request: PortalLabelRequest, details: PortalReturn, now: float, context: ShopContext, *, older: bool
 ) -> Outcome:
     """The units that a new request covers, if it concerns us."""
     if why := context.policy.not_ours(ret.return_id, details.destination_id):
@@ -80,7 +81,7 @@ async def _read(
         provider_order_id=details.provider_order_id,
         submitted_at=details.submitted_at,
         has_exchange=details.has_exchange,
-        known_before=await older_than_store(ret, details, context),
+        known_before=older,
     )
 
 

@@ -34,11 +34,12 @@ from daemon.domain.schedule import past_deadline, poll_delay, waited
 from daemon.engine.handlers.adoption import answered_before
 from daemon.engine.handlers.complaints import problem_of
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
+from daemon.engine.handlers.purchases import earlier_purchase, purchase_of
 from daemon.engine.handlers.readings import recent_label_request
 from daemon.errors import ContractBroken, Refused
 from daemon.ports.names import bought_label, lane_mark, proof_mark
 from daemon.ports.sealed import BOUGHT_LABEL, OFFER
-from daemon.ports.store import Purchase, UnitOfWork
+from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import LabelSource, PurchaseReader
 
 FRESH = 60.0  # seconds
@@ -128,28 +129,13 @@ async def _made_before(ret: Return, blank: Postage, current: PortalLabelRequest,
 def _found(ret: Return, postage: Postage, context: ShopContext) -> Decision:
     """Note the label that was bought before, and have it checked daily from now on."""
     now = context.clock.now()
-    row = replace(_purchase(ret, postage, now), charge_cents=0)  # it is not of today's spending
+    row = earlier_purchase(ret, postage, now)
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
         uow.keep_purchase(row)
         return pe.PostageBought(at=now, postage=postage)
 
     return decide
-
-
-def _purchase(ret: Return, postage: Postage, now: float) -> Purchase:
-    return Purchase(
-        account=ret.account,
-        source=postage.source,
-        handle=postage.handle,
-        shop=ret.shop,
-        return_id=ret.return_id,
-        authorization_id=postage.authorization_id,
-        mode=postage.mode,
-        charge_cents=postage.charge_cents,
-        offered_at=now,
-        look_at=now + DAY,
-    )
 
 
 async def _quote_to_settle(ret: Return, duty: Duty, context: ShopContext, order: PostageOrder | None) -> Outcome:
@@ -216,7 +202,7 @@ def _taken(ret: Return, postage: Postage, context: ShopContext, now: float, *, s
     """
     if not postage.handle:
         return pe.PostageOffered(at=now, postage=postage)
-    row = _purchase(ret, postage, now)
+    row = purchase_of(ret, postage, now)
     most = context.policy.max_spend_per_day_cents
 
     def decide(uow: UnitOfWork, _: Return) -> ev.Event:
