@@ -1,10 +1,9 @@
 """A real browser: the system's Chromium, without a screen."""
 
-import os
-import shutil
-
 import pytest
 from playwright.async_api import async_playwright
+
+from tests.support.programs import program
 
 FLAGS = [
     "--no-sandbox",
@@ -19,12 +18,8 @@ FLAGS = [
 @pytest.fixture
 async def chromium():
     """The browser; a machine without one skips, but not the machine that says what is good enough to land."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("CI"):  # noqa: TID251 - it is the test that asks, not the program
-            pytest.fail("no Chromium on this machine; .ci/run installs it")
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    browser_here = program("chromium", "chromium-browser", "google-chrome")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=browser_here, args=FLAGS)
         yield browser
         await browser.close()

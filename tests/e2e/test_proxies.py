@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ import pytest
 from tests.e2e.certificates import Authority
 from tests.e2e.test_readme import block, chapter
 from tests.e2e.world import SHOP, until, world
+from tests.support.programs import program
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -122,8 +122,7 @@ def place(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def proxied(name: str, folder: Path, upstream: int) -> AsyncIterator[Proxy]:
     """Run a proxy until the block ends."""
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
+    program(name)
     pem, trusted = certificate(folder)
     plain, tls = free_port(), free_port()
     command, files = {"nginx": nginx, "caddy": caddy}[name](folder, upstream, plain, tls, pem)

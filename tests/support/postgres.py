@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
-import pytest
+
+from tests.support.programs import lacking
 
 QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=32MB", "autovacuum=off")
 """Settings that the machine's crash would need, but no crash of a process."""
@@ -129,13 +130,7 @@ def _ordinary_user() -> pwd.struct_passwd | None:
 
 def needed() -> Path:
     """Where PostgreSQL's programs are; skips the test where there are none, and fails it in CI."""
-    found = programs()
-    if found is None:
-        missing = "no PostgreSQL here: apt-get install postgresql"
-        if os.environ.get("CI") == "true":  # noqa: TID251 - it is the test that asks, not the program
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return programs() or lacking("PostgreSQL is not installed; .ci/packages installs it")
 
 
 @contextmanager

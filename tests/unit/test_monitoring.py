@@ -2,15 +2,14 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from adapters.host.metrics import ALARMING, TROUBLES, PrometheusMetrics
 from daemon.domain.returns import State
+from tests.support.programs import program
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "config" / "prometheus-alerts.yaml"
@@ -124,9 +123,7 @@ def test_returns_are_counted_per_shop():
 
 def promtool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run promtool."""
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed")
-    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_promtool_accepts_the_alerts():

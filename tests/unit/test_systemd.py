@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -13,6 +12,7 @@ from structlog.testing import capture_logs
 from adapters.host.clock import SystemClock
 from adapters.host.systemd import Notifier, Watchdog
 from daemon.errors import StoreUnavailable
+from tests.support.programs import program
 
 ROOT = Path(__file__).parents[2]
 
@@ -185,8 +185,7 @@ async def test_without_an_interval_the_watchdog_only_waits(systemd: Systemd):
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """Copy the unit file, with a program that exists on every machine."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
+    program("systemd-analyze")
     copy = tmp_path / "mcfd.service"
     copy.write_text((ROOT / "mcfd.service").read_text().replace("/opt/mcfd/bin/mcfd", "/bin/true"))
     return copy
@@ -228,8 +227,7 @@ def test_the_template_is_the_unit_for_one_of_several():
 
 def test_systemd_accepts_the_template(tmp_path: Path):
     """`systemd-analyze verify` has nothing to say of an instance."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
+    program("systemd-analyze")
     copy = tmp_path / "mcfd@acme.service"
     copy.write_text((ROOT / "mcfd@.service").read_text().replace("/opt/mcfd/bin/mcfd", "/bin/true"))
     told = analyze("verify", "--man=no", str(copy))
