@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from daemon.domain.wording import CONDITION_WORDS
+
 Detail = Mapping[str, Any]
 
 _WORDS: Mapping[str, str] = {
@@ -46,28 +48,20 @@ _WORDS: Mapping[str, str] = {
     "LabelUnused": "Nobody used the label: it is to be given back",
 }
 
-_CONDITIONS = {
-    "Sellable": "sellable",
-    "Defective": "defective",
-    "CustomerDamaged": "damaged by the customer",
-    "CarrierDamaged": "damaged by the carrier",
-    "FulfillerDamaged": "damaged at Amazon",
-    "missing": "never arrived",
-}
 _TRANSIT = {"new": "not scanned yet", "pre_transit": "not scanned yet", "in_transit": "on its way"}
 
 _BOOKKEEPING = frozenset(
     {
-        *(
-            "CallBegun",
-            "CallHadNoEffect",
-            "NotesWritten",
-            "ReturnRead",
-            "RequestStands",
-            "ClockPutRight",
-            "LinesGraded",
-        ),
-        *("TransitReported", "PostageOffered", "LabelFetched"),
+        "CallBegun",
+        "CallHadNoEffect",
+        "NotesWritten",
+        "ReturnRead",
+        "RequestStands",
+        "ClockPutRight",
+        "LinesGraded",
+        "TransitReported",
+        "PostageOffered",
+        "LabelFetched",
     }
 )
 _EXPECTED = frozenset({"planned", "authorized"})
@@ -99,7 +93,7 @@ def _units(detail: Detail, skus: Mapping[str, str]) -> str:
 
 
 def _unit(sku: str, word: str) -> str:
-    return sku if word in _EXPECTED else f"{sku} {_CONDITIONS.get(word, word.replace('_', ' '))}"
+    return sku if word in _EXPECTED else f"{sku} {CONDITION_WORDS.get(word, word.replace('_', ' '))}"
 
 
 def _tracked(detail: Detail) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.returns import MISSING, Finding, Label, Postage, ReturnUnit, Settlement, State, UnitState
 
-_CONDITIONS = {
+CONDITION_WORDS = {
     "Sellable": "sellable",
     "": "condition not given",
     MISSING: "never arrived",
@@ -41,7 +41,7 @@ def failure_words(why: str) -> str:
 
 def condition_words(finding: Finding) -> str:
     """A condition in plain words; an unknown one is passed on in Amazon's words."""
-    return _CONDITIONS.get(finding.condition, finding.condition)
+    return CONDITION_WORDS.get(finding.condition, finding.condition)
 
 
 def count_skus(units: Iterable[ReturnUnit]) -> str:
