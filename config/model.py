@@ -31,6 +31,16 @@ def check_name(name: str, kind: str) -> str:
 
 shop_name = partial(check_name, kind="a shop")
 account_name = partial(check_name, kind="an account")
+node_name = partial(check_name, kind="a node")
+
+
+def _lease(seconds: float) -> float:
+    if not 1.0 <= seconds <= HOUR:
+        raise ValueError("is out of range; write 1s to 1h")
+    return seconds
+
+
+Lease = Annotated[Duration, AfterValidator(_lease)]
 
 
 def _absolute(value: Path) -> Path:
@@ -108,6 +118,17 @@ class Store(Section):
     def place(self) -> str:
         """The store's name for people."""
         return str(self.path) if self.url is None else self.url.partition("?")[0]
+
+
+class Cluster(Section):
+    """Several mcfd processes on one PostgreSQL; without store.url there is only one."""
+
+    lease: Lease = 15 * SECOND
+    """How long a node that says nothing any more keeps its accounts. Default 15s: after a node's death its accounts go
+    on elsewhere within 17 s, and a pause of the server or the network of ten seconds moves nothing. From 1s."""
+
+    node: Annotated[str, AfterValidator(node_name)] | None = None
+    """This node's name in the log and in `mcfd status`. Default null, the host's name; it means nothing else."""
 
 
 class Timings(Section):
@@ -289,6 +310,9 @@ class Settings(Section):
 
     store: Store = Store()
     """The database."""
+
+    cluster: Cluster = Cluster()
+    """Several mcfd processes that share one PostgreSQL."""
 
     accounts: Annotated[
         Mapping[Annotated[str, AfterValidator(account_name)], SellerAccount], Field(min_length=1, examples=["acme"])

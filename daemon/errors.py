@@ -44,6 +44,14 @@ class ShopPaused(Transient):
     """An operator has paused the shop, so the call was not made."""
 
 
+class LeaseLost(Transient):
+    """Another node works the account, or may; the call was not made, and nothing was stored."""
+
+
+class TooEarly(Transient):
+    """Another node may have just made this call; it was not made again."""
+
+
 class RateLimited(Transient):
     """The vendor's limit was hit; the request had no effect."""
 

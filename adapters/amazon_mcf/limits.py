@@ -90,6 +90,11 @@ class AmazonLimits:
         left = {operation: bucket.pause_left() for operation, bucket in self._buckets.items()}
         return {operation: seconds for operation, seconds in left.items() if seconds > 0}
 
+    def begin_anew(self) -> None:
+        """Empty every bucket: another process made these calls until now."""
+        for bucket in self._buckets.values():
+            bucket.empty()
+
     def close(self) -> None:
         """Give no more turns: every waiting and later caller gets Transient."""
         for bucket in self._buckets.values():

@@ -1,7 +1,10 @@
-"""The real clock."""
+"""The real clocks."""
 
 import asyncio
 import time
+
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's counts the time in which the machine was suspended, too: leases and limits of others go on meanwhile."""
 
 
 class SystemClock:
@@ -13,7 +16,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Seconds of the monotonic clock."""
-        return time.monotonic()
+        return time.clock_gettime(_MONOTONIC)
 
     async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
         """Return True as soon as `event` is set, False after `seconds`."""
@@ -24,3 +27,18 @@ class SystemClock:
                 return await event.wait()
         except TimeoutError:
             return False
+
+
+class SharedClock(SystemClock):
+    """Tells the time of a clock that several machines share; this machine's own until it was first heard."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+
+    def now(self) -> float:
+        """Unix seconds of the shared clock."""
+        return super().now() if self._ahead is None else self.monotonic() + self._ahead
+
+    def heard(self, now: float, asked: float) -> None:
+        """Take over the time that was told between `asked`, on the monotonic clock, and now."""
+        self._ahead = now - (asked + self.monotonic()) / 2

@@ -75,6 +75,11 @@ class LoopLimits:
             self._leave_room(0)
         self._answered = True
 
+    def begin_anew(self) -> None:
+        """Be as careful as at the start: another process made this key's calls until now."""
+        self._answered = False
+        self._leave_room(self._per_minute - self.FIRST)
+
     def throttled(self, retry_after: float | None) -> float:
         """Hold back all callers after a 429; return for how long."""
         paused_for = self._penalty.strike(retry_after or 0.0, self.PAUSE)

@@ -36,12 +36,23 @@ class _Truth(Dumper):
         return b"1" if obj else b"0"
 
 
+WRITING = 0x6D63_6664_5752
+"""The advisory lock of who writes: nodes write one after the other, as SQLite's only writer does, so that no rule about
+what several rows may say together needs an index of its own."""
+
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(%d)" % WRITING
+
+
 class PostgresConnection:
-    """Implements the Connection protocol; `asking_since` is when the running statement began."""
+    """Implements the Connection protocol.
+
+    `asking_since` is when the running statement began; `proven` are the leases that this transaction has checked.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.raw = connection
         self.asking_since: float | None = None
+        self.proven: set[str] = set()
         for kind, dumper in ((str, _Text), (bool, _Truth), (int, Int8Dumper)):
             connection.adapters.register_dumper(kind, dumper)
 
@@ -54,6 +65,9 @@ class PostgresConnection:
         """Run a statement of the shared words."""
         self.asking_since = time.monotonic()
         try:
+            if sql is Postgresql.begin:
+                self.proven.clear()
+                return self.raw.execute(_BEGIN)
             return self.raw.execute(translate(sql), parameters)
         finally:
             self.asking_since = None
@@ -71,7 +85,7 @@ class PostgresConnection:
 class Postgresql:
     """Implements the Database protocol."""
 
-    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    begin = "BEGIN"
     begin_reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     error: type[Exception] = psycopg.Error
 

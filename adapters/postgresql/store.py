@@ -14,6 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgresql.connection import POSTGRESQL, PostgresConnection
 from adapters.postgresql.engine import InlineEngine, PostgresEngine
+from adapters.postgresql.leases import CHANNEL, NodeWriter, PostgresLeases
+from adapters.postgresql.listening import listen
 from adapters.postgresql.schema import explain, make_ready, migrations
 from adapters.sql.migration import Migration
 from adapters.sql.store import SqlStore
@@ -22,10 +24,14 @@ from daemon.errors import AlreadyRunning, ConfigError
 from daemon.ports.store import StoreSize
 
 WORKING = 0x6D63_6664
-"""The advisory lock of the one daemon that works on a database; its second half is the schema's name."""
+"""The advisory lock of who works on a database: nodes share it, a verb without a daemon has it alone. Its second half
+is the schema's name."""
 
 LAST_SESSION_SECONDS = 3.0
 """How long the end of an earlier session is waited for: ours that was lost, or that of a daemon which was killed."""
+
+IDLE_SECONDS = 10.0
+"""How long a transaction may wait for us, before the server ends the session: others wait for it."""
 
 _DEFAULTS = {
     "connect_timeout": "5",
@@ -41,7 +47,6 @@ _SESSION = """
     SET synchronous_commit = on;
     SET statement_timeout = '10s';
     SET lock_timeout = '8s';
-    SET idle_in_transaction_session_timeout = '10s';
     SET tcp_keepalives_idle = 20;
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 4;
@@ -63,9 +68,14 @@ class Occupied(psycopg.OperationalError):
 class PostgresStore(SqlStore):
     """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
 
-    def __init__(self, writer: Writer, sessions: "Sessions") -> None:
+    def __init__(self, writer: NodeWriter, sessions: "Sessions") -> None:
         super().__init__(writer)
         self._sessions = sessions
+        self.leases = PostgresLeases(writer)
+
+    async def listen(self, told: Callable[[], None], stop: asyncio.Event) -> None:
+        """Call `told` whenever another node has written something that may concern this one, until `stop` is set."""
+        await listen(self._sessions.connect_to_listen, self._sessions.label, told, stop)
 
     async def reader(self) -> SqlStore:
         """Open a session of its own, which can only read. It connects when it is first asked."""
@@ -82,22 +92,31 @@ class PostgresStore(SqlStore):
 
 
 class Sessions:
-    """Makes sessions that are ready for use, each under the lock that keeps a second daemon out."""
+    """Makes sessions that are ready for use, each under the lock that keeps others out.
 
-    def __init__(self, url: str, password: Callable[[], str | None]) -> None:
+    A node shares it with other nodes; `lease` is how long it may hold an account without renewing, in seconds.
+    """
+
+    def __init__(self, url: str, password: Callable[[], str | None], lease: float | None = None) -> None:
         self._password = password
-        self._label = f"mcfd {socket.gethostname()[:24]} pid {os.getpid()} {secrets.token_hex(4)}"
+        self._shared = lease is not None
+        self._idle = IDLE_SECONDS if lease is None else min(IDLE_SECONDS, lease / 3)
+        self.label = f"mcfd {socket.gethostname()[:24]} pid {os.getpid()} {secrets.token_hex(4)}"
         given = conninfo_to_dict(url)
         ours = {name: value for name, value in _DEFAULTS.items() if name not in given}
         self._conninfo = make_conninfo(url, **ours)
 
     def connect(self) -> PostgresConnection:
         """Connect, and take the lock. Raises psycopg.Error."""
-        return self._connect(self._label, self._take_lock)
+        return self._connect(self.label, self._take_lock)
 
     def connect_to_read(self) -> PostgresConnection:
         """Connect to read only, beside whoever has the lock. Raises psycopg.Error."""
         return self._connect("mcfd reading", lambda connection: connection.execute(_READING))
+
+    def connect_to_listen(self) -> PostgresConnection:
+        """Connect to hear what other nodes tell. Raises psycopg.Error."""
+        return self._connect("mcfd listening", lambda connection: connection.execute(f"LISTEN {CHANNEL}"))
 
     def _connect(self, label: str, prepare: Callable[[psycopg.Connection[Any]], object]) -> PostgresConnection:
         password = self._password()
@@ -106,6 +125,7 @@ class Sessions:
         connection = psycopg.connect(conninfo, autocommit=True, client_encoding="utf-8")
         try:
             connection.execute(_SESSION)
+            connection.execute(f"SET idle_in_transaction_session_timeout = {round(self._idle * 1000)}")
             prepare(connection)
         except BaseException:
             connection.close()
@@ -113,22 +133,27 @@ class Sessions:
         return PostgresConnection(connection)
 
     def _take_lock(self, connection: psycopg.Connection[Any]) -> None:
-        """Take it, ending our own session of before, which the server may not know to be lost."""
-        mine = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = %s AND pid <> pg_backend_pid()"
-        )
+        """Take it, once our own session of before is over, which the server may not know to be lost."""
         give_up = time.monotonic() + LAST_SESSION_SECONDS
-        while not self._try_lock(connection):
-            ours = connection.execute(mine, (self._label,)).fetchall()
+        while self._lost_session(connection) or not self._try_lock(connection):
             if time.monotonic() > give_up:
-                if ours:
+                if self._lost_session(connection):
                     raise psycopg.OperationalError("the server has not ended our lost session yet")
                 raise Occupied(f"another mcfd{self._holder(connection)} works on this database")
             connection.execute("SELECT pg_sleep(0.05)")
 
+    def _lost_session(self, connection: psycopg.Connection[Any]) -> bool:
+        """End our session of before; say whether there was one: what it was committing may not be over yet."""
+        mine = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = %s AND pid <> pg_backend_pid()"
+        )
+        return bool(connection.execute(mine, (self.label,)).fetchall())
+
     def _try_lock(self, connection: psycopg.Connection[Any]) -> bool:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", (WORKING,)).fetchone()
+        kind = "_shared" if self._shared else ""
+        ask = f"SELECT pg_try_advisory_lock{kind}(%s, hashtext(current_schema()))"
+        row = connection.execute(ask, (WORKING,)).fetchone()
         return bool(row and row[0])
 
     def _holder(self, connection: psycopg.Connection[Any]) -> str:
@@ -150,16 +175,18 @@ async def open_store(
     create: bool = True,
     inline: bool = False,
     steps: Sequence[Migration] | None = None,
+    lease: float | None = None,
 ) -> PostgresStore:
     """Connect and migrate. Raises ConfigError, AlreadyRunning or StoreUnavailable.
 
     Messages name the database by `place`, and the password is asked for at each connection.
     Unless `create`, an empty database is left as it is: NoDatabase. With `inline` there is no thread: every unit runs
-    at once on the caller's event loop.
+    at once on the caller's event loop. With `lease`, in seconds, it is one of several nodes; otherwise no other mcfd
+    may be there.
     """
     steps = migrations() if steps is None else steps
     try:
-        sessions = Sessions(url, password)
+        sessions = Sessions(url, password, lease)
     except psycopg.ProgrammingError as error:
         raise ConfigError([f"store.url: cannot be read: {POSTGRESQL.reason(error).strip()}"]) from None
     engine = (InlineEngine if inline else PostgresEngine)(sessions.connect)
@@ -174,7 +201,7 @@ async def open_store(
     except BaseException:
         await asyncio.shield(engine.close())
         raise
-    return PostgresStore(Writer(engine), sessions)
+    return PostgresStore(NodeWriter(engine, teller=sessions.label), sessions)
 
 
 def _ready(place: str, steps: Sequence[Migration], create: bool, connection: PostgresConnection) -> None:

@@ -7,6 +7,7 @@ from typing import Self, TypeVar
 from adapters.sql.maintenance import SqlUpkeep
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.sql.writer import Writer
+from daemon.ports.leases import LeaseBook
 from daemon.ports.store import UnitOfWork
 
 T = TypeVar("T")
@@ -16,6 +17,9 @@ PROBE = 64 * 1024  # bytes
 
 class SqlStore:
     """Implements the Store port, but for `shrink` and `sizes`."""
+
+    leases: LeaseBook | None = None
+    """None: nobody shares this store."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -35,6 +39,10 @@ class SqlStore:
     async def survey(self, work: Callable[[SqlUpkeep], T]) -> T:
         """Run maintenance that only reads. Raises StoreUnavailable."""
         return await self._writer.read(lambda connection: work(SqlUpkeep(connection)))
+
+    async def listen(self, told: Callable[[], None], stop: asyncio.Event) -> None:  # noqa: ARG002 - nobody is there
+        """Wait for `stop`: there is no other node."""
+        await stop.wait()
 
     async def alive(self) -> None:
         """Return once the writer has answered; raises StoreUnavailable when it cannot."""

@@ -78,11 +78,15 @@ class TokenBucket:
 
     def pause(self, seconds: float = 0.0) -> float:
         """React to a 429: empty the bucket and hold everybody back for at least this long; return for how long."""
-        self._refill()
-        self._tokens = min(self._tokens, 0.0)
+        self.empty()
         paused_for = self._penalty.strike(seconds, max(1.0, 1 / self._rate))
         self._gate.paused()
         return paused_for
+
+    def empty(self) -> None:
+        """Take all tokens out."""
+        self._refill()
+        self._tokens = min(self._tokens, 0.0)
 
     def pause_left(self) -> float:
         """Return the seconds left of the pause."""

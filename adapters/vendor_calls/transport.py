@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
+from types import SimpleNamespace
 
 import aiohttp
 import yarl
 from multidict import CIMultiDictProxy
 
 from adapters.vendor_calls.public_addresses import PublicResolver
+from adapters.vendor_calls.withheld import let_out
 from daemon.errors import ContractBroken, McfdError, RateLimited, Unavailable
 
 MAX_BODY = 8 * 1024 * 1024
@@ -74,6 +77,7 @@ def open_session(
     machine.
     """
     session = aiohttp.ClientSession(
+        trace_configs=[_last_look()],
         # If the server has just closed a pooled connection, the next write fails and looks unclear though no server
         # saw it. Servers keep idle connections for about a minute; we drop ours well before.
         connector=aiohttp.TCPConnector(
@@ -93,10 +97,25 @@ def open_session(
     return session
 
 
+def _last_look() -> aiohttp.TraceConfig:
+    """Calls what a request was given for this, when it has its connection and before its first byte is written."""
+    traces = aiohttp.TraceConfig()
+
+    async def look(
+        _session: Session, context: SimpleNamespace, _request: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx()
+
+    traces.on_request_headers_sent.append(look)
+    return traces
+
+
 class Transport:
     """Calls one vendor. Errors name vendor, operation and kind; never a query, a header or a body.
 
     `room` bounds the calls under way for one account or shop, so that one whose vendor hangs takes no other's sockets.
+    Calls that change something are for the node that works the account, but for those of a `free` transport.
     """
 
     def __init__(
@@ -108,6 +127,7 @@ class Transport:
         on_call: Callable[[Call], None],
         max_body: int = MAX_BODY,
         room: asyncio.Semaphore | None = None,
+        free: bool = False,
     ) -> None:
         if session._retry_connection:
             raise ValueError("this session resends by itself; use open_session()")
@@ -116,6 +136,7 @@ class Transport:
         self._on_call = on_call
         self._max_body = max_body
         self._room = room
+        self._free = free
         # shorter than the total, so that a time-out tells the two apart
         self._connect = connect = min(CONNECT_TIMEOUT, timeout / 2)
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect)
@@ -173,7 +194,13 @@ class Transport:
     ) -> Reply:
         target = yarl.URL(url, encoded=True)
         async with self._session.request(
-            method, target, headers=headers, data=body, allow_redirects=False, timeout=self._timeout
+            method,
+            target,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            timeout=self._timeout,
+            trace_request_ctx=None if self._free else partial(let_out, method, attempt.label),
         ) as response:
             attempt.status = response.status
             attempt.request_id = _request_id(response.headers)

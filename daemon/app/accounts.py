@@ -69,9 +69,9 @@ class Line:
     timeout: float
     on_call: Callable[[Call], None]
 
-    def to(self, vendor: str, room: asyncio.Semaphore | None = None) -> Transport:
+    def to(self, vendor: str, room: asyncio.Semaphore | None = None, *, free: bool = False) -> Transport:
         """A transport over kept connections; `room` bounds the calls under way."""
-        return Transport(self.kept, vendor=vendor, timeout=self.timeout, on_call=self.on_call, room=room)
+        return Transport(self.kept, vendor=vendor, timeout=self.timeout, on_call=self.on_call, room=room, free=free)
 
 
 async def connect(
@@ -113,7 +113,7 @@ def _account(
 ) -> AccountVendors:
     amazon, room = account.settings.amazon, asyncio.Semaphore(AT_ONCE)
     tokens = AccessTokens(
-        line.to("lwa"),
+        line.to("lwa", free=True),
         clock,
         endpoint=amazon.lwa_url,
         client_id=amazon.client_id,

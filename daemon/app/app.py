@@ -25,13 +25,14 @@ from daemon.app.console import console_pages
 from daemon.app.known_names import overlooked, write_names
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
+from daemon.app.nodes import join
 from daemon.app.notifications import News, listen_for_news
 from daemon.app.notifications import services as news_services
 from daemon.app.policies import timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import AccountResources, Resources, closing, open_resources
-from daemon.app.services import STEPS_SHARE, Services, pause_keeper, sentence
+from daemon.app.services import STEPS_SHARE, Services, sentence
 from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
 from daemon.domain.returns import State
 from daemon.engine.adoption import Adoption
@@ -39,6 +40,7 @@ from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
+from daemon.engine.leases import NodeLeases
 from daemon.engine.overheard import Overheard
 from daemon.engine.provenance import Provenance, renewing
 from daemon.engine.shop_pauses import ShopPauses
@@ -52,6 +54,7 @@ from daemon.operations.rekeying import prove_keys
 from daemon.operations.renaming import Former, former_names
 from daemon.operations.returns import Operator
 from daemon.ports.host import Clock
+from daemon.ports.leases import LEASE, NONE, LeaseBook
 from daemon.ports.names import verified_mark
 from daemon.ports.store import Store
 
@@ -90,6 +93,7 @@ class App:
         self._pauses: ShopPauses | None = None
         self._provenance: Provenance | None = None
         self._former: Former = {"shop": {}, "account": {}}
+        self._leases: NodeLeases | None = None
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -105,6 +109,8 @@ class App:
             self._echo()
             if settings.store.url is None and not self._shadow:  # a shadow works on a copy
                 await self._prove_store(stack, resources)
+            if resources.store.leases is not None:
+                self._join(resources, resources.store.leases)
             await self._take_stock(resources)
             hosting = self._hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
@@ -116,7 +122,7 @@ class App:
             announcements = await self._announcements(stack, resources)
             services |= self._services.telling(resources, announcements)
             if not self._shadow:  # a message read by a shadow would never reach the daemon beside it
-                services |= await news_services(stack, resources, news, self._beats)
+                services |= await news_services(stack, resources, news, self._beats, self._services.holdings)
             await self._listen(
                 stack,
                 resources,
@@ -159,10 +165,29 @@ class App:
         await self._provenance.check(self._current.settings.shops)
         stack.push_async_callback(self._provenance.last)
 
+    def _join(self, resources: Resources, book: LeaseBook) -> None:
+        """Be one of several nodes: from here on, only what works under a lease may change something at a vendor."""
+        LEASE.set(NONE)
+        self._leases = join(resources, book, changed=partial(self._kept_changed, resources))
+        self._leases.tell(self._services.look_again)
+        self._services.holdings = self._leases
+
+    async def _kept_changed(self, resources: Resources) -> None:
+        """Take over what another node was told: credentials, settings, pauses."""
+        await resources.settings.load()
+        await resources.read_credentials()
+        if self._pauses is not None:
+            await self._pauses.recall(self._contexts)
+        self._use_policies()
+        resources.vendors.unpark()
+        self._services.wake()
+
     async def _take_stock(self, resources: Resources) -> None:
         """Set the metrics' initial values."""
-        await try_again_now(resources.store, self._clock)
-        await pause_keeper(resources).recall()
+        if self._leases is None:
+            await try_again_now(resources.store, self._clock)
+            for one in resources.accounts.values():
+                await one.pauses.recall()
         counts = await resources.store.read(lambda uow: uow.counts())
         self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
         for name, one in resources.accounts.items():
@@ -369,9 +394,12 @@ class App:
         )
         resources.settings.changed = partial(self._settings_changed, resources)
         services: dict[str, Service] = {"reload": self._reloader.run, "calls": partial(self._last_calls, resources)}
+        if self._leases is not None:
+            services["leases"] = self._leases.run
+            services["nodes"] = partial(resources.store.listen, self._hear_node)
         if self._provenance is not None:
             services["generation"] = partial(renewing, self._provenance, self._clock)
-        strangers = Strangers(resources.store, self._contexts, self._clock)
+        strangers = Strangers(resources.store, self._contexts, self._clock, self._services.holdings)
         services["strangers"] = strangers.run
         words = "Returns that wait for mcfd adopt: unknown here, or not compared since a restore."
         self._metrics.watch("mcfd_returns_to_adopt", words, ("account", "shop"), lambda: strangers.counts)
@@ -379,6 +407,12 @@ class App:
         if self._watchdog is not None:
             services["watchdog"] = self._services.watchdog(resources, self._notifier, self._watchdog)
         return services
+
+    def _hear_node(self) -> None:
+        """Another node has written something, or has let an account go."""
+        self._services.wake()
+        if self._leases is not None:
+            self._leases.sooner.set()
 
     def reload(self) -> None:
         """Ask for a reload of what can change while running; ignored until the daemon serves."""

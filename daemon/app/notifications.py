@@ -15,6 +15,7 @@ from adapters.amazon_mcf.wire.notifications import decode_notification
 from daemon.app.live_config import CurrentAccount
 from daemon.app.resources import Resources
 from daemon.app.vendors import AccountVendors
+from daemon.engine.leases import under_lease
 from daemon.engine.notifications import Addressee, Notifications, Origins, QueueReader, heard_mark
 from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, run_every
@@ -22,6 +23,7 @@ from daemon.errors import McfdError
 from daemon.operations.client_secrets import Rotation
 from daemon.operations.credential_ages import SECRET_LIVES
 from daemon.operations.notifications import AMAZON_LETTERS, NotificationSetup
+from daemon.ports.leases import Holdings
 from daemon.ports.names import at_account
 from daemon.ports.sealed import dead_letter
 from daemon.ports.store import DeadLetter
@@ -110,7 +112,9 @@ def _key(account: CurrentAccount, make: "Callable[..., AwsKey]") -> "AwsKey | No
     return make(key_id=key_id.get_secret_value(), secret=secret.get_secret_value()) if key_id and secret else None
 
 
-async def services(stack: AsyncExitStack, resources: Resources, news: News, beats: Heartbeats) -> dict[str, Service]:
+async def services(
+    stack: AsyncExitStack, resources: Resources, news: News, beats: Heartbeats, holdings: Holdings
+) -> dict[str, Service]:
     """The services: a reader for each queue, and by account those that learn subscriptions and rotate secrets."""
     found: dict[str, Service] = {}
     for queue in queues(resources.current.accounts.values()):
@@ -130,11 +134,14 @@ async def services(stack: AsyncExitStack, resources: Resources, news: News, beat
         ).run
     for name, push in news.pushes.items():
         service = at_account("subscriptions", push.account)
-        found[service] = _every(resources, service, LEARN_EVERY, partial(learn, resources, news.origins[name]))
+        learning = partial(learn, resources, news.origins[name])
+        found[service] = _every(resources, holdings, push.account, service, LEARN_EVERY, learning)
     for name, one in resources.accounts.items():
         if one.account.settings.amazon.rotate_client_secret and _asks_for(resources, name) == name:
             service = at_account("rotation", name)
-            found[service] = _every(resources, service, ROTATION_EVERY, rotation(resources, name).in_time)
+            found[service] = _every(
+                resources, holdings, name, service, ROTATION_EVERY, rotation(resources, name).in_time
+            )
     return found
 
 
@@ -221,8 +228,20 @@ async def remember(resources: Resources, known: Origins, ids: Sequence[str]) -> 
     await resources.store.transact(lambda uow: known.learn_subscriptions(uow, ids))
 
 
-def _every(resources: Resources, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> Service:
+def _every(  # noqa: PLR0917 - it only passes on what its caller has
+    resources: Resources,
+    holdings: Holdings,
+    account: str,
+    name: str,
+    seconds: float,
+    work: Callable[[], Awaitable[None]],
+) -> Service:
+    """A periodic service on the node that works the account; it begins as soon as this one does."""
+    begun = asyncio.Event()
+    holdings.tell(begun.set)
+    round_ = under_lease(holdings, account, work)
+
     async def run(stop: asyncio.Event) -> None:
-        await run_every(seconds, work, name=name, clock=resources.clock, stop=stop)
+        await run_every(seconds, round_, name=name, clock=resources.clock, stop=stop, sooner=begun)
 
     return run

@@ -53,7 +53,7 @@ async def _access(stack: AsyncExitStack, current: Current, verb: Verb[Any, Any, 
     """Open the daemon's files but create none: the daemon's user could not open files of root."""
     clock = SystemClock()
     if verb.need is STORE:
-        store = await open_configured(stack, current, create=False)
+        store = await open_configured(stack, current, daemon=False)
         stack.push_async_callback(store.close)
         shops = frozenset(current.settings.shops)
         return StoreAccess(

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from adapters.host.clock import SharedClock
 from adapters.host.metrics import PrometheusMetrics
 from adapters.host.vault import Vault
 from config.logging.setup import conceal
@@ -20,6 +21,7 @@ from daemon.app.stores import open_configured
 from daemon.app.vendors import AccountVendors, Vendors, naming
 from daemon.engine.call_journal import CallJournal
 from daemon.engine.clock_check import ClockCheck
+from daemon.engine.pauses import PauseKeeper
 from daemon.errors import McfdError, OperatorError, StoreUnavailable
 from daemon.operations.authorization import RefreshTokens
 from daemon.operations.client_secrets import ClientSecrets
@@ -42,6 +44,18 @@ class AccountResources:
     client_secrets: ClientSecrets
     ages: Ages
     vendors: AccountVendors
+    pauses: PauseKeeper
+
+    async def read_credentials(self) -> None:
+        """Take over the credentials that files or the store have now. Raises StoreUnavailable."""
+        try:
+            await self.tokens.load()
+            await self.client_secrets.load()
+        except StoreUnavailable:
+            raise
+        except McfdError as error:  # a lost key must not stop the rest
+            log.error("amazon.credentials_lost", reason=str(error), **naming(self.account.name))  # noqa: TRY400 - as below
+        await self.ages.look(self.account.client_secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +87,7 @@ class Resources:
     async def read_credentials(self) -> None:
         """Take over the credentials of secret files that have changed. Raises McfdError."""
         for one in self.accounts.values():
-            await one.client_secrets.load()
-            await one.ages.look(one.account.client_secrets)
+            await one.read_credentials()
 
 
 async def open_resources(
@@ -84,8 +97,11 @@ async def open_resources(
 
     Without `noting` nothing is written: a verb that only looks must not record when a secret was first seen.
     """
-    store = await open_configured(stack, current, create=noting)
+    store = await open_configured(stack, current, daemon=noting)
     stack.push_async_callback(closing, "store", store.close)
+    if store.leases is not None and isinstance(clock, SharedClock):
+        asked = clock.monotonic()
+        clock.heard((await store.leases.look()).now, asked)
     vault = Vault(current.secrets.vault_key_bytes)
     settings = KeptSettings(store, vault, StoredConfiguration(current))
     await settings.load(use=current.begin_with)
@@ -145,7 +161,10 @@ async def _account(  # noqa: PLR0917 - it only passes on what its caller has mad
     client_secrets = await _client_secrets(store, vault, account, noting=noting)
     ages = Ages(store, clock, tokens)
     await ages.look(account.client_secrets, noting=noting)
-    return AccountResources(account=account, tokens=tokens, client_secrets=client_secrets, ages=ages, vendors=vendors)
+    pauses = PauseKeeper(store, clock, vendors.pauses, vendors.pause, account=account.name)
+    return AccountResources(
+        account=account, tokens=tokens, client_secrets=client_secrets, ages=ages, vendors=vendors, pauses=pauses
+    )
 
 
 async def _refresh_tokens(store: Store, vault: Vault, account: CurrentAccount) -> RefreshTokens:

@@ -9,14 +9,15 @@ from adapters.host.systemd import Notifier, Watchdog
 from daemon.app.policies import timings
 from daemon.app.resources import Resources
 from daemon.domain.durations import DAY, HOUR
+from daemon.domain.leases import CHORES
 from daemon.domain.queues import Queue
 from daemon.domain.returns import State
 from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
+from daemon.engine.leases import under_lease
 from daemon.engine.order_index import IDLE, OrderIndex
-from daemon.engine.pauses import PauseKeeper
 from daemon.engine.polls import PortalPolls
 from daemon.engine.purchase_watch import EVERY as LOOK_AT_PURCHASES
 from daemon.engine.purchase_watch import PurchaseWatch
@@ -27,6 +28,7 @@ from daemon.engine.workflow import Workflow
 from daemon.errors import McfdError
 from daemon.operations.insights import Sums
 from daemon.operations.retention import Retention
+from daemon.ports.leases import EveryAccount, Holdings, Lease
 from daemon.ports.names import at_account
 
 WALKERS = (
@@ -38,8 +40,8 @@ WALKERS = (
 )
 """Services by name: the queue, how many returns of each shop are walked at once, how long a walk waits in place (s)."""
 
-Periodic = tuple[str, float, Callable[[], Awaitable[None]]]
-"""Name, seconds between the rounds, and the work of a round."""
+Periodic = tuple[str, str, float, Callable[[], Awaitable[None]]]
+"""Account, name, seconds between the rounds, and the work of a round."""
 UNASKED = 300.0
 """Seconds between the rounds of services that are woken when there is something to do."""
 MOST_PARKED = 5
@@ -63,15 +65,17 @@ def _recorder(resources: Resources) -> Recorder:
     return Recorder(resources.store, resources.clock, clocks, resources.metrics, journal=resources.journal)
 
 
-def pause_keeper(resources: Resources) -> PauseKeeper:
-    """The service that remembers the pauses that vendors ask for."""
-    return PauseKeeper(resources.store, resources.clock, resources.vendors.pauses, resources.vendors.pause)
+async def keep_pauses(resources: Resources, holdings: Holdings) -> None:
+    """Remember the pauses that vendors ask for, of each account that this node works."""
+    for name, one in resources.accounts.items():
+        await under_lease(holdings, name, one.pauses.round)()
 
 
 class Services:
-    """Makes the services, and wakes the walkers."""
+    """Makes the services, and wakes the walkers. Each works what `holdings` says that this node holds."""
 
     def __init__(self, beats: Heartbeats) -> None:
+        self.holdings: Holdings = EveryAccount()
         self._beats = beats
         self._claims = Claims()
         self._walkers: tuple[Walker, ...] = ()
@@ -80,6 +84,11 @@ class Services:
         """Wake the walkers: something may be due now."""
         for walker in self._walkers:
             walker.wake.set()
+
+    def look_again(self) -> None:
+        """Let every walk that waits look whether it may go on: what this node holds has changed."""
+        self._claims.poke_all()
+        self.wake()
 
     def all(
         self, resources: Resources, contexts: Mapping[str, ShopContext], intake: Intake, retention: Retention
@@ -106,16 +115,16 @@ class Services:
             account.order_index.wake = self.wake
             name = at_account("order_index", account.name)
             services[name] = self._reading(resources, name, account.order_index)
-        for name, seconds, work in (
+        for owner, name, seconds, work in (
             *self._polls(resources, intake),
-            ("retention", DAY, retention.nightly),
-            ("sums", DAY, Sums(resources.store, resources.clock).nightly),
+            (CHORES, "retention", DAY, retention.nightly),
+            (CHORES, "sums", DAY, Sums(resources.store, resources.clock).nightly),
             *self._parcels(resources, contexts, recorder),
         ):
-            services[name] = self._periodic(resources, name, seconds, work)
+            services[name] = self._leased(resources, owner, name, seconds, work)
         for name, asked, work in (
             ("clock", resources.clock_check.news, keeper.round),
-            ("pauses", resources.vendors.paused, pause_keeper(resources).round),
+            ("pauses", resources.vendors.paused, partial(keep_pauses, resources, self.holdings)),
         ):
             services[name] = self._periodic(resources, name, UNASKED, work, sooner=asked)
         services["call_journal"] = self._writing_calls(resources)
@@ -126,9 +135,10 @@ class Services:
         clocks = resources.current.settings.timings
         for shop, portal in resources.vendors.portals.items():
             polls = PortalPolls({shop: portal}, intake, resources.store, resources.clock_check)
-            yield f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
-            yield f"cancelled_request_poll/{shop}", HOUR, polls.cancelled_requests
-            yield f"return_poll/{shop}", clocks.return_poll, polls.returns
+            account = resources.current.settings.account_of[shop]
+            yield account, f"label_request_poll/{shop}", clocks.label_request_poll, polls.label_requests
+            yield account, f"cancelled_request_poll/{shop}", HOUR, polls.cancelled_requests
+            yield account, f"return_poll/{shop}", clocks.return_poll, polls.returns
 
     def _writing_calls(self, resources: Resources) -> Service:
         journal = resources.journal
@@ -153,13 +163,13 @@ class Services:
                     account=name,
                     unused_after=resources.current.settings.accounts[name].easypost.void_unused_after,
                 )
-                yield at_account("purchases", name), LOOK_AT_PURCHASES, parcels.round
+                yield name, at_account("purchases", name), LOOK_AT_PURCHASES, parcels.round
 
     def telling(self, resources: Resources, announcements: Announcements) -> dict[str, Service]:
         """The service that sends messages to people; none if there are no receivers."""
         if not announcements.has_receivers:
             return {}
-        return {"announcements": self._periodic(resources, "announcements", EVERY, announcements.round)}
+        return {"announcements": self._leased(resources, CHORES, "announcements", EVERY, announcements.round)}
 
     def watchdog(self, resources: Resources, notifier: Notifier, interval: float) -> Service:
         """The service that pings systemd."""
@@ -195,7 +205,12 @@ class Services:
             places=places,
             patience=patience,
             grace=resources.current.settings.timings.stop_grace * STEPS_SHARE,
+            lease_of=partial(self._lease_of, resources.current.settings.account_of),
         )
+
+    def _lease_of(self, account_of: Mapping[str, str], shop: str) -> Lease | None:
+        """The lease under which a shop's returns are worked; those of a shop that is gone belong to the chores."""
+        return self.holdings.of(account_of.get(shop, CHORES))
 
     def _reading(self, resources: Resources, name: str, index: OrderIndex) -> Service:
         self._beats.promise(name, 3 * IDLE)
@@ -204,6 +219,14 @@ class Services:
             resources.metrics.trouble("poll_failed" if isinstance(error, McfdError) else "bug")
 
         return partial(index.run, beat=partial(self._beats.beat, name), on_failure=failed)
+
+    def _leased(
+        self, resources: Resources, account: str, name: str, seconds: float, work: Callable[[], Awaitable[None]]
+    ) -> Service:
+        """A periodic service on the node that works the account; it begins as soon as this one does."""
+        begun = asyncio.Event()
+        self.holdings.tell(begun.set)
+        return self._periodic(resources, name, seconds, under_lease(self.holdings, account, work), sooner=begun)
 
     def _periodic(
         self,

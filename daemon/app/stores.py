@@ -11,17 +11,19 @@ from daemon.errors import NoDatabase, OperatorError
 from daemon.ports.store import Store
 
 
-async def open_configured(stack: AsyncExitStack, current: Current, *, create: bool = True) -> Store:
-    """Open the store, with the lock that keeps a second daemon out; who calls closes it, and then the stack.
+async def open_configured(stack: AsyncExitStack, current: Current, *, daemon: bool = True) -> Store:
+    """Open the store, with the lock that keeps others out; who calls closes it, and then the stack.
 
-    Unless `create`, nothing is made. Raises ConfigError, AlreadyRunning, NoDatabase or StoreUnavailable.
+    A daemon shares PostgreSQL with others of its kind. Nobody else makes anything. Raises ConfigError, AlreadyRunning,
+    NoDatabase or StoreUnavailable.
     """
     wanted = current.settings.store
     if wanted.url is not None:
         from adapters.postgresql.store import open_store as open_database  # noqa: PLC0415 - most need no such driver
 
-        return await open_database(wanted.place, wanted.url, current.store_password, create=create)
-    if not create:
+        lease = current.settings.cluster.lease if daemon else None
+        return await open_database(wanted.place, wanted.url, current.store_password, create=daemon, lease=lease)
+    if not daemon:
         look_for(wanted.path)
     stack.enter_context(StateLock(wanted.path.parent))
     return await open_file(wanted.path)

@@ -48,6 +48,12 @@ class AccountVendors:
     easypost: EasyPostLabels | None
     limits: Limits
 
+    def begin_anew(self) -> None:
+        """Count on nothing that another process, which made this account's calls until now, has left of the limits."""
+        self.limits.amazon.begin_anew()
+        for limits in self.limits.loop.values():
+            limits.begin_anew()
+
     def hang_up(self) -> None:
         """Make no more calls: queued calls fail now and are made after the next start."""
         self.limits.amazon.close()

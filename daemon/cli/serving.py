@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from adapters.host.clock import SystemClock
+from adapters.host.clock import SharedClock, SystemClock
 from adapters.host.systemd import Notifier
 from adapters.sqlite.backup import copy_database
 from adapters.sqlite.lock import StateLock
@@ -35,7 +35,7 @@ async def serve(loaded: Loaded, read_again: Callable[[], Loaded], *, shadow: boo
     notifier = Notifier(surroundings.notify_socket, SystemClock())
     app = App(
         loaded,
-        clock=SystemClock(),
+        clock=SharedClock() if loaded.settings.store.url is not None else SystemClock(),
         notifier=notifier,
         watchdog=surroundings.watchdog,
         read_again=read_again,

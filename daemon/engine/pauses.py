@@ -3,7 +3,9 @@
 import json
 from collections.abc import Callable, Mapping
 
+from daemon.domain.returns import MAIN_ACCOUNT
 from daemon.ports.host import Clock
+from daemon.ports.names import at_account
 from daemon.ports.store import ReturnStore
 
 MARK = "vendor-pauses"
@@ -13,7 +15,7 @@ LONGEST = 3600.0
 
 
 class PauseKeeper:
-    """Stores pauses. `running` returns the current ones, in seconds left by name; `resume` starts one again."""
+    """Stores an account's pauses. `running` returns the current ones, in seconds left; `resume` starts one again."""
 
     def __init__(
         self,
@@ -21,8 +23,11 @@ class PauseKeeper:
         clock: Clock,
         running: Callable[[], Mapping[str, float]],
         resume: Callable[[str, float], None],
+        *,
+        account: str = MAIN_ACCOUNT,
     ) -> None:
         self._store = store
+        self._mark = at_account(MARK, account)
         self._clock = clock
         self._running = running
         self._resume = resume
@@ -30,7 +35,7 @@ class PauseKeeper:
 
     async def recall(self) -> None:
         """Resume the pauses that the previous process left."""
-        saved = await self._store.read(lambda uow: uow.mark(MARK))
+        saved = await self._store.read(lambda uow: uow.mark(self._mark))
         for name, until in json.loads(saved or "{}").items():
             left = until - self._clock.now()
             if 0 < left <= LONGEST + WORTH_KEEPING:
@@ -41,5 +46,5 @@ class PauseKeeper:
         now = self._clock.now()
         ends = {name: now + left for name, left in self._running().items() if left > WORTH_KEEPING}
         if ends.keys() != self._kept.keys() or any(abs(ends[name] - self._kept[name]) > 1 for name in ends):
-            await self._store.transact(lambda uow: uow.set_mark(MARK, json.dumps(ends)))
+            await self._store.transact(lambda uow: uow.set_mark(self._mark, json.dumps(ends)))
             self._kept = ends

@@ -14,6 +14,7 @@ from daemon.engine.handlers.traces import bears_traces
 from daemon.engine.supervisor import run_every
 from daemon.errors import ListCut, McfdError, Refused
 from daemon.ports.host import Clock
+from daemon.ports.leases import Holdings
 from daemon.ports.names import strangers_mark
 from daemon.ports.store import MaintainedStore, Maintenance, ReadableStore, UnitOfWork
 from daemon.ports.vendors import ON_BEHALF_OF, Lane
@@ -75,7 +76,10 @@ class _Seen:
 class Strangers:
     """Looks into each shop once a day, and counts every few minutes."""
 
-    def __init__(self, store: MaintainedStore, contexts: Mapping[str, ShopContext], clock: Clock) -> None:
+    def __init__(
+        self, store: MaintainedStore, contexts: Mapping[str, ShopContext], clock: Clock, holdings: Holdings
+    ) -> None:
+        self._holdings = holdings
         self._store = store
         self._contexts = contexts
         self._clock = clock
@@ -91,9 +95,11 @@ class Strangers:
         """Look where it is time to, then count."""
         for shop, context in self._contexts.items():
             listed_at = self._seen[shop].listed_at
-            if listed_at is None or self._clock.monotonic() - listed_at >= LISTED_EVERY:
+            lease = self._holdings.of(context.account.name)
+            if lease is not None and (listed_at is None or self._clock.monotonic() - listed_at >= LISTED_EVERY):
                 try:
-                    await self._look(shop, context)
+                    with lease.working():
+                        await self._look(shop, context)
                 except McfdError as error:  # the next round tries again
                     log.info("strangers.not_read", shop=shop, error=str(error))
         waiting = await waiting_for_adopt(self._store, self._contexts)

@@ -18,8 +18,9 @@ from daemon.domain.returns import Return, State
 from daemon.engine.handlers.context import Readings
 from daemon.engine.supervisor import TaskPool
 from daemon.engine.workflow import Workflow
-from daemon.errors import StoreUnavailable
+from daemon.errors import LeaseLost, StoreUnavailable
 from daemon.ports.host import Clock, Metrics
+from daemon.ports.leases import ANY, LEASE, Lease
 from daemon.ports.store import ReturnStore, UnitOfWork
 from daemon.ports.vendors import ON_BEHALF_OF
 
@@ -77,7 +78,7 @@ class Walker:
     """A service over one queue.
 
     `places` is the number of returns of one shop walked at once, `patience` the seconds that a task may wait for its
-    return to be due again.
+    return to be due again. `lease_of` a shop is None while another node works it.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Walker:
         places: int,
         patience: float,
         grace: float,
+        lease_of: Callable[[str], Lease | None] = lambda _shop: ANY,
     ) -> None:
         self.name = name
         self.wake = asyncio.Event()
@@ -108,6 +110,7 @@ class Walker:
         self._places = places
         self._patience = patience
         self._grace = grace
+        self._lease_of = lease_of
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go round until `stop` is set, then let the steps in hand finish."""
@@ -135,27 +138,36 @@ class Walker:
             log.warning("store.failed", service=self.name, error=str(error))
             self._metrics.trouble("store")
             return
-        self._metrics.service_round(self.name, max(0.0, now - due[0][0]) if due else 0.0)
-        for due_at, shop, return_id in due:
-            ref = shop, return_id
+        leases = {shop: self._lease_of(shop) for _, shop, _ in due}
+        ours = [row for row in due if leases[row[1]] is not None]
+        self._metrics.service_round(self.name, max(0.0, now - ours[0][0]) if ours else 0.0)
+        for due_at, shop, return_id in ours:
+            ref, lease = (shop, return_id), leases[shop] or ANY
             if ref in self._claims:
                 self._claims.poke(ref, due_at)
             elif self._walked[shop] < self._places and pool.room and not pool.busy(ref):
                 # Busy although unclaimed: a walk that has just ended is still in the pool for a moment.
                 hand = self._claims.take(ref)
                 self._walked[shop] += 1
-                pool.start(ref, lambda ref=ref, hand=hand: self._walk(ref, hand, stop))  # type: ignore[misc]
+                pool.start(ref, lambda ref=ref, hand=hand, lease=lease: self._walk(ref, hand, lease, stop))  # type: ignore[misc]
 
-    async def _walk(self, ref: Ref, hand: Claim, stop: asyncio.Event) -> None:
+    async def _walk(self, ref: Ref, hand: Claim, lease: Lease, stop: asyncio.Event) -> None:
         ON_BEHALF_OF.set(ref[0])
+        with lease.working():
+            await self._walk_on(ref, hand, stop)
+
+    async def _walk_on(self, ref: Ref, hand: Claim, stop: asyncio.Event) -> None:
         try:
             ret = await self._store.read(lambda uow: uow.get(*ref))
             readings = Readings()
-            while ret is not None and not stop.is_set() and self._stays(ret):
+            while ret is not None and not stop.is_set() and self._stays(ret) and self._lease_of(ref[0]) is LEASE.get():
                 if await self._wait(ret, hand, stop):
                     ret = await self._store.read(lambda uow: uow.get(*ref))
                 else:
                     ret = await self._workflow.step(ret, readings)
+        except LeaseLost:
+            log.info("walk.left", ref="/".join(ref))
+            await self._clock.wait(stop, STORE_PAUSE)
         except StoreUnavailable as error:
             log.warning("store.failed", ref="/".join(ref), error=str(error))
             self._metrics.trouble("store")
@@ -200,8 +212,8 @@ def _postponed(ret: Return, now: float) -> bool:
     return passed_over or (ret.transient_failures > 0 and (ret.due_at or 0.0) > now)
 
 
-async def try_again_now(store: ReturnStore, clock: Clock) -> int:
-    """Bring forward what the last process postponed; returns the number of returns.
+async def try_again_now(store: ReturnStore, clock: Clock, account: str | None = None) -> int:
+    """Bring forward what the last process postponed, of one account or of all; returns the number of returns.
 
     An operator who restarts the daemon has often just fixed what a vendor refused, and a shopper may be waiting.
     """
@@ -210,7 +222,8 @@ async def try_again_now(store: ReturnStore, clock: Clock) -> int:
         now = clock.now()
         due = uow.due(tuple(State), now + LONGEST_POSTPONEMENT, AT_ONCE)
         found = [uow.get(shop, return_id) for _, shop, return_id in due]
-        postponed = [ret for ret in found if ret is not None and _postponed(ret, now)]
+        concerned = [ret for ret in found if ret is not None and account in {None, ret.account}]
+        postponed = [ret for ret in concerned if _postponed(ret, now)]
         for ret in postponed:
             uow.defer(replace(ret, due_at=now, passed_over_until=None))
         return len(postponed)

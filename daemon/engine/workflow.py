@@ -30,13 +30,16 @@ from daemon.engine.handlers.reports import grade_lines, report_transit, write_no
 from daemon.engine.recorder import Recorder
 from daemon.errors import (
     CredentialsRefused,
+    LeaseLost,
     McfdError,
     Refused,
     StaleReturn,
     StoreUnavailable,
+    TooEarly,
     Transient,
     Unavailable,
 )
+from daemon.ports.leases import LEASE, ONLY_LOOKING
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import PAUSED, RETURN_AT_HAND, Lane
 
@@ -91,7 +94,9 @@ class Workflow:
         self._health = VendorHealth()
 
     async def step(self, ret: Return, readings: Readings | None = None) -> Return:
-        """Perform the return's current duty; returns the return as stored afterwards. Raises only StoreUnavailable.
+        """Perform the return's current duty; returns the return as stored afterwards.
+
+        Raises only StoreUnavailable and LeaseLost.
 
         `readings` are those of the steps before, if this one follows them in one walk.
         """
@@ -114,7 +119,7 @@ class Workflow:
             return await self._recorder.rest(ret)
         try:
             return await self._perform(ret, owed, context, readings)
-        except StoreUnavailable:
+        except (StoreUnavailable, LeaseLost):
             raise
         except StaleReturn:
             return await self._recorder.fresh(ret)
@@ -133,7 +138,7 @@ class Workflow:
         try:
             if owed is not None:
                 return await self._perform(ret, owed, context, Readings())
-        except StoreUnavailable:
+        except (StoreUnavailable, LeaseLost):
             raise
         except StaleReturn:
             return await self._recorder.fresh(ret)
@@ -193,7 +198,8 @@ class Workflow:
         if owed.act in ONCE and not resumed:
             ret = await self._recorder.begin(ret, ev.CallBegun(at=context.clock.now(), call=owed))
         step = Step(ret=ret, duty=owed, resumed=resumed, readings=readings)
-        outcome: Outcome = await HANDLERS[owed.act](step, context)
+        early = LEASE.get().repeats_from - context.clock.now() if resumed else 0.0
+        outcome = await (_only_look(step, context, early) if early > 0 else HANDLERS[owed.act](step, context))
         ret = self._heard(ret, owed, outcome, context)
         saved = await self._saved(ret, outcome)
         if isinstance(saved, Return):
@@ -282,6 +288,18 @@ class Workflow:
         return await self._recorder.defer(
             replace(forgive_failure(ret, later), due_at=later, transient_failures=ret.transient_failures + 1)
         )
+
+
+async def _only_look(step: Step, context: ShopContext, early: float) -> Outcome:
+    """Look for the effect of a call that another node had begun: for `early` seconds it may still come."""
+    looking = ONLY_LOOKING.set(True)
+    try:
+        outcome = await HANDLERS[step.duty.act](step, context)
+    except TooEarly:
+        return NotYet(delay=early)
+    finally:
+        ONLY_LOOKING.reset(looking)
+    return NotYet(delay=early) if isinstance(outcome, ev.CallHadNoEffect) else outcome
 
 
 def _clocks(context: ShopContext) -> Timings:

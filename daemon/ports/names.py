@@ -108,6 +108,9 @@ def quiet_mark(shop: str) -> str:
     return f"transit-quiet/{shop}"
 
 
+KEPT_IN_MEMORY = ("amazon/", "paused/", "settings/")
+"""What the names of marks begin with whose values every node keeps in memory."""
+
 GENERATION = "generation"
 """The mark for the store's name, which the file beside it has, too."""
 

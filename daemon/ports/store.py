@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue
 from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
+from daemon.ports.leases import LeaseBook
 from daemon.ports.vendors import OrderHead
 
 T = TypeVar("T")
@@ -507,7 +508,14 @@ class StoreReader(ReadableStore, Protocol):
 
 
 class Store(MaintainedStore, Protocol):
-    """An open store, as the daemon itself needs it."""
+    """An open store, as the daemon itself needs it. One that several nodes may share has `leases`."""
+
+    @property
+    def leases(self) -> LeaseBook | None:
+        """Who works which account."""
+
+    async def listen(self, told: Callable[[], None], stop: asyncio.Event) -> None:
+        """Call `told` whenever another node has written something that may concern this one, until `stop` is set."""
 
     async def reader(self) -> StoreReader:
         """Open a connection of its own for who only reads. Raises StoreUnavailable."""

@@ -9,6 +9,7 @@ from daemon.engine.strangers import Strangers, waiting_for_adopt
 from daemon.errors import Unavailable
 from daemon.operations.doctor.amazon import examine_returns
 from daemon.operations.reading import ReturnsReader
+from daemon.ports.leases import EveryAccount
 from tests.services.parcels import PAGE
 from tests.services.stage import DAY
 from tests.services.test_lost_store import lose
@@ -18,7 +19,7 @@ from tests.support.fake_loop import LoopReturn
 
 def watch(stage):
     """The service of a start."""
-    return Strangers(stage.sqlite, stage.contexts, stage.clock)
+    return Strangers(stage.sqlite, stage.contexts, stage.clock, EveryAccount())
 
 
 async def test_a_lost_store_is_noticed(open_with, template):

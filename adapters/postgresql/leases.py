@@ -1,0 +1,150 @@
+"""The leases in the database: rows that each node's transactions are checked against."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from adapters.postgresql.connection import PostgresConnection
+from adapters.sql.writer import Engine, Writer
+from daemon.domain.leases import Claim, Standing
+from daemon.errors import LeaseLost
+from daemon.ports.leases import LEASE, Beat, Lease
+from daemon.ports.names import KEPT_IN_MEMORY
+
+T = TypeVar("T")
+Work = Callable[[PostgresConnection], T]
+
+CHANNEL = "mcfd"
+"""Where nodes tell each other that there is something new."""
+
+_NOW = "extract(epoch FROM clock_timestamp())::double precision"
+_KEPT = " OR ".join("name >= ? AND name < ?" for _ in KEPT_IN_MEMORY)
+_RANGES = [end for prefix in KEPT_IN_MEMORY for end in (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))]
+_LOOK = (
+    f"SELECT {_NOW}, coalesce(md5(string_agg(name || ' ' || value, ',' ORDER BY name)), '') "  # noqa: S608 - our names
+    f"FROM marks WHERE {_KEPT}"
+)
+_NODES = f"SELECT node FROM cluster_nodes WHERE ends_at > {_NOW}"  # noqa: S608 - as above
+_CLAIMS = "SELECT account, node, ends_at FROM cluster_leases"
+_LIVES = (
+    f"INSERT INTO cluster_nodes (node, ends_at) VALUES (?, {_NOW} + ?) "  # noqa: S608 - as above
+    "ON CONFLICT (node) DO UPDATE SET ends_at = excluded.ends_at"
+)
+_RENEW = f"UPDATE cluster_leases SET ends_at = {_NOW} + ? WHERE account = ? AND token = ?"  # noqa: S608 - as above
+_FIND = "SELECT ends_at, handed_over FROM cluster_leases WHERE account = ? FOR UPDATE"
+_CLAIM = (
+    f"INSERT INTO cluster_leases (account, token, node, ends_at, handed_over) VALUES (?, ?, ?, {_NOW} + ?, 0) "  # noqa: S608
+    "ON CONFLICT (account) DO UPDATE SET token = excluded.token, node = excluded.node, ends_at = excluded.ends_at, "
+    "handed_over = 0"
+)
+_HAND_OVER = "UPDATE cluster_leases SET ends_at = 0, handed_over = 1 WHERE account = ? AND token = ?"
+_PROVE = "SELECT 1 FROM cluster_leases WHERE account = ? AND token = ? AND ends_at > 0 FOR KEY SHARE"
+_LEAVE = "DELETE FROM cluster_nodes WHERE node = ?"
+_TELL = f"SELECT pg_notify('{CHANNEL}', ?)"
+
+
+class NodeWriter(Writer):
+    """A writer whose units are checked against the lease of the task that asks for them.
+
+    What runs under no lease is told to the other nodes: it may concern an account that one of them works.
+    """
+
+    def __init__(self, engine: Engine, *, teller: str) -> None:
+        super().__init__(engine)
+        self._teller = teller
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work`, if its lease is still ours, and return after the commit. Raises LeaseLost as well."""
+        lease = LEASE.get()
+        return await super().write(_fenced(work, lease) if lease.token else self._told(work))
+
+    async def write_quietly(self, work: Work[T]) -> T:
+        """Run `work`, whatever the lease, and tell nobody."""
+        return await super().write(work)
+
+    def _told(self, work: Work[T]) -> Work[T]:
+        def run(connection: PostgresConnection) -> T:
+            result = work(connection)
+            connection.execute(_TELL, (self._teller,))
+            return result
+
+        return run
+
+
+def _fenced(work: Work[T], lease: Lease) -> Work[T]:
+    """The lease's row stays locked until the commit, so nobody can claim the account in between."""
+
+    def run(connection: PostgresConnection) -> T:
+        if lease.token not in connection.proven:
+            if connection.execute(_PROVE, (lease.account, lease.token)).fetchone() is None:
+                raise LeaseLost(f"another node works the account {lease.account}")
+            connection.proven.add(lease.token)
+        return work(connection)
+
+    return run
+
+
+class PostgresLeases:
+    """Implements the LeaseBook port."""
+
+    def __init__(self, writer: NodeWriter) -> None:
+        self._writer = writer
+
+    async def look(self) -> Standing:
+        """Read who holds what, and which nodes live. Raises StoreUnavailable."""
+        return await self._writer.read(_look)
+
+    async def beat(self, node: str, seconds: float, held: Mapping[str, str], wanted: Mapping[str, str]) -> Beat:
+        """Renew, and claim what is free, in one transaction. Raises StoreUnavailable."""
+
+        def work(connection: PostgresConnection) -> Beat:
+            connection.execute(_LIVES, (node, seconds))
+            kept = [name for name, token in held.items() if _renewed(connection, name, token, seconds)]
+            now = _look(connection).now
+            found = {
+                name: _claimed(connection, name, token, node=node, seconds=seconds, now=now)
+                for name, token in wanted.items()
+            }
+            won = {name: handed_over for name, handed_over in found.items() if handed_over is not None}
+            return Beat(now=now, kept=kept, won=won)
+
+        return await self._writer.write_quietly(work)
+
+    async def hand_over(self, held: Mapping[str, str]) -> None:
+        """Let others have these accounts at once, and tell them. Raises StoreUnavailable."""
+
+        def work(connection: PostgresConnection) -> None:
+            for name, token in held.items():
+                connection.execute(_HAND_OVER, (name, token))
+            connection.execute(_TELL, ("",))
+
+        await self._writer.write_quietly(work)
+
+    async def leave(self, node: str) -> None:
+        """Forget the node. Raises StoreUnavailable."""
+        await self._writer.write_quietly(lambda connection: connection.execute(_LEAVE, (node,)))
+
+
+def _look(connection: PostgresConnection) -> Standing:
+    now, kept = connection.execute(_LOOK, _RANGES).fetchone()
+    claims = [Claim(*row) for row in connection.execute(_CLAIMS)]
+    return Standing(
+        now=now,
+        nodes=frozenset(name for (name,) in connection.execute(_NODES)),
+        claims={claim.account: claim for claim in claims},
+        kept=kept,
+    )
+
+
+def _renewed(connection: PostgresConnection, account: str, token: str, seconds: float) -> bool:
+    return connection.execute(_RENEW, (seconds, account, token)).rowcount == 1
+
+
+def _claimed(
+    connection: PostgresConnection, account: str, token: str, *, node: str, seconds: float, now: float
+) -> bool | None:
+    """Claim an account if it is free; say whether nobody, or who handed it over, had it before."""
+    row = connection.execute(_FIND, (account,)).fetchone()
+    if row is not None and row[0] > now:
+        return None
+    connection.execute(_CLAIM, (account, token, node, seconds))
+    return row is None or bool(row[1])

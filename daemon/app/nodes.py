@@ -1,0 +1,44 @@
+"""Part of the composition root: one node among several that share a PostgreSQL database."""
+
+import platform
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from adapters.host.clock import SharedClock
+from daemon.app.resources import Resources
+from daemon.app.services import STEPS_SHARE
+from daemon.domain.leases import CHORES
+from daemon.engine.leases import NodeLeases
+from daemon.engine.walker import try_again_now
+from daemon.ports.leases import Lease, LeaseBook
+
+
+def join(resources: Resources, book: LeaseBook, *, changed: Callable[[], Awaitable[None]]) -> NodeLeases:
+    """Make this process a node. It holds nothing before its service runs."""
+    settings, clock = resources.current.settings, resources.clock
+    return NodeLeases(
+        book,
+        clock,
+        node=f"{settings.cluster.node or platform.node()[:40]}/{secrets.token_hex(4)}",
+        accounts=[*settings.accounts, CHORES],
+        seconds=settings.cluster.lease,
+        new_token=partial(secrets.token_urlsafe, 16),
+        gained=partial(_take_up, resources),
+        changed=changed,
+        heard=clock.heard if isinstance(clock, SharedClock) else lambda _now, _asked: None,
+        grace=settings.timings.stop_grace * STEPS_SHARE,
+    )
+
+
+async def _take_up(resources: Resources, lease: Lease) -> None:
+    """Begin an account's work where another node has left it. Raises StoreUnavailable."""
+    one = resources.accounts.get(lease.account)
+    if one is None:
+        return
+    one.vendors.begin_anew()
+    with lease.working():
+        await one.pauses.recall()
+        await one.read_credentials()
+        await try_again_now(resources.store, resources.clock, lease.account)
+    one.vendors.unpark()

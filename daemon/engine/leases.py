@@ -1,0 +1,231 @@
+"""A node's part among several: says that it lives, claims accounts, renews their leases, and lets them go."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from daemon.domain.leases import Standing, to_claim, too_many
+from daemon.errors import StoreUnavailable
+from daemon.ports.host import Clock
+from daemon.ports.leases import Beat, Holdings, Lease, LeaseBook
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the database, if nobody says sooner that something has changed."""
+
+RENEWALS = 3
+"""Renewals within the time of a lease."""
+
+MARGIN = 0.1
+"""The part of a lease at whose end this node does not count on it any more."""
+
+REPEATED_AFTER = 90.0
+"""Seconds after an account was taken from a node that had not handed it over, in which its last calls may still arrive.
+"""
+
+ONE_LEAVES_EVERY = 30.0
+DRAINED_EVERY = 0.05
+
+Gained = Callable[[Lease], Awaitable[None]]
+
+
+def under_lease(holdings: Holdings, account: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """The same work, done only while this node works the account."""
+
+    async def leased() -> None:
+        lease = holdings.of(account)
+        if lease is not None:
+            with lease.working():
+                await work()
+
+    return leased
+
+
+class NodeLeases:
+    """Implements Holdings. `gained` is called before the work on an account begins, and again if it fails.
+
+    `changed` is called at first, and when somebody has changed what all nodes keep in memory.
+    """
+
+    def __init__(
+        self,
+        book: LeaseBook,
+        clock: Clock,
+        *,
+        node: str,
+        accounts: Sequence[str],
+        seconds: float,
+        new_token: Callable[[], str],
+        gained: Gained,
+        changed: Callable[[], Awaitable[None]],
+        heard: Callable[[float, float], None],  # the database's time, and when it was asked for
+        grace: float,
+    ) -> None:
+        self.sooner = asyncio.Event()
+        self.standing: Standing | None = None
+        self._book = book
+        self._clock = clock
+        self._node = node
+        self._accounts = accounts
+        self._seconds = seconds
+        self._new_token = new_token
+        self._gained = gained
+        self._changed = changed
+        self._heard = heard
+        self._grace = grace
+        self._held: dict[str, Lease] = {}
+        self._new: dict[str, Lease] = {}
+        self._leaving: dict[str, Lease] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._renewed_at = self._left_at = clock.monotonic() - seconds
+        self._trouble = ""
+        self._kept = ""
+
+    def of(self, account: str) -> Lease | None:
+        """The account's lease while it stands, and new work may begin under it."""
+        lease = self._held.get(account)
+        return lease if lease is not None and lease.stands else None
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever what this node holds has changed."""
+        self._listeners.append(changed)
+
+    @property
+    def working(self) -> tuple[str, ...]:
+        """The accounts that this node works."""
+        return tuple(sorted(name for name in self._held if self.of(name) is not None))
+
+    # ---- the service
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hold what should be held until `stop` is set, then hand over each account as its work ends."""
+        watching = asyncio.create_task(self._hear(stop))
+        try:
+            while not stop.is_set():
+                self.sooner.clear()
+                await self._round()
+                await self._clock.wait(self.sooner, LOOK_EVERY)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        await self._hand_everything_over()
+
+    async def _hear(self, stop: asyncio.Event) -> None:
+        await self._clock.wait(stop, None)
+        self.sooner.set()
+
+    async def _round(self) -> None:
+        try:
+            await self._look()
+            await self._beat()
+            await self._let_go()
+            await self._begin_work()
+        except StoreUnavailable as error:  # the leases end by themselves
+            self._tell_trouble(str(error))
+        else:
+            self._tell_trouble("")
+
+    async def _look(self) -> None:
+        asked = self._clock.monotonic()
+        self.standing = standing = await self._book.look()
+        self._heard(standing.now, asked)
+        if standing.kept != self._kept:
+            await self._changed()
+            self._kept = standing.kept
+
+    async def _beat(self) -> None:
+        """Renew and claim in one transaction, if it is time to or there is something to claim."""
+        mine = self._mine()
+        standing = self.standing
+        wanted = to_claim(standing, self._node, self._accounts, mine) if standing is not None else []
+        due = self._clock.monotonic() >= self._renewed_at + self._seconds / RENEWALS
+        if not wanted and not due:
+            return
+        asked = self._clock.monotonic()
+        tokens = {name: self._new_token() for name in wanted}
+        beat = await self._book.beat(
+            self._node, self._seconds, {name: lease.token for name, lease in mine.items()}, tokens
+        )
+        self._renewed_at = asked
+        self._take(beat, tokens, asked + self._seconds * (1 - MARGIN))
+
+    def _take(self, beat: Beat, tokens: dict[str, str], ends_at: float) -> None:
+        for name, lease in self._mine().items():
+            if name in beat.kept:
+                lease.ends_at = ends_at
+            else:
+                self._lose(name, lease)
+        for name, handed_over in beat.won.items():
+            repeats_from = beat.now + (0.0 if handed_over else REPEATED_AFTER)
+            self._new[name] = Lease(name, tokens[name], self._clock.monotonic, ends_at, repeats_from)
+            log.info("lease.won", account=name, handed_over=handed_over)
+
+    def _lose(self, name: str, lease: Lease) -> None:
+        lease.ends_at = self._clock.monotonic()
+        for leases in (self._new, self._held, self._leaving):
+            leases.pop(name, None)
+        self._tell_all()
+        log.warning("lease.lost", account=name)
+
+    async def _begin_work(self) -> None:
+        for name, lease in list(self._new.items()):
+            await self._gained(lease)
+            self._held[name] = lease
+            self._new.pop(name)
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        for tell in self._listeners:
+            tell()
+
+    def _mine(self) -> dict[str, Lease]:
+        return {**self._new, **self._held, **self._leaving}
+
+    # ---- letting go
+
+    async def _let_go(self) -> None:
+        """Let one account go at a time while there are too many, an idle one first."""
+        await self._hand_over_idle()
+        standing = self.standing
+        too_many_here = standing is not None and too_many(standing, self._node, self._accounts, self._mine())
+        if not too_many_here or not self._held or self._leaving:
+            return
+        if self._clock.monotonic() < self._left_at + ONE_LEAVES_EVERY:
+            return
+        self._left_at = self._clock.monotonic()
+        name = min(self._held, key=lambda name: self._held[name].at_work)
+        self._leaving[name] = self._held.pop(name)
+        self._tell_all()
+        await self._hand_over_idle()
+
+    async def _hand_over_idle(self) -> None:
+        """Hand over what is being left and has no work under way."""
+        idle = {name: lease for name, lease in self._leaving.items() if not lease.at_work}
+        if not idle:
+            return
+        for lease in idle.values():
+            lease.ends_at = self._clock.monotonic()
+        for name in idle:
+            self._leaving.pop(name)
+        await self._book.hand_over({name: lease.token for name, lease in idle.items()})
+        log.info("lease.handed_over", accounts=sorted(idle))
+
+    async def _hand_everything_over(self) -> None:
+        """Each account is handed over as soon as its work has ended; what lasts too long ends with its lease."""
+        self._leaving, self._held, self._new = self._mine(), {}, {}
+        until, never = self._clock.monotonic() + self._grace, asyncio.Event()
+        with suppress(StoreUnavailable):
+            while self._leaving and self._clock.monotonic() < until:
+                await self._hand_over_idle()
+                await self._clock.wait(never, DRAINED_EVERY)
+            await self._book.leave(self._node)
+
+    def _tell_trouble(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            log.warning("lease.not_renewed", error=trouble)
+        elif self._trouble and not trouble:
+            log.info("lease.renewed_again")
+        self._trouble = trouble
