@@ -51,7 +51,10 @@ def receive(
 
 
 def _check_empty(place: str, connection: psycopg.Connection[Any]) -> None:
-    listing = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> %s"
+    listing = (
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> %s "
+        "AND NOT starts_with(tablename, 'cluster_')"
+    )
     for (name,) in connection.execute(listing, (VERSION_TABLE,)).fetchall():
         if connection.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(name))).fetchone():
             raise OperatorError(f"{place} has rows in {name} already; name an empty database")

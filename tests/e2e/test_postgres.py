@@ -58,13 +58,36 @@ async def test_a_server_that_restarts_is_waited_for(tmp_path):
             assert (await w.daemon.ops("/readyz"))[0] == 200
 
 
-async def test_one_daemon_works_on_a_database(tmp_path, postgres):
-    """A second daemon on the same database exits 75 and says who holds it; so does a verb that needs it for itself."""
-    async with world(tmp_path, config=on(postgres.new_database())) as w:
+async def test_a_second_daemon_goes_on_where_the_first_was_killed(tmp_path, postgres):
+    """Two nodes serve one database; when the one that works the account is killed, the other does all that is left."""
+    config = on(postgres.new_database()) | {"cluster": {"lease": "2s", "node": "first"}}
+    async with world(tmp_path, config=config) as w:
         (tmp_path / "second").mkdir()
-        second = DaemonProcess(tmp_path / "second", w.daemon.config, w.daemon.secrets)
-        with pytest.raises(DaemonDied, match=r"(?s)exit 75:.*another mcfd \(.* pid \d+\) works on this database"):
-            await second.start()
+        other = DaemonProcess(tmp_path / "second", {**w.daemon.config, "cluster": {"lease": "2s"}}, w.daemon.secrets)
+        return_id = w.submit("#1001", SOCK)
+        await w.labelled(return_id)
+        await other.start()
+        assert not other.heard("lease.won", account="main")
+        killed, w.daemon = w.daemon, other
+        await killed.sigkill()
+        w.subscribe()
+        await w.receive(return_id, SOCK)
+        await w.state(return_id, "closed")
+        assert w.portal(return_id)["counts"] == {"process": 1}
+        assert other.heard("lease.won", account="main", handed_over=False)
+
+
+async def test_a_daemon_that_stops_hands_its_accounts_over(tmp_path, postgres):
+    """After SIGTERM the other node goes on at once, however long a lease would last."""
+    config = on(postgres.new_database()) | {"cluster": {"lease": "10m"}}
+    async with world(tmp_path, config=config) as w:
+        (tmp_path / "second").mkdir()
+        other = DaemonProcess(tmp_path / "second", w.daemon.config, w.daemon.secrets)
+        await other.start()
+        first, w.daemon = w.daemon, other
+        assert await first.sigterm() == 0
+        await until("the lease", lambda: other.heard("lease.won", account="main", handed_over=True))
+        assert not other.complaints
 
 
 async def test_a_lost_session_is_taken_up_again(tmp_path, postgres):

@@ -190,7 +190,7 @@ SECTIONS = [
     ("vault_keys: [canary]", "vault_keys: unknown key; secrets are files, write it into the file vault_keys"),
     (
         "zzz: 1",
-        "zzz: unknown key; known here: public_url, listen, console, store, amazon, easypost, shops, accounts, timings, attempts, retention, log, notify",
+        "zzz: unknown key; known here: public_url, listen, console, store, cluster, amazon, easypost, shops, accounts, timings, attempts, retention, log, notify",
     ),
     (
         "console: {trusted_proxies: [proxy.test]}",
