@@ -99,9 +99,7 @@ async def open_resources(
     """
     store = await open_configured(stack, current, daemon=noting)
     stack.push_async_callback(closing, "store", store.close)
-    if store.leases is not None and isinstance(clock, SharedClock):
-        asked = clock.monotonic()
-        clock.heard((await store.leases.look()).now, asked)
+    await _tell_the_time(store, clock)
     vault = Vault(current.secrets.vault_key_bytes)
     settings = KeptSettings(store, vault, StoredConfiguration(current))
     await settings.load(use=current.begin_with)
@@ -131,6 +129,13 @@ async def open_resources(
         journal=journal,
         settings=settings,
     )
+
+
+async def _tell_the_time(store: Store, clock: Clock) -> None:
+    """Let nodes use the database's clock before they store anything. Raises StoreUnavailable."""
+    if store.leases is not None and isinstance(clock, SharedClock):
+        asked = clock.monotonic()
+        clock.heard((await store.leases.look()).now, asked)
 
 
 async def _of_each(current: Current, make: Callable[[CurrentAccount], Awaitable[T]]) -> dict[str, T]:
