@@ -260,7 +260,7 @@ class LoopPortal:
         self, operation: Operation, path: str, body: bytes | None = None, *, lane: Lane | None = None
     ) -> object:
         reply = await self._loop.call(operation, path, body, lane=lane)
-        return wire_errors.answer(operation.label, reply.status, reply.body)
+        return wire_errors.told(operation.label, reply.status, reply.body)
 
     async def _write(self, operation: Operation, path: str, body: bytes) -> None:
         reply = await self._loop.call(operation, path, body)

@@ -442,8 +442,6 @@ def test_operations_are_named_as_amazon_names_them():
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "empty"),
-        (b" \n", "empty"),
         (b"<html><body>oops</body></html>", "HTML or XML, not JSON"),
         (b"oops", "not JSON"),
         (b"[1]", "JSON, but no object"),
@@ -461,6 +459,16 @@ def test_what_is_not_json_breaks_the_contract(body, said):
         for status in (200, 404):
             with pytest.raises(ContractBroken, match=said):
                 decode(status, body)
+
+
+@pytest.mark.parametrize("body", [b"", b" \n"])
+def test_an_empty_success_is_no_answer(body):
+    """A success without a body is a gateway's accident, to be asked for again; a refusal without one is unreadable."""
+    for decode in DECODERS:
+        with pytest.raises(Unavailable, match="the answer is empty"):
+            decode(200, body)
+        with pytest.raises(ContractBroken, match="empty"):
+            decode(404, body)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"payload": null}', b'{"payload": []}', b'{"payload": null, "errors": []}'])

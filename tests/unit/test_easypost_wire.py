@@ -195,8 +195,9 @@ def test_a_refusal_does_not_repeat_the_shopper():
     assert "Larch" in caught.value.said
     with pytest.raises(Refused, match="HTTP_404"):
         errors.accept("x", 404, b"")
-    with pytest.raises(Unavailable):
-        errors.accept("x", 200, sample("error_bare"))
+    for said in (sample("error_bare"), b"", b" \n"):
+        with pytest.raises(Unavailable):
+            errors.accept("x", 200, said)
 
 
 # ---- trackers

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.loop_returns.wire.errors import accepted, answer, done, found, lacks_scope, listed_or_none
+from adapters.loop_returns.wire.errors import accepted, answer, done, found, lacks_scope, listed_or_none, told
 from daemon.errors import ContractBroken, CredentialsRefused, McfdError, Refused, Unavailable
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "loop_returns"
@@ -81,8 +81,11 @@ def test_what_is_no_refusal_passes(value):
 
 
 def test_an_empty_answer_is_nothing():
-    """A 204 has no body and is fine."""
+    """A 204 has no body and is fine; but a reading that brings nothing was not answered."""
     assert answer("Loop call", 204, b"") is None
+    for read in (told, found, listed_or_none):
+        with pytest.raises(Unavailable, match="empty"):
+            read("Loop call", 200, b"")
 
 
 @pytest.mark.parametrize(

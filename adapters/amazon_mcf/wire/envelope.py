@@ -95,7 +95,9 @@ class Answer:
 
 
 def read(operation: str, status: int, body: bytes) -> Answer:
-    """Parse an answer; ContractBroken when it is not a JSON object."""
+    """Parse an answer. Raises ContractBroken when it is not a JSON object, Unavailable when a success has no body."""
+    if status < 300 and not body.strip():
+        raise Unavailable(f"{operation}: the answer is empty (status {status})")
     document = parse(operation, body)
     payload = document.optional_child("payload") if status < 300 else None
     return Answer(operation, status, document, payload, _errors(document))

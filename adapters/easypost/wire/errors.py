@@ -40,9 +40,11 @@ def complaint(body: bytes) -> Complaint:
 
 
 def accept(operation: str, status: int, body: bytes) -> JsonObject:
-    """Return the object of a good answer. Raises Refused, ContractBroken, or Unavailable for an error inside."""
+    """Return the object of a good answer. Raises Refused, ContractBroken; Unavailable for an error or nothing in it."""
     if status >= 300:
         raise refusal(status, body)
+    if not body.strip():
+        raise Unavailable(f"{operation}: the answer is empty (status {status})")
     answer = parse(operation, body)
     if answer.members.get("error") is not None:
         raise Unavailable(f"{operation}: an error in an answer of status {status}")

@@ -39,10 +39,18 @@ def answer(what: str, status: int, body: bytes) -> object:
     raise Refused(NOT_FOUND if status == 404 else code or f"HTTP_{status}", said=message)
 
 
+def told(what: str, status: int, body: bytes) -> object:
+    """Return the JSON of a reading. Raises as `answer` does, and Unavailable when there is none."""
+    value = answer(what, status, body)
+    if value is None:
+        raise Unavailable(f"{what}: the answer is empty (status {status})")
+    return value
+
+
 def found(what: str, status: int, body: bytes) -> object:
     """Return the JSON of details. For an unknown return Loop answers HTTP 200 without a code (shape d)."""
     try:
-        return answer(what, status, body)
+        return told(what, status, body)
     except Refused as refused:
         if status < 300 and _names_no_code(parse(body, what)):
             raise Refused(NOT_FOUND, said=refused.said) from None
@@ -51,7 +59,7 @@ def found(what: str, status: int, body: bytes) -> object:
 
 def listed_or_none(what: str, status: int, body: bytes) -> object:
     """Return the JSON of a list. For a return without notes Loop answers 422 with `false` (shape i)."""
-    return [] if status == 422 and body.strip() == b"false" else answer(what, status, body)
+    return [] if status == 422 and body.strip() == b"false" else told(what, status, body)
 
 
 def done(what: str, status: int, body: bytes) -> None:
