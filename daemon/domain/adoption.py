@@ -242,9 +242,11 @@ def is_ours(ret: Return, portal: PortalFacts) -> bool:
     return own or bears_marks(portal.notes) or any(is_our_label(ret, r, portal) for r in ret.requests)
 
 
-def foreign_items(facts: OrderFacts) -> bool:
-    """Whether somebody else has made return items on these orders."""
-    return any(not name.startswith(OWN_ITEM) for name in _slots(facts))
+def may_be_foreign(ret: Return, facts: OrderFacts, portal: PortalFacts) -> bool:
+    """Whether a return item that somebody else has made on these orders may stand for a unit of the return."""
+    now = _authorized(_with_own_items(ret, facts), facts)
+    foreign = any(not name.startswith(OWN_ITEM) for name in _slots(facts))
+    return foreign and any(_lacks(now, u) and not _labelled_here(now, u, portal) for u in now.units)
 
 
 def placed(ret: Return, facts: OrderFacts, portal: PortalFacts) -> Return:
@@ -253,9 +255,9 @@ def placed(ret: Return, facts: OrderFacts, portal: PortalFacts) -> Return:
     An item under one of our ids is ours for sure; one of a return that no longer needs it goes to the return that asks
     for its SKU. A foreign item counts only if nothing else can claim it. Raises Doubtful.
     """
-    now = _with_own_items(ret, facts)
+    now = _authorized(_with_own_items(ret, facts), facts)
     for sku in dict.fromkeys(u.sku for u in now.units if _lacks(now, u)):
-        found = _others_items(now, [u for u in now.units if _lacks(now, u) and u.sku == sku], facts)
+        found = _others_items(now, [u for u in now.units if _lacks(now, u) and u.sku == sku], facts, portal)
         now = replace(now, units=merge_units(now.units, found))
     now = _authorized(replace(now, units=(*now.units, *_left_behind(now, facts, portal.details))), facts)
     for request in now.requests:
@@ -287,6 +289,12 @@ def is_our_label(ret: Return, request: LabelRequest, portal: PortalFacts) -> boo
     pages = {a.page_url for a in ret.authorizations if a.authorization_id in own}
     told = note_of(ret, portal.notes, f"label:{request.request_id}")
     return request.label.url in portal.ours or request.label.url in pages or told is not None
+
+
+def _labelled_here(ret: Return, unit: ReturnUnit, portal: PortalFacts) -> bool:
+    """Whether mcfd delivered the unit's label: it has then asked for the unit itself, whatever Amazon said to that."""
+    request = ret.request(unit.request_id)
+    return request is not None and is_our_label(ret, request, portal)
 
 
 def _lacks(ret: Return, unit: ReturnUnit) -> bool:
@@ -335,7 +343,9 @@ def _at(unit: ReturnUnit, slot: _Slot) -> ReturnUnit:
     )
 
 
-def _others_items(ret: Return, units: Sequence[ReturnUnit], facts: OrderFacts) -> tuple[ReturnUnit, ...]:
+def _others_items(
+    ret: Return, units: Sequence[ReturnUnit], facts: OrderFacts, portal: PortalFacts
+) -> tuple[ReturnUnit, ...]:
     """Items of one SKU that were made for another return, or by somebody else, for units that have none."""
     used = {u.return_item_id for u in ret.units}
     sku = units[0].sku
@@ -343,6 +353,9 @@ def _others_items(ret: Return, units: Sequence[ReturnUnit], facts: OrderFacts) -
     freed = _on_label(ret, units, [s for s in fitting if s.item.return_item_id in facts.freed])
     if freed:
         return _given(units, freed, "return items of ended returns")
+    units = [u for u in units if not _labelled_here(ret, u, portal)]
+    if not units:
+        return ()
     foreign = _on_label(ret, units, [s for s in fitting if not s.item.return_item_id.startswith(OWN_ITEM)])
     if foreign and any(u.portal_sku in facts.rivals for u in units):
         raise Doubtful(f"another return of the order holds {sku} as well, and somebody else made the return item")

@@ -10,7 +10,7 @@ import pytest
 from daemon.domain.portal import PortalLabel, PortalState, RequestIssued, RequestStatus
 from daemon.domain.returns import ReturnUnit, State, UnitState
 from daemon.engine.adoption import Adoption, Kind
-from daemon.errors import Transient
+from daemon.errors import ListCut, Transient
 from tests.services.parcels import PAGE, TWO, actions, ask_again, buying, cancel_return, notes
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line, a_shipment, an_order
@@ -272,6 +272,41 @@ class TestAnotherIntegration:
         await made_elsewhere(stage, items=["SOCK"])
         result = await adopt(stage)
         assert (result.kind, "another return of the order" in result.why) == (Kind.AMBIGUOUS, True)
+
+    async def test_a_list_that_is_cut_leaves_it_open(self, open_with):
+        """If Loop's list of returns has no end, nobody knows who else holds the SKU: said, and not tried for ever."""
+        stage = await open_with(policy=PAGE)
+        await made_elsewhere(stage, items=["SOCK"])
+        stage.portal.fail("returns_made", ListCut("the list begins again", []))
+        result = await adopt(stage)
+        assert (result.kind, "the list begins again" in result.why) == (Kind.AMBIGUOUS, True)
+
+    async def test_a_unit_that_amazon_refused_us_is_not_another_tools(self, open_with, template):
+        """A return of ours with a unit that Amazon did not take back keeps it so, whoever has asked for one like it."""
+        stage = await open_with(policy=PAGE)
+        stage.portal.submit(LoopReturn(return_id="70", lines=[a_line("701")], state=PortalState.CLOSED))
+        stage.network.add(an_order("5001", a_shipment("S1", SOCK=2)))
+        others = ReturnUnit(
+            line_id="x",
+            portal_sku="SOCK",
+            sku="SOCK",
+            order_item_id="item-SOCK",
+            shipment_id="S1",
+            return_item_id="theirs-0",
+            reason_code="CR-UNWANTED_ITEM",
+        )
+        await stage.network.create_return("5001", [others])
+        await stage.submit(a_line("1"), a_line("2"))
+        await stage.reach(State.AWAITING_INSPECTION)
+        before = await stage.ret()
+        assert sorted(u.standing for u in before.units) == [UnitState.AUTHORIZED, UnitState.NOT_RETURNABLE]
+        await lose(stage, template)
+        stage.portal.fail("returns_made", ListCut("the list begins again", []))
+        assert (await adopt(stage)).kind is Kind.ADOPTED
+        after = await stage.ret()
+        assert [(u.standing, u.return_item_id) for u in after.units] == [
+            (u.standing, u.return_item_id) for u in before.units
+        ]
 
     async def test_a_link_settles_the_order(self, open_with):
         """A return whose order nobody finds is taken over once a person has linked it."""

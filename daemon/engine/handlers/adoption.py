@@ -22,7 +22,7 @@ from daemon.engine.handlers.orders import others_on
 from daemon.engine.handlers.purchases import earlier_purchase
 from daemon.engine.handlers.search import OrderSearch
 from daemon.engine.handlers.traces import bears_traces
-from daemon.errors import Refused, StaleReturn, Transient
+from daemon.errors import ListCut, Refused, StaleReturn, Transient
 from daemon.ports.names import proof_of
 from daemon.ports.store import UnitOfWork
 from daemon.ports.vendors import LabelSource, Lane
@@ -261,8 +261,7 @@ async def _order_facts(ret: Return, portal: PortalFacts, context: ShopContext) -
     facts = OrderFacts(orders=orders)
     freed = await _freed(ret, orders, context) if rules.lacking(ret, facts) else frozenset()
     facts = replace(facts, freed=freed, taken=await _taken(ret, orders, freed, context))
-    lacking = rules.lacking(ret, facts)
-    if lacking and rules.foreign_items(facts):
+    if rules.may_be_foreign(ret, facts, portal):
         facts = replace(facts, rivals=await _rivals(ret, orders, context))
     return facts
 
@@ -297,7 +296,7 @@ async def _freed(ret: Return, orders: Sequence[FulfillmentOrder], context: ShopC
 
 
 async def _rivals(ret: Return, orders: Sequence[FulfillmentOrder], context: ShopContext) -> frozenset[str]:
-    """The SKUs that the portal's other returns of the same order hold, however they ended."""
+    """The SKUs that the portal's other returns of the same order hold, however they ended. Raises Doubtful."""
     until = context.clock.now()
     known = [order.received_at for order in orders if order.received_at is not None]
     since = min(known) - DAY if len(known) == len(orders) else until - ORDERS_KEPT
@@ -306,7 +305,11 @@ async def _rivals(ret: Return, orders: Sequence[FulfillmentOrder], context: Shop
         for state in PortalState:
             if state is PortalState.UNKNOWN:
                 continue
-            for row in await context.portal.returns_made(state, *window):
+            try:
+                made = await context.portal.returns_made(state, *window)
+            except ListCut as cut:
+                raise rules.Doubtful(f"another return of the order may hold the units, too: {cut}") from None
+            for row in made:
                 if row.order_name == ret.order_name and row.return_id != ret.return_id:
                     skus.update(row.skus)
     return frozenset(skus)
