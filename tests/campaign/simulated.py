@@ -12,7 +12,6 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from adapters.sandbox import Sandbox, SandboxOptions
-from daemon.operations.notifications import AMAZON_LETTERS
 from tests.campaign.judge import (
     Ending,
     judge,
@@ -26,7 +25,7 @@ from tests.campaign.scene import PERSON, Kind, Scene
 from tests.support.simulation.daemon_process import configuration, simulated_doors
 from tests.support.simulation.vendors import NEIGHBOUR, OPTIONS, SHOP
 from tests.support.simulation.virtual_loop import VirtualLoop, run_world
-from tests.support.simulation.world import DAY, HOUR, MINUTE, World, empty_database
+from tests.support.simulation.world import DAY, HOUR, MINUTE, World, empty_database, letters_in
 
 CLOCKS = {
     "label_request_poll": 1.0,
@@ -192,9 +191,8 @@ class _Performance:
         world, queue = self.world, self.world.vendors.queue
         with suppress(AssertionError):
             await world.until("the queue is empty", lambda: world.up and not queue.messages, within=HOUR, every=MINUTE)
-        query = "SELECT count(*) FROM dead_letters WHERE shop = ?"
-        (letters,) = world.connection.execute(query, (AMAZON_LETTERS,)).fetchone()
-        return judge_messages(len(queue.messages), queue.deleted, letters)
+        letters = letters_in(world.connection) | world.lost_letters
+        return judge_messages(len(queue.messages), queue.deleted, len(letters))
 
     def _rests(self) -> bool:
         query = "SELECT count(*), max(due_at) FROM returns"

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from adapters.sqlite.store import SqliteStore
 from config.load import Loaded
 from daemon.app.app import App
 from daemon.domain.returns import Return, State
+from daemon.operations.notifications import AMAZON_LETTERS
 from tests.support.simulation.daemon_process import Door
 from tests.support.simulation.line import Line
 from tests.support.simulation.queue import ProcessQueue
@@ -37,7 +39,7 @@ class World:
     """One daemon, restarted one second after each death, and everything around it.
 
     `before` is called before each callback of the daemon and may kill it. `steps` counts effects that last. `losses`
-    is how often the store was lost, `remembered` the returns that were in it then.
+    is how often the store was lost, `remembered` the returns that were in it then, `lost_letters` its unread messages.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class World:
         self.empty_store: Path | None = None
         self.losses = 0
         self.remembered: defaultdict[str, set[str]] = defaultdict(set)
+        self.lost_letters: set[str] = set()
         self.skew = 0.0
         self.home: Home | None = None
         self._before = before
@@ -98,15 +101,13 @@ class World:
 
     async def lose_store(self, copy: Path | None = None) -> None:
         """The disk is gone: the daemon dies, and starts again over an empty store, or over a backup."""
-        if self.up:
-            for ret in self.returns():
-                self.remembered[ret.shop].add(ret.return_id)
         self._wanted.clear()
         self.kill()
         while self.home is not None:
             await self.pass_time(0.01)
         await self.pass_time(0.01)  # its tasks are unwound
         path = self.loaded.settings.store.path
+        self._remember(path)
         if copy is not None:
             restore_database(copy, path, f"{self.losses}")
         else:
@@ -116,6 +117,13 @@ class World:
             shutil.copy(self.empty_store, path)
         self.losses += 1
         self._wanted.set()
+
+    def _remember(self, path: Path) -> None:
+        """Note what the dead daemon had stored: nobody will say it again."""
+        with closing(sqlite3.connect(path)) as connection:
+            for shop, return_id in connection.execute("SELECT shop, return_id FROM returns"):
+                self.remembered[shop].add(return_id)
+            self.lost_letters |= letters_in(connection)
 
     def copy_store(self, copy: Path) -> bool:
         """Write a backup while the daemon runs; False when it is down."""
@@ -299,6 +307,12 @@ class Home:
         return ProcessQueue(
             self.process, world.vendors.queue, latency=world.latency, step=world.step, pick=world.vendors.queue_fault
         )
+
+
+def letters_in(connection: sqlite3.Connection) -> set[str]:
+    """The digests of the messages of Amazon's that could not be read and are kept."""
+    query = "SELECT digest FROM dead_letters WHERE shop = ?"
+    return {digest for (digest,) in connection.execute(query, (AMAZON_LETTERS,))}
 
 
 def _reason(task: "asyncio.Task[None]") -> str:
