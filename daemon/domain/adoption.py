@@ -321,12 +321,17 @@ def _own_ids(ret: Return, unit: ReturnUnit) -> Iterator[str]:
 
 
 def _with_own_items(ret: Return, facts: OrderFacts) -> Return:
-    """The newest id of a unit is the one in use: an older one has gone to another return."""
+    """The newest id of a unit is the one in use: an older one has gone to another return, its last with the unit."""
     slots = _slots(facts)
     units = []
     for unit in ret.units:
         own = next((slots[i] for i in _own_ids(ret, unit) if i in slots), None)
-        units.append(unit if own is None or unit.standing is UnitState.REMOVED else _at(unit, own))
+        if own is not None and unit.standing is not UnitState.REMOVED:
+            units.append(_at(unit, own))
+        elif own is None and _lacks(ret, unit) and any(i in facts.taken for i in _own_ids(ret, unit)):
+            units.append(replace(unit, standing=UnitState.REMOVED))
+        else:
+            units.append(unit)
     return replace(ret, units=tuple(units))
 
 
@@ -350,13 +355,13 @@ def _others_items(
     used = {u.return_item_id for u in ret.units}
     sku = units[0].sku
     fitting = [s for name, s in _slots(facts).items() if s.sku == sku and name not in used]
-    freed = _on_label(ret, units, [s for s in fitting if s.item.return_item_id in facts.freed])
+    freed = _on_label(ret, units, [s for s in fitting if s.item.return_item_id in facts.freed], portal)
     if freed:
         return _given(units, freed, "return items of ended returns")
     units = [u for u in units if not _labelled_here(ret, u, portal)]
     if not units:
         return ()
-    foreign = _on_label(ret, units, [s for s in fitting if not s.item.return_item_id.startswith(OWN_ITEM)])
+    foreign = _on_label(ret, units, [s for s in fitting if not s.item.return_item_id.startswith(OWN_ITEM)], portal)
     if foreign and any(u.portal_sku in facts.rivals for u in units):
         raise Doubtful(f"another return of the order holds {sku} as well, and somebody else made the return item")
     return _given(units, foreign, "return items that somebody else made")
@@ -368,17 +373,23 @@ def _given(units: Sequence[ReturnUnit], slots: Sequence[_Slot], what: str) -> tu
     return tuple(_at(unit, slot) for unit, slot in zip(units, slots, strict=False))
 
 
-def _on_label(ret: Return, units: Sequence[ReturnUnit], slots: Sequence[_Slot]) -> list[_Slot]:
-    """The items whose authorization a label of these units names, if it names one; otherwise all."""
+def _on_label(ret: Return, units: Sequence[ReturnUnit], slots: Sequence[_Slot], portal: PortalFacts) -> list[_Slot]:
+    """The items whose authorization was told for these units, if any was; otherwise all."""
     requests = {u.request_id for u in units}
-    labels = [r.label for r in ret.requests if r.request_id in requests and r.label is not None]
-    named = [s for s in slots if any(_names(label, s) for label in labels)]
-    return named or list(slots)
+    theirs = replace(ret, requests=tuple(r for r in ret.requests if r.request_id in requests))
+    told = [s for s in slots if told_of(theirs, portal, s.order, s.item)]
+    return told or list(slots)
 
 
-def _names(label: Label, slot: _Slot) -> bool:
-    authorizations = (a for a in slot.order.authorizations if a.authorization_id == slot.item.authorization_id)
-    return any(label.tracking_number == a.rma_id or label.url == a.page_url for a in authorizations)
+def told_of(ret: Return, portal: PortalFacts, order: FulfillmentOrder, item: ReturnItem) -> bool:
+    """Whether a label of the return, or a note of ours on its timeline, names the item's authorization."""
+    given = [a for a in order.authorizations if a.authorization_id == item.authorization_id]
+    labels = [r.label for r in ret.requests if r.label is not None]
+    noted = {word.strip(",.") for note in portal.notes if _MARKED.match(note.text) for word in note.text.split()}
+    return any(
+        a.rma_id in noted or any(label.tracking_number == a.rma_id or label.url == a.page_url for label in labels)
+        for a in given
+    )
 
 
 def _left_behind(ret: Return, facts: OrderFacts, details: PortalReturn) -> Iterator[ReturnUnit]:

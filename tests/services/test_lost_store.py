@@ -210,6 +210,26 @@ class TestBeforeTheLabel:
         assert (await stage.unit("201", "78")).standing is UnitState.AUTHORIZED
         assert (await stage.unit("1", "77")).standing is UnitState.REMOVED
 
+    @pytest.mark.parametrize("first", ["77", "78"])
+    async def test_a_unit_that_was_handed_over_and_has_arrived(self, first, open_with, template):
+        """It is the new return's, as its note says, whichever of the two is taken over first."""
+        stage, _ = await buying(open_with)
+        await stage.sent()
+        unit = await stage.unit()
+        await cancel_return(stage)
+        await stage.submit(a_line("201"), return_id="78")
+        await stage.reach(State.AWAITING_INSPECTION, return_id="78")
+        await stage.pass_time(HOUR)
+        stage.network.inspect(unit)
+        await lose(stage, template)
+        await adopt(stage, first)
+        await adopt(stage, "78")
+        await adopt(stage, "77")
+        await stage.reach(State.CLOSED, return_id="78")
+        assert (await stage.unit("201", "78")).return_item_id == unit.return_item_id
+        assert await stage.store.read(lambda uow: uow.get("acme", "77").authorized()) == ()
+        assert once_each(stage, "78")
+
 
 async def made_elsewhere(stage, *, items, return_id="77", order_id="#1001", skus=("SOCK",)):
     """Another integration has answered the label request of a return, and asked Amazon for these return items."""

@@ -259,7 +259,7 @@ async def _order_facts(ret: Return, portal: PortalFacts, context: ShopContext) -
     if not orders and out:
         raise rules.Doubtful(search.why_not)
     facts = OrderFacts(orders=orders)
-    freed = await _freed(ret, orders, context) if rules.lacking(ret, facts) else frozenset()
+    freed = await _freed(ret, portal, orders, context) if rules.lacking(ret, facts) else frozenset()
     facts = replace(facts, freed=freed, taken=await _taken(ret, orders, freed, context))
     if rules.may_be_foreign(ret, facts, portal):
         facts = replace(facts, rivals=await _rivals(ret, orders, context))
@@ -275,12 +275,18 @@ async def _taken(
     return frozenset(unit.return_item_id for unit in promised) - frozenset(freed)
 
 
-async def _freed(ret: Return, orders: Sequence[FulfillmentOrder], context: ShopContext) -> frozenset[str]:
-    """The items of other returns of the shop that, by the portal, no longer need them."""
+async def _freed(
+    ret: Return, portal: PortalFacts, orders: Sequence[FulfillmentOrder], context: ShopContext
+) -> frozenset[str]:
+    """The items of other returns of the shop that, by the portal, no longer need them.
+
+    One that has arrived meanwhile may have come with that return's label, unless it was told to be this return's.
+    """
     holders: dict[str, list[tuple[str, str]]] = {}
     for order in orders:
         for item in order.return_items:
-            holder = None if item.processed else holder_of(item.return_item_id, ret.own_shop)
+            still = not item.processed or rules.told_of(ret, portal, order, item)
+            holder = holder_of(item.return_item_id, ret.own_shop) if still else None
             if holder is not None and holder[0] != ret.return_id:
                 holders.setdefault(holder[0], []).append((item.return_item_id, holder[1]))
     freed: set[str] = set()
