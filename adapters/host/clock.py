@@ -7,6 +7,10 @@ _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Linux's counts the time in which the machine was suspended, too: leases and limits of others go on meanwhile."""
 
 
+UNHEEDED = 0.05
+"""Differences in seconds that come of the way to the shared clock and back."""
+
+
 class SystemClock:
     """Implements the Clock port with the system clocks."""
 
@@ -41,4 +45,6 @@ class SharedClock(SystemClock):
 
     def heard(self, now: float, asked: float) -> None:
         """Take over the time that was told between `asked`, on the monotonic clock, and now."""
-        self._ahead = now - (asked + self.monotonic()) / 2
+        ahead = now - (asked + self.monotonic()) / 2
+        if self._ahead is None or abs(ahead - self._ahead) > UNHEEDED:
+            self._ahead = ahead

@@ -1,6 +1,6 @@
 """The leases in the database: rows that each node's transactions are checked against."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from adapters.postgresql.connection import PostgresConnection
@@ -36,8 +36,11 @@ _CLAIM = (
     "ON CONFLICT (account) DO UPDATE SET token = excluded.token, node = excluded.node, ends_at = excluded.ends_at, "
     "handed_over = 0"
 )
-_HAND_OVER = "UPDATE cluster_leases SET ends_at = 0, handed_over = 1 WHERE account = ? AND token = ?"
-_PROVE = "SELECT 1 FROM cluster_leases WHERE account = ? AND token = ? AND ends_at > 0 FOR KEY SHARE"
+_HAND_OVER = (
+    f"UPDATE cluster_leases SET ends_at = {_NOW}, token = '', handed_over = ? "  # noqa: S608 - as above
+    "WHERE account = ? AND token = ?"
+)
+_PROVE = "SELECT 1 FROM cluster_leases WHERE account = ? AND token = ? FOR KEY SHARE"
 _LEAVE = "DELETE FROM cluster_nodes WHERE node = ?"
 _TELL = f"SELECT pg_notify('{CHANNEL}', ?)"
 
@@ -98,7 +101,7 @@ class PostgresLeases:
 
         def work(connection: PostgresConnection) -> Beat:
             connection.execute(_LIVES, (node, seconds))
-            kept = [name for name, token in held.items() if _renewed(connection, name, token, seconds)]
+            kept = _renewed(connection, held, seconds)
             now = _look(connection).now
             found = {
                 name: _claimed(connection, name, token, node=node, seconds=seconds, now=now)
@@ -109,19 +112,22 @@ class PostgresLeases:
 
         return await self._writer.write_quietly(work)
 
-    async def hand_over(self, held: Mapping[str, str]) -> None:
-        """Let others have these accounts at once, and tell them. Raises StoreUnavailable."""
-
-        def work(connection: PostgresConnection) -> None:
-            for name, token in held.items():
-                connection.execute(_HAND_OVER, (name, token))
-            connection.execute(_TELL, ("",))
-
-        await self._writer.write_quietly(work)
+    async def renew(self, seconds: float, held: Mapping[str, str]) -> Collection[str]:
+        """Renew without saying that the node will go on. Raises StoreUnavailable."""
+        return await self._writer.write_quietly(lambda connection: _renewed(connection, held, seconds))
 
     async def leave(self, node: str) -> None:
         """Forget the node. Raises StoreUnavailable."""
         await self._writer.write_quietly(lambda connection: connection.execute(_LEAVE, (node,)))
+
+    async def hand_over(self, held: Mapping[str, str], *, clean: bool) -> None:
+        """Let others have these accounts at once, and tell them. Raises StoreUnavailable."""
+
+        def work(connection: PostgresConnection) -> None:
+            connection.executemany(_HAND_OVER, [(clean, name, token) for name, token in held.items()])
+            connection.execute(_TELL, ("",))
+
+        await self._writer.write_quietly(work)
 
 
 def _look(connection: PostgresConnection) -> Standing:
@@ -135,8 +141,8 @@ def _look(connection: PostgresConnection) -> Standing:
     )
 
 
-def _renewed(connection: PostgresConnection, account: str, token: str, seconds: float) -> bool:
-    return connection.execute(_RENEW, (seconds, account, token)).rowcount == 1
+def _renewed(connection: PostgresConnection, held: Mapping[str, str], seconds: float) -> list[str]:
+    return [name for name, token in held.items() if connection.execute(_RENEW, (seconds, name, token)).rowcount]
 
 
 def _claimed(

@@ -7,11 +7,13 @@ from functools import partial
 
 from adapters.host.clock import SharedClock
 from daemon.app.resources import Resources
-from daemon.app.services import STEPS_SHARE
 from daemon.domain.leases import CHORES
 from daemon.engine.leases import NodeLeases
 from daemon.engine.walker import try_again_now
 from daemon.ports.leases import Lease, LeaseBook
+
+HAND_OVER_SHARE = 0.9
+"""The share of the stop grace within which accounts are handed over: steps in hand have had theirs by then."""
 
 
 def join(resources: Resources, book: LeaseBook, *, changed: Callable[[], Awaitable[None]]) -> NodeLeases:
@@ -27,7 +29,7 @@ def join(resources: Resources, book: LeaseBook, *, changed: Callable[[], Awaitab
         gained=partial(_take_up, resources),
         changed=changed,
         heard=clock.heard if isinstance(clock, SharedClock) else lambda _now, _asked: None,
-        grace=settings.timings.stop_grace * STEPS_SHARE,
+        grace=settings.timings.stop_grace * HAND_OVER_SHARE,
     )
 
 

@@ -15,7 +15,7 @@ from adapters.amazon_mcf.wire.notifications import decode_notification
 from daemon.app.live_config import CurrentAccount
 from daemon.app.resources import Resources
 from daemon.app.vendors import AccountVendors
-from daemon.engine.leases import under_lease
+from daemon.engine.leases import under_lease, when_won
 from daemon.engine.notifications import Addressee, Notifications, Origins, QueueReader, heard_mark
 from daemon.engine.push import Push
 from daemon.engine.supervisor import Heartbeats, Service, run_every
@@ -237,11 +237,9 @@ def _every(  # noqa: PLR0917 - it only passes on what its caller has
     work: Callable[[], Awaitable[None]],
 ) -> Service:
     """A periodic service on the node that works the account; it begins as soon as this one does."""
-    begun = asyncio.Event()
-    holdings.tell(begun.set)
-    round_ = under_lease(holdings, account, work)
+    won, round_ = when_won(holdings, account), under_lease(holdings, account, work, sends=True)
 
     async def run(stop: asyncio.Event) -> None:
-        await run_every(seconds, round_, name=name, clock=resources.clock, stop=stop, sooner=begun)
+        await run_every(seconds, round_, name=name, clock=resources.clock, stop=stop, sooner=won)
 
     return run

@@ -16,7 +16,7 @@ from daemon.engine.announcements import EVERY, Announcements
 from daemon.engine.clock_check import ClockKeeper
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
-from daemon.engine.leases import under_lease
+from daemon.engine.leases import under_lease, when_won
 from daemon.engine.order_index import IDLE, OrderIndex
 from daemon.engine.polls import PortalPolls
 from daemon.engine.purchase_watch import EVERY as LOOK_AT_PURCHASES
@@ -85,7 +85,7 @@ class Services:
         for walker in self._walkers:
             walker.wake.set()
 
-    def look_again(self) -> None:
+    def look_again(self, _account: str) -> None:
         """Let every walk that waits look whether it may go on: what this node holds has changed."""
         self._claims.poke_all()
         self.wake()
@@ -119,9 +119,10 @@ class Services:
             *self._polls(resources, intake),
             (CHORES, "retention", DAY, retention.nightly),
             (CHORES, "sums", DAY, Sums(resources.store, resources.clock).nightly),
-            *self._parcels(resources, contexts, recorder),
         ):
             services[name] = self._leased(resources, owner, name, seconds, work)
+        for owner, name, seconds, work in self._parcels(resources, contexts, recorder):
+            services[name] = self._leased(resources, owner, name, seconds, work, sends=True)
         for name, asked, work in (
             ("clock", resources.clock_check.news, keeper.round),
             ("pauses", resources.vendors.paused, partial(keep_pauses, resources, self.holdings)),
@@ -169,7 +170,9 @@ class Services:
         """The service that sends messages to people; none if there are no receivers."""
         if not announcements.has_receivers:
             return {}
-        return {"announcements": self._leased(resources, CHORES, "announcements", EVERY, announcements.round)}
+        return {
+            "announcements": self._leased(resources, CHORES, "announcements", EVERY, announcements.round, sends=True)
+        }
 
     def watchdog(self, resources: Resources, notifier: Notifier, interval: float) -> Service:
         """The service that pings systemd."""
@@ -221,12 +224,18 @@ class Services:
         return partial(index.run, beat=partial(self._beats.beat, name), on_failure=failed)
 
     def _leased(
-        self, resources: Resources, account: str, name: str, seconds: float, work: Callable[[], Awaitable[None]]
+        self,
+        resources: Resources,
+        account: str,
+        name: str,
+        seconds: float,
+        work: Callable[[], Awaitable[None]],
+        *,
+        sends: bool = False,
     ) -> Service:
         """A periodic service on the node that works the account; it begins as soon as this one does."""
-        begun = asyncio.Event()
-        self.holdings.tell(begun.set)
-        return self._periodic(resources, name, seconds, under_lease(self.holdings, account, work), sooner=begun)
+        round_ = under_lease(self.holdings, account, work, sends=sends)
+        return self._periodic(resources, name, seconds, round_, sooner=when_won(self.holdings, account))
 
     def _periodic(
         self,

@@ -1,15 +1,16 @@
 """A node's part among several: says that it lives, claims accounts, renews their leases, and lets them go."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 
 import structlog
 
 from daemon.domain.leases import Standing, to_claim, too_many
-from daemon.errors import StoreUnavailable
+from daemon.errors import LeaseLost, McfdError, StoreUnavailable
 from daemon.ports.host import Clock
-from daemon.ports.leases import Beat, Holdings, Lease, LeaseBook
+from daemon.ports.leases import Holdings, Lease, LeaseBook
 
 log = structlog.get_logger(__name__)
 
@@ -32,16 +33,25 @@ DRAINED_EVERY = 0.05
 Gained = Callable[[Lease], Awaitable[None]]
 
 
-def under_lease(holdings: Holdings, account: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """The same work, done only while this node works the account."""
+def under_lease(
+    holdings: Holdings, account: str, work: Callable[[], Awaitable[None]], *, sends: bool = False
+) -> Callable[[], Awaitable[None]]:
+    """The same work, done only while this node works the account. What only reads is left behind at a hand-over."""
 
     async def leased() -> None:
         lease = holdings.of(account)
         if lease is not None:
-            with lease.working():
+            with suppress(LeaseLost), lease.working() if sends else lease.reading():
                 await work()
 
     return leased
+
+
+def when_won(holdings: Holdings, account: str) -> asyncio.Event:
+    """An event that is set when this node has won the account."""
+    won = asyncio.Event()
+    holdings.tell(lambda name: won.set() if name == account else None)
+    return won
 
 
 class NodeLeases:
@@ -79,8 +89,8 @@ class NodeLeases:
         self._held: dict[str, Lease] = {}
         self._new: dict[str, Lease] = {}
         self._leaving: dict[str, Lease] = {}
-        self._listeners: list[Callable[[], None]] = []
-        self._renewed_at = self._left_at = clock.monotonic() - seconds
+        self._listeners: list[Callable[[str], None]] = []
+        self._renewed_at = self._left_at = -inf
         self._trouble = ""
         self._kept = ""
 
@@ -89,8 +99,8 @@ class NodeLeases:
         lease = self._held.get(account)
         return lease if lease is not None and lease.stands else None
 
-    def tell(self, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever what this node holds has changed."""
+    def tell(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with each account that this node has won or lost."""
         self._listeners.append(changed)
 
     @property
@@ -122,8 +132,9 @@ class NodeLeases:
             await self._look()
             await self._beat()
             await self._let_go()
+            await self._take_over_what_is_kept()
             await self._begin_work()
-        except StoreUnavailable as error:  # the leases end by themselves
+        except McfdError as error:  # the leases end by themselves
             self._tell_trouble(str(error))
         else:
             self._tell_trouble("")
@@ -132,54 +143,56 @@ class NodeLeases:
         asked = self._clock.monotonic()
         self.standing = standing = await self._book.look()
         self._heard(standing.now, asked)
-        if standing.kept != self._kept:
-            await self._changed()
-            self._kept = standing.kept
 
     async def _beat(self) -> None:
         """Renew and claim in one transaction, if it is time to or there is something to claim."""
         mine = self._mine()
         standing = self.standing
         wanted = to_claim(standing, self._node, self._accounts, mine) if standing is not None else []
-        due = self._clock.monotonic() >= self._renewed_at + self._seconds / RENEWALS
-        if not wanted and not due:
+        if not wanted and not self._renewal_due():
             return
-        asked = self._clock.monotonic()
+        self._renewed_at = asked = self._clock.monotonic()
         tokens = {name: self._new_token() for name in wanted}
-        beat = await self._book.beat(
-            self._node, self._seconds, {name: lease.token for name, lease in mine.items()}, tokens
-        )
-        self._renewed_at = asked
-        self._take(beat, tokens, asked + self._seconds * (1 - MARGIN))
-
-    def _take(self, beat: Beat, tokens: dict[str, str], ends_at: float) -> None:
-        for name, lease in self._mine().items():
-            if name in beat.kept:
-                lease.ends_at = ends_at
-            else:
-                self._lose(name, lease)
+        beat = await self._book.beat(self._node, self._seconds, _tokens(mine), tokens)
+        ends_at = asked + self._seconds * (1 - MARGIN)
+        self._renewed(mine, beat.kept, ends_at)
         for name, handed_over in beat.won.items():
             repeats_from = beat.now + (0.0 if handed_over else REPEATED_AFTER)
             self._new[name] = Lease(name, tokens[name], self._clock.monotonic, ends_at, repeats_from)
             log.info("lease.won", account=name, handed_over=handed_over)
 
-    def _lose(self, name: str, lease: Lease) -> None:
+    def _renewal_due(self) -> bool:
+        return self._clock.monotonic() >= self._renewed_at + self._seconds / RENEWALS
+
+    def _renewed(self, mine: Mapping[str, Lease], kept: Collection[str], ends_at: float) -> None:
+        for name, lease in mine.items():
+            if name in kept:
+                lease.ends_at = ends_at
+            else:
+                self._forget(name, lease)
+                log.warning("lease.lost", account=name)
+
+    def _forget(self, name: str, lease: Lease) -> None:
         lease.ends_at = self._clock.monotonic()
         for leases in (self._new, self._held, self._leaving):
             leases.pop(name, None)
-        self._tell_all()
-        log.warning("lease.lost", account=name)
+        self._tell_all(name)
+
+    async def _take_over_what_is_kept(self) -> None:
+        standing = self.standing
+        if standing is not None and standing.kept != self._kept:
+            await self._changed()
+            self._kept = standing.kept
 
     async def _begin_work(self) -> None:
         for name, lease in list(self._new.items()):
             await self._gained(lease)
-            self._held[name] = lease
-            self._new.pop(name)
-            self._tell_all()
+            self._held[name] = self._new.pop(name)
+            self._tell_all(name)
 
-    def _tell_all(self) -> None:
+    def _tell_all(self, account: str) -> None:
         for tell in self._listeners:
-            tell()
+            tell(account)
 
     def _mine(self) -> dict[str, Lease]:
         return {**self._new, **self._held, **self._leaving}
@@ -188,40 +201,47 @@ class NodeLeases:
 
     async def _let_go(self) -> None:
         """Let one account go at a time while there are too many, an idle one first."""
-        await self._hand_over_idle()
         standing = self.standing
         too_many_here = standing is not None and too_many(standing, self._node, self._accounts, self._mine())
-        if not too_many_here or not self._held or self._leaving:
-            return
-        if self._clock.monotonic() < self._left_at + ONE_LEAVES_EVERY:
-            return
-        self._left_at = self._clock.monotonic()
-        name = min(self._held, key=lambda name: self._held[name].at_work)
-        self._leaving[name] = self._held.pop(name)
-        self._tell_all()
+        now = self._clock.monotonic()
+        if too_many_here and self._held and not self._leaving and now >= self._left_at + ONE_LEAVES_EVERY:
+            self._left_at = now
+            name = min(self._held, key=lambda name: self._held[name].at_work)
+            self._leaving[name] = self._held.pop(name)
+            self._tell_all(name)
         await self._hand_over_idle()
 
     async def _hand_over_idle(self) -> None:
         """Hand over what is being left and has no work under way."""
         idle = {name: lease for name, lease in self._leaving.items() if not lease.at_work}
-        if not idle:
-            return
-        for lease in idle.values():
-            lease.ends_at = self._clock.monotonic()
-        for name in idle:
-            self._leaving.pop(name)
-        await self._book.hand_over({name: lease.token for name, lease in idle.items()})
-        log.info("lease.handed_over", accounts=sorted(idle))
+        for name, lease in idle.items():
+            self._forget(name, lease)
+        for clean in (True, False):
+            going = {name: lease for name, lease in idle.items() if lease.broken_off is not clean}
+            if going:
+                await self._book.hand_over(_tokens(going), clean=clean)
+                log.info("lease.handed_over", accounts=sorted(going), clean=clean)
 
     async def _hand_everything_over(self) -> None:
-        """Each account is handed over as soon as its work has ended; what lasts too long ends with its lease."""
+        """Hand each account over as soon as its work has ended, and renew it until then.
+
+        What lasts too long ends with its lease.
+        """
         self._leaving, self._held, self._new = self._mine(), {}, {}
         until, never = self._clock.monotonic() + self._grace, asyncio.Event()
         with suppress(StoreUnavailable):
+            await self._book.leave(self._node)
             while self._leaving and self._clock.monotonic() < until:
                 await self._hand_over_idle()
+                await self._renew()
                 await self._clock.wait(never, DRAINED_EVERY)
-            await self._book.leave(self._node)
+
+    async def _renew(self) -> None:
+        mine = self._mine()
+        if mine and self._renewal_due():
+            self._renewed_at = asked = self._clock.monotonic()
+            kept = await self._book.renew(self._seconds, _tokens(mine))
+            self._renewed(mine, kept, asked + self._seconds * (1 - MARGIN))
 
     def _tell_trouble(self, trouble: str) -> None:
         if trouble and not self._trouble:
@@ -229,3 +249,7 @@ class NodeLeases:
         elif self._trouble and not trouble:
             log.info("lease.renewed_again")
         self._trouble = trouble
+
+
+def _tokens(leases: Mapping[str, Lease]) -> dict[str, str]:
+    return {name: lease.token for name, lease in leases.items()}

@@ -98,7 +98,7 @@ class Strangers:
             lease = self._holdings.of(context.account.name)
             if lease is not None and (listed_at is None or self._clock.monotonic() - listed_at >= LISTED_EVERY):
                 try:
-                    with lease.working():
+                    with lease.reading():
                         await self._look(shop, context)
                 except McfdError as error:  # the next round tries again
                     log.info("strangers.not_read", shop=shop, error=str(error))

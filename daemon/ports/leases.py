@@ -1,5 +1,6 @@
 """Leases: which of several nodes on one database works an account. With a store of its own, a node needs none."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,8 @@ class Lease:
     """One acquisition of an account by this node; another acquisition is another lease, with another token.
 
     `ends_at` is on the monotonic clock: until then no other node can have got the account. What an earlier holder had
-    begun is only read, and not repeated, before `repeats_from` (Unix seconds). `at_work` counts what runs under it.
+    begun is only read, and not repeated, before `repeats_from` (Unix seconds). `at_work` counts what runs under it and
+    may send something; `broken_off` says that such work was cancelled, so what it had sent last may still arrive.
     """
 
     account: str
@@ -25,6 +27,7 @@ class Lease:
     ends_at: float
     repeats_from: float = -inf
     at_work: int = 0
+    broken_off: bool = False
 
     @property
     def stands(self) -> bool:
@@ -32,15 +35,26 @@ class Lease:
         return self.monotonic() < self.ends_at
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Do what follows in this task, and in those that it starts, under this lease."""
+    def reading(self) -> Iterator[None]:
+        """Do what follows in this task, and in those that it starts, under this lease. It sends nothing."""
         before = LEASE.set(self)
-        self.at_work += 1
         try:
             yield
         finally:
-            self.at_work -= 1
             LEASE.reset(before)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Do what follows under this lease, which is not handed over meanwhile."""
+        self.at_work += 1
+        try:
+            with self.reading():
+                yield
+        except CancelledError:
+            self.broken_off = True
+            raise
+        finally:
+            self.at_work -= 1
 
     def let_out(self, what: str) -> None:
         """Raise LeaseLost if a call that changes something may not be sent, TooEarly if it may not be repeated yet."""
@@ -69,8 +83,8 @@ class Holdings(Protocol):
     def of(self, account: str) -> Lease | None:
         """The account's lease, or None if another node works it."""
 
-    def tell(self, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever what this node holds has changed."""
+    def tell(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with each account that this node has won or lost."""
 
 
 class EveryAccount:
@@ -80,7 +94,7 @@ class EveryAccount:
         """Return the lease that needs no renewal."""
         return ANY
 
-    def tell(self, changed: Callable[[], None]) -> None:
+    def tell(self, changed: Callable[[str], None]) -> None:
         """Nothing: what is held never changes."""
 
 
@@ -105,8 +119,11 @@ class LeaseBook(Protocol):
     async def beat(self, node: str, seconds: float, held: Mapping[str, str], wanted: Mapping[str, str]) -> Beat:
         """Say that the node lives, renew what it holds, and claim of what it wants whatever is free."""
 
-    async def hand_over(self, held: Mapping[str, str]) -> None:
-        """Let others have these accounts at once: nothing is under way under their tokens."""
+    async def renew(self, seconds: float, held: Mapping[str, str]) -> Collection[str]:
+        """Renew what the node still holds, without saying that it will go on; returns the accounts kept."""
 
     async def leave(self, node: str) -> None:
-        """The node is no longer there."""
+        """Count on the node no longer."""
+
+    async def hand_over(self, held: Mapping[str, str], *, clean: bool) -> None:
+        """Let others have these accounts at once. `clean`: nothing that was sent under their tokens is under way."""

@@ -24,7 +24,8 @@ from daemon.domain.portal import Grade, ParcelSize
 from daemon.domain.postage import PostageOrder
 from daemon.domain.postage_rates import RateRules
 from daemon.domain.returns import Label, ReturnUnit, Transit
-from daemon.errors import McfdError, Unavailable
+from daemon.errors import LeaseLost, McfdError, Unavailable
+from daemon.ports.leases import Lease
 from daemon.ports.vendors import Lane
 from tests.support.amazon_server import USER_AGENT, HeldTokens, WatchedLimits
 from tests.support.builders import CENTER, SHOPPER
@@ -189,6 +190,21 @@ async def test_a_server_that_hangs_up_has_seen_one_request(call, manner):
             assert caught.value.unclear
             assert len(server.seen) == before + 1
             assert server.connections == connections + (not kept)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_lease_that_ends_on_the_way_lets_no_byte_out(call):
+    """The lease stood when the call was planned, and has ended when its connection is there: nothing is written."""
+    async with hanging_up() as server, clients(server.url) as c:
+        await keep_a_connection(c)
+        looks = iter((0.0, 2.0))
+        with Lease("main", "t", lambda: next(looks), 1.0).working(), pytest.raises(LeaseLost):
+            await CALLS[call](c)
+
+        assert server.seen == []
+        with pytest.raises(Unavailable):
+            await CALLS[call](c)
+        assert len(server.seen) == 1
 
 
 async def test_a_session_of_aiohttps_own_does_send_again():

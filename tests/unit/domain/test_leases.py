@@ -1,0 +1,44 @@
+"""Which accounts a node claims and lets go."""
+
+import pytest
+
+from daemon.domain.leases import FORSAKEN_AFTER, Claim, Standing, share, to_claim, too_many
+
+ACCOUNTS = ("a", "b", "c", "d", "e")
+
+
+def standing(nodes="n", now=100.0, **claims):
+    """What the database says; `claims` are the ends of leases, by account."""
+    rows = {name: Claim(name, "other", ends_at) for name, ends_at in claims.items()}
+    return Standing(now=now, nodes=frozenset(nodes), claims=rows)
+
+
+@pytest.mark.parametrize(("accounts", "nodes", "each"), [(5, 1, 5), (5, 2, 3), (4, 2, 2), (1, 3, 1), (5, 0, 5)])
+def test_shares_cover_all_accounts(accounts, nodes, each):
+    """A share is rounded up, and a node that nobody has heard of yet counts as one."""
+    assert share(accounts, nodes) == each
+
+
+def test_a_node_alone_claims_everything_that_is_free():
+    """What nobody holds, or whose lease has ended, is free; what another holds is not."""
+    assert to_claim(standing(), "n", ACCOUNTS, ()) == list(ACCOUNTS)
+    assert to_claim(standing(b=99.0, c=101.0), "n", ACCOUNTS, ("d",)) == ["a", "b", "e"]
+
+
+def test_a_node_among_others_claims_its_share():
+    """With a second node alive three of five are enough; a node counts itself before it was heard."""
+    assert to_claim(standing(nodes="m"), "n", ACCOUNTS, ("a",)) == ["b", "c"]
+    assert to_claim(standing(nodes="mn"), "n", ACCOUNTS, ("a", "b", "c")) == []
+
+
+def test_what_nobody_takes_is_claimed_beyond_the_share():
+    """Nodes may know different accounts, so a free one is not left for ever."""
+    ended = 100.0 - FORSAKEN_AFTER
+    assert to_claim(standing(nodes="mn", d=ended, e=ended + 1), "n", ACCOUNTS, ("a", "b", "c")) == ["d"]
+
+
+def test_a_node_lets_go_what_is_beyond_its_share():
+    """It has too many as soon as another node is there, and never too few."""
+    assert too_many(standing(), "n", ACCOUNTS, ACCOUNTS) == 0
+    assert too_many(standing(nodes="mn"), "n", ACCOUNTS, ACCOUNTS) == 2
+    assert too_many(standing(nodes="mn"), "n", ACCOUNTS, ("a",)) == 0
