@@ -46,9 +46,12 @@ class Line:
         data: bytes | None,
         allow_redirects: bool,
         timeout: aiohttp.ClientTimeout,
+        trace_request_ctx: Callable[[], None] | None,
     ) -> "_Exchange":
         """Send a request; entering the context manager returns the answer."""
         self._process.check()
+        if trace_request_ctx is not None:  # the last look before the first byte, which may keep it back
+            trace_request_ctx()
         sent = CIMultiDict({"User-Agent": self._user_agent})
         sent.update(headers or {})
         if data is not None:
