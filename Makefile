@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUPPLY := $(VENV)/supply/bin
 TOOLS  := $(VENV)/supply/.ready
+# Tests start Python many hundreds of times: without compiled modules, each start takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test packages check lint unit domain system-test moments deb campaign bench bench-full lock audit example clean
 
