@@ -283,6 +283,7 @@ class App:
     def _authorization(self, resources: Resources) -> Authorization:
         return Authorization(
             {name: self._seller(resources, one) for name, one in resources.accounts.items()},
+            resources.store,
             self._clock,
             public_url=self._current.settings.public_url,
             new_token=partial(secrets.token_urlsafe, 32),

@@ -97,7 +97,7 @@ class DaemonAccess:
 
     returns: "Operator"
     letters: "DeadLetters"
-    invite: Callable[[str | None], Invitation]
+    invite: Callable[[str | None], Awaitable[Invitation]]
     order_changed: Callable[[str, str | None], Awaitable[int]]
     announcements: "Announcements"
     adoptions: "Adoptions"

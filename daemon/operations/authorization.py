@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -23,6 +23,9 @@ from daemon.ports.sealed import seal_text, unseal_text
 from daemon.ports.store import ReturnStore, UnitOfWork
 
 log = structlog.get_logger(__name__)
+
+CONSENTS_MARK = "consents"
+"""The mark for the links and browsers that are still to come back, by the hashes of their secrets."""
 
 TOKEN_MARK = "amazon/refresh-token"  # noqa: S105 - the name of a mark, and what its value is sealed for
 AUTHORIZED_MARK = "amazon/authorized"
@@ -66,11 +69,42 @@ class _Invited:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class _Sent:
+    """A browser at the consent page; its invitation and its cookie by their hashes."""
+
     account: str
-    invitation: str = field(repr=False)
-    cookie: str = field(repr=False)
+    invitation: str
+    cookie: str
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Consents:
+    """What is still to come back, by the hashes of links' tokens and of states, the oldest first."""
+
+    invitations: dict[str, _Invited]
+    browsers: dict[str, _Sent]
+
+    @classmethod
+    def of(cls, uow: UnitOfWork, now: float) -> "_Consents":
+        """Those in the store whose time is not over."""
+        kept = json.loads(uow.mark(CONSENTS_MARK) or "{}")
+        invitations = {name: _Invited(**one) for name, one in kept.get("invitations", {}).items()}
+        browsers = {name: _Sent(**one) for name, one in kept.get("browsers", {}).items()}
+        return cls(
+            {name: one for name, one in invitations.items() if one.until > now},
+            {name: one for name, one in browsers.items() if one.until > now},
+        )
+
+    def keep(self, uow: UnitOfWork) -> None:
+        """Write them down, the newest of too many."""
+        invitations = list(self.invitations.items())[-MOST_INVITATIONS:]
+        browsers = list(self.browsers.items())[-MOST_BROWSERS:]
+        kept = {
+            "invitations": {name: asdict(one) for name, one in invitations},
+            "browsers": {name: asdict(one) for name, one in browsers},
+        }
+        uow.set_mark(CONSENTS_MARK, json.dumps(kept))
 
 
 class RefreshTokens:
@@ -151,30 +185,42 @@ class Seller:
 class Authorization:
     """The website workflow for every account.
 
-    Invitations and states live in memory, each for one account and one use; a restart forgets them.
+    The store has what is still to come back, so that a browser may do so after a restart, and to another node. Each is
+    for one account and one use. Only hashes are kept: who reads the store can use no link, and pass for no browser.
     """
 
     def __init__(
-        self, sellers: Mapping[str, Seller], clock: Clock, *, public_url: str, new_token: Callable[[], str]
+        self,
+        sellers: Mapping[str, Seller],
+        store: ReturnStore,
+        clock: Clock,
+        *,
+        public_url: str,
+        new_token: Callable[[], str],
     ) -> None:
         self._sellers = sellers
+        self._store = store
         self._clock = clock
         self._public_url = public_url
         self._new_token = new_token
-        self._invitations: dict[str, _Invited] = {}
-        self._pending: dict[str, _Pending] = {}
 
-    def invite(self, account: str = MAIN_ACCOUNT) -> Invitation:
-        """Make a link that works until one browser has come back with the seller's consent. Raises OperatorError."""
+    async def invite(self, account: str = MAIN_ACCOUNT) -> Invitation:
+        """Make a link that works until one browser has come back with the seller's consent.
+
+        Raises OperatorError, StoreUnavailable.
+        """
         seller = self._sellers[account]
         if seller.application_id is None:
             todo = "set it (amzn1.sp.solution.…) and restart; a private application does not need this"
             raise OperatorError(f"amazon.application_id is not set: {todo}")
-        self._forget()
-        while len(self._invitations) >= MOST_INVITATIONS:
-            del self._invitations[next(iter(self._invitations))]
-        token = self._new_token()
-        self._invitations[token] = _Invited(account, self._clock.monotonic() + LIFE)
+        token, now = self._new_token(), self._clock.now()
+
+        def work(uow: UnitOfWork) -> None:
+            consents = _Consents.of(uow, now)
+            consents.invitations[_hash(token)] = _Invited(account, now + LIFE)
+            consents.keep(uow)
+
+        await self._store.transact(work)
         warning = "the secret file amazon_refresh_token wins: remove it and reload, or the new token stays unused"
         return Invitation(
             url=f"{self._public_url}{START}?{urlencode({'t': token})}",
@@ -182,38 +228,40 @@ class Authorization:
             warning=warning if seller.tokens.from_file else "",
         )
 
-    def begin(self, token: str) -> Begun | None:
+    async def begin(self, token: str) -> Begun | None:
         """Send a browser to the consent page; None if the invitation is not valid, or no longer.
 
         Opening the link does not use it up: a chat's link preview opens it before its reader does.
+        Raises StoreUnavailable.
         """
-        self._forget()
-        invited = self._invitations.get(token)
-        seller = self._sellers[invited.account] if invited else None
+        invitation, now = _hash(token), self._clock.now()
+        invited = await self._store.read(lambda uow: _Consents.of(uow, now).invitations.get(invitation))
+        seller = self._sellers.get(invited.account) if invited else None
         if invited is None or seller is None or seller.application_id is None:
             return None
-        while len(self._pending) >= MOST_BROWSERS:
-            del self._pending[next(iter(self._pending))]
         state, cookie = self._new_token(), self._new_token()
-        self._pending[state] = _Pending(invited.account, token, cookie, self._clock.monotonic() + LIFE)
+        sent = _Sent(invited.account, invitation, _hash(cookie), now + LIFE)
+
+        def work(uow: UnitOfWork) -> None:
+            consents = _Consents.of(uow, now)
+            consents.browsers[_hash(state)] = sent
+            consents.keep(uow)
+
+        await self._store.transact(work)
         return Begun(self._consent_url(seller.consent_page, seller.application_id, state), cookie)
 
     async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> Ending:
         """Trade the code that the consent page sent, for the account that the state was made for.
 
-        The state is used up, however this ends.
+        The state is used up, however this ends. Raises StoreUnavailable.
         """
-        self._forget()
-        pending = self._pending.pop(state, None)
-        if (
-            pending is None
-            or not hmac.compare_digest(pending.cookie.encode(), cookie.encode("utf-8", "replace"))
-            or not code
-        ):
+        now = self._clock.now()
+        if not await self._store.read(lambda uow: _hash(state) in _Consents.of(uow, now).browsers):
+            return Ending.STALE  # a guess, which must not cost a commit
+        account = await self._store.transact(lambda uow: _used_up(uow, now, state, cookie, code))
+        if account is None or account not in self._sellers:
             return Ending.STALE
-        if self._invitations.pop(pending.invitation, None) is None:  # another browser was faster
-            return Ending.STALE
-        return await self._trade(pending.account, code, seller)
+        return await self._trade(account, code, seller)
 
     async def _trade(self, account: str, code: str, seller: str) -> Ending:
         one = self._sellers[account]
@@ -240,7 +288,16 @@ class Authorization:
         asked = {"application_id": application_id, "state": state, "redirect_uri": self._redirect_uri}
         return urlunsplit(page._replace(query=urlencode({**dict(parse_qsl(page.query)), **asked})))
 
-    def _forget(self) -> None:
-        now = self._clock.monotonic()
-        self._invitations = {token: one for token, one in self._invitations.items() if one.until > now}
-        self._pending = {state: pending for state, pending in self._pending.items() if pending.until > now}
+
+def _used_up(uow: UnitOfWork, now: float, state: str, cookie: str, code: str) -> str | None:
+    """Use up a state, and its invitation; returns the account, or None unless all is as it should be."""
+    consents = _Consents.of(uow, now)
+    sent = consents.browsers.pop(_hash(state), None)
+    right = sent is not None and hmac.compare_digest(sent.cookie, _hash(cookie)) and bool(code)
+    invited = consents.invitations.pop(sent.invitation, None) if sent is not None and right else None
+    consents.keep(uow)
+    return invited.account if invited is not None else None  # None as well if another browser was faster
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -5,6 +5,7 @@ import aiohttp
 from adapters.host.clock import SystemClock
 from adapters.http.consent import COOKIE, ConsentPages
 from adapters.http.public import PublicListener, Route
+from daemon.errors import StoreUnavailable
 from daemon.operations.authorization import CALLBACK, START, Begun
 
 
@@ -14,13 +15,20 @@ class Workflow:
     def __init__(self) -> None:
         self.given: dict[str, str] = {}
         self.ending = "done"
+        self.store_is_there = True
 
-    def begin(self, token: str) -> Begun | None:
+    async def begin(self, token: str) -> Begun | None:
+        self._look()
         return Begun("https://amazon.example/consent?a=1&b=2", "biscuit") if token == "good" else None
 
     async def finish(self, *, cookie: str, state: str, code: str, seller: str) -> str:
+        self._look()
         self.given = {"cookie": cookie, "state": state, "code": code, "seller": seller}
         return self.ending
+
+    def _look(self) -> None:
+        if not self.store_is_there:
+            raise StoreUnavailable("the disk is full")
 
 
 class Nobody:
@@ -58,6 +66,11 @@ async def test_the_pages_behind_tls():
                 async with session.get(back, headers={"Cookie": f"{COOKIE}=biscuit"}) as page:
                     assert page.status == status
                     assert page.cookies[COOKIE].value == ""
+            workflow.store_is_there = False
+            for path in (f"{START}?t=good", f"{CALLBACK}?state=S&spapi_oauth_code=C"):
+                async with session.get(url + path) as page:  # and the cookie stays, so that it can be loaded again
+                    assert (page.status, COOKIE in page.cookies) == (503, False)
+                    assert "again in a minute" in await page.text()
                     assert page.headers["Cache-Control"] == "no-store"
                     assert page.headers["X-Robots-Tag"] == "noindex"
             assert workflow.given == {"cookie": "biscuit", "state": "S", "code": "C", "seller": "A"}

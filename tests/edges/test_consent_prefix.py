@@ -10,7 +10,7 @@ from daemon.operations.authorization import CALLBACK, START, Begun
 class Workflow:
     """Lets everybody in."""
 
-    def begin(self, _token: str) -> Begun:
+    async def begin(self, _token: str) -> Begun:
         return Begun("https://amazon.example/consent", "biscuit")
 
 

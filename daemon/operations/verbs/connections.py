@@ -1,6 +1,6 @@
 """The verbs about the connections to the vendors."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -19,9 +19,6 @@ from daemon.operations.verb import (
     Verb,
 )
 from daemon.operations.verbs.returns import Nothing
-
-if TYPE_CHECKING:
-    from daemon.operations.access import DaemonAccess
 
 HINT = (
     "Loop shows the secret of its webhooks in its admin only, under Developer tools. Write it into the secret file "
@@ -173,10 +170,6 @@ class Invitation(Answer):
     warning: str
 
 
-async def _invited(at: "DaemonAccess", given: MaybeAccount) -> Invitation:
-    return at.invite(given.account)
-
-
 # ---- the verbs
 
 DOCTOR = Verb(
@@ -294,7 +287,7 @@ AUTHORIZE = Verb(
     need=DAEMON,
     arguments=MaybeAccount,
     answer=Invitation,
-    run=_invited,
+    run=lambda at, given: at.invite(given.account),
     shown=(Bare("url", warning="warning"),),
 )
 
