@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from tests.campaign.lost_stores import losing_plan, restoring_plan
+from tests.campaign.nodes import nodes_world
 from tests.campaign.random_worlds import random_plan
 from tests.campaign.real_losses import lost_world
 from tests.campaign.simulated import Simulation
@@ -27,16 +28,33 @@ Live = Callable[[int, int], bool]
 @click.option("--worlds", default=50, show_default=True, help="How many worlds; 0 goes on until it is interrupted.")
 @click.option("--restored", is_flag=True, help="An older backup is restored once in each world, and compared.")
 @click.option("--real", is_flag=True, help="With --lost or --restored: the real process between real sockets.")
-def campaign(seed: int, returns: int, worlds: int, *, lost: bool, restored: bool, real: bool) -> None:
+@click.option("--nodes", default=0, help="So many real processes that share a PostgreSQL database.")
+@click.option("--trouble", multiple=True, help="With --nodes: happens in this order, instead of anything that may.")
+def campaign(
+    seed: int,
+    returns: int,
+    worlds: int,
+    *,
+    lost: bool,
+    restored: bool,
+    real: bool,
+    nodes: int,
+    trouble: tuple[str, ...],
+) -> None:
     """Let random worlds live, one after the other, and judge each."""
     if (lost and restored) or (real and not (lost or restored)):
         raise click.UsageError("say one of --lost and --restored, with or without --real; or neither, without --real")
+    if nodes and (lost or restored):
+        raise click.UsageError("--nodes stands alone, with or without --trouble")
     bad: list[int] = []
     number = 0
     with tempfile.TemporaryDirectory() as folder:
-        live = (
-            _real(Path(folder), restored=restored) if real else _simulated(Path(folder), lost=lost, restored=restored)
-        )
+        if nodes:
+            live = _nodes(Path(folder), nodes, trouble)
+        elif real:
+            live = _real(Path(folder), restored=restored)
+        else:
+            live = _simulated(Path(folder), lost=lost, restored=restored)
         while number < worlds or worlds == 0:
             bad += [] if live(seed + number, returns) else [seed + number]
             number += 1
@@ -66,6 +84,19 @@ def _real(folder: Path, *, restored: bool) -> Live:
         outcome = asyncio.run(lost_world(place, seed, returns, restored=restored))
         lives = f"{outcome.seconds:.0f} s, {'; '.join(outcome.told)}"
         return _tell(seed, f"{outcome.returns} returns, {lives}", outcome.wrong, f" {options} --returns {returns}")
+
+    return live
+
+
+def _nodes(folder: Path, nodes: int, troubles: Sequence[str]) -> Live:
+    options = "".join([f" --nodes {nodes}", *(f" --trouble {name}" for name in troubles)])
+
+    def live(seed: int, returns: int) -> bool:
+        place = folder / str(seed)
+        place.mkdir()
+        outcome = asyncio.run(nodes_world(place, seed, returns, nodes=nodes, kinds=troubles))
+        lives = f"{outcome.seconds:.0f} s, {'; '.join(outcome.told)}"
+        return _tell(seed, f"{outcome.returns} returns, {lives}", outcome.wrong, f"{options} --returns {returns}")
 
     return live
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -63,7 +63,7 @@ TOLD: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in NOT_TOLD)
 Moment = tuple[str, str]
 """An operation, and `arrived` (nothing has happened yet) or `performed` (it has, and nobody was told)."""
 
-Watch = Callable[[Moment], bool]
+Watch = Callable[[Moment, web.Request], Awaitable[bool]]
 """Says whether the caller has died at that moment: a call that had only arrived has no effect then."""
 
 
@@ -96,10 +96,10 @@ class _Watched:
 
     def _watched(self, operation: str, handle: Handler) -> Handler:
         async def watched(request: web.Request) -> web.Response:
-            if self._watch((operation, "arrived")):
+            if await self._watch((operation, "arrived"), request):
                 return web.Response(status=503)
             response = await handle(request)
-            self._watch((operation, "performed"))
+            await self._watch((operation, "performed"), request)
             return response
 
         return watched
@@ -117,7 +117,7 @@ class Killer:
     instants: int = 0
     _dead: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def watch(self, moment: Moment) -> bool:
+    async def watch(self, moment: Moment, _: web.Request) -> bool:
         """Strike, if there was no such moment before; whoever called is dead then."""
         if moment[0] not in CHANGING or moment in self.moments or not self._strike():
             return False
@@ -170,8 +170,8 @@ class RealPlace:
 
 
 @asynccontextmanager
-async def real_world(folder: Path, watch: Watch, *, seed: int = 0, **options: Any) -> AsyncIterator[World]:
-    """Both vendors and a running daemon that buys its labels."""
+async def real_vendors(folder: Path, watch: Watch, *, seed: int = 0, **options: Any) -> AsyncIterator[World]:
+    """Both vendors, and a daemon that buys its labels, which nobody has started yet."""
     chosen = SandboxOptions(
         seed=seed,
         client_secret=fresh_secret("lwa"),
@@ -188,14 +188,20 @@ async def real_world(folder: Path, watch: Watch, *, seed: int = 0, **options: An
         daemon = DaemonProcess(folder, configuration(folder, sandbox, TIMINGS, shop), secret_files(chosen))
         daemon.config["amazon"]["label_source"] = "amazon_shipping"
         daemon.secrets["amazon_return_service_id"] = chosen.return_service_id
-        world = World(sandbox, daemon)
-        await daemon.start()
+        yield World(sandbox, daemon)
+
+
+@asynccontextmanager
+async def real_world(folder: Path, watch: Watch, *, seed: int = 0, **options: Any) -> AsyncIterator[World]:
+    """Both vendors and a running daemon that buys its labels."""
+    async with real_vendors(folder, watch, seed=seed, **options) as world:
+        await world.daemon.start()
         world.subscribe()
         try:
             yield world
         finally:
-            if daemon.running:
-                await daemon.sigkill()
+            if world.daemon.running:
+                await world.daemon.sigkill()
 
 
 async def story(world: World, number: int, kind: Kind, seed: int, spread: float = 1.0) -> Sequence[Ending]:

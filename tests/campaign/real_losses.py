@@ -15,6 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from aiohttp import web
+
 from tests.campaign.judge import Ending
 from tests.campaign.real import CHANGING, TOLD, Moment, judged, real_world, story
 from tests.campaign.scene import Kind
@@ -53,7 +55,7 @@ class Loss:
         assert self._world is not None
         return self._world
 
-    def watch(self, moment: Moment) -> bool:
+    async def watch(self, moment: Moment, _: web.Request) -> bool:
         """Count a moment at which something is changed at a vendor, and strike at the last one, if that is wanted."""
         if moment[0] not in CHANGING or not self._left:
             return False

@@ -234,9 +234,9 @@ class DaemonProcess:
         return Said(process.returncode, out.decode(), err.decode())
 
     async def _spawn(self, *arguments: str | Path) -> "asyncio.subprocess.Process | ForkedProcess":
-        if self.program == "daemon" and not any(name.startswith(("PYTHON", "SSL_")) for name in self.environment):
+        if not any(name.startswith(("PYTHON", "SSL_")) for name in self.environment):
             words = [str(argument) for argument in arguments]
-            return await spawn(words, cwd=ROOT, environment=self.environment, limit=LONGEST_LINE)
+            return await spawn(self.program, words, cwd=ROOT, environment=self.environment, limit=LONGEST_LINE)
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-X", "faulthandler", "-W", "default", "-m", self.program, *arguments),

@@ -1,6 +1,6 @@
 """Processes of `mcfd` that are forked off one that has loaded it already.
 
-Each is what `python -m daemon` is, but for the second that the imports take, which hundreds of tests need not pay. Whoever
+Each is what `python -m daemon` is, or another program that begins with it, but for the second that the imports take, which hundreds of tests need not pay. Whoever
 sets a variable that the interpreter or OpenSSL reads at the start starts the interpreter anew.
 """
 
@@ -8,6 +8,7 @@ import asyncio
 import gc
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -61,13 +62,15 @@ class ForkedProcess:
 _WATCHING: set[asyncio.Task[None]] = set()
 
 
-async def spawn(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], limit: int) -> ForkedProcess:
-    """Start `mcfd` with these arguments, its output in pipes; an empty environment stands for this process's own."""
+async def spawn(
+    program: str, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], limit: int
+) -> ForkedProcess:
+    """Start a program with these arguments, its output in pipes; an empty environment stands for this process's own."""
     ours, theirs = socket.socketpair()
     (out, its_out), (err, its_err) = os.pipe(), os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     known = dict(environment or os.environ)  # noqa: TID251 - passed on
-    request = json.dumps({"arguments": arguments, "cwd": str(cwd), "environment": known})
+    request = json.dumps({"program": program, "arguments": arguments, "cwd": str(cwd), "environment": known})
     given = [nothing, its_out, its_err, theirs.fileno()]
     socket.send_fds(_parent()[0], [request.encode()], given)
     for descriptor in (nothing, its_out, its_err):
@@ -107,8 +110,8 @@ def _parent() -> "tuple[socket.socket, subprocess.Popen[bytes]]":
 # ---- the process that forks
 
 
-def serve(requests: socket.socket) -> None:
-    """Load mcfd, then fork for each request; returns in the forked process, and at the end of the requests."""
+def serve(requests: socket.socket) -> str:
+    """Load mcfd, then fork for each request; returns in the forked process, with the program to run."""
     import daemon.app.app
     import daemon.cli.serving  # noqa: F401
 
@@ -121,8 +124,9 @@ def serve(requests: socket.socket) -> None:
             sys.exit()
         if os.fork() == 0:
             requests.close()
-            _keep(json.loads(request), *descriptors)
-            return
+            wanted = json.loads(request)
+            _keep(wanted, *descriptors)
+            return str(wanted["program"])
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -144,11 +148,8 @@ def _keep(request: Mapping[str, object], stdin: int, stdout: int, stderr: int, t
     os.chdir(str(request["cwd"]))
     os.environ.clear()  # noqa: TID251 - it is the child's
     os.environ.update(request["environment"])  # type: ignore[call-overload]  # noqa: TID251
-    sys.argv = [str(Path(sys.argv[0]).parents[2] / "daemon" / "__main__.py"), *request["arguments"]]  # type: ignore[misc]
+    sys.argv[1:] = request["arguments"]  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
-    from daemon.cli.main import main
-
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    main()
+    runpy.run_module(serve(socket.socket(fileno=int(sys.argv[1]))), run_name="__main__", alter_sys=True)

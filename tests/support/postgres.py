@@ -99,6 +99,29 @@ class Server:
             self._process.wait(30)
             self._process = None
 
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.directory / f".s.PGSQL.{self.port or 5432}"
+
+    def follow(self, leader: "Server") -> None:
+        """Begin as a copy of another server, and follow it: what that one commits from now on is here, too."""
+        self.run("pg_basebackup", "-D", "data", "-R", "--checkpoint=fast", "--no-sync", *leader._where())
+        self.start()
+        with psycopg.connect(leader.url("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            waits = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while connection.execute(waits).fetchone() == (0,):
+                pass
+
+    def promote(self) -> None:
+        """Follow nobody any more."""
+        self.run("pg_ctl", "promote", "-D", "data")
+
+    def _where(self) -> tuple[str, ...]:
+        return ("-h", str(self.directory), "-U", "mcfd", *(("-p", str(self.port)) if self.port else ()))
+
     def url(self, database: str) -> str:
         """The address of a database, as store.url has it."""
         port = f"&port={self.port}" if self.port else ""
@@ -131,6 +154,18 @@ def _ordinary_user() -> pwd.struct_passwd | None:
 def needed() -> Path:
     """Where PostgreSQL's programs are; skips the test where there are none, and fails it in CI."""
     return programs() or lacking("PostgreSQL is not installed; .ci/packages installs it")
+
+
+@contextmanager
+def following_server(leader: Server) -> Iterator[Server]:
+    """A replica, without which the leader commits nothing from now on; stopped and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="mcfd-pg-", ignore_cleanup_errors=True) as name:
+        server = Server(Path(name), leader.bin)
+        server.follow(leader)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
