@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import yarl
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDictProxy
 
 from adapters.vendor_calls.public_addresses import PublicResolver
@@ -98,7 +99,7 @@ def open_session(
 
 
 def _last_look() -> aiohttp.TraceConfig:
-    """Calls what a request was given for this, when it has its connection and before its first byte is written."""
+    """Calls what a request without a body was given for this, when it has its connection and before its first byte."""
     traces = aiohttp.TraceConfig()
 
     async def look(
@@ -109,6 +110,18 @@ def _last_look() -> aiohttp.TraceConfig:
 
     traces.on_request_headers_sent.append(look)
     return traces
+
+
+class _Watched(aiohttp.BytesPayload):
+    """A body that takes the last look: aiohttp keeps the headers back for it, and may write it a round later."""
+
+    def __init__(self, body: bytes, look: Callable[[], None]) -> None:
+        super().__init__(body)
+        self._look = look
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._look()
+        await super().write_with_length(writer, content_length)
 
 
 class Transport:
@@ -161,7 +174,7 @@ class Transport:
                 reply = await self._exchange(method, url, headers, body, attempt)
             outcome, attempt.answer = "ok" if reply.status < 300 else "refused", reply.body
         except (aiohttp.ClientError, OSError) as failure:  # TimeoutError is an OSError
-            error = _classify(attempt.label, failure)
+            error = attempt.withheld or _classify(attempt.label, failure)
             outcome, attempt.why = _outcome(error), attempt.kind(error)
         except McfdError as unusable:
             outcome, attempt.why = _outcome(unusable), attempt.kind(unusable)
@@ -193,14 +206,15 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None, attempt: "_Attempt"
     ) -> Reply:
         target = yarl.URL(url, encoded=True)
+        look = None if self._free else partial(attempt.look, method)
         async with self._session.request(
             method,
             target,
             headers=headers,
-            data=body,
+            data=body if look is None or body is None else _Watched(body, look),
             allow_redirects=False,
             timeout=self._timeout,
-            trace_request_ctx=None if self._free else partial(let_out, method, attempt.label),
+            trace_request_ctx=look if body is None else None,
         ) as response:
             attempt.status = response.status
             attempt.request_id = _request_id(response.headers)
@@ -240,6 +254,15 @@ class _Attempt:
     date: str | None = None
     why: str = ""
     answer: bytes | None = None
+    withheld: McfdError | None = None
+
+    def look(self, method: str) -> None:
+        """Take the last look, whose error aiohttp may turn into one of its own."""
+        try:
+            let_out(method, self.label)
+        except McfdError as error:
+            self.withheld = error
+            raise
 
     def kind(self, error: McfdError) -> str:
         """The error's own words, without the name of the call."""

@@ -207,6 +207,26 @@ async def test_a_lease_that_ends_on_the_way_lets_no_byte_out(call):
         assert len(server.seen) == 1
 
 
+async def test_a_lease_that_ends_after_the_headers_lets_no_body_out():
+    """aiohttp holds the headers back for the body, which it may write later: the look is taken then."""
+    over: list[bool] = []
+    traces = aiohttp.TraceConfig()
+
+    async def end(*_) -> None:
+        over.append(True)
+
+    traces.on_request_headers_sent.append(end)
+    traces.freeze()
+    async with hanging_up() as server, open_session(USER_AGENT) as session:
+        session.trace_configs.append(traces)
+        transport = Transport(session, vendor="vendor", timeout=5.0, on_call=lambda _call: None)
+        with Lease("main", "t", lambda: 2.0 if over else 0.0, 1.0).working(), pytest.raises(LeaseLost):
+            await transport.send("PUT", server.url, operation="put", body=b"{}")
+
+        assert over
+        assert server.seen == []
+
+
 async def test_a_session_of_aiohttps_own_does_send_again():
     """The server notices: an ordinary session's PUT on a kept connection arrives twice."""
     async with hanging_up() as server, aiohttp.ClientSession() as session:
