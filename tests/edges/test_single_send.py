@@ -63,9 +63,11 @@ class HangsUp:
     seen: list[str] = field(default_factory=list)
     """The requests that were not for reading."""
     connections: int = 0
+    attending: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.attending.add(asyncio.current_task())
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await self._serve(reader, writer):
                 await writer.drain()
@@ -96,6 +98,7 @@ async def hanging_up(last_words: bytes = b"", *, resets: bool = False) -> AsyncI
         yield server
     finally:
         listener.close()
+        await asyncio.wait(server.attending)
 
 
 @dataclass
