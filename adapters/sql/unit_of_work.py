@@ -1,6 +1,6 @@
 """The statements that one transaction may run on the stored returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -50,7 +50,15 @@ _ADD = (
 )
 _SAVE = _guarded_update((*_CHANGING, "queue"))
 _DEFER = _guarded_update((*_CLOCKS, "queue"))
-_NEXT_SHOP = "SELECT min(shop) FROM returns WHERE queue = ? AND due_at IS NOT NULL AND shop > ?"
+_SHOPS_DUE = (
+    "WITH RECURSIVE shops(name) AS ("
+    "SELECT min(shop) FROM returns WHERE queue = ? AND due_at IS NOT NULL UNION ALL "
+    "SELECT (SELECT min(shop) FROM returns WHERE queue = ? AND due_at IS NOT NULL AND shop > name) "
+    "FROM shops WHERE name IS NOT NULL) "
+    "SELECT name FROM shops WHERE EXISTS "
+    "(SELECT 1 FROM returns WHERE queue = ? AND shop = name AND due_at IS NOT NULL AND due_at <= ?)"
+)
+"""Steps from shop to shop in the index, however many returns each has."""
 _QUEUED = (
     "SELECT due_at, shop, return_id FROM returns "
     "WHERE queue = ? AND shop = ? AND due_at IS NOT NULL AND due_at <= ? ORDER BY due_at, return_id LIMIT ?"
@@ -158,14 +166,12 @@ class SqlUnitOfWork:
         parameters = [value for state in states for value in (state, after)]
         return self._rows(merged("due_at > ?", len(states)), *parameters, limit)
 
-    def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
+    def queued(
+        self, queue: Queue, now: float, limit: int, ours: Callable[[str], bool] = lambda _shop: True
+    ) -> Sequence[tuple[float, str, str]]:
         """List (due at, shop, return id) of what is due in a queue, up to `limit` per shop, longest due first."""
-        found: list[tuple[float, str, str]] = []
-        shop = self._rows(_NEXT_SHOP, queue, "")[0][0]
-        while shop is not None:
-            found += self._rows(_QUEUED, queue, shop, now, limit)
-            shop = self._rows(_NEXT_SHOP, queue, shop)[0][0]
-        return sorted(found)
+        shops = [name for (name,) in self._rows(_SHOPS_DUE, queue, queue, queue, now) if ours(name)]
+        return sorted(row for shop in shops for row in self._rows(_QUEUED, queue, shop, now, limit))
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """Say when the next return of these states is due, which may be in the past."""

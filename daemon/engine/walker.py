@@ -133,7 +133,7 @@ class Walker:
     async def _round(self, pool: TaskPool, stop: asyncio.Event) -> None:
         now = self._clock.now()
         try:
-            due = await self._store.read(lambda uow: uow.queued(self._queue, now + ROUND, self._places))
+            due = await self._store.read(lambda uow: uow.queued(self._queue, now + ROUND, self._places, self._ours))
         except StoreUnavailable as error:
             log.warning("store.failed", service=self.name, error=str(error))
             self._metrics.trouble("store")
@@ -150,6 +150,9 @@ class Walker:
                 hand = self._claims.take(ref)
                 self._walked[shop] += 1
                 pool.start(ref, lambda ref=ref, hand=hand, lease=lease: self._walk(ref, hand, lease, stop))  # type: ignore[misc]
+
+    def _ours(self, shop: str) -> bool:
+        return self._lease_of(shop) is not None
 
     async def _walk(self, ref: Ref, hand: Claim, lease: Lease, stop: asyncio.Event) -> None:
         ON_BEHALF_OF.set(ref[0])

@@ -245,8 +245,13 @@ class UnitOfWork(Protocol):
     def due_after(self, states: Sequence[State], after: float, limit: int) -> Sequence[tuple[float, str, str]]:
         """(due at, shop, return id) of the returns due later than that, soonest first."""
 
-    def queued(self, queue: Queue, now: float, limit: int) -> Sequence[tuple[float, str, str]]:
-        """(due at, shop, return id) of the due returns of a queue, up to `limit` per shop, longest due first."""
+    def queued(
+        self, queue: Queue, now: float, limit: int, ours: Callable[[str], bool] = ...
+    ) -> Sequence[tuple[float, str, str]]:
+        """(due at, shop, return id) of the due returns of a queue, up to `limit` per shop, longest due first.
+
+        Only those of shops that are `ours`.
+        """
 
     def next_due(self, states: Sequence[State]) -> float | None:
         """When the next return of these states is due."""

@@ -462,6 +462,8 @@ class ManyReturns:
 
         assert await store.read(queued(Queue.LABELS)) == ["longer", "other", "new"]
         assert await store.read(queued(Queue.LABELS, 1)) == ["longer", "other"]
+        of_b = await store.read(lambda uow: uow.queued(Queue.LABELS, 30.0, 9, lambda shop: shop == "b"))
+        assert of_b == [(15.0, "b", "other")]
         await store.transact(lambda uow: uow.defer(replace(ret, held=True)))
         assert await store.read(queued(Queue.HELD)) == ["new"]
         await store.transact(saving(replace(late, due_at=10.0, **in_review), ev.ReturnRead(at=1.0)))
