@@ -8,7 +8,9 @@ from bench import (
     cpu,
     held,
     labels,
+    nodes,
     notifications,
+    postgres,
     saturation,
     soak,
     start_stop,
@@ -17,7 +19,10 @@ from bench import (
 from bench.machine import describe
 from bench.report import asked_for_full, carry_out, keep
 
-ALL = (webhooks, besieged, labels, saturation, notifications, backlog, held, accounts, capacity, start_stop, cpu, soak)
+ALL = (
+    *(webhooks, postgres, besieged, labels, saturation, notifications, backlog, held, accounts, capacity, start_stop),
+    *(cpu, nodes, soak),
+)
 
 
 def run() -> None:

@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.host.clock import SystemClock
 from adapters.sandbox import SandboxOptions
-from bench.daemon_process import ROOT, SHOP, Daemon
+from bench.daemon_process import ROOT, SHARED, SHOP, Daemon, secrets_of, seller
 from bench.machine import progress
 from bench.report import Report, main
 from tests.e2e.world import RaisedSandbox
@@ -51,34 +52,35 @@ async def serve() -> None:
 
 
 class Agency(Daemon):
-    """A daemon for so many sellers, one shop each."""
+    """A daemon for many sellers, one shop each; `vendors` are the URLs of each one's."""
 
-    def __init__(self, sellers: int, places: dict[str, str]) -> None:
-        self._sellers, self._places = sellers, places
-        super().__init__(amazon_url=places["amazon"], loop_url=places["loop"])
+    def __init__(self, vendors: Sequence[Mapping[str, str]], **config: Any) -> None:
+        self._vendors = vendors
+        super().__init__(**config)
 
     def _write_files(self) -> None:
         amazon, shop = self.config.pop("amazon"), self.config.pop("shops")[SHOP]
-        amazon["lwa_endpoint"] = self._places["lwa"]
         accounts: dict[str, Any] = {}
-        shared = {
-            name: self.secrets.pop(name) for name in list(self.secrets) if name not in {"vault_keys", "ops_token"}
-        }
-        for number in range(self._sellers):
-            name = f"seller-{number}"
-            accounts[name] = {"amazon": copy.deepcopy(amazon), "shops": {name: copy.deepcopy(shop)}}
+        shared = {name: self.secrets.pop(name) for name in list(self.secrets) if name not in SHARED}
+        for number, urls in enumerate(self._vendors):
+            name, (refresh_token, api_key, webhook_secret) = seller(number), secrets_of(number)
+            places = {"endpoint": urls["amazon"], "lwa_endpoint": urls["lwa"]}
+            accounts[name] = {
+                "amazon": copy.deepcopy(amazon) | places,
+                "shops": {name: copy.deepcopy(shop) | {"api_url": urls["loop"]}},
+            }
             self.secrets |= {
                 f"amazon_client_secret.{name}": shared["amazon_client_secret"],
-                f"amazon_refresh_token.{name}": f"Atzr|refresh-{number}",
-                f"loop_api_key.{name}": f"loop-key-{number}",
-                f"loop_webhook_secrets.{name}": f"webhook-{number}",
+                f"amazon_refresh_token.{name}": refresh_token,
+                f"loop_api_key.{name}": api_key,
+                f"loop_webhook_secrets.{name}": webhook_secret,
             }
         self.config["accounts"] = accounts
         super()._write_files()
 
 
 def _idle(sellers: int, places: dict[str, str], seconds: float) -> dict[str, float]:
-    with Agency(sellers, places) as daemon:
+    with Agency([places] * sellers) as daemon:
         progress(f"{sellers} accounts: start, and the first polls")
         ready = daemon.start()
         time.sleep(30.0)

@@ -27,6 +27,8 @@ SHOP = "acme"
 WEBHOOK_SECRET = "bench-webhook-secret"
 PATIENCE = 60.0
 TICK = os.sysconf("SC_CLK_TCK")
+SHARED = ("vault_keys", "ops_token")
+"""The secret files that all nodes on a database have in common, beside the vendors' secrets."""
 NOBODY = "http://127.0.0.1:9"
 """Nothing listens there, so every call fails at once."""
 
@@ -69,6 +71,16 @@ def secret_files() -> dict[str, str]:
     }
 
 
+def seller(number: int) -> str:
+    """Return the name of one of many sellers, and of its shop."""
+    return f"seller-{number}"
+
+
+def secrets_of(number: int) -> tuple[str, str, str]:
+    """Return a seller's refresh token, API key and webhook secret."""
+    return f"Atzr|refresh-{number}", f"loop-key-{number}", f"webhook-{number}"
+
+
 class Daemon:
     """The process and its folder. `variant` names a variant in bench.variants; "" is the unchanged daemon."""
 
@@ -107,24 +119,35 @@ class Daemon:
 
     def _write_files(self) -> None:
         (self.folder / "state").mkdir(mode=0o700)
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        self._write_config()
         (self.folder / "secrets").mkdir(mode=0o700)
         for name, value in self.secrets.items():
             path = self.folder / "secrets" / name
             path.touch(mode=0o600)
             path.write_text(value + "\n")
 
+    def _write_config(self) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+
+    def join(self, url: str, lease: str = "15s", other: "Daemon | None" = None) -> None:
+        """Be a node on a PostgreSQL database from the next start on, with the keys of another node there."""
+        self.config |= {"store": {"url": url}, "cluster": {"lease": lease}}
+        self._write_config()
+        for name in SHARED if other else ():
+            self.secrets[name] = other.secrets[name]
+            (self.folder / "secrets" / name).write_text(other.secrets[name] + "\n")
+
     def buy_labels(self, service_id: str) -> None:
         """Buy labels with this Return Service ID from the next start on."""
         self.config["amazon"]["label_source"] = "amazon_shipping"
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        self._write_config()
         (self.folder / "secrets" / "amazon_return_service_id").write_text(service_id + "\n")
         (self.folder / "secrets" / "amazon_return_service_id").chmod(0o600)
 
     def read_queue(self, **section: str) -> None:
         """Read this queue from the next start on, with a key that a stand-in of AWS takes."""
         self.config["amazon"]["notifications"] = section
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        self._write_config()
         for name in ("aws_access_key_id", "aws_secret_access_key"):
             (self.folder / "secrets" / name).write_text("stand-in\n")
             (self.folder / "secrets" / name).chmod(0o600)
@@ -176,22 +199,24 @@ class Daemon:
     def terminate(self) -> float:
         """Send SIGTERM; return the seconds until it ended, which must be without an error."""
         began = time.monotonic()
-        self._signal(signal.SIGTERM)
-        status = self._wait()
+        self.send(signal.SIGTERM)
+        status = self.wait()
         if status != 0:
             raise RuntimeError(f"exit {status}:\n" + (self.folder / "log").read_text()[-2000:])
         return time.monotonic() - began
 
     def kill(self) -> None:
         """Send SIGKILL."""
-        self._signal(signal.SIGKILL)
-        self._wait()
+        self.send(signal.SIGKILL)
+        self.wait()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; whether it ends, `terminate` and `kill` wait for."""
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _wait(self) -> int:
+    def wait(self) -> int:
+        """Wait for its end; return its exit status."""
         assert self._process is not None
         return self._process.wait(PATIENCE)
 

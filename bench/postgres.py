@@ -37,7 +37,7 @@ def measure(full: bool) -> Report:
     report = Report("PostgreSQL: 4 KB, signed, acknowledged after a durable commit")
     rounds, number = (7, 6000) if full else (3, 2000)
     with running_server(("max_connections=60",)) as server, Daemon("") as daemon:
-        daemon.config["store"] = {"url": server.new_database()}
+        daemon.join(server.new_database())
         bare = server.new_database()
         daemon.start()
         _acknowledged(daemon, 500, 16)  # warm
