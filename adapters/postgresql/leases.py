@@ -16,28 +16,28 @@ Work = Callable[[PostgresConnection], T]
 CHANNEL = "mcfd"
 """Where nodes tell each other that there is something new."""
 
-_NOW = "extract(epoch FROM clock_timestamp())::double precision"
+NOW = "extract(epoch FROM clock_timestamp())::double precision"
 _KEPT = " OR ".join("name >= ? AND name < ?" for _ in KEPT_IN_MEMORY)
 _RANGES = [end for prefix in KEPT_IN_MEMORY for end in (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))]
 _LOOK = (
-    f"SELECT {_NOW}, coalesce(md5(string_agg(name || ' ' || value, ',' ORDER BY name)), '') "  # noqa: S608 - our names
+    f"SELECT {NOW}, coalesce(md5(string_agg(name || ' ' || value, ',' ORDER BY name)), '') "  # noqa: S608 - our names
     f"FROM marks WHERE {_KEPT}"
 )
-_NODES = f"SELECT node FROM cluster_nodes WHERE ends_at > {_NOW}"  # noqa: S608 - as above
+_NODES = f"SELECT node FROM cluster_nodes WHERE ends_at > {NOW}"  # noqa: S608 - as above
 _CLAIMS = "SELECT account, node, ends_at FROM cluster_leases"
 _LIVES = (
-    f"INSERT INTO cluster_nodes (node, ends_at) VALUES (?, {_NOW} + ?) "  # noqa: S608 - as above
+    f"INSERT INTO cluster_nodes (node, ends_at) VALUES (?, {NOW} + ?) "  # noqa: S608 - as above
     "ON CONFLICT (node) DO UPDATE SET ends_at = excluded.ends_at"
 )
-_RENEW = f"UPDATE cluster_leases SET ends_at = {_NOW} + ? WHERE account = ? AND token = ?"  # noqa: S608 - as above
+_RENEW = f"UPDATE cluster_leases SET ends_at = {NOW} + ? WHERE account = ? AND token = ?"  # noqa: S608 - as above
 _FIND = "SELECT ends_at, handed_over FROM cluster_leases WHERE account = ? FOR UPDATE"
 _CLAIM = (
-    f"INSERT INTO cluster_leases (account, token, node, ends_at, handed_over) VALUES (?, ?, ?, {_NOW} + ?, 0) "  # noqa: S608
+    f"INSERT INTO cluster_leases (account, token, node, ends_at, handed_over) VALUES (?, ?, ?, {NOW} + ?, 0) "  # noqa: S608
     "ON CONFLICT (account) DO UPDATE SET token = excluded.token, node = excluded.node, ends_at = excluded.ends_at, "
     "handed_over = 0"
 )
 _HAND_OVER = (
-    f"UPDATE cluster_leases SET ends_at = {_NOW}, token = '', handed_over = ? "  # noqa: S608 - as above
+    f"UPDATE cluster_leases SET ends_at = {NOW}, token = '', handed_over = ? "  # noqa: S608 - as above
     "WHERE account = ? AND token = ?"
 )
 _PROVE = "SELECT 1 FROM cluster_leases WHERE account = ? AND token = ? FOR KEY SHARE"
@@ -59,6 +59,10 @@ class NodeWriter(Writer):
         """Run `work`, if its lease is still ours, and return after the commit. Raises LeaseLost as well."""
         lease = LEASE.get()
         return await super().write(_fenced(work, lease) if lease.token else self._told(work))
+
+    async def write_and_tell(self, work: Work[T]) -> T:
+        """Run `work`, whatever the lease, and tell the other nodes."""
+        return await super().write(self._told(work))
 
     async def write_quietly(self, work: Work[T]) -> T:
         """Run `work`, whatever the lease, and tell nobody."""

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgresql.connection import POSTGRESQL, PostgresConnection
 from adapters.postgresql.engine import InlineEngine, PostgresEngine
+from adapters.postgresql.errands import PostgresErrands
 from adapters.postgresql.leases import CHANNEL, NodeWriter, PostgresLeases
 from adapters.postgresql.listening import listen
 from adapters.postgresql.schema import explain, make_ready, migrations
@@ -72,6 +73,7 @@ class PostgresStore(SqlStore):
         super().__init__(writer)
         self._sessions = sessions
         self.leases = PostgresLeases(writer)
+        self.errands = PostgresErrands(writer)
 
     async def listen(self, told: Callable[[], None], stop: asyncio.Event) -> None:
         """Call `told` whenever another node has written something that may concern this one, until `stop` is set."""

@@ -7,6 +7,7 @@ from typing import Self, TypeVar
 from adapters.sql.maintenance import SqlUpkeep
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.sql.writer import Writer
+from daemon.ports.errands import ErrandBook
 from daemon.ports.leases import LeaseBook
 from daemon.ports.store import UnitOfWork
 
@@ -20,6 +21,8 @@ class SqlStore:
 
     leases: LeaseBook | None = None
     """None: nobody shares this store."""
+
+    errands: ErrandBook | None = None
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer

@@ -85,7 +85,8 @@ async def connect(
 ) -> Vendors:
     """Connect every account: Amazon, EasyPost if there is a key, and one portal per shop, each with its own limit.
 
-    `on_call` receives every call with its account; `sharing` are open connections whose limits these share.
+    `on_call` receives every call with its account; `sharing` are open connections whose limits these share: then only
+    their accounts are connected.
     """
     kept = await stack.enter_async_context(open_session(USER_AGENT, connections=0))
     fresh = await stack.enter_async_context(open_session(USER_AGENT, connections=0, fresh=True))
@@ -94,6 +95,8 @@ async def connect(
     paused = sharing.paused if sharing else asyncio.Event()
     found = {}
     for name, account in current.accounts.items():
+        if sharing is not None and name not in sharing.accounts:
+            continue
         line = Line(kept=kept, fresh=fresh, public=public, timeout=timeout, on_call=partial(on_call, name))
         limits = sharing.accounts[name].limits if sharing else _limits(account, clock, paused)
         one = _account(line, current, account, limits=limits, clock=clock, refresh_token=refresh_token(name))

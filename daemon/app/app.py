@@ -22,6 +22,7 @@ from daemon import __version__
 from daemon.app.accounts import Common
 from daemon.app.calls import tell_of_call
 from daemon.app.console import console_pages
+from daemon.app.dispatch import take_part
 from daemon.app.known_names import overlooked, write_names
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
@@ -33,14 +34,14 @@ from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import AccountResources, Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services, sentence
-from daemon.app.verbs import Answering, count_held, daemon_verbs, retention
+from daemon.app.verbs import Accesses, Answering, answering, count_held, daemon_access, retention
 from daemon.domain.returns import State
 from daemon.engine.adoption import Adoption
 from daemon.engine.announcements import Announcements
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
-from daemon.engine.leases import NodeLeases
+from daemon.engine.leases import NodeLeases, under_lease
 from daemon.engine.overheard import Overheard
 from daemon.engine.provenance import Provenance, renewing
 from daemon.engine.shop_pauses import ShopPauses
@@ -50,9 +51,11 @@ from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.adoptions import Adoptions
 from daemon.operations.authorization import Authorization, Seller
+from daemon.operations.errands import Errands
 from daemon.operations.rekeying import prove_keys
 from daemon.operations.renaming import Former, former_names
 from daemon.operations.returns import Operator
+from daemon.operations.verbs import VERBS
 from daemon.ports.host import Clock
 from daemon.ports.leases import LEASE, NONE, LeaseBook
 from daemon.ports.names import verified_mark
@@ -94,6 +97,7 @@ class App:
         self._provenance: Provenance | None = None
         self._former: Former = {"shop": {}, "account": {}}
         self._leases: NodeLeases | None = None
+        self._errands: Errands | None = None
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -180,6 +184,16 @@ class App:
             await self._pauses.recall(self._contexts)
         self._use_policies()
         resources.vendors.unpark()
+        await self._retry_own(resources)
+
+    async def _retry_own(self, resources: Resources) -> None:
+        """Try again what this node works: it may have been tried, once more in vain, before the news was here."""
+        for account in self._leases.working if self._leases is not None else ():
+
+            async def try_again(account: str = account) -> None:
+                await try_again_now(resources.store, self._clock, account)
+
+            await under_lease(self._services.holdings, account, try_again)()
         self._services.wake()
 
     async def _take_stock(self, resources: Resources) -> None:
@@ -321,7 +335,7 @@ class App:
         services |= self._services.all(resources, self._contexts, intake, clearing)
         for name in self._beats.names:
             self._metrics.service(name, partial(self._beats.is_late, name))
-        verbs = daemon_verbs(
+        accesses = daemon_access(
             resources,
             self._operator(resources),
             clearing,
@@ -333,7 +347,7 @@ class App:
             try_again=partial(self._try_again, resources),
             origins=news.origins,
         )
-        await self._open_to_operators(stack, resources, verbs)
+        await self._open_to_operators(stack, resources, self._answering(resources, accesses, services))
         public = await open_public(
             self._current,
             intake,
@@ -346,9 +360,25 @@ class App:
         )
         self.public_port, services["public listener"] = public.port, partial(self._front_door, public)
 
+    def _answering(
+        self, resources: Resources, accesses: Accesses, services: dict[str, Service]
+    ) -> Mapping[str, Answering]:
+        """Every verb by its path: answered here, or together with other nodes."""
+        if self._leases is None or resources.store.errands is None:
+            return answering(accesses)
+        dispatch = take_part(resources, resources.store.errands, self._leases, accesses)
+        self._errands = errands = dispatch.errands
+        grace = self._current.settings.timings.stop_grace * STEPS_SHARE
+        services["errands"] = partial(errands.serve, grace=grace)
+        return {verb.path: partial(dispatch.answer, verb) for verb in VERBS}
+
     def _adoptions(self, resources: Resources, services: dict[str, Service]) -> Adoptions:
         adoptions = Adoptions(
-            Adoption(self._contexts, self._services.wake), self._contexts, resources.store, self._clock
+            Adoption(self._contexts, self._services.wake),
+            self._contexts,
+            resources.store,
+            self._clock,
+            partial(self._services.lease_of, self._current.settings.account_of),
         )
         services["adoptions"] = adoptions.run
         return adoptions
@@ -414,6 +444,8 @@ class App:
         self._services.wake()
         if self._leases is not None:
             self._leases.sooner.set()
+        if self._errands is not None:
+            self._errands.sooner.set()
 
     def reload(self) -> None:
         """Ask for a reload of what can change while running; ignored until the daemon serves."""
@@ -445,14 +477,14 @@ class App:
         for shop, context in self._contexts.items():
             context.policy = self._current.policy(shop) or context.policy
 
-    async def _try_again(self, resources: Resources) -> None:
-        """Try again what a vendor refused."""
-        resources.vendors.unpark()
-        await self._step_again(resources)
+    async def _try_again(self, resources: Resources, account: str | None = None) -> None:
+        """Try again what a vendor refused to an account, or to any."""
+        (resources.vendors if account is None else resources.vendors.accounts[account]).unpark()
+        await self._step_again(resources, account)
 
-    async def _step_again(self, resources: Resources) -> None:
+    async def _step_again(self, resources: Resources, account: str | None = None) -> None:
         """Step again at once what was postponed."""
-        await try_again_now(resources.store, self._clock)
+        await try_again_now(resources.store, self._clock, account)
         self._services.wake()
 
     async def _last_calls(self, resources: Resources, stop: asyncio.Event) -> None:

@@ -54,7 +54,10 @@ FORWARDED = "let the reverse proxy forward /webhooks/loop/, /labels/, /oauth/ an
 
 
 class Checkup:
-    """One run of the doctor. `resources` is None if the store cannot be opened; `problem` then says why."""
+    """One run of the doctor. `resources` is None if the store cannot be opened; `problem` then says why.
+
+    The accounts of `resources` are examined, and with `general` what they share.
+    """
 
     def __init__(
         self,
@@ -64,12 +67,14 @@ class Checkup:
         resources: Resources | None = None,
         running: bool = False,
         problem: McfdError | None = None,
+        general: bool = True,
     ) -> None:
         self._current = current
         self._clock = clock
         self._resources = resources
         self._running = running
         self._problem = problem
+        self._general = general
         self._skews: dict[str, float] = {}
 
     async def run(self) -> Examined:
@@ -93,15 +98,10 @@ class Checkup:
                 for name, portal in vendors.portals.items()
                 if f"loop_api_key.{name}" not in self._current.absent
             ]
-            checks: list[Check] = [
-                self._daemon,
-                self._absent,
-                *(check for one in vendors.accounts.values() for check in self._of_account(one)),
-                *shops,
-                partial(self._public, transport),
-                self._certificate,
-                self._stored,
-            ]
+            checks = [*(check for one in vendors.accounts.values() for check in self._of_account(one)), *shops]
+            if self._general:
+                shared: list[Check] = [partial(self._public, transport), self._certificate, self._stored]
+                checks = [self._daemon, self._absent, *checks, *shared]
             return await examine(checks, self._skews)
 
     @property

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import structlog
 
@@ -83,6 +83,11 @@ class Resources:
         if name not in self.accounts:
             raise OperatorError(f"{name} is no account of the configuration; there are: {known}")
         return self.accounts[name]
+
+    def of(self, *accounts: str) -> Self:
+        """The same with the connections of these accounts alone."""
+        vendors = replace(self.vendors, accounts={name: self.vendors.accounts[name] for name in accounts})
+        return replace(self, accounts={name: self.accounts[name] for name in accounts}, vendors=vendors)
 
     async def read_credentials(self) -> None:
         """Take over the credentials of secret files that have changed. Raises McfdError."""

@@ -208,10 +208,10 @@ class Services:
             places=places,
             patience=patience,
             grace=resources.current.settings.timings.stop_grace * STEPS_SHARE,
-            lease_of=partial(self._lease_of, resources.current.settings.account_of),
+            lease_of=partial(self.lease_of, resources.current.settings.account_of),
         )
 
-    def _lease_of(self, account_of: Mapping[str, str], shop: str) -> Lease | None:
+    def lease_of(self, account_of: Mapping[str, str], shop: str) -> Lease | None:
         """The lease under which a shop's returns are worked; those of a shop that is gone belong to the chores."""
         return self.holdings.of(account_of.get(shop, CHORES))
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -39,6 +40,7 @@ HELD_COUNTED_EVERY = 300.0
 """Seconds."""
 
 Answering = Callable[[Mapping[str, object]], Awaitable[dict[str, Any]]]
+Access = Mapping[Need[Any], object]
 
 
 def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state: None) -> Retention:
@@ -54,10 +56,14 @@ def retention(resources: Resources, forgotten: Forgotten = lambda _shop, _state:
 
 
 def vendor_access(
-    resources: Resources, clearing: Retention, origins: Mapping[str, Origins] | None = None
+    resources: Resources,
+    clearing: Retention,
+    origins: Mapping[str, Origins] | None = None,
+    *,
+    whole: Resources | None = None,
 ) -> VendorAccess:
-    """Access to the store and to connections."""
-    current, store = resources.current, resources.store
+    """Access to the store and to connections, of all accounts or of a part; `whole` are then those of all."""
+    current, store, whole = resources.current, resources.store, whole or resources
 
     def setup(account: str | None) -> NotificationSetup:
         one = resources.account(account)
@@ -81,13 +87,16 @@ def vendor_access(
         webhooks=Subscriptions(resources.vendors.portals, public_url=current.settings.public_url, triggers=TRIGGERS),
         notifications=setup,
         renaming=renaming,
-        rotation=lambda account: rotation(resources, resources.account(account).account.name),
+        rotation=lambda account: rotation(whole, resources.account(account).account.name),
     )
 
 
-def _examination(resources: Resources, try_again: Callable[[], Awaitable[None]]) -> Examination:
+def _examination(
+    resources: Resources, try_again: Callable[[], Awaitable[None]], *, general: bool = True
+) -> Examination:
     async def examine() -> Examined:
-        found = await Checkup(resources.current, resources.clock, resources=resources, running=True).run()
+        current, clock = resources.current, resources.clock
+        found = await Checkup(current, clock, resources=resources, running=True, general=general).run()
         if resources.vendors.refusals():  # the operator may have just fixed what was wrong
             await try_again()
         return found
@@ -95,7 +104,16 @@ def _examination(resources: Resources, try_again: Callable[[], Awaitable[None]])
     return Examination(examine=examine)
 
 
-def daemon_verbs(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accesses:
+    """What verbs work with: the connections of all accounts, of one, or `general`: of none."""
+
+    whole: Access
+    general: Examination
+    only: Callable[[str], Access]
+
+
+def daemon_access(
     resources: Resources,
     operator: Operator,
     clearing: Retention,
@@ -104,29 +122,44 @@ def daemon_verbs(
     offer: Offer,
     announcements: Announcements,
     adoptions: Adoptions,
-    try_again: Callable[[], Awaitable[None]],
+    try_again: Callable[[str | None], Awaitable[None]],
     order_changed: Callable[[str, str], Awaitable[int]],
     origins: Mapping[str, Origins],
-) -> dict[str, Answering]:
-    """Every verb by its path, as the running daemon answers it."""
-    access: dict[Need[Any], object] = {
-        EXAMINATION: _examination(resources, try_again),
-        STORE: StoreAccess(store=resources.store, returns=operator, search=Search(resources.store, resources.clock)),
-        VENDORS: vendor_access(resources, clearing, origins),
-        DAEMON: DaemonAccess(
-            returns=operator,
-            letters=DeadLetters(resources.store, resources.clock, resources.vault, offer),
-            invite=lambda account: authorization.invite(resources.account(account).account.name),
-            order_changed=partial(_order_changed, resources, order_changed),
-            announcements=announcements,
-            adoptions=adoptions,
-            forgetting=Forgetting(resources.store, resources.clock, resources.vault, resources.metrics.forgotten),
-            connected=partial(connections, resources),
-        ),
-    }
+) -> Accesses:
+    """What verbs work with in the running daemon."""
+    store = StoreAccess(store=resources.store, returns=operator, search=Search(resources.store, resources.clock))
+    daemon = DaemonAccess(
+        returns=operator,
+        letters=DeadLetters(resources.store, resources.clock, resources.vault, offer),
+        invite=lambda account: authorization.invite(resources.account(account).account.name),
+        order_changed=partial(_order_changed, resources, order_changed),
+        announcements=announcements,
+        adoptions=adoptions,
+        forgetting=Forgetting(resources.store, resources.clock, resources.vault, resources.metrics.forgotten),
+        connected=partial(connections, resources),
+    )
+
+    def access(part: Resources, examined: Examination) -> Access:
+        vendors = vendor_access(part, clearing, origins, whole=resources)
+        connected = replace(daemon, connected=partial(connections, part))
+        return {EXAMINATION: examined, STORE: store, VENDORS: vendors, DAEMON: connected}
+
+    def only(account: str) -> Access:
+        part = resources.of(account)
+        return access(part, _examination(part, partial(try_again, account), general=False))
+
+    return Accesses(
+        whole=access(resources, _examination(resources, partial(try_again, None))),
+        general=_examination(resources.of(), partial(try_again, None)),
+        only=only,
+    )
+
+
+def answering(accesses: Accesses) -> dict[str, Answering]:
+    """Every verb by its path, as a daemon answers it that works all accounts."""
 
     async def answer(verb: Verb[Any, Any, Any], given: Mapping[str, object]) -> dict[str, Any]:
-        return await verb.call(access[verb.need], given)
+        return await verb.call(accesses.whole[verb.need], given)
 
     return {verb.path: partial(answer, verb) for verb in VERBS}
 

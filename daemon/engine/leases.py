@@ -78,7 +78,7 @@ class NodeLeases:
         self.standing: Standing | None = None
         self._book = book
         self._clock = clock
-        self._node = node
+        self.node = node
         self._accounts = accounts
         self._seconds = seconds
         self._new_token = new_token
@@ -148,12 +148,12 @@ class NodeLeases:
         """Renew and claim in one transaction, if it is time to or there is something to claim."""
         mine = self._mine()
         standing = self.standing
-        wanted = to_claim(standing, self._node, self._accounts, mine) if standing is not None else []
+        wanted = to_claim(standing, self.node, self._accounts, mine) if standing is not None else []
         if not wanted and not self._renewal_due():
             return
         self._renewed_at = asked = self._clock.monotonic()
         tokens = {name: self._new_token() for name in wanted}
-        beat = await self._book.beat(self._node, self._seconds, _tokens(mine), tokens)
+        beat = await self._book.beat(self.node, self._seconds, _tokens(mine), tokens)
         ends_at = asked + self._seconds * (1 - MARGIN)
         self._renewed(mine, beat.kept, ends_at)
         for name, handed_over in beat.won.items():
@@ -202,7 +202,7 @@ class NodeLeases:
     async def _let_go(self) -> None:
         """Let one account go at a time while there are too many, an idle one first."""
         standing = self.standing
-        too_many_here = standing is not None and too_many(standing, self._node, self._accounts, self._mine())
+        too_many_here = standing is not None and too_many(standing, self.node, self._accounts, self._mine())
         now = self._clock.monotonic()
         if too_many_here and self._held and not self._leaving and now >= self._left_at + ONE_LEAVES_EVERY:
             self._left_at = now
@@ -230,7 +230,7 @@ class NodeLeases:
         self._leaving, self._held, self._new = self._mine(), {}, {}
         until, never = self._clock.monotonic() + self._grace, asyncio.Event()
         with suppress(StoreUnavailable):
-            await self._book.leave(self._node)
+            await self._book.leave(self.node)
             while self._leaving and self._clock.monotonic() < until:
                 await self._hand_over_idle()
                 await self._renew()

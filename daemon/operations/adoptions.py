@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -25,6 +25,7 @@ from daemon.errors import (
 from daemon.operations.verbs.adoption import Adopt, AdoptedRow
 from daemon.operations.verbs.adoption import Adoptions as AdoptionsPage
 from daemon.ports.host import Clock
+from daemon.ports.leases import ANY, Lease
 from daemon.ports.names import proof_of
 from daemon.ports.store import MaintainedStore, UnitOfWork
 from daemon.ports.vendors import ON_BEHALF_OF
@@ -86,12 +87,18 @@ class Adoptions:
     """Runs the jobs, one after the other; the same request asked for again joins the job that runs."""
 
     def __init__(
-        self, adoption: Adoption, contexts: Mapping[str, ShopContext], store: MaintainedStore, clock: Clock
+        self,
+        adoption: Adoption,
+        contexts: Mapping[str, ShopContext],
+        store: MaintainedStore,
+        clock: Clock,
+        lease_of: Callable[[str], Lease | None] = lambda _shop: ANY,
     ) -> None:
         self._adoption = adoption
         self._store = store
         self._contexts = contexts
         self._clock = clock
+        self._lease_of = lease_of
         self._jobs: dict[tuple[object, ...], _Job] = {}
         self._waiting: asyncio.Queue[_Job] = asyncio.Queue()
         self._asked = asyncio.Event()
@@ -241,14 +248,23 @@ class Adoptions:
     ) -> Collection[str]:
         portal = self._contexts[shop].portal
         for attempt in range(TRIES):
+            lease = self._held(shop)
             try:
-                return await portal.updated_returns(state, start, end)
+                with lease.reading():
+                    return await portal.updated_returns(state, start, end)
             except ListCut as cut:
                 log.warning("adoption.list_cut", shop=shop, state=state, error=str(cut))
                 return cut.found
             except _PASSING as error:
                 await self._clock.wait(stop, _pause(attempt, error))
         raise OperatorError(f"{shop}: Loop does not list its returns; try again later")
+
+    def _held(self, shop: str) -> Lease:
+        """The lease under which the shop's returns are taken over. Raises OperatorError if another node has it now."""
+        lease = self._lease_of(shop)
+        if lease is None:
+            raise OperatorError(f"{shop}: another node works its account now; ask again: what was taken over is known")
+        return lease
 
     async def _one_by_one(self, job: _Job, shop: str, ids: Iterator[str], stop: asyncio.Event) -> None:
         ON_BEHALF_OF.set(shop)
@@ -266,8 +282,10 @@ class Adoptions:
         """What came of one return; a vendor that does not answer is asked again for a while."""
         name, why = f"{shop}/{return_id}", ""
         for attempt in range(TRIES):
+            lease = self._held(shop)
             try:
-                result = await self._adoption.adopt(shop, return_id, dry_run=given.dry_run, by=given.by)
+                with lease.reading():
+                    result = await self._adoption.adopt(shop, return_id, dry_run=given.dry_run, by=given.by)
             except _PASSING as error:
                 why = str(error)
                 if await self._clock.wait(stop, _pause(attempt, error)):

@@ -172,6 +172,30 @@ VENDORS: "Need[VendorAccess]" = Need()
 DAEMON: "Need[DaemonAccess]" = Need(offline=False)
 
 
+@dataclass(frozen=True, slots=True)
+class OfReturns:
+    """A verb works with the connections of these returns' shops; returns are named as operators do."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfShop:
+    """A verb works with the connections of one shop and its account; without a name, of all."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfAccount:
+    """A verb works with one account's connections; the name may be left out where there is only one account."""
+
+    name: str | None
+
+
+Concerns = OfReturns | OfShop | OfAccount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb(Generic[H, A, R]):
     """One operation for operators. `name` is its name on the command line; `path` is its path in the API.
@@ -179,6 +203,10 @@ class Verb(Generic[H, A, R]):
     `each` is an argument that may be given several times on the command line, with one call for each. `busy` is shown
     during the call, `hint` after the answer. An answer with `failed` makes the command line exit with 1. A verb that
     `asks` takes Previewed arguments: the command line shows the preview's `note` and asks, unless --yes is given.
+
+    Where several nodes share the accounts, `concerns` says by the arguments on which of them the verb runs; None: on
+    any, because it needs the store alone. `sends`: it changes something at a vendor. Answers of several accounts are
+    added up; that of an account which cannot be asked is `without(account, problem)`.
     """
 
     name: str
@@ -194,6 +222,9 @@ class Verb(Generic[H, A, R]):
     busy: str = ""
     hint: str = ""
     failed: Callable[[Mapping[str, Any]], bool] = lambda _answer: False
+    concerns: Callable[[A], Concerns | None] = lambda _given: None
+    sends: bool = False
+    without: Callable[[str, str], dict[str, Any]] | None = None
 
     @property
     def asks(self) -> bool:
@@ -205,13 +236,16 @@ class Verb(Generic[H, A, R]):
         """The name as a part of a URL."""
         return self.name.replace(" ", "_").replace("-", "_")
 
-    async def call(self, access: H, given: Mapping[str, object]) -> dict[str, Any]:
-        """Run the verb with JSON arguments; returns a JSON answer. Raises OperatorError, McfdError."""
+    def read(self, given: Mapping[str, object]) -> A:
+        """The arguments from JSON. Raises OperatorError."""
         try:
-            arguments = self.arguments.model_validate(given)
+            return self.arguments.model_validate(given)
         except ValidationError as error:
             raise OperatorError(_explain(error, self.arguments)) from None
-        answer = await self.run(access, arguments)
+
+    async def call(self, access: H, given: Mapping[str, object]) -> dict[str, Any]:
+        """Run the verb with JSON arguments; returns a JSON answer. Raises OperatorError, McfdError."""
+        answer = await self.run(access, self.read(given))
         return answer.model_dump(mode="json", exclude_unset=True)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue
 from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State
+from daemon.ports.errands import ErrandBook
 from daemon.ports.leases import LeaseBook
 from daemon.ports.vendors import OrderHead
 
@@ -513,11 +514,15 @@ class StoreReader(ReadableStore, Protocol):
 
 
 class Store(MaintainedStore, Protocol):
-    """An open store, as the daemon itself needs it. One that several nodes may share has `leases`."""
+    """An open store, as the daemon itself needs it. One that several nodes may share has `leases` and `errands`."""
 
     @property
     def leases(self) -> LeaseBook | None:
         """Who works which account."""
+
+    @property
+    def errands(self) -> ErrandBook | None:
+        """What nodes ask of each other."""
 
     async def listen(self, told: Callable[[], None], stop: asyncio.Event) -> None:
         """Call `told` whenever another node has written something that may concern this one, until `stop` is set."""

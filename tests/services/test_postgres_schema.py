@@ -13,7 +13,7 @@ from adapters.postgresql.store import open_store
 from adapters.sqlite.schema import migrations as sqlite_migrations
 from daemon.errors import ConfigError
 
-OWN = {VERSION_TABLE, "cluster_leases", "cluster_nodes"}
+OWN = {VERSION_TABLE, "cluster_errands", "cluster_leases", "cluster_nodes"}
 """What PostgreSQL alone has: its schema's version, and the nodes that share it."""
 
 TYPES = {"TEXT": "text", "INTEGER": "bigint", "REAL": "double precision", "BLOB": "bytea"}

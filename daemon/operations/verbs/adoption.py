@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemon.operations.verb import DAEMON, Answer, Page, Paged, Signed, Table, Text, Verb
+from daemon.operations.verb import DAEMON, Answer, OfReturns, OfShop, Page, Paged, Signed, Table, Text, Verb
 
 Days = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}d$")]
 
@@ -19,6 +19,11 @@ class Adopt(Signed, Paged):
     since: Days = Field(default="60d", description="With --open: only those that changed in these days.")
     shop: Text | None = Field(default=None, description="One shop only.")
     dry_run: bool = Field(default=False, description="Only say what would be taken over, and why not the others.")
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The returns with their shop, as far as it was said."""
+        return tuple(name if "/" in name or not self.shop else f"{self.shop}/{name}" for name in self.returns)
 
 
 class AdoptedRow(Answer):
@@ -51,6 +56,7 @@ ADOPT = Verb(
     arguments=Adopt,
     answer=Adoptions,
     run=lambda at, given: at.adoptions.page(given),
+    concerns=lambda given: OfReturns(given.named) if given.returns else OfShop(given.shop),
     shown=(
         Table("Returns", "rows", ("return", "result", "state", "why"), none="There was nothing to take over."),
         Table("Summary", "summary", ("result", "returns")),

@@ -14,6 +14,8 @@ from daemon.operations.verb import (
     Bare,
     Findings,
     MaybeAccount,
+    OfAccount,
+    OfShop,
     Table,
     Text,
     Verb,
@@ -170,6 +172,11 @@ class Invitation(Answer):
     warning: str
 
 
+def _unseen(account: str, problem: str) -> dict[str, str]:
+    """The doctor's line for an account that could not be examined."""
+    return {"area": account, "what": "node", "verdict": "fail", "text": problem, "todo": "look at `mcfd status`"}
+
+
 # ---- the verbs
 
 DOCTOR = Verb(
@@ -183,6 +190,8 @@ DOCTOR = Verb(
     arguments=Nothing,
     answer=Examined,
     run=lambda at, _: at.examine(),
+    concerns=lambda _: OfShop(),
+    without=lambda account, problem: {"ok": False, "lines": [_unseen(account, problem)]},
     shown=(Findings("lines"),),
     patience=LONG,
     busy="asking both vendors …",
@@ -197,6 +206,12 @@ CONNECTIONS = Verb(
     arguments=Nothing,
     answer=ConnectionsShown,
     run=lambda at, _: at.connections(),
+    concerns=lambda _: OfShop(),
+    without=lambda account, problem: {
+        "accounts": [account],
+        "connections": [{"name": account, "problem": problem}],
+        "credentials": [],
+    },
     shown=(
         Table("Connections", "connections", ("name", "problem"), words={"problem": {"": "works"}}),
         Table("Credentials", "credentials", ("name", "days", "lives")),
@@ -216,6 +231,8 @@ WEBHOOKS_LIST = Verb(
     arguments=MaybeShop,
     answer=WebhooksListed,
     run=lambda at, given: at.webhooks.listing(given.shop),
+    concerns=lambda given: OfShop(given.shop),
+    without=lambda account, problem: {"webhooks": [], "others": [], "failed": [{"shop": account, "problem": problem}]},
     shown=(
         _SUBSCRIBED,
         Table("Other subscriptions, left alone", "others", ("shop", "trigger", "active", "url")),
@@ -236,6 +253,9 @@ WEBHOOKS_SYNC = Verb(
     arguments=MaybeShop,
     answer=WebhooksSynced,
     run=lambda at, given: at.webhooks.sync(given.shop),
+    concerns=lambda given: OfShop(given.shop),
+    sends=True,
+    without=lambda account, problem: {"webhooks": [], "failed": [{"shop": account, "problem": problem}]},
     shown=(_SUBSCRIBED, _FAILED),
     busy="asking Loop …",
     failed=lambda answer: bool(answer["failed"]),
@@ -250,6 +270,7 @@ REASONS = Verb(
     arguments=MaybeSku,
     answer=ReasonsShown,
     run=lambda at, given: at.settings.as_yaml() if given.yaml else at.reasons.seen(given.sku, given.account),
+    concerns=lambda given: OfAccount(given.account) if given.sku and not given.yaml else None,
     shown=(
         Table(
             "Reasons",

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from daemon.operations.verb import VENDORS, Answer, Bare, Facts, MaybeAccount, Signed, Table, Verb
+from daemon.operations.verb import VENDORS, Answer, Bare, Facts, MaybeAccount, OfAccount, Signed, Table, Verb
 
 
 class SignedForAccount(Signed, MaybeAccount):
@@ -59,6 +59,7 @@ NOTIFICATIONS_LIST = Verb(
     arguments=MaybeAccount,
     answer=NotificationsListed,
     run=lambda at, given: at.notifications(given.account).listing(),
+    concerns=lambda given: OfAccount(given.account),
     shown=(
         Facts(("queue", "destination", "subscribed")),
         Table("Subscriptions", "subscriptions", ("subscription", "queue", "filtered", "ours"), none="There are none."),
@@ -77,6 +78,8 @@ NOTIFICATIONS_SYNC = Verb(
     arguments=MaybeAccount,
     answer=NotificationsSynced,
     run=lambda at, given: at.notifications(given.account).sync(),
+    concerns=lambda given: OfAccount(given.account),
+    sends=True,
     busy="asking Amazon …",
 )
 
@@ -92,6 +95,8 @@ ROTATE = Verb(
     arguments=SignedForAccount,
     answer=RotationAsked,
     run=lambda at, given: at.rotation(given.account).ask(given.by),
+    concerns=lambda given: OfAccount(given.account),
+    sends=True,
     patience=120.0,
     busy="asking Amazon, which allows one a minute …",
 )

@@ -12,6 +12,7 @@ from daemon.operations.verb import (
     Facts,
     Foreseen,
     MaybeAccount,
+    OfReturns,
     Previewed,
     Signed,
     Table,
@@ -393,6 +394,7 @@ MATCH = Verb(
     arguments=OneReturn,
     answer=Matched,
     run=lambda at, given: at.returns.match(given.return_),
+    concerns=lambda given: OfReturns((given.return_,)),
     shown=(Table("Tried for {return}", "tried", ("order", "answer", "skus")),),
 )
 
@@ -404,6 +406,7 @@ LINK = Verb(
     arguments=Link,
     answer=Linked,
     run=lambda at, given: at.returns.link(given.return_, given.orders, given.by, preview=given.preview),
+    concerns=lambda given: OfReturns((given.return_,)),
 )
 
 UNLINK = Verb(
@@ -439,6 +442,7 @@ RETRY = Verb(
     arguments=ChangeOne,
     answer=Changed,
     run=lambda at, given: at.returns.retry(given.return_, given.by, preview=given.preview),
+    concerns=lambda given: OfReturns((given.return_,)),
     each="return_",
 )
 

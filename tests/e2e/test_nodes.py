@@ -1,0 +1,125 @@
+"""Two daemons on one PostgreSQL: whichever is asked answers, and what one is told both know."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.gate import gated
+from tests.e2e.world import SHOP, SOCK, World, until, world
+
+
+def beside(folder: Path, w: World) -> DaemonProcess:
+    """Another daemon for the same vendors and the same database."""
+    (folder / "second").mkdir()
+    file = {**w.daemon.config, "cluster": {**w.daemon.config.get("cluster", {}), "node": "second"}}
+    return DaemonProcess(folder / "second", file, w.daemon.secrets)
+
+
+@asynccontextmanager
+async def two_nodes(folder, postgres, **options) -> AsyncIterator[tuple[World, DaemonProcess, DaemonProcess]]:
+    """A world, the daemon that works its account, and one that has nothing but the chores."""
+    config = {"store": {"url": postgres.new_database()}, "cluster": {"lease": "5s", "node": "first"}}
+    async with world(folder, config=config, **options) as w:
+        other = beside(folder, w)
+        await other.start()
+        await until("each has its share", lambda: other.heard("lease.won"))
+        works, idle = (other, w.daemon) if other.heard("lease.won", account="main") else (w.daemon, other)
+        try:
+            yield w, works, idle
+        finally:
+            if other.running:
+                await other.sigterm()
+
+
+async def test_verbs_that_call_vendors_run_where_the_account_is_worked(tmp_path, postgres):
+    """The other node answers all verbs as the first does, also those that call vendors, or change something there."""
+    async with two_nodes(tmp_path, postgres) as (w, works, idle):
+        return_id = w.submit("#1001", SOCK)
+        await w.labelled(return_id)
+        synced = (await idle.cli("webhooks", "sync", "--json")).json
+        assert {row["done"] for row in synced["webhooks"]} == {"created"}
+        again = (await works.cli("webhooks", "sync", "--json")).json
+        assert {row["done"] for row in again["webhooks"]} == {"nothing to do"}
+        assert len((await idle.cli("webhooks", "list", "--json")).json["webhooks"]) == len(again["webhooks"])
+
+        connected = (await idle.cli("connections", "--json")).json
+        assert connected == (await works.cli("connections", "--json")).json
+        matched = (await idle.cli("match", str(return_id), "--json")).json
+        assert [row["answer"] for row in matched["tried"]] == ["holds all units"]
+        retried = await idle.cli("retry", str(return_id))
+        assert (retried.status, "can be retried" in retried.stderr) == (1, True)
+        unknown = await idle.cli("webhooks", "list", "--shop", "nope")
+        assert (unknown.status, "there is no shop nope" in unknown.stderr) == (1, True)
+        adopted = (await idle.cli("adopt", f"{SHOP}/{return_id}", "--json")).json
+        assert adopted["summary"] == {"known": 1}
+        examined = (await idle.cli("doctor", "--json")).json
+        assert {"daemon", "amazon", SHOP, "store"} <= {line["area"] for line in examined["lines"]}
+        assert len(examined["lines"]) == len((await works.cli("doctor", "--json")).json["lines"])
+        assert not works.complaints + idle.complaints
+
+
+async def test_what_one_node_is_told_the_other_knows(tmp_path, postgres):
+    """Settings and pauses that are given to a node that works nothing are used by the one that works the account."""
+    async with two_nodes(tmp_path, postgres) as (w, works, idle):
+        assert (await idle.cli("pause", SHOP)).status == 0
+        await until("the pause", lambda: idle.heard("operator.paused"))
+
+        async def paused() -> bool:
+            return (await works.metrics())[f'mcfd_shop_paused{{account="main",shop="{SHOP}"}}'] == 1
+
+        await until("the node that works the account has paused the shop", paused)
+        return_id = w.submit("#1001", SOCK)
+        await w.state(return_id, "received", "awaiting_label")
+        assert (await idle.cli("resume", SHOP)).status == 0
+        await w.labelled(return_id)
+
+
+async def test_a_credential_that_one_node_is_given_the_other_uses(tmp_path, postgres):
+    """A secret that is typed in at the node that works nothing lets the other one go on at once."""
+    async with two_nodes(tmp_path, postgres) as (w, works, idle):
+        key = f"loop_api_key.{SHOP}"
+        value = w.daemon.secrets[key]
+        for one in (works, idle):
+            one.secrets = {name: text for name, text in one.secrets.items() if name != key}
+            (one.secret_folder / key).unlink()
+            one.signal(signal.SIGHUP)
+            await until("it has reloaded", lambda one=one: one.heard("config.reloaded"))
+        return_id = w.submit("#1001", SOCK)
+        status, _ = await idle.verb("settings_set", name=key, value=value, by="somebody")
+        assert status == 200
+        await w.labelled(return_id)
+
+
+async def test_a_browser_may_come_back_to_another_node(tmp_path, postgres):
+    """A link that the first node printed and opened leads through Amazon's page to the second; both use what it brought."""
+    config = {"store": {"url": postgres.new_database()}}
+    async with gated(tmp_path, config=config) as (w, _), AsyncExitStack() as stack:
+        application = {"application_id": w.sandbox.options.application_id, "consent_url": w.sandbox.consent_url}
+        w.daemon.config["amazon"] |= application
+        del w.daemon.secrets["amazon_refresh_token"]
+        first, second = w.daemon, beside(tmp_path, w)
+        for one in (first, second):
+            await one.start()
+            stack.push_async_callback(one.sigterm)
+        w.subscribe()
+        return_id = w.submit("#1001", SOCK)
+        await until("it was tried", lambda: first.heard("step.postponed") + second.heard("step.postponed"))
+
+        link = (await first.cli("authorize", "amazon")).stdout.strip()
+        browser = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)))
+        async with browser.get(link, allow_redirects=False) as page:
+            to_amazon = page.headers["Location"]
+        w.daemon = second
+        async with browser.get(to_amazon) as page:
+            assert "connected" in await page.text()
+        assert second.heard("amazon.authorized")
+        assert not first.heard("amazon.authorized")
+        await w.labelled(return_id)
+        parked = 'mcfd_connection_parked{account="main",connection="amazon"}'
+        for one in (first, second):
+            assert (await one.metrics()).get(parked, 0) == 0
+        w.daemon = first
