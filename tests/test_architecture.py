@@ -110,6 +110,7 @@ def test_every_metric_is_told_and_exists():
     metrics.watch("mcfd_clock_ahead_seconds", "help", ("vendor",), lambda: {("x",): 1.0})
     metrics.watch("mcfd_returns_to_adopt", "help", ("account", "shop"), lambda: {("x", "y"): 1.0})
     metrics.watch("mcfd_shop_paused", "help", ("account", "shop"), lambda: {("main", "x"): 1.0})
+    metrics.share(["main"], lambda _account: True)
     names = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in metrics.registry.collect()

@@ -4,12 +4,12 @@ A counter that an alert watches starts at 0, because Prometheus does not see a c
 """
 
 from collections import Counter as Counted
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from daemon.domain.returns import MAIN_ACCOUNT, State
@@ -29,6 +29,9 @@ ALARMING = ("bad_signature", "unreadable", "unavailable")
 """Outcomes of deliveries that an alert watches."""
 
 
+WORKED = "mcfd_account_worked"
+"""The gauge that every node exposes for every account."""
+
 EASYPOST = "easypost/"
 """What the name of EasyPost's webhook begins with, in place of a shop; the rest is its account."""
 
@@ -42,6 +45,7 @@ class PrometheusMetrics:
     def __init__(self, version: str, account_of: Callable[[str], str] = lambda _shop: MAIN_ACCOUNT) -> None:
         """Take the account of a shop from `account_of`; "" for a shop that is not configured."""
         self._account_of = account_of
+        self._works: Callable[[str], bool] | None = None
         self.registry = registry = CollectorRegistry()
         Info("mcfd_build", "The version that runs.", registry=registry).info({"version": version})
         self._started = Gauge("mcfd_start_timestamp_seconds", "When the process started.", registry=registry)
@@ -173,6 +177,19 @@ class PrometheusMetrics:
         for kind in TROUBLES:
             self._troubles.labels(kind=kind)
 
+    def share(self, accounts: Iterable[str], works: Callable[[str], bool]) -> None:
+        """Be one of several nodes: gauges of an account are exposed only by the node that works it.
+
+        Every node moves returns, so they are counted again and again instead of following what this node moves.
+        """
+        self._works, names = works, list(accounts)
+        self.watch(
+            WORKED,
+            "1 on the node that works the account, 0 on the others.",
+            ("account",),
+            lambda: {(name,): float(works(name)) for name in names},
+        )
+
     def of(self, shop: str) -> "ShopMetrics":
         """The metrics of one shop's returns."""
         return ShopMetrics(self, shop)
@@ -217,6 +234,8 @@ class PrometheusMetrics:
 
     def moved(self, shop: str, before: State | None, after: State) -> None:
         """Note that a return has changed its state."""
+        if self._works is not None:
+            return
         if before is not None:
             self._returns.labels(self._owner(shop), shop, before).dec()
         self._returns.labels(self._owner(shop), shop, after).inc()
@@ -224,15 +243,19 @@ class PrometheusMetrics:
     def began(self, now: float, shops: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
         """Note the start: when, for which shops, and with how many returns by (shop, state), also of other shops."""
         self._started.set(now)
-        for shop in {*shops, *(shop for shop, _ in counts)}:
-            for state in State:
-                self._returns.labels(self._owner(shop), shop, state).set(counts.get((shop, state), 0))
+        self.count(shops, counts)
         for account in {self._owner(shop) for shop in shops}:
             self._label.labels(account)
             self._seen.labels(account)
         for shop in shops:
             for outcome in ALARMING:
                 self._webhooks.labels(self._owner(shop), shop, outcome)
+
+    def count(self, shops: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
+        """Set how many returns there are by (shop, state), for these shops and all that have some, or had."""
+        for shop in {*shops, *(shop for shop, _ in (*counts, *self.counted()))}:
+            for state in State:
+                self._returns.labels(self._owner(shop), shop, state).set(counts.get((shop, state), 0))
 
     def holds(self, shops: Iterable[str], counts: Mapping[str, int]) -> None:
         """Set how many returns wait for an order, for these shops and all that have some."""
@@ -298,6 +321,8 @@ class PrometheusMetrics:
 
     def forgotten(self, shop: str, state: State) -> None:
         """Note that a return of that state was deleted."""
+        if self._works is not None:
+            return
         self._returns.labels(self._owner(shop), shop, state).dec()
 
     def watch(
@@ -312,7 +337,7 @@ class PrometheusMetrics:
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry if self._works is None else _Worked(self.registry, self._works))
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +367,22 @@ class ShopMetrics:
     def trouble(self, kind: str) -> None:
         """Something an operator should see."""
         self._all.trouble(kind)
+
+
+class _Worked(CollectorRegistry):
+    """What a node exposes: everything but the gauges of accounts that another node works."""
+
+    def __init__(self, registry: CollectorRegistry, works: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._all, self._works = registry, works
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._all.collect():
+            if family.type == "gauge" and family.name != WORKED:
+                family.samples = [
+                    one for one in family.samples if "account" not in one.labels or self._works(one.labels["account"])
+                ]
+            yield family
 
 
 class _Reading(Collector):

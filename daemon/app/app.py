@@ -26,7 +26,7 @@ from daemon.app.dispatch import take_part
 from daemon.app.known_names import overlooked, write_names
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
-from daemon.app.nodes import join
+from daemon.app.nodes import join, recount
 from daemon.app.notifications import News, listen_for_news
 from daemon.app.notifications import services as news_services
 from daemon.app.policies import timings
@@ -428,6 +428,7 @@ class App:
         if self._leases is not None:
             services["leases"] = self._leases.run
             services["nodes"] = partial(resources.store.listen, self._hear_node)
+            services["counts"] = partial(recount, resources)
         if self._provenance is not None:
             services["generation"] = partial(renewing, self._provenance, self._clock)
         strangers = Strangers(resources.store, self._contexts, self._clock, self._services.holdings)

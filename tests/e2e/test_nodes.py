@@ -123,3 +123,18 @@ async def test_a_browser_may_come_back_to_another_node(tmp_path, postgres):
         for one in (first, second):
             assert (await one.metrics()).get(parked, 0) == 0
         w.daemon = first
+
+
+async def test_sums_over_nodes_are_right(tmp_path, postgres):
+    """Each return is counted by one node, whichever heard of it, and each account worked by one."""
+    async with two_nodes(tmp_path, postgres) as (w, works, idle):
+        await w.labelled(w.submit("#1001", SOCK))
+        waits = f'mcfd_returns{{account="main",shop="{SHOP}",state="awaiting_inspection"}}'
+        worked = 'mcfd_account_worked{account="main"}'
+
+        async def counted() -> bool:
+            return (await works.metrics())[waits] == 1
+
+        await until("it is counted", counted, 60.0)
+        assert waits not in await idle.metrics()
+        assert [(await one.metrics())[worked] for one in (works, idle)] == [1, 0]

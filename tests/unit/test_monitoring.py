@@ -35,6 +35,7 @@ def exposed() -> set[str]:
     metrics = started()
     metrics.webhook("acme", "verified", 1.0)
     metrics.holds(["acme"], {"gone": 2})
+    metrics.share(["main"], lambda _account: True)
     metrics.watch("mcfd_returns_to_adopt", "help", ("account", "shop"), lambda: {("main", "acme"): 1.0})
     metrics.webhook_answered(0.1)
     metrics.label_fetched("served")
@@ -102,6 +103,31 @@ def test_every_trouble_of_the_code_is_known():
     told = {kind for text in sources for kind in re.findall(r'metrics\.trouble\("([a-z_]+)"', text)}
     assert {"bug", "store", "unsettled"} <= told
     assert told <= set(TROUBLES)
+
+
+def test_a_node_exposes_gauges_of_its_own_accounts_alone():
+    """Sums over all nodes are right: gauges of an account are one node's, counters everybody's, and returns are counted."""
+    metrics = PrometheusMetrics("1", lambda shop: {"acme": "one", "zeta": "two"}.get(shop, ""))
+    metrics.watch("mcfd_bucket_tokens", "help", ("account", "operation"), lambda: {("two", "x"): 1.0})
+    metrics.began(100.0, ["acme", "zeta"], {("zeta", "stuck"): 1, ("gone", "stuck"): 1})
+    worked = {"one"}
+    metrics.share(["one", "two"], lambda account: account in worked)
+    metrics.moved("acme", None, State.STUCK)  # this node moved it, but all of them are counted
+    metrics.count(["acme", "zeta"], {("acme", "stuck"): 2})
+    metrics.webhook("zeta", "verified", 5.0)
+
+    def shown() -> set[str]:
+        return set(metrics.render().decode().splitlines())
+
+    stuck = 'mcfd_returns{{account="{}",shop="{}",state="stuck"}} {}'.format
+    assert stuck("one", "acme", "2.0") in shown()
+    assert not any('account="two"' in line and line.startswith(("mcfd_returns", "mcfd_bucket")) for line in shown())
+    assert not any('shop="gone"' in line for line in shown())
+    assert 'mcfd_webhooks_total{account="two",outcome="verified",shop="zeta"} 1.0' in shown()
+    assert {'mcfd_account_worked{account="one"} 1.0', 'mcfd_account_worked{account="two"} 0.0'} <= shown()
+    assert "mcfd_start_timestamp_seconds 100.0" in shown()
+    worked |= {"two", ""}
+    assert {stuck("two", "zeta", "0.0"), stuck("", "gone", "0.0")} <= shown()
 
 
 def test_returns_are_counted_per_shop():
