@@ -1,1 +1,1 @@
-"""Returns in a PostgreSQL database: connecting, migrating, and one daemon per database."""
+"""Returns in a PostgreSQL database: connecting, migrating, and the leases of nodes."""

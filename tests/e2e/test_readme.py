@@ -5,13 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
 from tests.e2e.certificates import Authority
-from tests.e2e.daemon_process import ROOT
+from tests.e2e.daemon_process import ROOT, DaemonProcess
 from tests.e2e.gate import gated, webhook_url
 from tests.e2e.test_doctor import lines
 from tests.e2e.world import SHOP, SOCK, World, until, world
@@ -243,3 +245,20 @@ def test_the_scrape_configuration(tmp_path: Path):
         ["promtool", "check", "config", tmp_path / "prometheus.yml"], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+async def test_a_node_is_added(tmp_path: Path, postgres):
+    """Two daemons with the lines of the chapter share a database; one works the account, and the query says which."""
+    text = chapter("Several nodes")
+    told = yaml.safe_load(block(text, "yaml"))
+    listen = dict.fromkeys(told["listen"], "127.0.0.1:0")
+    config = told | {"store": {"url": postgres.new_database()}, "listen": listen | {"ops": "127.0.0.1:0"}}
+    async with world(tmp_path, config=config) as w:
+        (tmp_path / "second").mkdir()
+        added = DaemonProcess(tmp_path / "second", w.daemon.config, w.daemon.secrets)
+        await added.start()
+        assert [(await node.ops("/readyz"))[0] for node in (w.daemon, added)] == [200, 200]
+        with closing(psycopg.connect(config["store"]["url"], autocommit=True)) as server:
+            held = await until("a holder", lambda: server.execute(block(text, "sql")).fetchall())
+        assert "main" in [account for account, *_ in held]
+        assert await added.sigterm() == 0
