@@ -21,10 +21,10 @@ Verb = Callable[[Mapping[str, object]], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """The problems by name, none when all is well; the accounts, and what of theirs is parked, if asked for."""
+    """The problems by name, none when all is well; the accounts that are worked here, and what of theirs is parked."""
 
     problems: Mapping[str, str]
-    accounts: Sequence[str] = ()
+    accounts: Sequence[str] | None = None
     parked: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -80,7 +80,7 @@ class WatchListener:
         found = await probe()
         status = HTTPStatus.SERVICE_UNAVAILABLE if found.problems else HTTPStatus.OK
         told: dict[str, object] = {"ok": not found.problems, "problems": dict(found.problems)}
-        if found.accounts:
+        if found.accounts is not None:
             told |= {"accounts": list(found.accounts), "parked": dict(found.parked)}
         return web.json_response(told, status=status)
 

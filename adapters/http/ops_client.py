@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.http.proof import PATH, proof
@@ -58,6 +59,23 @@ def ask(base_url: str, token: str, verb: str, arguments: Mapping[str, object], *
     if status != 200:
         raise _declined(base_url, status, answer)
     return answer
+
+
+def ready(base_url: str, *, timeout: float) -> Mapping[str, Any]:
+    """What the daemon answers at /readyz; `timeout` is in seconds. Raises NotRunning or DaemonSaid."""
+    place = urlsplit(base_url)
+    connection = HTTPConnection(place.hostname or "", place.port or 80, timeout=timeout)
+    try:
+        _connect(connection, base_url)
+        connection.request("GET", "/readyz")
+        answer = json.loads(connection.getresponse().read(MOST))
+        return {"ok": bool(answer["ok"]), "problems": dict(answer["problems"]), **answer}
+    except TimeoutError as error:
+        raise DaemonSaid(f"the daemon at {base_url} did not answer within {timeout:.0f} s") from error
+    except (HTTPException, OSError, ValueError, LookupError, TypeError) as error:
+        raise DaemonSaid(f"the daemon at {base_url} does not answer as mcfd does ({type(error).__name__})") from error
+    finally:
+        connection.close()
 
 
 def _connect(connection: HTTPConnection, base_url: str) -> None:

@@ -96,6 +96,7 @@ class App:
         self._pauses: ShopPauses | None = None
         self._provenance: Provenance | None = None
         self._former: Former = {"shop": {}, "account": {}}
+        self._stop = asyncio.Event()
         self._leases: NodeLeases | None = None
         self._errands: Errands | None = None
         self._reloader: Reloader | None = None
@@ -105,7 +106,7 @@ class App:
 
     async def run(self, stop: asyncio.Event, opened: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until `stop` is set. Raises ConfigError, AlreadyRunning, ServiceEnded, CannotListen."""
-        settings = self._current.settings
+        settings, self._stop = self._current.settings, stop
         async with AsyncExitStack() as stack:
             resources = await open_resources(stack, self._current, self._clock, self._metrics)
             await prove_keys(resources.store, resources.vault)
@@ -408,6 +409,7 @@ class App:
             self._contexts,
             self._services.wake,
             moved=self._metrics.moved,
+            nodes=resources.store.leases.look if resources.store.leases is not None else None,
             shops=frozenset(self._current.settings.shops),
             pauses=self._pauses,
         )
@@ -525,8 +527,12 @@ class App:
 
     async def _ready(self, resources: Resources) -> Readiness:
         """Whether to send requests here; several accounts are not all unready for the credentials of one."""
-        parked, several = resources.vendors.refusals(), len(resources.accounts) > 1
+        several = len(resources.accounts) > 1
+        worked = [name for name in resources.accounts if self._services.holdings.of(name) is not None]
+        parked = resources.of(*worked).vendors.refusals()
         problems = {} if several else dict(parked)
+        if self._stop.is_set():
+            problems["daemon"] = "it is stopping"
         try:
             await resources.store.alive()
             await resources.store.writable()
@@ -534,6 +540,6 @@ class App:
             problems["store"] = str(error)
         if wrong := resources.clock_check.problem():
             problems["clock"] = wrong
-        if not several:
+        if not several and self._leases is None:
             return Readiness(problems=problems)
-        return Readiness(problems=problems, accounts=tuple(resources.accounts), parked=parked)
+        return Readiness(problems=problems, accounts=worked, parked=parked)

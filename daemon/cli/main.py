@@ -16,9 +16,23 @@ import click
 from daemon.cli.commands import commands
 from daemon.cli.copies import backup, restore
 from daemon.cli.moving import store
-from daemon.cli.options import EX_CONFIG, as_json, example, keep_streams, logged, plainly, run_loop, settings, speak
+from daemon.cli.options import (
+    EX_CONFIG,
+    EX_FAILED,
+    as_json,
+    example,
+    keep_streams,
+    logged,
+    plainly,
+    run_loop,
+    settings,
+    speak,
+)
 from daemon.cli.sandbox import sandbox
 from daemon.errors import ConfigError
+
+READY_WITHIN = 5.0
+"""Seconds."""
 
 
 def _tell_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -97,6 +111,31 @@ def check(config: Path, secrets: Path | None, as_json: bool) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"{config}: the configuration is good, {len(loaded.settings.shops)} shop(s)")
+
+
+@main.command(epilog=example("mcfd ready", "mcfd ready --json"))
+@settings
+@as_json
+@plainly
+def ready(config: Path, secrets: Path | None, as_json: bool) -> None:
+    """Ask the running daemon whether requests may be sent to it, as /readyz says; exits 0 only then.
+
+    For probes that run a command, because they cannot reach listen.ops.
+    """
+    from adapters.http.ops_client import ready
+    from config.load import load
+
+    found = ready(load(config, secrets, unfinished=True).settings.listen.ops.url, timeout=READY_WITHIN)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo("it is ready" if found["ok"] else "it is not ready")
+        for name, problem in {**found["problems"], **found.get("parked", {})}.items():
+            click.echo(f"{name}: {problem}")
+        if "accounts" in found:
+            click.echo(f"works: {', '.join(found['accounts']) or 'nobody now'}")
+    if not found["ok"]:
+        sys.exit(EX_FAILED)
 
 
 @main.command(epilog=example("(umask 077; set -C; mcfd keygen > /etc/mcfd/secrets/vault_keys)"))

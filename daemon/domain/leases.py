@@ -32,6 +32,12 @@ class Standing:
     claims: Mapping[str, Claim]
     kept: str = ""
 
+    def held_by(self, node: str) -> list[str]:
+        """What a node works, by name."""
+        return sorted(
+            claim.account for claim in self.claims.values() if claim.node == node and claim.ends_at > self.now
+        )
+
 
 def share(accounts: int, nodes: int) -> int:
     """How many accounts each of the nodes should work."""

@@ -14,6 +14,8 @@ PROBED = {
     "properties": {
         "ok": {"type": "boolean"},
         "problems": {"type": "object", "additionalProperties": {"type": "string"}},
+        "accounts": {"type": "array", "items": {"type": "string"}},
+        "parked": {"type": "object", "additionalProperties": {"type": "string"}},
     },
     "required": ["ok", "problems"],
 }
@@ -40,7 +42,9 @@ def describe(verbs: Sequence[Verb[Any, Any, Any]], version: str) -> dict[str, An
                 for verb in verbs
             },
             "/healthz": _probe("health", "Whether every service of the daemon is heard of in time."),
-            "/readyz": _probe("readiness", "Whether vendors accept us and the store can be written."),
+            "/readyz": _probe(
+                "readiness", "Whether requests may come: the store can be used, mcfd is not stopping; who is parked."
+            ),
             "/metrics": {"get": _metrics()},
             "/proof": {"post": _proof()},
         },

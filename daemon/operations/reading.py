@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from daemon.domain.direction import Direction
 from daemon.domain.duties import duty
 from daemon.domain.events.returns import Resolved, Retried
+from daemon.domain.leases import CHORES, Standing
 from daemon.domain.lifecycle import allows
 from daemon.domain.problems import ProblemCode
 from daemon.domain.prospects import next_words, prospect
@@ -26,6 +27,7 @@ from daemon.operations.verbs.returns import (
     AllAdvice,
     AuthorizationShown,
     HistoryRow,
+    NodeShown,
     NoteShown,
     ParcelShown,
     PausedShop,
@@ -45,7 +47,10 @@ LISTED = 50
 
 
 class ReturnsReader:
-    """Reads returns for an operator. `counted` knows how many there are by shop and state, where that is known."""
+    """Reads returns for an operator. `counted` knows how many there are by shop and state, where that is known.
+
+    `nodes` reads which nodes there are, where there may be several.
+    """
 
     def __init__(
         self,
@@ -55,12 +60,14 @@ class ReturnsReader:
         *,
         shops: Collection[str] = (),
         counted: Callable[[], Mapping[tuple[str, str], int]] | None = None,
+        nodes: Callable[[], Awaitable[Standing]] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._timings = timings
         self._shops = shops
         self._counted = counted
+        self._nodes = nodes
 
     async def status(self, only: str | None = None) -> Status:
         """The number of returns per state, and those that need a person; for one shop, or for all."""
@@ -98,7 +105,20 @@ class ReturnsReader:
             to_adopt=await self._to_adopt(chosen),
             paused=await self._paused(chosen),
             quiet=[QuietShop(shop=shop, since=instant(float(since))) for shop, since in quiet if only in {None, shop}],
+            **await self._shown_nodes(),
         )
+
+    async def _shown_nodes(self) -> dict[str, list[NodeShown]]:
+        if self._nodes is None:
+            return {}
+        standing = await self._nodes()
+        works = {node: standing.held_by(node) for node in sorted(standing.nodes)}
+        return {
+            "nodes": [
+                NodeShown(node=node, accounts=[name for name in held if name != CHORES], chores=CHORES in held)
+                for node, held in works.items()
+            ]
+        }
 
     async def _to_adopt(self, shops: Sequence[str]) -> list[AdoptNeeded]:
         return [

@@ -1,12 +1,13 @@
 """An operator's actions on returns."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
 
 from daemon.domain.events.operator import OperatorActed
 from daemon.domain.events.returns import Event, LabelRequestCancelled, Resolved, Retried
+from daemon.domain.leases import Standing
 from daemon.domain.lifecycle import allows, apply
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalState
@@ -45,8 +46,9 @@ class Operator(ReturnsReader):
         moved: Callable[[str, State, State], None] = lambda _shop, _before, _after: None,
         shops: Collection[str] = (),
         pauses: ShopPauses | None = None,
+        nodes: Callable[[], Awaitable[Standing]] | None = None,
     ) -> None:
-        super().__init__(store, clock, timings, shops=shops)
+        super().__init__(store, clock, timings, shops=shops, nodes=nodes)
         self._pauses = pauses or ShopPauses(store)
         self._contexts = contexts
         self._wake = wake

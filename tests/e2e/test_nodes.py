@@ -28,6 +28,11 @@ async def two_nodes(folder, postgres, **options) -> AsyncIterator[tuple[World, D
         await other.start()
         await until("each has its share", lambda: other.heard("lease.won"))
         works, idle = (other, w.daemon) if other.heard("lease.won", account="main") else (w.daemon, other)
+
+        async def working() -> bool:
+            return (await works.ops("/readyz"))[1]["accounts"] == ["main"]
+
+        await until("it works the account", working)
         try:
             yield w, works, idle
         finally:
@@ -138,3 +143,44 @@ async def test_sums_over_nodes_are_right(tmp_path, postgres):
         await until("it is counted", counted, 60.0)
         assert waits not in await idle.metrics()
         assert [(await one.metrics())[worked] for one in (works, idle)] == [1, 0]
+
+
+async def test_each_node_says_what_it_works(tmp_path, postgres):
+    """Both are ready, each with its own accounts, and `mcfd status` shows them all."""
+    async with two_nodes(tmp_path, postgres) as (_, works, idle):
+        assert await works.ops("/readyz") == (200, {"ok": True, "problems": {}, "accounts": ["main"], "parked": {}})
+        assert await idle.ops("/readyz") == (200, {"ok": True, "problems": {}, "accounts": [], "parked": {}})
+        assert (await works.cli("ready", "--json")).json["accounts"] == ["main"]
+        told = await idle.cli("ready")
+        assert (told.status, told.stdout) == (0, "it is ready\nworks: nobody now\n")
+        shown = (await idle.cli("status", "--json")).json["nodes"]
+        assert sorted((row["node"].partition("/")[0], row["accounts"], row["chores"]) for row in shown) == sorted(
+            [
+                (works.config["cluster"]["node"], ["main"], False),
+                (idle.config["cluster"]["node"], [], True),
+            ]
+        )
+        assert "Nodes" in (await idle.cli("status")).stdout
+
+
+async def test_credentials_that_are_refused_are_told_by_the_node_that_uses_them(tmp_path, postgres):
+    """With one account alone its parked credentials make the node unready that works it, and no other."""
+    async with two_nodes(tmp_path, postgres) as (w, works, idle):
+        w.sandbox.set_webhook_url(None)
+        for one in (works, idle):
+            one.write_secret("amazon_refresh_token", "wrong")
+            one.signal(signal.SIGHUP)
+            await until("it has reloaded", lambda one=one: one.heard("config.reloaded"))
+
+        async def unready() -> bool:
+            status, answer = await works.ops("/readyz")
+            return status == 503 and list(answer["problems"]) == ["amazon"]
+
+        w.subscribe()
+        w.submit("#1001", SOCK)
+        await until("the credentials are refused", unready)
+        assert (await idle.ops("/readyz"))[0] == 200
+        told = await works.cli("ready")
+        assert (told.status, "amazon: credentials: refused" in told.stdout) == (1, True)
+        refused = [row for row in (await idle.cli("connections", "--json")).json["connections"] if row["problem"]]
+        assert [row["name"] for row in refused] == ["amazon"]

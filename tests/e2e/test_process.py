@@ -49,7 +49,7 @@ async def test_a_vendor_that_hangs_does_not_hold_the_daemon_up(tmp_path):
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path):
-    """Whoever asks twice does not want to wait: the exit is 1, and nothing is lost."""
+    """While it stops it is not ready. Whoever asks twice does not want to wait: the exit is 1, and nothing is lost."""
     async with world(tmp_path) as w:
         hang = Fault(vendor="amazon", kind="hang", seconds=30.0, operation="getFulfillmentOrder")
         w.sandbox.set_faults([hang])
@@ -57,8 +57,12 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
         await until("Amazon is asked", lambda: w.calls("getFulfillmentOrder"))
         w.daemon.signal(signal.SIGTERM)
         await until("it is stopping", lambda: w.daemon.heard("daemon.stopping"))
+        assert await w.daemon.ops("/readyz") == (503, {"ok": False, "problems": {"daemon": "it is stopping"}})
+        assert (await w.daemon.cli("ready")).stdout == "it is not ready\ndaemon: it is stopping\n"
         w.daemon.signal(signal.SIGTERM)
         assert await w.daemon.ended() == 1
+        gone = await w.daemon.cli("ready")
+        assert (gone.status, "no daemon answers" in gone.stderr) == (1, True)
         w.sandbox.set_faults()
         await w.restart()
         await w.labelled(return_id)

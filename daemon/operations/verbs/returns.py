@@ -141,6 +141,14 @@ class Confirmed(Answer):
     note: str
 
 
+class NodeShown(Answer):
+    """A node, and what it works; `chores` are nightly work and messages to people."""
+
+    node: str
+    accounts: list[str]
+    chores: bool
+
+
 class Status(Answer):
     """The number of returns per state, and which of them need a person."""
 
@@ -153,6 +161,7 @@ class Status(Answer):
     to_adopt: list[AdoptNeeded] = Field(default=[], description="What this database may not know all of.")
     paused: list[PausedShop] = Field(default=[], description="Shops for which nothing is sent until mcfd resume.")
     in_review: list[Waiting] = Field(default=[], description="In Needs Review at Loop, the oldest first.")
+    nodes: list[NodeShown] = Field(default=[], description="The nodes that live; only with PostgreSQL.")
 
 
 class RequestShown(Answer):
@@ -351,6 +360,7 @@ STATUS = Verb(
             ("shop", "unknown", "unproven", "run"),
         ),
         Table("Paused: nothing is sent until mcfd resume", "paused", ("shop", "since")),
+        Table("Nodes", "nodes", ("node", "accounts", "chores"), words={"chores": {True: "yes", False: ""}}),
     ),
 )
 
