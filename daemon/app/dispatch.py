@@ -40,7 +40,7 @@ class Dispatch:
             return await verb.call(self._whole[verb.need], given)
         if issubclass(verb.answer, Page) and len(accounts) > 1:
             return await self._of_all(verb, accounts, given)
-        if verb.without is None:
+        if verb.without is None or (len(accounts) == 1 and verb.need is not EXAMINATION):
             return await self._of_one(verb, accounts[0], given)
         parts = await asyncio.gather(*(self._part(verb, account, given) for account in accounts))
         if verb.need is EXAMINATION:
@@ -65,7 +65,7 @@ class Dispatch:
         try:
             return await self._of_one(verb, account, given)
         except McfdError as error:
-            if verb.without is None or len(self._owners.accounts) == 1:
+            if verb.without is None:
                 raise
             return verb.without(account, str(error))
 

@@ -1,6 +1,6 @@
 """Two sellers in one daemon, each with vendors of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +56,15 @@ async def _vendors(stack: AsyncExitStack) -> Sandbox:
 
 
 @asynccontextmanager
-async def sellers(folder: Path, **timings: str) -> AsyncIterator[tuple[Seller, Seller]]:
-    """Both sellers, and the running daemon that serves them."""
+async def sellers(
+    folder: Path, config: Mapping[str, Any] | None = None, **timings: str
+) -> AsyncIterator[tuple[Seller, Seller]]:
+    """Both sellers, and the running daemon that serves them; `config` replaces sections of its configuration."""
     async with AsyncExitStack() as stack:
         both = {name: await _vendors(stack) for name in (ACME, ZETA)}
         file = configuration(folder, both[ACME], timings, {})
         shared = secret_files(both[ACME].options)
-        config = {key: value for key, value in file.items() if key not in {"amazon", "shops"}}
+        config = {key: value for key, value in file.items() if key not in {"amazon", "shops"}} | dict(config or {})
         config["accounts"] = {name: account(folder, sandbox, name) for name, sandbox in both.items()}
         secrets = {name: shared[name] for name in ("vault_keys", "ops_token")}
         for name, sandbox in both.items():

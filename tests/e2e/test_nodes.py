@@ -1,5 +1,6 @@
 """Two daemons on one PostgreSQL: whichever is asked answers, and what one is told both know."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import aiohttp
 
+from adapters.sandbox import Fault
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.gate import gated
+from tests.e2e.sellers import sellers
 from tests.e2e.world import SHOP, SOCK, World, until, world
 
 
@@ -184,3 +187,58 @@ async def test_credentials_that_are_refused_are_told_by_the_node_that_uses_them(
         assert (told.status, "amazon: credentials: refused" in told.stdout) == (1, True)
         refused = [row for row in (await idle.cli("connections", "--json")).json["connections"] if row["problem"]]
         assert [row["name"] for row in refused] == ["amazon"]
+
+
+async def test_a_node_that_dies_with_an_errand_leaves_a_doubt(tmp_path, postgres):
+    """When the node that runs a verb for another is killed, the operator is told that nobody knows whether it is done."""
+    async with two_nodes(tmp_path, postgres) as (w, works, idle):
+        w.sandbox.set_faults([Fault(vendor="loop", kind="hang", seconds=60.0, operation="createWebhook")])
+        asked = asyncio.create_task(idle.cli("webhooks", "sync"))
+        await until("Loop is asked", lambda: w.calls("createWebhook"))
+        await works.sigkill()
+        told = await asked
+        assert told.status == 1
+        assert "ended while it did this; it is done, half done or not begun: look, and ask again" in told.stderr
+        w.sandbox.set_faults()
+        await until("the other node works the account", lambda: idle.heard("lease.won", account="main"))
+        again = (await idle.cli("webhooks", "sync", "--json")).json
+        assert {row["state"] for row in again["webhooks"]} == {"active"}
+        w.daemon = idle
+
+
+async def test_verbs_about_all_accounts_ask_every_node(tmp_path, postgres):
+    """Of two sellers on two nodes each node tells the same; a job over both says which shop to name instead."""
+    async with sellers(tmp_path, config={"store": {"url": postgres.new_database()}}) as (acme, _):
+        first = acme.daemon
+        second = beside(tmp_path, acme)
+        await second.start()
+        try:
+
+            async def shared() -> bool:
+                worked = [(await one.ops("/readyz"))[1]["accounts"] for one in (first, second)]
+                return sorted(map(len, worked)) == [1, 1]
+
+            await until("each works one account", shared)
+            done = (await second.cli("webhooks", "sync", "--json")).json
+            assert {(row["shop"], row["done"]) for row in done["webhooks"]} == {
+                ("acme", "created"),
+                ("zeta", "created"),
+            }
+            for one in (first, second):
+                connected = (await one.cli("connections", "--json")).json
+                assert connected["accounts"] == ["acme", "zeta"]
+                assert {"loop/acme", "loop/zeta"} <= {row["name"] for row in connected["connections"]}
+                areas = {line["area"] for line in (await one.cli("doctor", "--json")).json["lines"]}
+                assert {"daemon", "amazon@acme", "acme", "amazon@zeta", "zeta"} <= areas
+                told = await one.cli("adopt", "--open")
+                assert (told.status, "ask with --shop for one shop at a time" in told.stderr) == (1, True)
+                assert (await one.cli("adopt", "--open", "--shop", "zeta")).status == 0
+                reasons = (await one.cli("reasons", "--sku", SOCK, "--account", "acme", "--json")).json
+                assert "CR-DEFECTIVE" in reasons["allowed"]
+                missing = await one.cli("notifications", "list")
+                assert "name one with --account: acme, zeta" in missing.stderr
+                unknown = await one.cli("notifications", "list", "--account", "nope")
+                assert "nope is no account of the configuration; there are: acme, zeta" in unknown.stderr
+            assert not first.complaints + second.complaints
+        finally:
+            await second.sigterm()
