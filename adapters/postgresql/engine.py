@@ -36,6 +36,12 @@ class PostgresEngine:
         self._connection: PostgresConnection | None = None
         self._lock = threading.Lock()
         self._failed: tuple[float, psycopg.Error] | None = None
+        self._first: Work[object] = lambda _connection: None
+
+    async def begin_with(self, first: Work[object]) -> None:
+        """Run `first` now, and on every new connection before anything else. Raises psycopg.Error."""
+        self._first = first
+        await self.run(first)
 
     async def run(self, work: Work[T]) -> T:
         """Run it in the thread; a server that never answers loses the connection."""
@@ -58,13 +64,22 @@ class PostgresEngine:
         if self._failed is not None and time.monotonic() < self._failed[0] + BETWEEN_ATTEMPTS:
             raise self._failed[1].with_traceback(None)
         try:
-            connection = self._connect()
+            connection = self._made()
         except psycopg.Error as error:
             self._failed = (time.monotonic(), error)
             raise
         with self._lock:
             self._connection = connection
         self._failed = None
+        return connection
+
+    def _made(self) -> PostgresConnection:
+        connection = self._connect()
+        try:
+            self._first(connection)
+        except BaseException:
+            connection.raw.close()
+            raise
         return connection
 
     def _cut_if_overdue(self) -> None:

@@ -18,6 +18,7 @@ from adapters.postgresql.errands import PostgresErrands
 from adapters.postgresql.leases import CHANNEL, NodeWriter, PostgresLeases
 from adapters.postgresql.listening import listen
 from adapters.postgresql.schema import explain, make_ready, migrations
+from adapters.postgresql.servers import PostgresServers
 from adapters.sql.migration import Migration
 from adapters.sql.store import SqlStore
 from adapters.sql.writer import Writer
@@ -69,11 +70,12 @@ class Occupied(psycopg.OperationalError):
 class PostgresStore(SqlStore):
     """Implements the Store port. Open it by `open_store` and close it, or its thread keeps the process alive."""
 
-    def __init__(self, writer: NodeWriter, sessions: "Sessions") -> None:
+    def __init__(self, writer: NodeWriter, sessions: "Sessions", servers: PostgresServers) -> None:
         super().__init__(writer)
         self._sessions = sessions
         self.leases = PostgresLeases(writer)
         self.errands = PostgresErrands(writer)
+        self.servers = servers
 
     async def listen(self, told: Callable[[], None], stop: asyncio.Event) -> None:
         """Call `told` whenever another node has written something that may concern this one, until `stop` is set."""
@@ -203,7 +205,7 @@ async def open_store(
     except BaseException:
         await asyncio.shield(engine.close())
         raise
-    return PostgresStore(NodeWriter(engine, teller=sessions.label), sessions)
+    return PostgresStore(NodeWriter(engine, teller=sessions.label), sessions, PostgresServers(engine))
 
 
 def _ready(place: str, steps: Sequence[Migration], create: bool, connection: PostgresConnection) -> None:

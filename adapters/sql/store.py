@@ -9,7 +9,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.sql.writer import Writer
 from daemon.ports.errands import ErrandBook
 from daemon.ports.leases import LeaseBook
-from daemon.ports.store import UnitOfWork
+from daemon.ports.store import Servers, UnitOfWork
 
 T = TypeVar("T")
 
@@ -20,6 +20,7 @@ class SqlStore:
     """Implements the Store port, but for `shrink` and `sizes`."""
 
     leases: LeaseBook | None = None
+    servers: Servers | None = None
     """None: nobody shares this store."""
 
     errands: ErrandBook | None = None

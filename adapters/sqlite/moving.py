@@ -7,8 +7,11 @@ from pathlib import Path
 
 from adapters.sql.connection import Row
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from adapters.sqlite.generation import GenerationFile
 from adapters.sqlite.schema import check_place, damage, make_ready, migrations
+from daemon.domain.provenance import Origin, origin
 from daemon.errors import ConfigError, OperatorError
+from daemon.ports.names import GENERATION
 
 MOVED = "store-moved"
 """The mark of a file whose returns are elsewhere."""
@@ -48,9 +51,18 @@ def opened_to_move(path: Path) -> Iterator[File]:
         make_ready(path, connection, migrations())
         if finding := damage(connection):
             raise OperatorError(f"{path} is damaged ({finding}); restore a backup first")
+        _check_noticed(path, SqlUnitOfWork(connection).mark(GENERATION))
         yield File(connection)
     finally:
         connection.close()
+
+
+def _check_noticed(path: Path, name: str | None) -> None:
+    """A restored file is known by what is beside it, which does not move along."""
+    if origin(name, GenerationFile(path).read(), empty=False) is Origin.RESTORED:
+        raise OperatorError(
+            f"{path} was restored from a copy: start mcfd with it once, so that it notices; then move it"
+        )
 
 
 def check_not_moved(path: Path, connection: sqlite3.Connection) -> None:

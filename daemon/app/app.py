@@ -43,7 +43,7 @@ from daemon.engine.intake import Intake
 from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.leases import NodeLeases, under_lease
 from daemon.engine.overheard import Overheard
-from daemon.engine.provenance import Provenance, renewing
+from daemon.engine.provenance import Provenance, ServerProvenance, renewing
 from daemon.engine.shop_pauses import ShopPauses
 from daemon.engine.strangers import Strangers
 from daemon.engine.supervisor import Heartbeats, Service, supervise
@@ -112,7 +112,7 @@ class App:
             await prove_keys(resources.store, resources.vault)
             self._store = resources.store
             self._echo()
-            if settings.store.url is None and not self._shadow:  # a shadow works on a copy
+            if not self._shadow:  # a shadow works on a copy
                 await self._prove_store(stack, resources)
             if resources.store.leases is not None:
                 self._join(resources, resources.store.leases)
@@ -164,6 +164,10 @@ class App:
 
     async def _prove_store(self, stack: AsyncExitStack, resources: Resources) -> None:
         """Notice a database that was restored, and make every copy of this one noticeable."""
+        if resources.store.servers is not None:
+            judging = ServerProvenance(resources.store, resources.store.servers, self._clock)
+            await judging.check(self._current.settings.shops)
+            return
         beside = GenerationFile(self._current.settings.store.path)
         new_name = partial(secrets.token_urlsafe, 16)
         self._provenance = Provenance(resources.store, beside, self._clock, new_name)

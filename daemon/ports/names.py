@@ -115,6 +115,10 @@ GENERATION = "generation"
 """The mark for the store's name, which the file beside it has, too."""
 
 
+SERVER = "server"
+"""The mark for the server that the database was last seen on."""
+
+
 def proof_of(shop: str) -> str:
     """The mark for how far the shop's part of the store can be trusted."""
     return f"proof/{shop}"

@@ -513,8 +513,23 @@ class StoreReader(ReadableStore, Protocol):
         """Close the connection."""
 
 
+Judge = Callable[[UnitOfWork, Maintenance, str], None]
+"""What is told which server the database is on, in a transaction: another name, and some commits may be lost."""
+
+
+class Servers(Protocol):
+    """Which server a database is on, where that may change."""
+
+    async def judge(self, judge: Judge) -> None:
+        """Tell `judge` now, and first of all on each new connection. Raises StoreUnavailable."""
+
+
 class Store(MaintainedStore, Protocol):
-    """An open store, as the daemon itself needs it. One that several nodes may share has `leases` and `errands`."""
+    """An open store, as the daemon itself needs it. One that several nodes may share has the first three."""
+
+    @property
+    def servers(self) -> Servers | None:
+        """Which server it is on."""
 
     @property
     def leases(self) -> LeaseBook | None:

@@ -9,7 +9,7 @@ import pytest
 from adapters.sandbox import ReturnLine
 from tests.e2e.daemon_process import DaemonDied, DaemonProcess
 from tests.e2e.world import MUG, SOCK, everyone, until, world
-from tests.support.postgres import running_server
+from tests.support.postgres import running_server, unmade_server
 
 
 def on(url: str) -> dict[str, object]:
@@ -88,6 +88,43 @@ async def test_a_daemon_that_stops_hands_its_accounts_over(tmp_path, postgres):
         assert await first.sigterm() == 0
         await until("the lease", lambda: other.heard("lease.won", account="main", handed_over=True))
         assert not other.complaints
+
+
+async def test_what_a_failover_lost_is_taken_over(tmp_path):
+    """A replica that lacks the last commits takes over: returns wait, and adopt finds what was done; nothing twice."""
+    with running_server() as primary, unmade_server() as replica:
+        name = primary.new_database().partition("@/")[2].partition("?")[0]
+        both = f"postgresql://mcfd@/{name}?host={primary.directory},{replica.directory}"
+        async with world(tmp_path, config=on(both), buys_labels=True) as w:
+            known = w.submit("#1001", SOCK)
+            await w.labelled(known)
+            replica.copy(primary)
+            replica.start()
+            unknown = w.submit("#1002", ReturnLine(sku=MUG))
+            await w.labelled(unknown)
+            primary.stop()
+            replica.promote()
+            await w.receive(known, SOCK)
+
+            await until("the return waits", lambda: waits_for_adopt(w, known))
+            assert await said(w, "adopt", "--open") == {"adopted": 2}
+            await w.receive(unknown, MUG, "CustomerDamaged")
+            await everyone(w.state(known, "closed"), w.state(unknown, "in_review"))
+            assert w.portal(known)["counts"] == {"process": 1}
+            assert w.portal(unknown)["counts"] == {"flag": 1}
+            assert len(w.shipments(known)) == len(w.shipments(unknown)) == 1
+
+
+async def waits_for_adopt(w, return_id):
+    """Whether the daemon, which may have no database just now, says that the return waits for it."""
+    shown = await w.daemon.cli("show", str(return_id), "--json")
+    return shown.status == 0 and "mcfd adopt" in json.dumps(shown.json)
+
+
+async def said(w, *verb):
+    """The summary of a verb."""
+    told = await w.daemon.cli(*verb, "--json")
+    return told.json["summary"]
 
 
 async def test_a_lost_session_is_taken_up_again(tmp_path, postgres):

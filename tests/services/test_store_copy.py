@@ -8,10 +8,12 @@ import pytest
 
 from adapters.postgresql.moving import receive
 from adapters.postgresql.store import open_store as open_database
+from adapters.sqlite.generation import FOREIGN, GenerationFile
 from adapters.sqlite.moving import opened_to_move
 from adapters.sqlite.store import open_store as open_file
 from daemon.domain.returns import Note
 from daemon.errors import ConfigError, OperatorError
+from daemon.ports.names import GENERATION
 from tests.services.store_conformance import (
     add,
     get,
@@ -52,6 +54,17 @@ def moving(path, url, decided=lambda: None):
             decided()
 
         return receive("the database", url, no_password, source.tables(), mark)
+
+
+async def test_a_restored_file_must_be_noticed_first(file, postgres):
+    """What tells that a file was restored is beside it: it is not moved before a start has noticed that."""
+    async with await open_file(file) as store:
+        await store.transact(lambda uow: uow.set_mark(GENERATION, "name"))
+    GenerationFile(file).write(FOREIGN)
+    with pytest.raises(OperatorError, match="start mcfd with it once"):
+        moving(file, postgres.new_database())
+    GenerationFile(file).write("name")
+    assert moving(file, postgres.new_database())["returns"] == 3
 
 
 async def test_everything_arrives(file, postgres):

@@ -48,6 +48,11 @@ class Server:
             "initdb", "--no-sync", "--auth=trust", "--username=mcfd", "--encoding=UTF8", "--locale=C.UTF-8", "data"
         )
 
+    def copy(self, primary: "Server") -> None:
+        """Make the cluster as a copy of a running one, to be a replica that hears of nothing later."""
+        self.run("pg_basebackup", "-D", "data", "--checkpoint=fast", "--no-sync", *primary._where())
+        (self.directory / "data" / "standby.signal").touch()
+
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs as the server's user."""
         done = subprocess.run(
@@ -159,23 +164,35 @@ def needed() -> Path:
 @contextmanager
 def following_server(leader: Server) -> Iterator[Server]:
     """A replica, without which the leader commits nothing from now on; stopped and removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="mcfd-pg-", ignore_cleanup_errors=True) as name:
-        server = Server(Path(name), leader.bin)
+    with unmade_server() as server:
         server.follow(leader)
-        try:
-            yield server
-        finally:
-            server.stop()
+        yield server
 
 
 @contextmanager
 def running_server(settings: tuple[str, ...] = QUICK, *, port: int = 0) -> Iterator[Server]:
     """A new server, stopped and removed at the end."""
+    with unmade_server(settings, port) as server:
+        server.make()
+        server.start()
+        yield server
+
+
+@contextmanager
+def replica_of(primary: Server) -> Iterator[Server]:
+    """A copy of a running server as it is now, running and waiting to be promoted; it follows no further commits."""
+    with unmade_server() as server:
+        server.copy(primary)
+        server.start()
+        yield server
+
+
+@contextmanager
+def unmade_server(settings: tuple[str, ...] = QUICK, port: int = 0) -> Iterator[Server]:
+    """A server that is known by its directory and has yet to be made; stopped and removed at the end."""
     bin_ = needed()
     with tempfile.TemporaryDirectory(prefix="mcfd-pg-", ignore_cleanup_errors=True) as name:
         server = Server(Path(name), bin_, settings, port=port)
-        server.make()
-        server.start()
         try:
             yield server
         finally:
