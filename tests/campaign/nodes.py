@@ -12,12 +12,14 @@ from pathlib import Path
 
 from aiohttp import web
 
+from adapters.sandbox import Sandbox
 from tests.campaign.judge import Ending
 from tests.campaign.real import CHANGING, TOLD, Moment, judged, real_vendors, story
-from tests.campaign.real_losses import RealOutcome
+from tests.campaign.real_losses import Operator, RealOutcome
 from tests.campaign.scene import Kind
 from tests.campaign.tenures import Change, caller, judge_callers, record, tenures
 from tests.e2e.cluster import LEASE, REPEATS_AFTER_SECONDS, Cluster, Databases, Node, cluster_of
+from tests.e2e.daemon_process import Said
 from tests.e2e.world import CLOCK, World, pause
 
 WITHIN = 8.0
@@ -52,6 +54,7 @@ class Troubles:
     _victim: Node | None = None
     _struck: asyncio.Event = field(default_factory=asyncio.Event)
     _cluster: Cluster | None = None
+    _sandbox: Sandbox | None = None
 
     @property
     def cluster(self) -> Cluster:
@@ -82,9 +85,9 @@ class Troubles:
             await pause(late)
         return False
 
-    def happen_to(self, cluster: Cluster) -> None:
+    def happen_to(self, cluster: Cluster, sandbox: Sandbox) -> None:
         """Choose who suffers."""
-        self._cluster = cluster
+        self._cluster, self._sandbox = cluster, sandbox
 
     async def run(self) -> None:
         """Let one trouble after the other happen."""
@@ -176,6 +179,14 @@ class Troubles:
             return
         await self.pause(0.0, 0.5)
         await self.databases.fail_over()
+        assert self._sandbox is not None
+        operator = Operator(self._sandbox, self._ask, self.told, self.wrong)
+        await operator.adopt()
+        await operator.retry_unflagged()
+
+    async def _ask(self, *verb: str) -> Said:
+        """Ask a node that works, as an operator does."""
+        return await next(node for node in self.cluster.nodes if node.works).daemon.cli(*verb)
 
     async def roll(self, _: Node) -> None:
         for node in self.cluster.nodes:
@@ -258,5 +269,5 @@ async def _world(folder: Path, seed: int, troubles: Troubles, count: int, *, fen
                 node.ahead = troubles.dice.choice((0.0, 1.0)) * troubles.dice.uniform(-MOST_APART, MOST_APART)
             await cluster.start()
             record(cluster.databases)
-            troubles.happen_to(cluster)
+            troubles.happen_to(cluster, sandbox)
             yield World(sandbox, cluster)  # type: ignore[arg-type]

@@ -10,13 +10,14 @@ import random
 import shutil
 import signal
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
 
+from adapters.sandbox import Sandbox
 from tests.campaign.judge import Ending
 from tests.campaign.real import CHANGING, TOLD, Moment, judged, real_world, story
 from tests.campaign.scene import Kind
@@ -32,6 +33,37 @@ EFFECTS = 16
 
 LATEST = 40.0
 """Seconds after which the store is lost, however little happens."""
+
+
+@dataclass
+class Operator:
+    """Does what the documentation asks for once the store knows less than it did; `cli` runs a verb."""
+
+    sandbox: Sandbox
+    cli: Callable[..., Awaitable[Said]]
+    told: list[str]
+    wrong: list[str]
+
+    async def adopt(self) -> None:
+        """Ask for everything, again when the daemon died meanwhile or something failed."""
+        for _ in range(ROUNDS):
+            said = await self.cli("adopt", "--open", "--json")
+            if said.stdout and not said.json["summary"].get("failed"):
+                self.told.append(f"adopt: {said.json['summary']}")
+                return
+            self.told.append("adopt once more")
+            await pause(0.5)
+        self.wrong.append(f"adopt never came to its end: {said.stderr[-300:]}")
+
+    async def retry_unflagged(self) -> None:
+        """A verdict that was told and never flagged is settled by mcfd; a flag that was lifted stays lifted."""
+        for return_id, ret in list(self.sandbox.shop.returns.items()):
+            shown = await self.cli("show", str(return_id), "--json")
+            flagged_once = any(line["what"].startswith("Loop: review") for line in ret.history)
+            if shown.status == 0 and ADVISED in str(shown.json.get("problem")) and not flagged_once:
+                self.told.append(f"retried {return_id}")
+                said = await self.cli("retry", str(return_id))
+                self.wrong += [f"retry failed: {said.stderr[-300:]}"] if said.status else []
 
 
 @dataclass
@@ -80,12 +112,13 @@ class Loss:
         await self._lose(copy)
         await self._start()
         await pause(self.dice.choice((0.0, 0.0, 3.0)) * self.dice.random())
-        adopting = asyncio.create_task(self._adopt())
+        operator = Operator(world.sandbox, world.daemon.cli, self.told, self.wrong)
+        adopting = asyncio.create_task(operator.adopt())
         for _ in range(self.dice.choice((0, 0, 1, 2))):
             await self._strike(self.dice.randint(1, EFFECTS), self.dice.uniform(0.1, 6.0))
             await self._start()
         await adopting
-        await self._retry_unflagged()
+        await operator.retry_unflagged()
 
     async def _happened(self, moments: int, within: float, *, deadly: bool = False) -> bool:
         """Wait for so many moments from now; False when the time is up before."""
@@ -116,26 +149,6 @@ class Loss:
     async def _start(self) -> None:
         await self.world.daemon.start()
         self.world.subscribe()
-
-    async def _adopt(self) -> None:
-        """Ask for everything, again when the daemon died meanwhile or something failed."""
-        for _ in range(ROUNDS):
-            said = await self.world.daemon.cli("adopt", "--open", "--json")
-            if said.stdout and not said.json["summary"].get("failed"):
-                self.told.append(f"adopt: {said.json['summary']}")
-                return
-            self.told.append("adopt once more")
-            await pause(0.5)
-        self.wrong.append(f"adopt never came to its end: {said.stderr[-300:]}")
-
-    async def _retry_unflagged(self) -> None:
-        """A verdict that was told and never flagged is settled by mcfd; a flag that was lifted stays lifted."""
-        for return_id, ret in list(self.world.sandbox.shop.returns.items()):
-            shown = await self.world.daemon.show(return_id)
-            flagged_once = any(line["what"].startswith("Loop: review") for line in ret.history)
-            if ADVISED in shown.get("problem", "") and not flagged_once:
-                self.told.append(f"retried {return_id}")
-                self._must(await self.world.daemon.cli("retry", str(return_id)))
 
     def _must(self, said: Said) -> None:
         if said.status:
