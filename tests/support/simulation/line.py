@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Self
 
 import aiohttp
@@ -43,7 +44,7 @@ class Line:
         url: URL,
         *,
         headers: Mapping[str, str] | None,
-        data: bytes | None,
+        data: bytes | aiohttp.BytesPayload | None,
         allow_redirects: bool,
         timeout: aiohttp.ClientTimeout,
         trace_request_ctx: Callable[[], None] | None,
@@ -54,12 +55,13 @@ class Line:
             trace_request_ctx()
         sent = CIMultiDict({"User-Agent": self._user_agent})
         sent.update(headers or {})
-        if data is not None:
-            sent["Content-Length"] = str(len(data))
+        body = _written(data) if isinstance(data, aiohttp.BytesPayload) else data
+        if body is not None:
+            sent["Content-Length"] = str(len(body))
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[web.Response | None] = loop.create_future()
         self._step()
-        loop.create_task(self._carry(Request(method, url, sent, data or b""), answer), context=contextvars.Context())
+        loop.create_task(self._carry(Request(method, url, sent, body or b""), answer), context=contextvars.Context())
         return _Exchange(answer, timeout.total)
 
     async def _carry(self, request: Request, answer: "asyncio.Future[web.Response | None]") -> None:
@@ -77,6 +79,24 @@ class Line:
 
     async def __aexit__(self, *_: object) -> None:
         """Do nothing: there is nothing to close."""
+
+
+class _Sheet:
+    """What a body is written to."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    async def write(self, chunk: bytes) -> None:
+        self.written += chunk
+
+
+def _written(data: aiohttp.BytesPayload) -> bytes:
+    """The body as it writes itself: it may take a last look then, and keep itself back."""
+    sheet = _Sheet()
+    with suppress(StopIteration):
+        data.write_with_length(sheet, data.size).send(None)  # type: ignore[arg-type]
+    return sheet.written
 
 
 class _Exchange:
