@@ -19,13 +19,13 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: packages lint domain unit system-test  ## all that CI runs
+test: packages lint domain unit  ## what to run before anything lands; CI runs `moments` and `system-test`, too
 
 packages:             ## Debian's packages for the tests with real servers, where there are root and apt
 	.ci/packages
 
 check: lint           ## what to run before each commit: lint, unit and the quick ones of services
-	$(BIN)/pytest tests/unit tests/services -n auto -m "not slow"
+	$(PARALLEL) tests/unit tests/services -m "not slow"
 
 lint: $(READY)        ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -33,19 +33,24 @@ lint: $(READY)        ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Half as many workers more than cores: tests with real processes wait as long as they work.
+WORKERS  ?= $(shell expr 3 \* $$(nproc) / 2)
+PARALLEL := $(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10
+
 DOMAIN  := tests/unit/domain tests/unit/test_problem_codes.py \
            $(addprefix tests/services/test_, lost_store.py unproven.py switches.py shop_pauses.py)
 
 unit: $(READY)        ## every test that boots no machine, but those of `domain`
-	$(BIN)/pytest -n auto --durations=10 $(DOMAIN:%=--ignore=%)
+	$(PARALLEL) $(DOMAIN:%=--ignore=%)
 
 domain: $(READY)      ## the tests that together take every branch of the domain, and the proof that they do
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(DOMAIN) -p no:randomly --durations=10
+	$(BIN)/coverage run -m pytest $(DOMAIN) -p no:randomly -n $(WORKERS) --durations=10
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 system-test: $(READY) ## the unit in booted Debians; skipped, with the reason, where none can be booted
-	$(BIN)/pytest tests/system -n 2 --dist loadgroup -p no:randomly -rs
+	$(BIN)/pytest tests/system -n 2 --dist loadgroup -p no:randomly -rs --durations=10
 
 deb:                  ## dist/mcfd_….deb for the Debian that this is
 	deploy/debian/build dist
@@ -54,9 +59,9 @@ SEED    ?= $(shell date +%s)
 RETURNS ?= 40
 WORLDS  ?= 50
 
-moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every fourth
-	$(BIN)/pytest -n auto --every-moment tests/campaign/test_kill_points.py tests/services/test_crashes.py \
-	  tests/services/test_portal_changes_during_calls.py
+moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every eighth
+	$(PARALLEL) --every-moment --timeout 600 tests/campaign/test_kill_points.py tests/services/test_crashes.py \
+	  tests/services/test_portal_changes_during_calls.py tests/campaign/test_easypost.py
 
 campaign: $(READY)    ## random worlds with everything that goes wrong; WORLDS=0 goes on until interrupted
 	$(BIN)/python -m tests.campaign --seed $(SEED) --returns $(RETURNS) --worlds $(WORLDS)

@@ -4,10 +4,14 @@ import random
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from tests.support.postgres import running_server
 
-STEP = 4
+settings.register_profile("untimed", settings(), deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("untimed")
+
+STEP = 8
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> Moments:
-    """Every fourth moment, from one of the first four on, which pytest-randomly's seed decides; or every one."""
+    """Every eighth moment, from one of the first eight on, which pytest-randomly's seed decides; or every one."""
     if request.config.getoption("--every-moment"):
         return Moments(0, 1)
     return Moments(random.randrange(STEP), STEP)

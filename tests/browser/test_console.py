@@ -4,15 +4,16 @@ import re
 from contextlib import asynccontextmanager
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 
 from adapters.sandbox import ReturnLine
-from tests.browser.test_sandbox_page import SIZES
+from tests.browser.test_sandbox_page import LOOKS, SIZES
 from tests.e2e.world import MUG, SOCK, World, world
 
 LONG = "A-SKU-OF-A-REMARKABLE-LENGTH-THAT-NEVER-ENDS"
 PERSON = "Ada Lovelace"
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]  # the browser's
 
 
 @asynccontextmanager
@@ -40,7 +41,7 @@ async def a_shop(folder, **options):
         yield w, ids
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop(tmp_path):
     """The shop, and the ids of its returns."""
     async with a_shop(tmp_path) as made:
@@ -89,10 +90,9 @@ async def cancelled_by(w: World, return_id: int) -> list[str]:
     return [row["detail"].get("by") for row in shown["history"] if row["event"] == "LabelRequestCancelled"]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 async def test_every_page(chromium, shop, size, scheme):
-    """Each page, with long ids and fifty units, fits a phone and a desk, and axe finds nothing, light and dark."""
+    """Each page, with long ids and fifty units, fits a desk and a phone, and axe finds nothing, light and dark."""
     w, ids = shop
     async with browser(chromium, w, size, scheme) as page:
         one = {name: f"returns/acme/{number}" for name, number in ids.items()}

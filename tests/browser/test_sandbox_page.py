@@ -2,22 +2,27 @@
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 
 from adapters.host.clock import SystemClock
 from adapters.sandbox import Sandbox, SandboxOptions
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
 SIZES = {"phone": {"width": 360, "height": 740}, "desk": {"width": 1280, "height": 900}}
+LOOKS = [("desk", "light"), ("phone", "dark")]
+"""Both widths and both schemes: the pages' styles ask for one or the other, never for both at once."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def sandbox():
     """A sandbox on ports of its own, with one return in the works and one that has ended."""
     async with Sandbox(SandboxOptions(enforce_limits=False), SystemClock()) as running:
         yield running
 
 
-@pytest.fixture(params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join)
+@pytest_asyncio.fixture(loop_scope="session", params=LOOKS, ids="-".join)
 async def page(request, chromium, sandbox):
     """The page, as large and as bright as this person has it; an error of its script fails the test."""
     size, scheme = request.param

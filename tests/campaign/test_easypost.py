@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from adapters.sandbox import Fault
 from tests.campaign.judge import Ending, parcels_of
@@ -140,7 +141,7 @@ def test_carriers_that_pass_trouble_are_asked_again(simulation):
     live(simulation, story)
 
 
-def test_every_answer_may_be_lost_once(simulation):
+def test_every_answer_may_be_lost_once(simulation, moments):
     """Whichever answer of EasyPost's never arrives, with its effect or without, the shopper gets one label."""
     operations = ("create_shipment", "buy_shipment", "read_shipment", "read_tracker", "refund_shipment", "labelFile")
 
@@ -159,19 +160,16 @@ def test_every_answer_may_be_lost_once(simulation):
         await scene.says(return_id, "Label voided")
         return ended(return_id, "lost refund", portal=GIVEN_BACK, items=1, given_back=True)
 
-    for operation in operations:
-        for kind in ("drop", "status", "empty", "hang"):
-            for late in (False, True):
-                fault = Fault(
-                    vendor="easypost", operation=operation, kind=kind, count=1, after_effect=late, seconds=100.0
-                )
+    ways = list(product(operations, ("drop", "status", "empty", "hang"), (False, True)))
+    for operation, kind, late in ways[moments.first :: moments.step]:
+        fault = Fault(vendor="easypost", operation=operation, kind=kind, count=1, after_effect=late, seconds=100.0)
 
-                async def trouble(world, _, fault=fault) -> None:
-                    world.vendors.set_faults([fault])
+        async def trouble(world, _, fault=fault) -> None:
+            world.vendors.set_faults([fault])
 
-                tale = cancelled if operation == "refund_shipment" else story
-                outcome = simulation.run(replace(CARRIER, kinds=(tale,), hour=MINUTE, trouble=trouble, storms=True))
-                assert outcome.wrong == [], fault
+        tale = cancelled if operation == "refund_shipment" else story
+        outcome = simulation.run(replace(CARRIER, kinds=(tale,), hour=MINUTE, trouble=trouble, storms=True))
+        assert outcome.wrong == [], fault
 
 
 def shipments(scene: Scene):

@@ -18,7 +18,7 @@ from adapters.sandbox.journal import Call, Journal
 from tests.e2e.world import MUG, SOCK, World, everyone, pause, tell, vendors
 from tests.support.postgres import Server, running_server
 
-RETURNS = 20
+RETURNS = 12
 KILLS = 7
 RESTARTS = 5
 

@@ -149,6 +149,7 @@ class TestUnderWay:
         assert actions(stage) == {"process": 1}
         assert notes(stage, "Missing") == []
 
+    @pytest.mark.slow
     async def test_while_loop_cannot_be_read_nothing_is_called_missing(self, stage):
         """Loop is away when the clock has run: the unit is called missing once its line was read."""
         await stage.sent(*TWO)

@@ -169,6 +169,7 @@ async def test_a_correction_of_the_last_weeks_is_counted_again(store, clock, ins
     assert (await insights.show(None, None)).spend == []
 
 
+@pytest.mark.slow
 async def test_the_first_night_counts_everything_and_later_ones_little(store, clock):
     """The first night begins with the first finding; afterwards only the last weeks are counted again."""
     await found(store, "1", "Sellable", 300)
@@ -220,6 +221,7 @@ async def test_reasons_are_the_same_before_and_after_the_night(store, clock, rea
     assert (await reasons.seen(None)).reasons == wanted
 
 
+@pytest.mark.slow
 async def test_a_reason_is_seen_at_once_and_a_dropped_return_stays_counted(store, clock, reasons):
     """A unit of today counts before the night; a return that is dropped long after has been counted."""
     await found(store, "1", "Sellable", 300)

@@ -304,6 +304,7 @@ class TestDeadline:
         await hasty.pass_time(100.0)
         assert len(hasty.portal.requests["q77"].errors) == 1
 
+    @pytest.mark.slow
     async def test_a_list_that_cannot_be_read_refuses_nobody(self, hasty):
         """Amazon is away for half a day: no answer is made up, and the order is found afterwards."""
         hasty.network.outages["orders_since"] = Unavailable("down")

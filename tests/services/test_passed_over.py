@@ -93,6 +93,7 @@ async def test_a_state_of_the_portal_that_nobody_knows_needs_a_person(stage, whe
     assert len(await stage.history()) - rows <= 8
 
 
+@pytest.mark.slow
 async def test_a_year_in_review_leaves_no_trace_of_each_look(stage):
     """Readings that tell nothing new leave no row."""
     await stage.sent()

@@ -141,6 +141,7 @@ def test_a_round_that_never_ends_is_broken_off_and_counted():
     run_virtual(main)
 
 
+@pytest.mark.slow
 def test_returns_of_a_paused_shop_wait_in_the_store(living):
     """They are planned for the end of the pause, cost no attempt and no place, and the other shop's shopper is served."""
 

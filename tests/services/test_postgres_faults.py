@@ -14,7 +14,7 @@ from daemon.operations.doctor.amazon import examine_store
 from tests.services.store_conformance import add, get, make_full_return, make_return
 from tests.support.postgres import running_server
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.domain.portal import RequestCancelled, RequestIssued
 from daemon.domain.returns import RequestState, State, UnitState
-from daemon.errors import CredentialsRefused, Refused, Unavailable
+from daemon.errors import Refused, Unavailable
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
 from tests.support.configured import a_policy, clocks
@@ -325,6 +325,7 @@ class TestReasons:
         assert stage.network.count("reason_codes") == 2
 
 
+@pytest.mark.slow
 class TestDeadline:
     async def test_no_authorization_in_time_needs_a_person(self, stage):
         """After `label_deadline` the return is STUCK: one note, one label request error, and both say why."""
@@ -344,29 +345,6 @@ class TestDeadline:
         stage.network.authorization_delay = 23.9 * HOUR
         await asked(stage)
         await stage.reach(State.AWAITING_INSPECTION, within=1.1 * DAY)
-
-    @pytest.mark.parametrize("error", [Unavailable("down"), CredentialsRefused("401")])
-    async def test_the_time_in_which_amazon_answers_nobody_does_not_count(self, stage, error):
-        """An outage moves the deadline along by its own length."""
-        stage.network.authorization_delay = 2.4 * DAY
-        await asked(stage)
-        await stage.pass_time(HOUR)
-        stage.network.outage = error
-        await stage.pass_time(2 * DAY)
-        stage.network.outage = None
-
-        await stage.reach(State.AWAITING_INSPECTION, within=DAY)
-        assert (await stage.ret()).attempts == 0
-
-    async def test_the_time_in_which_we_were_down_does_not_count(self, stage):
-        """A daemon that was stopped over the deadline looks first, and has the rest of the time before it gives up."""
-        stage.network.authorization_delay = 2.1 * DAY
-        await asked(stage)
-        await stage.pass_time(HOUR)
-        stage.clock.advance(2 * DAY)
-        await stage.restart()
-
-        await stage.reach(State.AWAITING_INSPECTION, within=DAY)
 
     async def test_a_retried_return_gets_a_new_deadline(self, open_with):
         """A person may send it back: the units are adopted, and the wait begins anew."""

@@ -143,6 +143,7 @@ def acknowledged_until_killed(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.endswith("\n")]
 
 
+@pytest.mark.slow
 async def test_what_was_acknowledged_survives_a_kill(tmp_path):
     """A process that is killed in the middle of its commits has lost nothing that it acknowledged."""
     path = tmp_path / "mcfd.db"

@@ -101,6 +101,7 @@ def connection(tmp_path_factory):
 
 
 # No shrinking: the comparison names the field that differs, and a smaller return would say no more.
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(first=RETURNS, others=st.lists(RETURNS, min_size=1, max_size=3))
 def test_every_version_reads_back(connection, first, others):

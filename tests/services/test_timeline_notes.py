@@ -27,6 +27,7 @@ from tests.support.configured import a_policy
 
 
 class TestStuck:
+    @pytest.mark.slow
     async def test_a_second_label_while_the_first_is_out(self, open_with):
         """It is the label that is lacking, not the inspection; Loop is told, and the first parcel is still noted."""
         stage = await open_with(policy=PAGE)

@@ -23,13 +23,14 @@ pytestmark = pytest.mark.parametrize("stage_store", ["sqlite", "postgresql"], in
 
 
 class TestTime:
+    @pytest.mark.slow
     @pytest.mark.parametrize("error", [Unavailable("down"), RateLimited("429"), CredentialsRefused("401")])
     async def test_a_vendor_that_answers_nobody_costs_no_attempt(self, stage, error):
         """However long it lasts, the return waits and goes on."""
         stage.ship(SOCK=1)
         await stage.submit()
         stage.portal.outage = error
-        await stage.pass_time(2 * DAY)
+        await stage.pass_time(6 * HOUR)
         ret = await stage.ret()
         assert (ret.state, ret.attempts) == (State.RECEIVED, 0)
 
@@ -48,13 +49,14 @@ class TestTime:
         assert pauses[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0]
         assert set(pauses[6:]) == {30.0}
 
+    @pytest.mark.slow
     async def test_while_nobody_waits_an_outage_is_probed_ever_more_rarely(self, stage):
         """The pauses double up to five minutes."""
         await stage.sent()
         await stage.pass_time(HOUR)
         stage.network.outage = Unavailable("down")
         start, before = stage.clock.now(), len(stage.network.calls)
-        await stage.pass_time(DAY)
+        await stage.pass_time(14 * HOUR)
 
         tries = sorted({call.at - start for call in stage.network.calls[before:]})
         pauses = [b - a for a, b in pairwise(tries)]
@@ -352,6 +354,7 @@ class TestRemovedShop:
         assert stage.network.calls == stage.portal.calls == []
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
 
+    @pytest.mark.slow
     async def test_it_comes_back_with_its_returns(self, stage):
         """Put back into the configuration, its returns go on, and the time they were parked does not count."""
         stage.ship(SOCK=1)
@@ -359,7 +362,7 @@ class TestRemovedShop:
         await stage.submit()
         await stage.reach(State.AWAITING_LABEL)
         context = stage.contexts.pop("acme")
-        await stage.pass_time(5 * DAY)
+        await stage.pass_time(1.5 * DAY)
         stage.contexts["acme"] = context
 
         await stage.reach(State.AWAITING_INSPECTION, within=2 * HOUR)
