@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from daemon.errors import CredentialsRefused
 from daemon.ports.host import Clock
 
+SHORTEST = 0.1
+"""Seconds: a pause that is too short to change a Unix time, which is a float, would be none at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
@@ -31,7 +34,7 @@ class CircuitBreaker:
         """Raise CredentialsRefused while the scope is parked."""
         for refusal in self._concerning(scope).values():
             if (left := refusal.until - self._clock.monotonic()) > 0:
-                raise CredentialsRefused(f"{refusal.words}; it will be tried again", retry_after=left)
+                raise CredentialsRefused(f"{refusal.words}; it will be tried again", retry_after=max(left, SHORTEST))
 
     def admit(self, scope: str = EVERYTHING) -> None:
         """Check again; if this call is the one that tries a parked scope, keep all others waiting for it."""

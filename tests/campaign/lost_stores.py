@@ -64,11 +64,11 @@ async def _lose_and_adopt(world: World, instant: float, notice: float, age: floa
         world.vendors.lwa.rotate_secret(secret.get_secret_value(), keep_old=True)
     await world.lose_store(copy)
     await world.pass_time(notice)
-    for _ in range(MOST_ROUNDS):
+    for tries in range(1, MOST_ROUNDS):
         summary = await adopt_everything(world)
         if summary is not None and not summary.get("failed"):
             break
-        await world.pass_time(AGAIN_AFTER)
+        await world.pass_time(min(HOUR, tries * AGAIN_AFTER))  # a vendor may be away for days
     await settle_unflagged(world)
 
 

@@ -13,6 +13,7 @@ from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
 from adapters.amazon_mcf.auth import AccessTokens
+from adapters.vendor_calls.circuit_breaker import CircuitBreaker
 from adapters.vendor_calls.transport import Transport, open_session
 from daemon.errors import CredentialsRefused, McfdError, Refused, Unavailable
 from tests.support.virtual_time import FakeClock, settle
@@ -487,3 +488,14 @@ async def test_nothing_of_ours_prints_a_secret(world, answer):
         texts += [str(error), repr(error), repr(error.__context__), repr(error.__cause__)]
     texts += [repr(world.tokens), repr(world.tokens._token), repr(world.tokens._hold), repr(world.calls)]
     assert "canary" not in "".join(texts)
+
+
+def test_the_last_instant_of_a_pause_is_no_instant():
+    """The pause that is named is long enough to be seen in a Unix time."""
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock)
+    breaker.park("refused", seconds=300.0)
+    clock.advance(300.0 - 1e-7)
+    with pytest.raises(CredentialsRefused) as refused:
+        breaker.check()
+    assert clock.now() + refused.value.retry_after > clock.now()
