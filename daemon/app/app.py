@@ -33,7 +33,7 @@ from daemon.app.policies import timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
 from daemon.app.resources import AccountResources, Resources, closing, open_resources
-from daemon.app.services import STEPS_SHARE, Services, sentence
+from daemon.app.services import STEPS_SHARE, Services
 from daemon.app.verbs import Accesses, Answering, answering, count_held, daemon_access, retention
 from daemon.domain.returns import State
 from daemon.engine.adoption import Adoption
@@ -44,6 +44,7 @@ from daemon.engine.label_hosting import LabelHosting
 from daemon.engine.leases import NodeLeases, under_lease
 from daemon.engine.overheard import Overheard
 from daemon.engine.provenance import Provenance, ServerProvenance, renewing
+from daemon.engine.refusals import SharedRefusals
 from daemon.engine.shop_pauses import ShopPauses
 from daemon.engine.strangers import Strangers
 from daemon.engine.supervisor import Heartbeats, Service, supervise
@@ -99,6 +100,7 @@ class App:
         self._stop = asyncio.Event()
         self._leases: NodeLeases | None = None
         self._errands: Errands | None = None
+        self._refusals: SharedRefusals | None = None
         self._reloader: Reloader | None = None
         self.public_port = 0
         self.ops_port = 0
@@ -138,7 +140,7 @@ class App:
                 announcements=announcements,
             )
             self._notifier.ready()
-            self._notifier.status(sentence(resources))
+            self._notifier.status(self._services.sentence(resources))
             ports = {"public_port": self.public_port, "ops_port": self.ops_port, "metrics_port": self.metrics_port}
             log.info("daemon.ready", **{name: port for name, port in ports.items() if port})
             if opened is not None:
@@ -180,6 +182,8 @@ class App:
         self._leases = join(resources, book, changed=partial(self._kept_changed, resources))
         self._leases.tell(self._services.look_again)
         self._services.holdings = self._leases
+        known = {name: one.refusals for name, one in resources.vendors.accounts.items()}
+        self._refusals = SharedRefusals(resources.store, self._clock, self._leases, known)
 
     async def _kept_changed(self, resources: Resources) -> None:
         """Take over what another node was told: credentials, settings, pauses."""
@@ -403,7 +407,17 @@ class App:
 
     async def _announcements(self, stack: AsyncExitStack, resources: Resources) -> Announcements:
         told = await receivers(stack, self._current, partial(tell_of_call, self._metrics, ""))
-        return Announcements(told, resources.store, self._clock, self._metrics, resources.vendors.refusals)
+        return Announcements(told, resources.store, self._clock, self._metrics, self._refused(resources))
+
+    def _refused(self, resources: Resources) -> Callable[[], Awaitable[Mapping[str, str]]]:
+        """How to learn what vendors refuse to any account: over several nodes, as each tells of its own."""
+        if self._refusals is not None:
+            return self._refusals.all
+
+        async def here() -> Mapping[str, str]:
+            return resources.vendors.refusals()
+
+        return here
 
     def _operator(self, resources: Resources) -> Operator:
         return Operator(
@@ -435,6 +449,8 @@ class App:
             services["leases"] = self._leases.run
             services["nodes"] = partial(resources.store.listen, self._hear_node)
             services["counts"] = partial(recount, resources)
+        if self._refusals is not None:
+            services["refusals"] = self._refusals.run
         if self._provenance is not None:
             services["generation"] = partial(renewing, self._provenance, self._clock)
         strangers = Strangers(resources.store, self._contexts, self._clock, self._services.holdings)
@@ -532,8 +548,8 @@ class App:
     async def _ready(self, resources: Resources) -> Readiness:
         """Whether to send requests here; several accounts are not all unready for the credentials of one."""
         several = len(resources.accounts) > 1
-        worked = [name for name in resources.accounts if self._services.holdings.of(name) is not None]
-        parked = resources.of(*worked).vendors.refusals()
+        own = resources.of(*self._services.worked(resources))
+        parked = own.vendors.refusals()
         problems = {} if several else dict(parked)
         if self._stop.is_set():
             problems["daemon"] = "it is stopping"
@@ -546,4 +562,4 @@ class App:
             problems["clock"] = wrong
         if not several and self._leases is None:
             return Readiness(problems=problems)
-        return Readiness(problems=problems, accounts=worked, parked=parked)
+        return Readiness(problems=problems, accounts=tuple(own.accounts), parked=parked)

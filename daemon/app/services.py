@@ -50,16 +50,6 @@ STEPS_SHARE = 0.8
 """The share of the stop grace that steps in hand get; the rest is for closing."""
 
 
-def sentence(resources: Resources) -> str:
-    """One sentence on the state, for `systemctl status`."""
-    held = resources.metrics.held()
-    open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
-    parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
-    parked = [f"{name}: {problem}" for name, problem in resources.vendors.refusals().items()]
-    more = [f"{len(parked) - MOST_PARKED} more connections parked"] if len(parked) > MOST_PARKED else []
-    return "; ".join([*parts, *parked[:MOST_PARKED], *more])
-
-
 def _recorder(resources: Resources) -> Recorder:
     clocks = timings(resources.current.settings)
     return Recorder(resources.store, resources.clock, clocks, resources.metrics, journal=resources.journal)
@@ -79,6 +69,20 @@ class Services:
         self._beats = beats
         self._claims = Claims()
         self._walkers: tuple[Walker, ...] = ()
+
+    def worked(self, resources: Resources) -> list[str]:
+        """The accounts that this node works."""
+        return [name for name in resources.accounts if self.holdings.of(name) is not None]
+
+    def sentence(self, resources: Resources) -> str:
+        """One sentence on the state, for `systemctl status`."""
+        held = resources.metrics.held()
+        open_ones = held.total() - held[State.CLOSED] - held[State.CANCELLED]
+        parts = [f"{open_ones} open returns of {held.total()}, {held[State.STUCK]} stuck"]
+        refusals = resources.of(*self.worked(resources)).vendors.refusals()
+        parked = [f"{name}: {problem}" for name, problem in refusals.items()]
+        more = [f"{len(parked) - MOST_PARKED} more connections parked"] if len(parked) > MOST_PARKED else []
+        return "; ".join([*parts, *parked[:MOST_PARKED], *more])
 
     def wake(self) -> None:
         """Wake the walkers: something may be due now."""
@@ -182,7 +186,7 @@ class Services:
             clock=resources.clock,
             store_alive=resources.store.alive,
             late=self._beats.late,
-            status=partial(sentence, resources),
+            status=partial(self.sentence, resources),
         ).run
 
     def _walker(

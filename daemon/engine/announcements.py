@@ -6,7 +6,7 @@ a case, but never loses one.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,7 +53,7 @@ class Announcements:
         store: MaintainedStore,
         clock: Clock,
         metrics: Metrics,
-        parked: Callable[[], Mapping[str, str]],
+        parked: Callable[[], Awaitable[Mapping[str, str]]],
     ) -> None:
         self._receivers = receivers
         self._store = store
@@ -82,7 +82,7 @@ class Announcements:
         rows = await self._store.survey(lambda keep: keep.cases(since, AT_MOST))
         parked = [
             Case(kind=CaseKind.PARKED, shop=_shop_of(connection), subject=connection, problem=problem)
-            for connection, problem in self._parked().items()
+            for connection, problem in (await self._parked()).items()
         ]
         return [*(_case(row) for row in rows), *parked]
 

@@ -21,7 +21,7 @@ AnyVerb = Verb[Any, Any, Any]
 Run = Callable[[AnyVerb, str, Mapping[str, object]], Awaitable[dict[str, Any]]]
 
 LOOK_EVERY = 0.2
-"""Seconds between two looks for the answer."""
+"""Seconds between two looks for the answer, and for something to do, however much other nodes tell."""
 
 KEPT = 6.0
 """Seconds for which an errand is kept unless its asker says that it still waits."""
@@ -119,6 +119,7 @@ class Errands:
                 for errand in await self._book.waiting():
                     if self._holdings.of(errand.account) is not None:
                         pool.start(errand.name, lambda errand=errand: self._perform(errand))  # type: ignore[misc]
+                await self._clock.wait(stop, LOOK_EVERY)
 
             await run_every(1.0, begin, name="errands", clock=self._clock, stop=stop, sooner=self.sooner)
             await pool.drain(grace)
@@ -137,7 +138,9 @@ class Errands:
     async def _told(self, errand: Errand) -> dict[str, Any]:
         """The verb's answer, or what was wrong."""
         try:
-            verb = self._verbs[errand.verb]
+            verb = self._verbs.get(errand.verb)
+            if verb is None:
+                return {"problem": f"the node {self._node} runs another version, which does not know {errand.verb}"}
             given = json.loads(self._box.unseal(errand.asked, _purpose(errand.name, errand.account, errand.verb)))
             return {"told": await self._run(verb, errand.account, given)}
         except McfdError as error:

@@ -27,7 +27,7 @@ _OF_SHOPS = frozenset(
 _OF_ACCOUNTS = frozenset({"order-index", "notifications", "notified"})
 """The same with an account; other marks of an account are named by `at_account`."""
 
-_BY_ACCOUNT = re.compile(r"amazon/[a-z-]+|first-seen/[a-z_]+|findings-announced")
+_BY_ACCOUNT = re.compile(r"amazon/[a-z-]+|first-seen/[a-z_]+|findings-announced|refused")
 
 
 _SETTING_OF_SHOP = re.compile(r"(?P<kind>settings/(?:reasons/|secret/loop_[a-z_]+\.))(?P<shop>[^/]+)")

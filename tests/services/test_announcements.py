@@ -46,7 +46,11 @@ def clock():
 
 def announcements(store, clock, *receivers, parked=()):
     """The service over a real database."""
-    return Announcements(receivers, store, clock, RecordingMetrics(), lambda: dict(parked))
+
+    async def refused():
+        return dict(parked)
+
+    return Announcements(receivers, store, clock, RecordingMetrics(), refused)
 
 
 def receiver(inbox, *kinds, name="team", shops=()):
