@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from adapters.sql.connection import Connection
 from daemon.ports.store import CALLS_KEPT, Fields, VendorCall
 
-_KNOWN = "SELECT 1 FROM returns WHERE return_id = ? AND shop = ?"
 _LAST = (
-    "SELECT number, outcome, status, why, asked, answered FROM calls "
-    "WHERE return_id = ? AND shop = ? AND vendor = ? AND operation = ? ORDER BY number DESC LIMIT 1"
+    "SELECT (SELECT coalesce(max(number), 0) FROM calls WHERE return_id = r.return_id AND shop = r.shop), "
+    "c.number, c.outcome, c.status, c.why, c.asked, c.answered FROM returns AS r LEFT JOIN calls AS c "
+    "ON c.return_id = r.return_id AND c.shop = r.shop AND c.vendor = ? AND c.operation = ? "
+    "WHERE r.return_id = ? AND r.shop = ? ORDER BY c.number DESC LIMIT 1"
 )
-_NEWEST = "SELECT coalesce(max(number), 0) FROM calls WHERE return_id = ? AND shop = ?"
 _AGAIN = (
     "UPDATE calls SET times = times + ?, at = ?, seconds = ?, request_id = ? "
     "WHERE return_id = ? AND shop = ? AND number = ?"
@@ -33,22 +33,20 @@ _DROP = (
 
 def keep(connection: Connection, calls: Sequence[VendorCall]) -> None:
     """Add calls to the journals of stored returns; one with the same answer as before counts up."""
-    known = {
-        ref for ref in {(call.return_id, call.shop) for call in calls} if connection.execute(_KNOWN, ref).fetchone()
-    }
     for call in calls:
-        if (call.return_id, call.shop) in known:
-            _keep(connection, call)
+        last = connection.execute(_LAST, (call.vendor, call.operation, call.return_id, call.shop)).fetchone()
+        if last is not None:  # otherwise there is no such return
+            _keep(connection, call, *last)
 
 
-def _keep(connection: Connection, call: VendorCall) -> None:
+def _keep(connection: Connection, call: VendorCall, newest: int, last: int | None, *said_last: object) -> None:
+    """Add a call; `newest` is the number of the return's newest one, `last` that of the operation's."""
     key = (call.return_id, call.shop)
     said = (call.outcome, call.status, call.why, _write(call.asked), _write(call.answered))
-    last = connection.execute(_LAST, (*key, call.vendor, call.operation)).fetchone()
-    if last is not None and last[1:] == said:
-        connection.execute(_AGAIN, (call.times, call.at, call.seconds, call.request_id, *key, last[0]))
+    if last is not None and said_last == said:
+        connection.execute(_AGAIN, (call.times, call.at, call.seconds, call.request_id, *key, last))
         return
-    number = connection.execute(_NEWEST, key).fetchone()[0] + 1
+    number = newest + 1
     outcome, status, why, asked, answered = said
     connection.execute(
         _ADD,

@@ -126,10 +126,10 @@ class SqlUnitOfWork:
         self._store_parts(rows[0][0], ret)
         return ret
 
-    def save(self, ret: Return, event: Event | None, before: State) -> Return:
+    def save(self, ret: Return, event: Event | None, before: State, *, read: Return | None = None) -> Return:
         """Store all changes, the next version, and the event's row, if any. Raises StaleReturn."""
         return_ref = self._guarded(_SAVE, (*_changing(ret), queue_of(ret)), ret)
-        self._store_parts(return_ref, ret)
+        self._store_parts(return_ref, ret, read)
         version = ret.version + 1
         if event is not None:
             row = (return_ref, version, event.at, type(event).__name__, before, ret.state, describe(event))
@@ -335,7 +335,9 @@ class SqlUnitOfWork:
         return_ref: int = rows[0][0]
         return return_ref
 
-    def _store_parts(self, return_ref: int, ret: Return) -> None:
+    def _store_parts(self, return_ref: int, ret: Return, read: Return | None = None) -> None:
         owner = {"return_ref": return_ref, "shop": ret.shop}
         for table in PARTS:
-            table.store(self._connection, owner, getattr(ret, table.attribute))
+            parts = getattr(ret, table.attribute)
+            if read is None or getattr(read, table.attribute) != parts:
+                table.store(self._connection, owner, parts)

@@ -70,8 +70,8 @@ def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Retur
     if old is None or old.state is not new.state or len(new.requests) > len(old.requests):
         new = _enter(new, now, timings)
     patience = _patience(new.state, timings)
-    if new.deadline_at is not None and patience is not None:  # never later than if it began now
-        new = replace(new, deadline_at=min(new.deadline_at, now + patience))
+    if new.deadline_at is not None and patience is not None and new.deadline_at > now + patience:
+        new = replace(new, deadline_at=now + patience)  # never later than if it began now
     watch = _watch(new.state, timings)
     if new.portal_due_at is None and watch is not None:
         new = replace(new, portal_due_at=now + watch)

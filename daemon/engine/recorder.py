@@ -111,7 +111,8 @@ class Recorder:
     def _save(self, uow: UnitOfWork, ret: Return, event: Event, *, looked: bool = False) -> _Saved:
         changed = apply(replace(ret, amazon_due_at=None) if looked else ret, event)
         after = plan(ret, changed, self.clock.now(), self._timings)
-        return _Saved(ret, uow.save(after, event if _is_news(event, ret, after) else None, ret.state), event)
+        news = event if _is_news(event, ret, after) else None
+        return _Saved(ret, uow.save(after, news, ret.state, read=ret), event)
 
     def _save_late(self, uow: UnitOfWork, stored: Return, event: Event, *, looked: bool = False) -> _Saved:
         """Save what happened to a return that somebody else has changed meanwhile."""

@@ -228,8 +228,11 @@ class UnitOfWork(Protocol):
     def add(self, ret: Return) -> Return:
         """Store a new return; returns it with its version."""
 
-    def save(self, ret: Return, event: Event | None, before: State) -> Return:
-        """Store a change, with a row for its event if there is one; raises StaleReturn for another version."""
+    def save(self, ret: Return, event: Event | None, before: State, *, read: Return | None = None) -> Return:
+        """Store a change, with a row for its event if there is one; raises StaleReturn for another version.
+
+        `read` is the same version as it was read: parts that are as they were in it need not be looked at.
+        """
 
     def defer(self, ret: Return) -> Return:
         """Store clocks, counters, pending calls, `needs_read`, `held` and `problem` only; raises StaleReturn."""
