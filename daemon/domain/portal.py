@@ -145,7 +145,7 @@ class Grade:
     inspected_at: float
 
 
-# ---- messages from webhooks and polls; all but the first two are only hints
+# ---- messages from webhooks and polls; what changed is only a hint, but for the end of what mcfd asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 import structlog
 
@@ -11,6 +12,7 @@ from daemon.domain.events.returns import (
     LabelRequestedAgain,
     ProcessingFailed,
     RestockRequested,
+    ReturnProcessed,
 )
 from daemon.domain.lifecycle import apply
 from daemon.domain.portal import (
@@ -75,6 +77,7 @@ class Intake:
         self._overheard = overheard or Overheard()
         self._former = former or {}
         self._makes_labels = makes_labels
+        self._verified_at: dict[str, float] = {}
 
     async def deliver(self, delivery: Delivery, message: Message | None) -> bool:
         """Store a verified delivery and its effect; returns after the commit. False for a repeated delivery.
@@ -83,20 +86,22 @@ class Intake:
         """
 
         def work(uow: UnitOfWork) -> tuple[bool, list[tuple[State | None, Return]]]:
-            new = uow.record_delivery(self._nameless(uow, delivery))
-            _verified(uow, delivery.shop, delivery.received_at)
-            return new, self._take(uow, delivery.shop, message, repeated=not new)
+            ret = None if message is None else uow.get(delivery.shop, message.return_id)
+            new = uow.record_delivery(delivery if ret is not None else self._nameless(uow, delivery))
+            self._verified(uow, delivery.shop, delivery.received_at)
+            return new, self._take(uow, delivery.shop, message, ret, repeated=not new)
 
         new, moved = await self._store.transact(work)
         self._announce(moved)
-        self._wake()
+        if moved:
+            self._wake()
         return new
 
     async def keep_dead_letter(self, letter: DeadLetter) -> bool:
         """Keep a delivery that was signed but cannot be read; False if it is already kept."""
 
         def work(uow: UnitOfWork) -> bool:
-            _verified(uow, letter.shop, letter.received_at)
+            self._verified(uow, letter.shop, letter.received_at)
             return uow.keep_dead_letter(letter)
 
         return await self._store.transact(work)
@@ -104,7 +109,9 @@ class Intake:
     async def hear(self, shop: str, messages: list[Message]) -> None:
         """Store what a poll saw: the same effects as deliveries, many in one unit of work."""
         moved = await self._store.transact(
-            lambda uow: [change for m in messages for change in self._take(uow, shop, m, polled=True)]
+            lambda uow: [
+                change for m in messages for change in self._take(uow, shop, m, uow.get(shop, m.return_id), polled=True)
+            ]
         )
         self._announce(moved)
         if moved:
@@ -152,12 +159,20 @@ class Intake:
             self._wake()
         return ours
 
+    def _verified(self, uow: UnitOfWork, shop: str, at: float) -> None:
+        """Remember when the delivery came, to a minute; a replayed one counts for its original time."""
+        if at <= self._verified_at.get(shop, -inf) + 60.0:
+            return
+        last = uow.mark(verified_mark(shop))
+        if last is None or float(last) + 60.0 < at:
+            uow.set_mark(verified_mark(shop), repr(at))
+        self._verified_at[shop] = at
+
     def _nameless(self, uow: UnitOfWork, delivery: Delivery) -> Delivery:
-        """Leave the ids out of a delivery about a forgotten return."""
+        """Leave the ids out of a delivery about a forgotten return, unless it is served again."""
         if not delivery.return_id or not self._buried(uow, delivery.shop, delivery.return_id):
             return delivery
-        served_again = uow.get(delivery.shop, delivery.return_id) is not None
-        return delivery if served_again else replace(delivery, subject="", return_id="")
+        return replace(delivery, subject="", return_id="")
 
     def _buried(self, uow: UnitOfWork, shop: str, return_id: str, request_id: str = "") -> bool:
         """Whether a return, or one of its label requests, was forgotten under any name that the shop ever had."""
@@ -171,12 +186,18 @@ class Intake:
                 log.info("return.heard", ref=ret.ref, before=before, after=ret.state)
 
     def _take(
-        self, uow: UnitOfWork, shop: str, message: Message | None, *, repeated: bool = False, polled: bool = False
+        self,
+        uow: UnitOfWork,
+        shop: str,
+        message: Message | None,
+        ret: Return | None,
+        *,
+        repeated: bool = False,
+        polled: bool = False,
     ) -> list[tuple[State | None, Return]]:
-        """The change that a message causes, if any, with the state before it."""
+        """The change that a message causes in its return, if any, with the state before it."""
         if message is None:
             return []
-        ret = uow.get(shop, message.return_id)
         if ret is None:
             if not isinstance(message, RequestIssued):
                 return []
@@ -186,15 +207,19 @@ class Intake:
         # Two attempts may fail with byte-identical messages: the state tells whether this one is news.
         if repeated and not isinstance(message, ReturnChanged | ProcessingTrouble):
             return [(ret.state, self._bring_forward(uow, ret))]
-        changed = self._changed(uow, ret, message, polled=polled)
+        changed = self._changed(uow, ret, message, repeated=repeated, polled=polled)
         return [] if changed is None else [(ret.state, changed)]
 
-    def _changed(self, uow: UnitOfWork, ret: Return, message: Message, *, polled: bool) -> Return | None:
+    def _changed(
+        self, uow: UnitOfWork, ret: Return, message: Message, *, repeated: bool, polled: bool
+    ) -> Return | None:
         match message:
             case RequestIssued():
                 return self._requested(uow, ret, message, polled=polled)
             case RequestCancelled():
                 return self._cancelled(uow, ret, message)
+            case ReturnChanged() if not repeated and not polled and _tells_the_end(ret, message):
+                return self._happened(uow, ret, ReturnProcessed(at=self._clock.now()))
             case ReturnChanged():
                 news = message.state in TELLING.get(ret.state, frozenset()) or _may_be_edited(ret, message.state)
                 return self._hint(uow, ret) if news else None
@@ -255,7 +280,7 @@ class Intake:
         return self._happened(uow, ret, RestockRequested(at=self._clock.now()))
 
     def _happened(self, uow: UnitOfWork, ret: Return, event: Event) -> Return:
-        return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state)
+        return uow.save(plan(ret, apply(ret, event), event.at, self._timings), event, ret.state, read=ret)
 
     def _hint(self, uow: UnitOfWork, ret: Return) -> Return:
         now = self._clock.now()
@@ -269,15 +294,16 @@ class Intake:
         return uow.defer(replace(ret, due_at=now))
 
 
+def _tells_the_end(ret: Return, message: ReturnChanged) -> bool:
+    """Whether a signed message says all that a reading would: Loop has closed a return that it was asked to process.
+
+    Closing is final in Loop, so the message stays true, however late it comes.
+    """
+    return message.state is PortalState.CLOSED and ret.state is State.PROCESSING and not ret.unproven
+
+
 def _may_be_edited(ret: Return, state: PortalState) -> bool:
     """Read an open return of several lines when it changes: a removed line would hold up the others."""
     if ret.state is not State.AWAITING_INSPECTION or state is not PortalState.OPEN or ret.needs_read:
         return False
     return len({unit.line_id for unit in ret.units if unit.authorization_id}) > 1
-
-
-def _verified(uow: UnitOfWork, shop: str, at: float) -> None:
-    """Remember when the delivery came, to a minute; a replayed one counts for its original time."""
-    last = uow.mark(verified_mark(shop))
-    if last is None or float(last) + 60.0 < at:
-        uow.set_mark(verified_mark(shop), repr(at))

@@ -254,7 +254,6 @@ class TestHints:
             (State.AWAITING_INSPECTION, PortalState.CLOSED, True),
             (State.AWAITING_INSPECTION, PortalState.CANCELLED, True),
             (State.PROCESSING, PortalState.OPEN, False),
-            (State.PROCESSING, PortalState.CLOSED, True),
             (State.PROCESSING, PortalState.REVIEW, True),
             (State.IN_REVIEW, PortalState.REVIEW, False),
             (State.IN_REVIEW, PortalState.OPEN, True),
@@ -291,6 +290,47 @@ class TestHints:
         await stage.work()
 
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
+
+    async def test_the_end_of_what_was_asked_for_needs_no_reading(self, stage):
+        """Loop signs that it has closed the return it was asked to process: that is all that a reading would say."""
+        await _in_state(stage, State.PROCESSING)
+        before = stage.portal.count("details")
+
+        await stage.tell(ReturnChanged(return_id="77", state=PortalState.CLOSED))
+        await stage.work()
+
+        ret = await stage.ret()
+        assert (ret.state, ret.needs_read, ret.deadline_at is not None) == (State.CLOSED, False, True)
+        assert stage.portal.count("details") == before
+
+    async def test_an_end_that_was_told_before_is_only_a_hint(self, stage):
+        """The same bytes again, perhaps replayed by a stranger, prove nothing: the return is read."""
+        await stage.sent(plan="lose")
+        await stage.tell(ReturnChanged(return_id="77", state=PortalState.CLOSED), digest="closed")
+        await stage.inspect("Sellable")
+        await stage.reach(State.PROCESSING)
+
+        await stage.tell(ReturnChanged(return_id="77", state=PortalState.CLOSED), digest="closed")
+
+        assert ((await stage.ret()).state, (await stage.ret()).needs_read) == (State.PROCESSING, True)
+
+    async def test_an_end_in_a_list_is_only_a_hint(self, stage):
+        """A row says no more than what was asked for: a filter that Loop ignores would close every return."""
+        await _in_state(stage, State.PROCESSING)
+
+        await stage.intake.hear("acme", [ReturnChanged(return_id="77", state=PortalState.CLOSED)])
+
+        assert ((await stage.ret()).state, (await stage.ret()).needs_read) == (State.PROCESSING, True)
+
+    async def test_the_end_of_a_return_in_doubt_is_only_a_hint(self, stage):
+        """A return of a restored store is compared with the vendors before anything is believed of it."""
+        await _in_state(stage, State.PROCESSING)
+        doubted = replace(await stage.ret(), unproven=True)
+        await stage.store.transact(lambda uow: uow.save(doubted, None, doubted.state))
+
+        await stage.tell(ReturnChanged(return_id="77", state=PortalState.CLOSED))
+
+        assert ((await stage.ret()).state, (await stage.ret()).needs_read) == (State.PROCESSING, True)
 
     async def test_a_hint_survives_a_failing_portal(self, stage):
         """While the portal does not answer, the hint stays; it is followed when the portal is back."""
