@@ -55,11 +55,14 @@ class PrometheusMetrics:
         self._held = Gauge(
             "mcfd_returns_held", "Returns that wait for an order.", ["account", "shop"], registry=registry
         )
-        self._webhooks = Counter(
-            "mcfd_webhooks",
-            "Webhook deliveries by what became of them.",
-            ["account", "shop", "outcome"],
-            registry=registry,
+        # Cached for the most frequent counts: prometheus_client looks up a labelled metric under a lock each time.
+        self._webhooks = cache(
+            Counter(
+                "mcfd_webhooks",
+                "Webhook deliveries by what became of them.",
+                ["account", "shop", "outcome"],
+                registry=registry,
+            ).labels
         )
         self._webhook_seconds = Histogram(
             "mcfd_webhook_seconds", "From the complete request to its answer.", registry=registry
@@ -70,13 +73,14 @@ class PrometheusMetrics:
         self._turned_away = Counter(
             "mcfd_connections_turned_away", "Public connections that were ended, by why.", ["why"], registry=registry
         )
-        self._verified = Gauge(
-            "mcfd_webhook_last_verified_timestamp_seconds",
-            "When a delivery of the shop was last verified.",
-            ["account", "shop"],
-            registry=registry,
+        self._verified = cache(
+            Gauge(
+                "mcfd_webhook_last_verified_timestamp_seconds",
+                "When a delivery of the shop was last verified.",
+                ["account", "shop"],
+                registry=registry,
+            ).labels
         )
-        # Cached for the two most frequent counts: prometheus_client looks up a labelled counter under a lock each time.
         self._steps = cache(
             Counter(
                 "mcfd_steps", "Duties by what came of them.", ["account", "shop", "act", "outcome"], registry=registry
@@ -196,13 +200,13 @@ class PrometheusMetrics:
 
     def webhook(self, shop: str, outcome: str, now: float) -> None:
         """Count a webhook; if the shop signed it, also note the time."""
-        self._webhooks.labels(self._owner(shop), shop, outcome).inc()
+        self._webhooks(self._owner(shop), shop, outcome).inc()
         if outcome in {"verified", "duplicate", "unreadable"}:
             self.verified(shop, now)
 
     def verified(self, shop: str, at: float) -> None:
         """Set when a delivery of the shop was last verified, perhaps by an earlier process."""
-        self._verified.labels(self._owner(shop), shop).set(at)
+        self._verified(self._owner(shop), shop).set(at)
 
     def held(self) -> Counted[State]:
         """Count returns by state, over all shops."""
@@ -249,7 +253,7 @@ class PrometheusMetrics:
             self._seen.labels(account)
         for shop in shops:
             for outcome in ALARMING:
-                self._webhooks.labels(self._owner(shop), shop, outcome)
+                self._webhooks(self._owner(shop), shop, outcome)
 
     def count(self, shops: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
         """Set how many returns there are by (shop, state), for these shops and all that have some, or had."""

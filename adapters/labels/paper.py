@@ -6,10 +6,13 @@ from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
+from reportlab import rl_config
 from reportlab.graphics.barcode.code128 import Code128
 from reportlab.lib.units import inch
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
+
+rl_config.useA85 = 0  # every reader of PDF takes bytes; writing them as text takes longer than drawing them
 
 PAGE_WIDTH, PAGE_HEIGHT = 4 * inch, 6 * inch
 DOT = inch / 203  # the usual label printer; bars aligned with its dots print sharp
@@ -165,6 +168,8 @@ def _fits(line: str, face: Face) -> bool:
 
 def printable(words: str) -> str:
     """Replace letters that not every PDF viewer has: by the letter without accent, or by a question mark."""
+    if words.isascii() and words.isprintable():
+        return words
     spaced = "".join(letter if letter.isprintable() else " " for letter in words)
     return "".join(map(_letter, unicodedata.normalize("NFC", spaced).translate(BASES)))
 

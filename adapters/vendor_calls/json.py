@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 
 from daemon.errors import ContractBroken
 
@@ -15,8 +16,14 @@ def parse(body: bytes, what: str, parse_float: Callable[[str], object]) -> objec
     """Read JSON; the last of duplicate keys wins. Raises ContractBroken, whose text begins with `what`."""
     # Raised outside the handler, because a JSONDecodeError as its context would carry the body.
     with suppress(ValueError, ArithmeticError, RecursionError):  # ValueError: not JSON, not UTF-8, thousands of digits
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number, parse_float=parse_float)
+        return _decoder(parse_float).decode(body.decode("utf-8-sig"))
     raise ContractBroken(f"{what}: {_kind(body)}")
+
+
+@cache
+def _decoder(parse_float: Callable[[str], object]) -> json.JSONDecoder:
+    """Make a decoder, which takes longer than most answers."""
+    return json.JSONDecoder(parse_constant=_no_number, parse_float=parse_float)
 
 
 def printable(text: str, longest: int) -> str:

@@ -22,8 +22,11 @@ def graded(text: str, level: str, stream: TextIO | None = None) -> str:
 
 def _is_journal(stream: TextIO) -> bool:
     """Whether this is the stream that systemd opened and named in the environment (systemd.exec(5))."""
+    named = os.environ.get("JOURNAL_STREAM")
+    if not named:
+        return False
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):  # a closed stream, or one without a file
         return False
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return named == f"{status.st_dev}:{status.st_ino}"

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
+_STATES = {**{state.value: state for state in PortalState}, "needs review": PortalState.REVIEW}
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and halves of surrogate pairs
 _NOTHING: tuple[object, ...] = (None, "", "0", "N/A", [], {}, 0)
 
@@ -148,9 +149,7 @@ def to_moment(value: object) -> float | None:
 def to_state(value: object) -> PortalState:
     """Return a state; any unknown word is UNKNOWN, which means to wait."""
     word = value.strip().casefold() if isinstance(value, str) else ""
-    if word == "needs review":
-        return PortalState.REVIEW
-    return PortalState(word) if word in set(PortalState) else PortalState.UNKNOWN
+    return _STATES.get(word, PortalState.UNKNOWN)
 
 
 def to_measure(value: object) -> float | None:
