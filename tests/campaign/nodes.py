@@ -68,9 +68,9 @@ class Troubles:
         What a node has asked for before it was killed has no effect, or has it at once, or somewhat later.
         """
         operation, when = moment
-        await request.read()
         if when == "arrived" and request.method != "GET" and operation != "token":
             self.changes.append(Change(caller(request), operation, CLOCK.now()))
+        await request.read()
         if operation not in CHANGING or self._kind is None:
             return False
         self._left -= 1
@@ -189,11 +189,7 @@ class Troubles:
         return await next(node for node in self.cluster.nodes if node.works).daemon.cli(*verb)
 
     async def roll(self, _: Node) -> None:
-        for node in self.cluster.nodes:
-            status = await node.daemon.sigterm()
-            if status:
-                self.wrong.append(f"{node.name} ended with {status} when it was asked to")
-            await node.start()
+        await self.cluster.restart()
 
 
 KINDS = {
@@ -225,18 +221,17 @@ async def nodes_world(
     nodes: int = 2,
     kinds: Sequence[str] = (),
     stories: Sequence[Kind] = (),
-    fenced: bool = True,
 ) -> RealOutcome:
     """Let nodes work while one trouble after the other happens, and judge the world.
 
-    The troubles and the stories are those given, or any. Nodes that are not `fenced` go on without their lease.
+    The troubles and the stories are those given, or any.
     """
     begun = CLOCK.monotonic()
     dice = random.Random(f"{seed}/nodes")
     told = stories or dice.choices(TOLD, k=returns)
     happens = [KINDS[name] for name in kinds] or _any_kinds(dice)
     troubles = Troubles(dice, happens, effects=4 * returns)
-    async with _world(folder, seed, troubles, nodes, fenced=fenced) as world:
+    async with troubled(folder, seed, troubles, nodes) as world:
         outcomes = await asyncio.gather(troubles.run(), *_lives(world, told, seed, dice), return_exceptions=True)
         wrong = [f"{type(error).__name__}: {error}" for error in outcomes if isinstance(error, BaseException)]
         endings: list[Ending] = [one for endings in outcomes if isinstance(endings, list) for one in endings]
@@ -258,16 +253,20 @@ def _lives(world: World, kinds: Sequence[Kind], seed: int, dice: random.Random) 
 
 
 @asynccontextmanager
-async def _world(folder: Path, seed: int, troubles: Troubles, count: int, *, fenced: bool) -> AsyncIterator[World]:
-    """The vendors, and running nodes whose leases are noted."""
+async def troubled(
+    folder: Path, seed: int, troubles: Troubles, count: int, *, fenced: bool = True
+) -> AsyncIterator[World]:
+    """The vendors, and running nodes whose leases are noted; nodes that are not `fenced` go on without theirs."""
     async with real_vendors(folder, troubles.watch, seed=seed) as made:
         replica = any(kind.name in ONCE for kind in troubles.kinds)
         one, sandbox = made.daemon, made.sandbox
-        async with cluster_of(count, folder, sandbox, one.config, one.secrets, replica=replica) as cluster:
+        async with cluster_of(count, folder, one.config, one.secrets, replica=replica) as cluster:
             for node in cluster.nodes:
                 node.unfenced = not fenced
                 node.ahead = troubles.dice.choice((0.0, 1.0)) * troubles.dice.uniform(-MOST_APART, MOST_APART)
             await cluster.start()
             record(cluster.databases)
             troubles.happen_to(cluster, sandbox)
-            yield World(sandbox, cluster)  # type: ignore[arg-type]
+            world = World(sandbox, cluster)  # type: ignore[arg-type]
+            world.subscribe()
+            yield world

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from aiohttp import web
@@ -55,11 +55,17 @@ def record(databases: Databases) -> None:
 
 def tenures(databases: Databases, account: str = "main") -> list[Tenure]:
     """Who had the account, one after the other."""
-    rows = databases.ask(
-        "SELECT split_part(node, '/', 1), min(at), max(ends_at) FILTER (WHERE ends_at > 0), bool_or(ends_at = 0), max(at) "
-        f"FROM lease_record WHERE account = '{account}' GROUP BY token, node ORDER BY min(at)"
-    )
-    return [Tenure(node, begins, last if left else ends) for node, begins, ends, left, last in rows]
+    found: list[Tenure] = []
+    now = ""
+    for at, token, name, ends in databases.ask(
+        f"SELECT at, token, node, ends_at FROM lease_record WHERE account = '{account}' ORDER BY at"
+    ):
+        if token == now or not token:  # renewed, or handed over
+            found[-1:] = [replace(tenure, ends=ends) for tenure in found[-1:]]
+        else:
+            found.append(Tenure(name.partition("/")[0], at, ends))
+        now = token
+    return found
 
 
 LATE = 1.5

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ import aiohttp
 import psycopg
 from aiohttp import web
 
-from adapters.sandbox import Sandbox
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.node import AHEAD, NAME, REPEATS_AFTER, UNFENCED
-from tests.e2e.world import SHOP, everyone
+from tests.e2e.world import PATIENCE, World, everyone, vendors
 from tests.support.cable import Cable
 from tests.support.postgres import Server, following_server, running_server
 
@@ -120,6 +119,7 @@ class Cluster:
     def __init__(self, nodes: Sequence[Node], databases: Databases) -> None:
         self.nodes = nodes
         self.databases = databases
+        self.public_port = 0
 
     @property
     def running(self) -> bool:
@@ -130,9 +130,30 @@ class Cluster:
         """Start the nodes that do not run."""
         await everyone(*(node.start() for node in self.nodes))
 
+    async def restart(self) -> None:
+        """Stop the nodes that run, one after the other, and start each again."""
+        for node in self.nodes:
+            if node.works:
+                assert await node.daemon.sigterm() == 0
+            await node.start()
+
+    @property
+    def started_at(self) -> float:
+        """When a process began last."""
+        return max(node.daemon.started_at for node in self.nodes)
+
+    @property
+    def holder(self) -> Node:
+        """The node that works the account, as the database has it."""
+        ((name,),) = self.databases.ask("SELECT node FROM cluster_leases WHERE account = 'main'")
+        return next(node for node in self.nodes if node.name == name.partition("/")[0])
+
     async def show(self, return_id: int | str) -> dict[str, Any]:
         """What a node knows of a return."""
-        return await next(node for node in self.nodes if node.works).daemon.show(return_id)
+        while True:
+            node = next(node for node in self.nodes if node.works)
+            with suppress(aiohttp.ClientError):  # killed while it was asked
+                return await node.daemon.show(return_id)
 
     @property
     def complaints(self) -> list[str]:
@@ -166,13 +187,12 @@ class Cluster:
 async def cluster_of(
     count: int,
     folder: Path,
-    sandbox: Sandbox,
     config: dict[str, Any],
     secrets: dict[str, str],
     *,
     replica: bool = False,
 ) -> AsyncIterator[Cluster]:
-    """A server of their own and so many nodes, none of which runs yet; Loop delivers to all of them."""
+    """A server of their own and so many nodes, none of which runs yet, behind one public port."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(running_server())
         name = server.new_database().partition("@/")[2].partition("?")[0]
@@ -191,7 +211,7 @@ async def cluster_of(
             daemon.program = "tests.e2e.node"
             nodes.append(Node(called, daemon, cables))
         cluster = Cluster(nodes, databases)
-        await _deliver_to(stack, cluster, sandbox)
+        cluster.public_port = await _balance(stack, cluster)
         try:
             yield cluster
         finally:
@@ -201,12 +221,24 @@ async def cluster_of(
                     await node.daemon.ended()
 
 
-async def _deliver_to(stack: AsyncExitStack, cluster: Cluster, sandbox: Sandbox) -> None:
+async def _balance(stack: AsyncExitStack, cluster: Cluster) -> int:
     app = web.Application()
     app.router.add_route("POST", "/{tail:.*}", cluster.forward)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    sandbox.set_webhook_url(f"http://127.0.0.1:{port}/webhooks/loop/{SHOP}")
+    port: int = runner.addresses[0][1]
+    return port
+
+
+@asynccontextmanager
+async def nodes_at_work(folder: Path, count: int, **options: Any) -> AsyncIterator[World]:
+    """Both vendors and so many running nodes, asked as if they were one daemon."""
+    async with vendors(folder, **options) as made:
+        config, secrets = made.daemon.config, made.daemon.secrets
+        async with cluster_of(count, folder, config, secrets) as cluster:
+            await cluster.start()
+            world = World(made.sandbox, cluster, patience=3 * PATIENCE)  # type: ignore[arg-type]
+            world.subscribe()
+            yield world

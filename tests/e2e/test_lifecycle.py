@@ -1,11 +1,47 @@
-"""A return goes all the way, through real processes and real sockets."""
+"""A return goes all the way, through real processes and real sockets.
+
+With SQLite, with PostgreSQL, and with two nodes on one PostgreSQL, of which the one at work is killed in the middle.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from adapters.sandbox import ReturnLine
-from tests.e2e.world import MUG, SOCK, pause, until, world
+from tests.e2e.cluster import Cluster, nodes_at_work
+from tests.e2e.world import MUG, SOCK, World, pause, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql", "two nodes"])
+async def _gentle_world(request, tmp_path_factory, postgres) -> AsyncIterator[World]:
+    folder, calm = tmp_path_factory.mktemp("stored"), {"label_request_poll": "5s", "return_poll": "5s"}
+    config = {"store": {"url": postgres.new_database()}} if request.param == "postgresql" else {}
+    two = request.param == "two nodes"
+    async with nodes_at_work(folder, 2, timings=calm) if two else world(folder, timings=calm, config=config) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def w(w: World) -> AsyncIterator[World]:
+    """Of two nodes, the one at work is killed in the middle of the test, and started again after it."""
+    if not isinstance(w.daemon, Cluster):
+        yield w
+        return
+    killing = asyncio.create_task(kill_in_the_middle(w))
+    yield w
+    killing.cancel()
+    await w.daemon.start()
+
+
+async def kill_in_the_middle(w: World) -> None:
+    """Kill the node at work as soon as it tells something on a timeline, whether it hears of its success or not."""
+    before = w.calls("addNote")
+    await until("a note", lambda: w.calls("addNote") > before, w.patience)
+    w.daemon.holder.kill()
 
 
 def events(shown: dict) -> list[str]:
