@@ -185,10 +185,17 @@ class NodeLeases:
             self._kept = standing.kept
 
     async def _begin_work(self) -> None:
-        for name, lease in list(self._new.items()):
-            await self._gained(lease)
-            self._held[name] = self._new.pop(name)
-            self._tell_all(name)
+        """Begin with all new accounts at once: one after the other, they would keep the renewal waiting."""
+        begun = await asyncio.gather(*map(self._begin, list(self._new.items())), return_exceptions=True)
+        for outcome in begun:
+            if outcome is not None:
+                raise outcome
+
+    async def _begin(self, new: tuple[str, Lease]) -> None:
+        name, lease = new
+        await self._gained(lease)
+        self._held[name] = self._new.pop(name)
+        self._tell_all(name)
 
     def _tell_all(self, account: str) -> None:
         for tell in self._listeners:

@@ -11,7 +11,7 @@ import daemon.engine.leases
 from adapters.postgresql.store import open_store
 from daemon.domain.returns import State
 from daemon.engine.leases import REPEATED_AFTER, NodeLeases
-from daemon.errors import LeaseLost, TooEarly, Unavailable
+from daemon.errors import LeaseLost, StoreUnavailable, TooEarly, Unavailable
 from daemon.ports.leases import LEASE, NONE, ONLY_LOOKING, Lease
 from tests.services.stage import HOUR, ORDER
 from tests.services.store_conformance import add, get, make_return
@@ -93,6 +93,22 @@ async def test_an_account_has_one_holder(sessions):
     clock.advance(SECONDS)
     assert await first.round() == []
     assert first.told == ["a", "b", "a", "b"]
+
+
+async def test_all_that_is_won_is_taken_up_together(sessions, monkeypatch):
+    """Many accounts of a dead node keep no renewal waiting; one that cannot be taken up holds up no other."""
+    node, both = Node("first", await sessions(), FakeClock()), asyncio.Barrier(2)
+
+    async def take_up(lease):
+        await both.wait()
+        if lease.account == "b":
+            raise StoreUnavailable("away")
+
+    monkeypatch.setattr(node.leases, "_gained", take_up)
+    async with asyncio.timeout(20):
+        assert await node.round() == ["a"]
+    monkeypatch.setattr(node.leases, "_gained", node._gain)
+    assert await node.round() == ["a", "b"]
 
 
 async def test_a_lease_that_nobody_took_goes_on(sessions):
