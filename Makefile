@@ -24,8 +24,8 @@ test: packages lint domain unit  ## what to run before anything lands; CI runs `
 packages:             ## Debian's packages for the tests with real servers, where there are root and apt
 	.ci/packages
 
-check: lint           ## what to run before each commit: lint, unit and the quick ones of services
-	$(PARALLEL) tests/unit tests/services -m "not slow"
+check: lint           ## what to run before each commit: lint, unit and the quick ones of services on SQLite
+	$(PARALLEL) tests/unit tests/services -m "not slow" -k "not postgres"
 
 lint: $(READY)        ## style, types, import contracts
 	$(BIN)/ruff check .
