@@ -24,6 +24,7 @@ from adapters.sandbox.easypost.hooks import EasyPostHooks
 from adapters.sandbox.easypost.http import EasyPostVendor
 from adapters.sandbox.easypost.shipments import EasyPostService
 from adapters.sandbox.faults import FaultProfile
+from adapters.sandbox.forgetting import ForgettingControl
 from adapters.sandbox.hosted import HostedControl
 from adapters.sandbox.journal import Journal
 from adapters.sandbox.listener import Listener, Shared, Vendor
@@ -40,7 +41,7 @@ from adapters.sandbox.refusals import Json
 from daemon.ports.host import Clock
 
 
-class Sandbox(AmazonControl, EasyPostControl, LoopControl, HostedControl):
+class Sandbox(AmazonControl, EasyPostControl, LoopControl, HostedControl, ForgettingControl):
     """All vendors and the control API, as an async context manager. All times come from `clock`."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:

@@ -240,3 +240,21 @@ async def test_the_snapshot_tells_the_faults_that_are_left():
         await out.order("x")
         assert [f["vendor"] for f in out.sandbox.snapshot()["faults"]] == ["loop"]
         assert (await order(out, "set_faults", faults=left)).status == 200
+
+
+async def test_what_is_over_is_forgotten_and_what_is_open_stays():
+    """`forget_closed` removes closed returns with their orders and calls; an order with an open return stays."""
+    async with outside() as out:
+        for name in ("1001", "1002"):
+            await order(out, "create_order", order_id=name, lines={"SOCK": 2})
+        names = ("#1001", "#1002", "#1002")
+        over, shared, still_open = [out.sandbox.submit_return(name, [{"sku": "SOCK"}]) for name in names]
+        for ret in (over, shared):
+            await order(out, "close_return", return_id=ret)
+        assert (await order(out, "forget_closed")).body == {"result": 2}
+        held = out.sandbox.snapshot()
+        assert list(held["loop"]["returns"]) == [str(still_open)]
+        assert [row["return_id"] for row in held["loop"]["label_requests"].values()] == [still_open]
+        assert list(held["amazon"]["orders"]) == ["1002"]
+        assert out.sandbox.calls() == []
+        assert (await order(out, "close_return", return_id=over)).status == 409

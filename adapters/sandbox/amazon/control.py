@@ -228,5 +228,4 @@ def _belongs(ret: LoopReturn, order: Order, item: ReturnItem, order_id: str | No
     """Whether a unit may belong to the return: by the given order, by its own id, or by the order's names."""
     if order_id is not None:
         return order.order_id == order_id
-    names = {ret.provider_order_id, ret.order_name, ret.order_name.lstrip("#")}
-    return str(ret.return_id) in item.seller_id or bool(names & {order.order_id, order.displayable_id})
+    return str(ret.return_id) in item.seller_id or bool(ret.order_names & {order.order_id, order.displayable_id})

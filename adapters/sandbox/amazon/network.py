@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, get_args
 
 from adapters.sandbox.amazon.orders import (
@@ -98,6 +99,11 @@ class FulfillmentNetwork:
             raise ControlError(f"fulfillment order {order_id!r} has no shipment {shipment_id!r}")
         shipment.status = status
         order.changed_at = self._clock.now()
+
+    def forget(self, names: AbstractSet[str]) -> None:
+        """Remove the orders with these names."""
+        for order in [order for order in self.orders.values() if {order.order_id, order.displayable_id} & names]:
+            del self.orders[order.order_id]
 
     def known(self, order_id: str) -> Order:
         """Find an order for a control operation."""

@@ -54,6 +54,8 @@ Another integration
     answer_as_hosted       label requests are answered with items and labels of its own
 All
     set_faults             what goes wrong from now on
+Amazon and Loop
+    forget_closed          forget what is over, so that a long run does not slow the sandbox down
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

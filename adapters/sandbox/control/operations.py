@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from adapters.sandbox.amazon.control import AmazonControl
 from adapters.sandbox.complaints import words
 from adapters.sandbox.easypost.control import EasyPostControl
+from adapters.sandbox.forgetting import ForgettingControl
 from adapters.sandbox.hosted import HostedControl
 from adapters.sandbox.loop.control import LoopControl
 
@@ -30,6 +31,7 @@ EASYPOST = (
 )
 HOSTED = ("answer_as_hosted",)
 ALL = ("set_faults",)
+FORGETTING = ("forget_closed",)
 
 
 class WrongArguments(Exception):
@@ -90,6 +92,7 @@ OPERATIONS = {
         ("EasyPost", EasyPostControl, EASYPOST),
         ("Another integration", HostedControl, HOSTED),
         ("All", LoopControl, ALL),
+        ("Amazon and Loop", ForgettingControl, FORGETTING),
     )
     for name in names
 }

@@ -158,6 +158,11 @@ class LoopReturn:
         return next((line for line in self.lines if line.line_item_id == line_item_id), None)
 
     @property
+    def order_names(self) -> frozenset[str]:
+        """Return the names under which Amazon may know the order."""
+        return frozenset({self.provider_order_id, self.order_name, self.order_name.lstrip("#")})
+
+    @property
     def outcome(self) -> str:
         """Return the outcome as Loop spells it: its parts joined by plus signs."""
         parts = {line.resolution for line in self.lines}

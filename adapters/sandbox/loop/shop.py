@@ -214,6 +214,13 @@ class LoopShop:
         """List a return's label requests, oldest first."""
         return [request for request in self.requests.values() if request.return_id == ret.return_id]
 
+    def forget(self, over: Sequence[LoopReturn]) -> None:
+        """Remove returns with their label requests."""
+        for ret in over:
+            for request in self.requests_of(ret):
+                del self.requests[request.request_id]
+            del self.returns[ret.return_id]
+
     def known(self, return_id: int | str) -> LoopReturn:
         """Find a return for a control operation."""
         ret = self.returns.get(whole(str(return_id)) or 0)
