@@ -19,7 +19,7 @@ QUICK = {
     "outcome_watch": "2s",
     "http_timeout": "10s",
 }
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 class Lives:

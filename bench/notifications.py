@@ -37,11 +37,11 @@ ROUND = 120.0
 
 
 @contextmanager
-def rare_rounds(daemon: VirtualDaemon) -> Iterator[None]:
+def rare_rounds(daemon: VirtualDaemon, every: float = ROUND) -> Iterator[None]:
     """Let walkers make few rounds, and wait for what is due before the next one."""
-    real, walker.ROUND = walker.ROUND, ROUND
+    real, walker.ROUND = walker.ROUND, every
     for one in daemon.walkers:
-        one._patience = max(one._patience, ROUND)
+        one._patience = max(one._patience, every)
     try:
         yield
     finally:

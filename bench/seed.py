@@ -1,12 +1,16 @@
 """Fills a database with open returns, by plain SQL in one transaction."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import CACHED_STATEMENTS
 
-NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+
+Row = tuple[str, dict[str, object], dict[str, str]]
+"""A table, its constant columns, and its columns computed from the number `i`."""
 
 
 def seed(path: Path, count: int, now: float, due_in: tuple[float, float] = (7200.0, 50400.0)) -> None:
@@ -16,26 +20,36 @@ def seed(path: Path, count: int, now: float, due_in: tuple[float, float] = (7200
         make_ready(path, connection, migrations())
         connection.execute("PRAGMA synchronous = OFF")
         if count:
-            _fill(connection, count, now, due_in)
+            fill(connection, 1, count, _rows(now, due_in))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         connection.close()
     path.chmod(0o600)
 
 
-def _fill(connection: sqlite3.Connection, count: int, now: float, due_in: tuple[float, float]) -> None:
-    connection.execute("BEGIN")
-    for table, fixed, computed in _rows(now, due_in):
+def closed(closed_at: str) -> list[Row]:
+    """The rows of closed returns; `closed_at` is an expression of the number `i`."""
+    (table, fixed, computed), *others = _rows(0.0, (0.0, 0.0))
+    fixed |= {"state": "closed", "settlement": "process", "due_at": None, "amazon_due_at": None}
+    names = {name: text for name, text in computed.items() if not name.endswith("due_at")}
+    ages = {"closed_at": "{0}", "changed_at": "{0}", "created_at": "{0} - 1036800", "labelled_at": "{0} - 1036700"}
+    return [(table, fixed, names | {name: text.format(f"({closed_at})") for name, text in ages.items()}), *others]
+
+
+def fill(connection: sqlite3.Connection, first: int, last: int, rows: Sequence[Row]) -> None:
+    """Write the returns with these numbers."""
+    connection.execute("BEGIN IMMEDIATE")
+    for table, fixed, computed in rows:
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         defaults = {row[1]: _nothing(row[2], bool(row[3])) for row in connection.execute(f"PRAGMA table_info({table})")}
         values = [computed.get(c) or _literal(fixed.get(c, defaults[c])) for c in columns]
         connection.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) {NUMBERS} SELECT {', '.join(values)} FROM n", (count,)
+            f"INSERT INTO {table} ({', '.join(columns)}) {NUMBERS} SELECT {', '.join(values)} FROM n", (first, last)
         )
     connection.execute("COMMIT")
 
 
-def _rows(now: float, due_in: tuple[float, float]) -> list[tuple[str, dict[str, object], dict[str, str]]]:
+def _rows(now: float, due_in: tuple[float, float]) -> list[Row]:
     """List the tables with their constant and computed columns; all others are empty."""
     due = f"{now + due_in[0]!r} + (i * 7919 % 43200) * {(due_in[1] - due_in[0]) / 43200!r}"
     return [
