@@ -143,7 +143,8 @@ class Timings(Section):
     for it."""
 
     label_poll_first: Duration = 2 * SECOND
-    """From the authorization to the first look for its label. Default 2s, because Amazon mostly has it at once."""
+    """From the authorization to the first look for its label. Default 2s, because Amazon mostly has it at once. When
+    twenty labels came late since the start, what they took decides instead."""
 
     label_poll_max: Duration = 30 * SECOND
     """Longest gap between looks in the first hour. Default 30s, because the shopper may still be waiting."""

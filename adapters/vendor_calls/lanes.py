@@ -14,7 +14,7 @@ from typing import Protocol
 
 from daemon.errors import McfdError, RateLimited, Transient
 from daemon.ports.host import Clock
-from daemon.ports.vendors import ON_BEHALF_OF, Lane
+from daemon.ports.vendors import ON_BEHALF_OF, URGENCY, Lane
 
 LANES = tuple(Lane)
 LONGEST_PAUSE = 30.0
@@ -38,11 +38,12 @@ class Limit(Protocol):
 
 
 class _Waiter:
-    __slots__ = ("error", "granted", "lane", "shop", "woken")
+    __slots__ = ("error", "granted", "lane", "shop", "urgency", "woken")
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.shop = ON_BEHALF_OF.get()
+        self.urgency = URGENCY.get()
         self.granted = False
         self.error: McfdError | None = None
         self.woken = asyncio.Event()
@@ -57,7 +58,7 @@ class _Waiter:
 
 
 class _Line:
-    """The callers waiting in a lane: shops take turns; within a shop, first come, first served."""
+    """The callers waiting in a lane: shops take turns; within a shop the most urgent goes, of equals the first."""
 
     def __init__(self) -> None:
         self._shops: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
@@ -76,7 +77,8 @@ class _Line:
 
     def next(self) -> _Waiter:
         shop, waiters = self._shops.popitem(last=False)
-        waiter, _ = waiters.popitem(last=False)
+        waiter = max(waiters, key=lambda waiter: waiter.urgency())
+        del waiters[waiter]
         if waiters:
             self._shops[shop] = waiters
         return waiter

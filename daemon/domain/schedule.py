@@ -2,10 +2,10 @@
 
 The label schedule: Amazon's answer to the create call usually contains the authorization. Otherwise each return reads
 Amazon at short intervals at first, then at intervals of a thirtieth of its wait so far, and never more than half a
-minute apart in the first hour. The number of waiting returns does not matter here: all readings share one
-first-come-first-served queue before one token bucket, so a full queue spaces them by itself. Spacing them by the number
-of waiting returns as well made them wait twice: at 0.8 returns a second, labels were found 50 % later
-(bench/labels.py).
+minute apart in the first hour. Once twenty late labels were found, what they taught decides (`label_times`). The number
+of waiting returns does not matter here: all readings share one queue before one token bucket, so a full queue spaces
+them by itself, and the most urgent goes first. Spacing them by the number of waiting returns as well made them wait
+twice: at 0.8 returns a second, labels were found 50 % later (bench/labels.py).
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from math import inf
 from daemon.domain.acts import Act
 from daemon.domain.durations import DAY, HOUR
 from daemon.domain.duties import create_unclear, duty
+from daemon.domain.label_times import LabelTimes
 from daemon.domain.returns import RequestState, Return, ReturnUnit, State, Transit, UnitState
 
 RETRY_FIRST = 1.0
@@ -193,6 +194,13 @@ def poll_delay(waited: float, timings: Timings) -> float:
     if waited >= HOUR:
         return timings.label_poll_late
     return min(timings.label_poll_max, max(timings.label_poll_first, waited * POLL_GROWTH))
+
+
+def label_pause(looked_at: float, times: LabelTimes, timings: Timings) -> float:
+    """The same in the first hour, once enough is known about how long this account's labels take."""
+    if looked_at >= HOUR or not times.known:
+        return poll_delay(looked_at, timings)
+    return times.pause(looked_at, timings.label_poll_max)
 
 
 def held_delay(ret: Return, now: float, timings: Timings) -> float:

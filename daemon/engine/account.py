@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from daemon.domain.durations import DAY
+from daemon.domain.label_times import LabelTimes, nothing_learnt
 from daemon.domain.returns import LabelSourceName
 from daemon.engine.order_index import OrderIndex
 from daemon.engine.push import Push
@@ -54,6 +55,13 @@ class ReasonCatalogue:
         return codes
 
 
+@dataclass(slots=True)
+class Learned:
+    """What Amazon's answers to this account have taught since the start; it is learnt anew after each."""
+
+    label_times: LabelTimes = field(default_factory=nothing_learnt)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One seller's connections and what was learnt through them; nothing here belongs to a single shop."""
@@ -63,6 +71,7 @@ class Account:
     order_index: OrderIndex
     reasons: ReasonCatalogue
     order_locks: OrderLocks = field(default_factory=OrderLocks)
+    learned: Learned = field(default_factory=Learned)
     label_sources: Mapping[LabelSourceName, LabelSource] = field(default_factory=dict)
     push: Push | None = None
     """None while no queue is configured."""

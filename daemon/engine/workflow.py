@@ -224,9 +224,9 @@ class Workflow:
     def _heard(self, ret: Return, owed: Duty, outcome: Outcome, context: ShopContext) -> Return:
         """Reset the failures in a row. A NotYet about an unclear call does not count as an answer.
 
-        Neither does finding that a request still stands.
+        Neither does finding that a request still stands, or not asking at all.
         """
-        if isinstance(outcome, ev.RequestStands):
+        if isinstance(outcome, ev.RequestStands) or (isinstance(outcome, NotYet) and not outcome.asked):
             return ret
         if owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect):
             return replace(ret, transient_failures=0)

@@ -25,6 +25,14 @@ ON_BEHALF_OF: ContextVar[str] = ContextVar("on_behalf_of", default="")
 """The shop that the current task works for: shops that share a limit take turns within a lane."""
 
 
+def _no_urgency() -> float:
+    return 0.0
+
+
+URGENCY: ContextVar[Callable[[], float]] = ContextVar("urgency", default=_no_urgency)
+"""Says, whenever it is asked, how urgent the current task's call is among its shop's in the same lane."""
+
+
 RETURN_AT_HAND: ContextVar[tuple[str, str] | None] = ContextVar("return_at_hand", default=None)
 """The (shop, return id) that the current task works on, so that its calls appear in the return's journal."""
 

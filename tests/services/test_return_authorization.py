@@ -56,6 +56,22 @@ class TestTheAnswer:
         assert [call.at - start for call in stage.network.made("order")[reads:]] == [2.0, 4.0, 6.0, 8.0, 10.0]
         assert stage.network.count("create_return") == 1
 
+    async def test_a_label_that_cannot_be_there_yet_is_not_looked_for(self, stage):
+        """Once it is known that labels take some twenty seconds, the first seconds are passed over."""
+        learned = stage.contexts["acme"].account.learned
+        for _ in range(100):
+            learned.label_times = learned.label_times.learnt(19.0, 21.0)
+        stage.network.authorization_delay = 20.5
+        await asked(stage)
+        start = stage.clock.now()
+        reads = stage.network.count("order")
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        looks = [call.at - start for call in stage.network.made("order")[reads:]]
+        assert looks[0] > 4.0
+        assert looks[-1] < 22.0
+        assert learned.label_times.count == 101
+
     async def test_polls_grow_apart_with_the_wait(self, stage):
         """The longer a return waits, the rarer it looks; never more than 30 s apart in the first hour."""
         stage.network.authorization_delay = DAY

@@ -20,7 +20,7 @@ from adapters.loop_returns.limits import LoopLimits
 from adapters.vendor_calls.lanes import LaneGate
 from adapters.vendor_calls.token_bucket import TokenBucket
 from daemon.errors import RateLimited
-from daemon.ports.vendors import ON_BEHALF_OF, Lane
+from daemon.ports.vendors import ON_BEHALF_OF, URGENCY, Lane
 from tests.support.virtual_time import FakeClock, run_virtual, settle
 
 SHOPPER, OPENING, BACKGROUND = Lane
@@ -910,6 +910,25 @@ def test_shops_that_share_a_limit_take_turns():
         turns.tasks["c", 0].cancel()
         await turns.done()
         assert turns.names == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("a", 3)]
+
+    run_virtual(main)
+
+
+def test_the_most_urgent_of_a_shop_goes_first():
+    """As urgent as it is when the turn comes; equals stay in their order, and another shop loses no turn."""
+
+    async def main(clock):
+        bucket = TokenBucket(clock, 1.0, 1.0)
+        turns = Turns(clock, bucket)
+        urgent: dict[object, float] = {}
+        for shop, number in (("a", 0), ("a", 1), ("b", 0), ("a", 2), ("a", 3)):
+            ON_BEHALF_OF.set(shop)
+            URGENCY.set(lambda who=(shop, number): urgent.get(who, 0.0))
+            turns.ask((shop, number))
+        await settle()
+        urgent |= {("a", 2): 1.0, ("a", 3): 2.0}
+        await turns.done()
+        assert turns.names == [("a", 3), ("b", 0), ("a", 2), ("a", 0), ("a", 1)]
 
     run_virtual(main)
 

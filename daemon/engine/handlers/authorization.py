@@ -13,7 +13,7 @@ from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
-from daemon.domain.schedule import foreign_label_delay, held_delay, past_deadline, poll_delay, waited
+from daemon.domain.schedule import foreign_label_delay, held_delay, label_pause, past_deadline, waited
 from daemon.engine.handlers.adoption import answered_before, doubts, older_proof, take_in_holders
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
@@ -24,10 +24,13 @@ from daemon.engine.handlers.search import OrderSearch
 from daemon.engine.handlers.takeover import Freed, ask_holders, being_voided, freed_elsewhere, transfer
 from daemon.errors import Refused
 from daemon.ports.store import UnitOfWork
-from daemon.ports.vendors import Lane
+from daemon.ports.vendors import URGENCY, Lane
 
 READ_BACK_AFTER = (5.0, 60.0)
 """Seconds before each verification of a create call that Amazon calls a repetition."""
+
+AT_ONCE = 0.2
+"""A look that is early by less is not put off again."""
 
 COUNTRIES = {"US": "the United States"}
 """Names of countries for people; others are shown by their codes."""
@@ -284,13 +287,26 @@ def _doubt(units: tuple[ReturnUnit, ...]) -> str:
 
 
 async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
-    """Check whether Amazon has created the authorization."""
-    ret = step.ret
+    """Check whether Amazon has created the authorization, unless it cannot be there yet."""
+    ret, learned, readings = step.ret, context.account.learned, step.readings
     now = context.clock.now()  # a deadline that passes during this reading is judged by the next one
-    found = authorization_found(ret, await read_orders(ret, context, Lane.OPENING), now)
+    age, looked_at = waited(ret, now, context.timings), readings.no_label_at or 0.0
+    if readings.no_label_at is None and learned.label_times.known:
+        early = label_pause(looked_at, learned.label_times, context.timings) - age
+        if early > AT_ONCE:
+            return NotYet(delay=early, asked=False)
+    token = URGENCY.set(lambda: learned.label_times.urgency(looked_at, age, context.clock.now() - now))
+    try:
+        orders = await read_orders(ret, context, Lane.OPENING)
+    finally:
+        URGENCY.reset(token)
+    found = authorization_found(ret, orders, now)
+    seen_at = age + context.clock.now() - now
     if found is not None:
+        learned.label_times = learned.label_times.learnt(looked_at, seen_at)
         return found
+    readings.no_label_at = seen_at
     if past_deadline(ret, now):
         problem = "Amazon has not made a return authorization in time"
         return ev.GaveUp(at=now, problem=problem, code=ProblemCode.AUTHORIZATION_LATE)
-    return NotYet(delay=poll_delay(waited(ret, now, context.timings), context.timings))
+    return NotYet(delay=label_pause(seen_at, learned.label_times, context.timings))

@@ -28,6 +28,8 @@ class NotYet:
 
     delay: float
     verifications: int = 0
+    asked: bool = True
+    """Whether a vendor was asked, and so has answered."""
 
 
 Decision = Callable[[UnitOfWork, Return], Event | NotYet]
@@ -45,6 +47,8 @@ class Readings:
 
     request: tuple[float, PortalLabelRequest] | None = None
     details: tuple[float, PortalReturn] | None = None
+    no_label_at: float | None = None
+    """For how long the return had waited when Amazon last showed no authorization."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

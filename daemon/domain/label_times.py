@@ -1,0 +1,112 @@
+"""How long Amazon takes until a late label exists: a running histogram, and what follows from it for the next look.
+
+Between a look that showed nothing and the next one, nobody knows whether the label exists. `unseen` is how long it has
+existed by now, on average over what was learnt. It stays near zero while no label is ever ready, grows fastest where
+most labels become ready, and grows without end. So whoever's is largest is looked at first; and where turns are not
+scarce, a look is due once it is worth a share of the whole wait.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, sqrt
+
+from daemon.domain.durations import HOUR
+
+GROWTH, BINS = 1.15, 60
+EDGES = (0.0, *(GROWTH**n for n in range(BINS)))
+"""Ages in seconds between which the rate of labels is one figure; the last is beyond an hour."""
+
+ENOUGH = 20
+MEMORY = 0.995
+"""What is left of a sample after the next: the last two hundred count most."""
+
+UNKNOWN = 0.01
+"""Labels taken to have become ready in each bin beforehand, within as long as the bin's end: no rate is ever zero."""
+
+MOST_LOOKS = 24
+"""Looks at an average label where turns are not scarce."""
+
+LEAST_PAUSE = 0.5
+PATIENCE = 60.0
+"""Whoever has waited longer for a turn goes before all others, in the order of coming. Looks further apart than that
+teach nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTimes:
+    """By bin: the labels that became ready in it, and the seconds for which labels that were not ready were in it."""
+
+    ready: Sequence[float]
+    watched: Sequence[float]
+    count: int
+    rates: Sequence[float]
+    left: Sequence[float]  # the share of labels that is not ready yet, at each edge
+    area: Sequence[float]  # the sum of that share over time, up to each edge
+    price: float
+
+    @property
+    def known(self) -> bool:
+        """Whether enough was learnt to go by it."""
+        return self.count >= ENOUGH
+
+    def learnt(self, looked_at: float, found_at: float) -> "LabelTimes":
+        """What is known after a label that became ready between these ages."""
+        if not 0 < found_at - looked_at <= PATIENCE:
+            return self
+        ready, watched, between = [], [], self._became_ready(looked_at, found_at)
+        for n, (start, end) in enumerate(pairwise(EDGES)):
+            first, last = max(start, looked_at), min(end, found_at)
+            share = self._became_ready(first, last) / between if first < last else 0.0
+            seconds = max(0.0, min(end, looked_at) - start) + share * (found_at - (first + last) / 2)
+            ready.append(MEMORY * self.ready[n] + share)
+            watched.append(MEMORY * self.watched[n] + seconds)
+        return _drawn(ready, watched, self.count + 1)
+
+    def unseen(self, looked_at: float, age: float) -> float:
+        """For how long the label has existed by that age, on average, if it did not when it was looked at."""
+        left, before = self._at(looked_at)
+        return age - looked_at - (self._at(age)[1] - before) / left
+
+    def urgency(self, looked_at: float, age: float, queued_for: float) -> float:
+        """Who goes first where turns are scarce; all are alike until enough is known. Nobody waits without end."""
+        if not self.known:
+            return 0.0
+        return queued_for * HOUR if queued_for > PATIENCE else self.unseen(looked_at, age + queued_for)
+
+    def pause(self, looked_at: float, most: float) -> float:
+        """How long until the next look is worth its turn."""
+        low, high = LEAST_PAUSE, most
+        while high - low > 0.05:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.unseen(looked_at, looked_at + middle) < self.price else (low, middle)
+        return high
+
+    def _became_ready(self, first: float, last: float) -> float:
+        """The share of labels that became ready between two ages; no time is impossible."""
+        return self._at(first)[0] - self._at(last)[0] + 0.01 * (last - first)
+
+    def _at(self, age: float) -> tuple[float, float]:
+        """The share that is not ready at an age, and its sum over time up to then."""
+        age = max(0.0, age)  # the clock may have been set back
+        n = min(bisect_right(EDGES, age), BINS) - 1
+        left = self.left[n] * exp(-self.rates[n] * (age - EDGES[n]))
+        return max(left, 1e-12), self.area[n] + (self.left[n] - left) / self.rates[n]
+
+
+def _drawn(ready: Sequence[float], watched: Sequence[float], count: int) -> LabelTimes:
+    """Sum up the histogram. Looks that follow each other by the root of 2 * price / rate cost least in all."""
+    rates: list[float] = []
+    left, area, weight = [1.0], [0.0], 0.0
+    for n, (start, end) in enumerate(pairwise(EDGES)):
+        rates.append((ready[n] + UNKNOWN) / (watched[n] + UNKNOWN * end))
+        left.append(left[-1] * exp(-rates[-1] * (end - start)))
+        area.append(area[-1] + (left[-2] - left[-1]) / rates[-1])
+        weight += (left[-2] - left[-1]) / sqrt(rates[-1])
+    return LabelTimes(ready, watched, count, rates, left, area, (weight / MOST_LOOKS) ** 2 / 2)
+
+
+def nothing_learnt() -> LabelTimes:
+    """What is known at the start."""
+    return _drawn((0.0,) * BINS, (0.0,) * BINS, 0)
