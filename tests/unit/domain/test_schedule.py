@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from daemon.domain.acts import Act, Duty
 from daemon.domain.duties import duty
 from daemon.domain.events import returns as ev
+from daemon.domain.label_times import ENOUGH, nothing_learnt
 from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Note, Postage, Return, State, Transit
 from daemon.domain.schedule import (
@@ -20,6 +21,7 @@ from daemon.domain.schedule import (
     forgive_failure,
     forgive_lateness,
     held_delay,
+    label_pause,
     longest_wait,
     look_delay,
     owes_look,
@@ -218,6 +220,16 @@ def test_the_nearer_an_inspection_the_sooner_the_look(ret, expected):
 def test_looks_grow_apart_with_the_wait(since, expected):
     """A young wait is looked after closely, an older one a thirtieth of itself later, and slowly after an hour."""
     assert poll_delay(since, T) == expected
+
+
+def test_what_late_labels_took_decides_in_the_first_hour():
+    """Before enough is known, and after the first hour, the looks are as if nothing were known."""
+    few = known = nothing_learnt()
+    for _ in range(ENOUGH):
+        known = known.learnt(19.0, 21.0)
+    assert label_pause(0.0, few, T) == poll_delay(0.0, T)
+    assert label_pause(0.0, known, T) == known.pause(0.0, T.label_poll_max) != poll_delay(0.0, T)
+    assert label_pause(HOUR, known, T) == T.label_poll_late
 
 
 @pytest.mark.parametrize(
