@@ -4,6 +4,7 @@ A world that ends badly is printed with the command that replays it, and the run
 """
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ Live = Callable[[int, int], bool]
 @click.option("--worlds", default=50, show_default=True, help="How many worlds; 0 goes on until it is interrupted.")
 @click.option("--restored", is_flag=True, help="An older backup is restored once in each world, and compared.")
 @click.option("--real", is_flag=True, help="With --lost or --restored: the real process between real sockets.")
-@click.option("--nodes", default=0, help="So many real processes that share a PostgreSQL database.")
+@click.option("--nodes", default=0, help="So many real processes that share PostgreSQL; --returns 12 suits them.")
 @click.option("--trouble", multiple=True, help="With --nodes: happens in this order, instead of anything that may.")
 def campaign(
     seed: int,
@@ -95,6 +96,8 @@ def _nodes(folder: Path, nodes: int, troubles: Sequence[str]) -> Live:
         place = folder / str(seed)
         place.mkdir()
         outcome = asyncio.run(nodes_world(place, seed, returns, nodes=nodes, kinds=troubles))
+        if outcome.wrong:
+            click.echo(f"what the nodes said: {shutil.copy(place / 'log', f'nodes-{seed}.log')}")
         lives = f"{outcome.seconds:.0f} s, {'; '.join(outcome.told)}"
         return _tell(seed, f"{outcome.returns} returns, {lives}", outcome.wrong, f"{options} --returns {returns}")
 
