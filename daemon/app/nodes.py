@@ -43,11 +43,15 @@ def join(resources: Resources, book: LeaseBook, *, changed: Callable[[], Awaitab
 
 
 async def recount(resources: Resources, stop: asyncio.Event) -> None:
-    """Count returns again and again, and take over when other nodes last heard of shops and sellers."""
+    """Count returns again and again, and take over when other nodes last heard of shops and sellers.
+
+    It reads over a connection of its own: counting a million returns takes a while, and deliveries must not wait.
+    """
     shops, accounts, metrics = list(resources.current.settings.shops), list(resources.accounts), resources.metrics
+    reader = await resources.store.reader()
 
     async def count() -> None:
-        counts, verified, heard = await resources.store.read(
+        counts, verified, heard = await reader.read(
             lambda uow: (
                 uow.counts(),
                 {shop: uow.mark(verified_mark(shop)) for shop in shops},
@@ -61,7 +65,10 @@ async def recount(resources: Resources, stop: asyncio.Event) -> None:
         for name, at in heard.items():
             metrics.notified(float(at or 0), name)
 
-    await run_every(COUNTED_EVERY, count, name="counts", clock=resources.clock, stop=stop)
+    try:
+        await run_every(COUNTED_EVERY, count, name="counts", clock=resources.clock, stop=stop)
+    finally:
+        await reader.close()
 
 
 async def _take_up(resources: Resources, lease: Lease) -> None:
