@@ -107,7 +107,7 @@ def judge(w: World, story: Story, return_id: int) -> None:
 async def test_killed_at_any_instant(tmp_path, store, request):
     """Whatever the daemon was doing when it was killed, in the end every effect was there exactly once."""
     on_server = store == "postgresql"
-    config = {"store": {"url": request.getfixturevalue("postgres").new_database()}} if on_server else {}
+    config = kept_at(request.getfixturevalue("postgres")) if on_server else {}
     await lived_through(tmp_path, config, kill_again_and_again)
 
 
@@ -115,8 +115,13 @@ async def test_killed_at_any_instant(tmp_path, store, request):
 async def test_the_server_killed_at_any_instant(tmp_path):
     """Whatever the daemon was doing when PostgreSQL's server was killed, in the end every effect was there exactly once."""
     with running_server() as server:
-        config = {"store": {"url": server.new_database()}}
+        config = kept_at(server)
         await lived_through(tmp_path, config, lambda w, dice, over: restart_again_and_again(w, server, dice, over))
+
+
+def kept_at(server: Server) -> dict[str, Any]:
+    """A store in a new database there; whoever is killed waits at its next start for the end of its own lease."""
+    return {"store": {"url": server.new_database()}, "cluster": {"lease": "5s"}}
 
 
 async def lived_through(
