@@ -239,6 +239,10 @@ class Daemon:
         tasks = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
+    def on_the_loop(self) -> float:
+        """Seconds on a core so far of the thread of the event loop."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
     def descriptors(self) -> int:
         """Open file descriptors."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
