@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -129,13 +130,13 @@ class Daemon:
     def _write_config(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
 
-    def join(self, url: str, lease: str = "15s", other: "Daemon | None" = None) -> None:
+    def join(self, url: str, *, name: str = "one", lease: str = "15s", other: "Daemon | None" = None) -> None:
         """Be a node on a PostgreSQL database from the next start on, with the keys of another node there."""
-        self.config |= {"store": {"url": url}, "cluster": {"lease": lease}}
+        self.config |= {"store": {"url": url}, "cluster": {"lease": lease, "node": name}}
         self._write_config()
-        for name in SHARED if other else ():
-            self.secrets[name] = other.secrets[name]
-            (self.folder / "secrets" / name).write_text(other.secrets[name] + "\n")
+        for secret in SHARED if other else ():
+            self.secrets[secret] = other.secrets[secret]
+            (self.folder / "secrets" / secret).write_text(other.secrets[secret] + "\n")
 
     def buy_labels(self, service_id: str) -> None:
         """Buy labels with this Return Service ID from the next start on."""
@@ -246,6 +247,11 @@ class Daemon:
     def descriptors(self) -> int:
         """Open file descriptors."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def told_at(self, event: str) -> list[float]:
+        """When the log of this start has an event, in Unix seconds."""
+        lines = (json.loads(line) for line in (self.folder / "log").read_text().splitlines() if f'"{event}"' in line)
+        return [datetime.fromisoformat(line["timestamp"]).timestamp() for line in lines if line["event"] == event]
 
     def get(self, path: str) -> str:
         """Ask the ops listener."""
