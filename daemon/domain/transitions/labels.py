@@ -152,7 +152,7 @@ def not_ours(event: ev.NotOurs, ret: Return) -> Return:
 
 
 def order_matched(event: ev.OrderMatched, ret: Return) -> Return:
-    changed = replace(ret, units=merge_units(ret.units, event.units), held=False, verifications=0)
+    changed = find_again(replace(ret, units=merge_units(ret.units, event.units), held=False, verifications=0))
     if event.known_before:
         changed = replace(changed, adopted_at=event.at)
     for postage in event.postage:

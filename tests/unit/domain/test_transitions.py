@@ -13,6 +13,7 @@ from daemon.domain.lifecycle import apply
 from daemon.domain.postage import Tracking, tracked
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
+    TRACKED_ONLY,
     LabelRequest,
     LabelSourceName,
     Note,
@@ -704,3 +705,13 @@ def test_stock_that_is_counted_twice_is_told_once():
     told = apply(apply(ret, ev.RestockRequested(at=AT)), ev.RestockRequested(at=AT))
     assert "restocking in Loop" in notes(told)["restock"]
     assert replace(told, notes=ret.notes) == replace(ret, changed_at=AT)
+
+
+def test_a_unit_that_amazon_knows_already_needs_the_label_that_only_its_tracking_is_known_of():
+    """The first of two labels of one parcel went out before the store was lost: the second needs the document again."""
+    known_label = Postage(authorization_id="A1", shipment_id=f"{TRACKED_ONLY}TBA1", tracking_id="TBA1")
+    out, waits = a_request("q0", asked=RequestState.DELIVERED), a_request("q1")
+    units = (authorized(a_unit("1", request_id="q0")), a_unit("2", request_id="q1"))
+    ret = a_return(state=State.RECEIVED, requests=(out, waits), units=units, postage=(known_label,))
+    known = authorized(a_unit("2", request_id="q1"))
+    assert apply(ret, ev.OrderMatched(at=AT, units=(known,))).postage == (Postage(authorization_id="A1"),)
