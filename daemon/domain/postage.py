@@ -306,7 +306,10 @@ def find_again(ret: Return) -> Return:
 
 
 def renew_used(ret: Return, request_id: str) -> Return:
-    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one."""
+    """Replace labels whose parcel has arrived or is lost: units that still have to come need a new one.
+
+    Of a label that went out before the store was lost there may be no trace but its parcel's arrival.
+    """
     wanted = {u.authorization_id for u in ret.units_of(request_id) if u.processed_at is None}
     opened = {u.authorization_id for u in ret.units if u.processed_at is not None}
 
@@ -314,4 +317,7 @@ def renew_used(ret: Return, request_id: str) -> Return:
         over = postage.delivered_at is not None or postage.lost_at is not None or postage.authorization_id in opened
         return over and postage.bought and postage.authorization_id in wanted
 
-    return replace(ret, postage=tuple(p.renewed if used(p) else p for p in ret.postage))
+    known = {p.authorization_id for p in ret.postage}
+    unknown = wanted & opened - known if ret.adopted_at is not None else set()
+    forgotten = (Postage(authorization_id=name).renewed for name in sorted(unknown))
+    return replace(ret, postage=(*(p.renewed if used(p) else p for p in ret.postage), *forgotten))

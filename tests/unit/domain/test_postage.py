@@ -310,6 +310,15 @@ def test_a_label_that_was_used_is_renewed_for_what_still_has_to_come(before, uni
     assert after == (before if number == 1 else Postage(authorization_id="A1", number=2))
 
 
+def test_a_label_that_a_lost_store_sent_out_is_renewed_by_its_parcels_arrival():
+    """Nothing is known of it, but one of its units has come: the key of the first purchase is not used again."""
+    units = (replace(authorized(a_unit("1")), processed_at=NOW), authorized(a_unit("2", request_id="q2")))
+    assert renew_used(a_return(units=units), "q2").postage == ()
+    assert renew_used(a_return(units=units, adopted_at=NOW), "q2").postage == (
+        Postage(authorization_id="A1", number=2),
+    )
+
+
 def test_a_label_known_by_its_tracking_alone_is_bought_again_by_its_key_for_a_request_that_waits():
     """Amazon gave both requests one authorization: the first label is out, and the second needs its document."""
     tracked = replace(BOUGHT, shipment_id=f"{TRACKED_ONLY}TBA1")
