@@ -112,7 +112,12 @@ def is_new(ret: Return) -> bool:
 def has_past(facts: PortalFacts) -> bool:
     """Whether somebody has already done something for the return."""
     out = any(request.status is RequestStatus.FULFILLED for request in facts.requests)
-    return out or bool(facts.details.labels) or bears_marks(facts.notes)
+    return out or bool(facts.details.labels) or bears_marks(facts.notes) or any(map(refused_before, facts.requests))
+
+
+def refused_before(request: PortalLabelRequest) -> bool:
+    """Whether mcfd has said that it could not make the label; the request stays issued then."""
+    return any(COULD_NOT_LABEL in error for error in request.errors)
 
 
 def bears_marks(notes: Sequence[PortalNote]) -> bool:
@@ -149,7 +154,7 @@ def listed(ret: Return, facts: PortalFacts, sku_map: SkuMap) -> Return:
             case RequestStatus.FULFILLED:
                 label = _label_of(request, labels, details)
                 now = _with_label(now, known, request.skus, label, _Given(facts, sku_map))
-            case RequestStatus.ISSUED if not over and any(COULD_NOT_LABEL in error for error in request.errors):
+            case RequestStatus.ISSUED if not over and refused_before(request):
                 now = _refused(now, known, request, details, sku_map)
             case RequestStatus.ISSUED if not over:
                 now = replace(now, requests=(*now.requests, replace(known, asked=RequestState.UNREAD, label=None)))

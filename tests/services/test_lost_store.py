@@ -10,8 +10,8 @@ import pytest
 from daemon.domain.portal import PortalLabel, PortalState, RequestIssued, RequestStatus
 from daemon.domain.returns import ReturnUnit, State, UnitState
 from daemon.engine.adoption import Adoption, Kind
-from daemon.errors import ListCut, Transient
-from tests.services.parcels import PAGE, TWO, actions, ask_again, buying, cancel_return, notes
+from daemon.errors import ListCut, Refused, Transient
+from tests.services.parcels import PAGE, TWO, actions, ask_again, buying, cancel_return, errors, notes
 from tests.services.stage import DAY, HOUR
 from tests.support.builders import a_line, a_shipment, an_order
 from tests.support.fakes import LoopReturn
@@ -197,6 +197,22 @@ class TestBeforeTheLabel:
         await stage.tell(RequestIssued(return_id="77", request_id="q77"))
         await stage.reach(State.CLOSED)
         assert (await adopt(stage)).state is State.AWAITING_INSPECTION
+
+    async def test_what_was_refused_stays_refused(self, open_with, template):
+        """A request that mcfd had answered with an error is not tried again, and gets no second error."""
+        stage = await open_with(policy=PAGE)
+        stage.network.fail("create_return", Refused("InvalidValues", said="Cannot be returned."))
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.reach(State.CLOSED)
+        told = errors(stage)
+        assert len(told) == 1
+        await lose(stage, template)
+        assert (await adopt(stage)).state is State.CLOSED
+        await stage.tell(RequestIssued(return_id="77", request_id="q77"))
+        await stage.pass_time(DAY)
+        assert errors(stage) == told
+        assert stage.network.count("create_return") == 1
 
     async def test_an_ended_returns_unit_is_taken_over(self, open_with, template):
         """The item that a cancelled return of the lost store has at Amazon goes to the return that asks for it."""

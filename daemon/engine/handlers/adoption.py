@@ -143,11 +143,13 @@ async def older_proof(ret: Return, details: PortalReturn, context: ShopContext) 
     return proof if older else None
 
 
-async def doubts(ret: Return, details: PortalReturn, proof: Proof, context: ShopContext) -> ev.Doubted | None:
+async def doubts(
+    ret: Return, request: PortalLabelRequest, details: PortalReturn, proof: Proof, context: ShopContext
+) -> ev.Doubted | None:
     """Whether mcfd may have worked on an older return that the store has only just heard of."""
     if ret.units or ret.notes or ret.adopted_at is not None:
         return None
-    if not (proof.whole or await bears_traces(details, context)):
+    if not (proof.whole or rules.refused_before(request) or await bears_traces(details, context)):
         return None
     problem = f"mcfd may have worked on it before, and this database does not know how: run mcfd adopt {ret.ref}"
     return ev.Doubted(at=context.clock.now(), problem=problem)

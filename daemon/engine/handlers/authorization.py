@@ -51,7 +51,7 @@ async def read_request(step: Step, context: ShopContext) -> Outcome:
     known = ret.request(step.duty.subject)
     made_here = known is None or known.made_here
     proof = await older_proof(ret, details, context)
-    if proof is not None and (doubted := await doubts(ret, details, proof, context)):
+    if proof is not None and (doubted := await doubts(ret, request, details, proof, context)):
         return doubted
     if other := (_already_over if made_here else _made_elsewhere)(ret, request, details, now, context):
         before = not made_here or ret.adopted_at is not None or proof is not None
