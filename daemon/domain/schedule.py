@@ -68,9 +68,10 @@ def undecided(timings: Timings) -> Timings:
 
 def plan(old: Return | None, new: Return, now: float, timings: Timings) -> Return:
     """The return with its times set: the deadline when it enters a state, and when to look at it next."""
-    if old is None or old.state is not new.state or len(new.requests) > len(old.requests):
-        new = _enter(new, now, timings)
     patience = _patience(new.state, timings)
+    taken_over = new.deadline_at is None and patience is not None
+    if old is None or old.state is not new.state or len(new.requests) > len(old.requests) or taken_over:
+        new = _enter(new, now, timings)
     if new.deadline_at is not None and patience is not None and new.deadline_at > now + patience:
         new = replace(new, deadline_at=now + patience)  # never later than if it began now
     watch = _watch(new.state, timings)

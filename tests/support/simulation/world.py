@@ -152,9 +152,10 @@ class World:
             self._process_clock.skew = self.skew
 
     def calm(self) -> None:
-        """Remove all faults."""
+        """Remove all faults, and let the daemon run."""
         self.vendors.set_faults()
         self._before = lambda _world: None
+        self._wanted.set()  # who kept the daemon down may have been broken off
 
     def fingerprint(self) -> tuple[int, int]:
         """What survives a kill: while it stays the same, the moment of the kill does not matter."""

@@ -373,3 +373,9 @@ NOTE = (Note(key="k", text="t"),)
 def test_what_was_passed_over_wakes_its_return_again(fields, expected):
     """Should nothing else be due before; and only if it is still owed."""
     assert wake_at(a_return(**{"state": S.IN_REVIEW, "portal_due_at": None, **fields}), NOW) == expected
+
+
+def test_a_return_that_was_taken_over_in_the_state_it_had_gets_that_states_deadline():
+    """Taking over forgets the times; without a deadline a closed return would be watched for ever."""
+    closed = a_return(state=State.CLOSED, deadline_at=None)
+    assert plan(closed, closed, NOW, clocks()).deadline_at == NOW + clocks().late_watch
