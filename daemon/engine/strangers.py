@@ -9,6 +9,7 @@ import structlog
 
 from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState
+from daemon.engine.clock_check import PORTAL
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.handlers.traces import bears_traces
 from daemon.engine.supervisor import run_every
@@ -125,7 +126,7 @@ class Strangers:
 
     async def _unknown(self, shop: str, context: ShopContext) -> list[str]:
         """The portal's open returns that the store does not have."""
-        now, ids = self._clock.now(), dict[str, None]()
+        now, ids = context.clock_check.vendor_now(PORTAL), dict[str, None]()
         for state in OPEN:
             try:
                 ids |= dict.fromkeys(await context.portal.updated_returns(state, now - LOOKED_BACK, now))

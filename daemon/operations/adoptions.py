@@ -10,6 +10,7 @@ import structlog
 from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState, list_windows
 from daemon.engine.adoption import Adoption, Kind
+from daemon.engine.clock_check import PORTAL
 from daemon.engine.handlers.context import ShopContext
 from daemon.engine.provenance import proofs
 from daemon.errors import (
@@ -235,7 +236,7 @@ class Adoptions:
 
     async def _listed(self, shop: str, since: float, stop: asyncio.Event) -> Collection[str]:
         ids: dict[str, None] = {}
-        now = self._clock.now()
+        now = self._contexts[shop].clock_check.vendor_now(PORTAL)
         for state in AWAITED:
             for window in list_windows(now - since, now):
                 if stop.is_set():

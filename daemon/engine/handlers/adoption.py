@@ -305,7 +305,7 @@ async def _freed(
 
 async def _rivals(ret: Return, orders: Sequence[FulfillmentOrder], context: ShopContext) -> frozenset[str]:
     """The SKUs that the portal's other returns of the same order hold, however they ended. Raises Doubtful."""
-    until = context.clock.now()
+    until = context.clock_check.vendor_now(PORTAL)
     known = [order.received_at for order in orders if order.received_at is not None]
     since = min(known) - DAY if len(known) == len(orders) else until - ORDERS_KEPT
     skus: set[str] = set()
