@@ -15,7 +15,7 @@ from aiohttp import web
 from adapters.sandbox import Sandbox
 from tests.campaign.judge import Ending
 from tests.campaign.real import CHANGING, TOLD, Moment, judged, real_vendors, story
-from tests.campaign.real_losses import Operator, RealOutcome
+from tests.campaign.real_losses import Operator, RealOutcome, possible
 from tests.campaign.scene import Kind
 from tests.campaign.tenures import Change, caller, judge_callers, record, tenures
 from tests.e2e.cluster import LEASE, REPEATS_AFTER_SECONDS, Cluster, Databases, Node, cluster_of
@@ -235,6 +235,7 @@ async def nodes_world(
         outcomes = await asyncio.gather(troubles.run(), *_lives(world, told, seed, dice), return_exceptions=True)
         wrong = [f"{type(error).__name__}: {error}" for error in outcomes if isinstance(error, BaseException)]
         endings: list[Ending] = [one for endings in outcomes if isinstance(endings, list) for one in endings]
+        endings = [await possible(world, ending) for ending in endings]  # a failover has returns adopted
         wrong += troubles.wrong + await judged(world, endings)
         wrong += judge_callers(troubles.changes, tenures(troubles.databases))
         if wrong:

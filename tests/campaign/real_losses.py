@@ -184,12 +184,12 @@ async def lost_world(folder: Path, seed: int, returns: int, *, restored: bool) -
         told = await asyncio.gather(*stories, losing, return_exceptions=True)
         wrong = [f"{type(error).__name__}: {error}" for error in told if isinstance(error, BaseException)]
         endings: list[Ending] = [one for endings in told[:-1] if isinstance(endings, list) for one in endings]
-        endings = [await _possible(world, ending) for ending in endings]
+        endings = [await possible(world, ending) for ending in endings]
         wrong += loss.wrong + await judged(world, endings, loss.remembered)
     return RealOutcome(wrong=wrong, told=loss.told, returns=len(endings), seconds=CLOCK.monotonic() - begun)
 
 
-async def _possible(world: World, ending: Ending) -> Ending:
+async def possible(world: World, ending: Ending) -> Ending:
     """Of a label that Amazon Shipping sold to a lost store nothing but the tracking is known: it cannot be given back."""
     history = (await world.daemon.show(ending.return_id))["history"] if ending.given_back else []
     kept = any(row["event"] == "Adopted" and "void:kept" in str(row["detail"]) for row in history)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.node import AHEAD, NAME, REPEATS_AFTER, UNFENCED
-from tests.e2e.world import PATIENCE, World, everyone, vendors
+from tests.e2e.world import LOOK, PATIENCE, World, everyone, pause, vendors
 from tests.support.cable import Cable
 from tests.support.postgres import Server, following_server, running_server
 
@@ -149,11 +149,16 @@ class Cluster:
         return next(node for node in self.nodes if node.name == name.partition("/")[0])
 
     async def show(self, return_id: int | str) -> dict[str, Any]:
-        """What a node knows of a return."""
+        """What a node knows of a return, asked until one can say it."""
         while True:
             node = next(node for node in self.nodes if node.works)
             with suppress(aiohttp.ClientError):  # killed while it was asked
-                return await node.daemon.show(return_id)
+                status, answer = await node.daemon.verb("show", **{"return": str(return_id)})
+                if status == 200:
+                    return answer
+                if "the database cannot be used" not in answer["error"]:
+                    return {"state": "", "history": []}
+            await pause(LOOK)
 
     @property
     def complaints(self) -> list[str]:
