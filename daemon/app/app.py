@@ -23,16 +23,16 @@ from daemon.app.accounts import Common
 from daemon.app.calls import tell_of_call
 from daemon.app.console import console_pages
 from daemon.app.dispatch import take_part
-from daemon.app.known_names import overlooked, write_names
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.nodes import join, recount
 from daemon.app.notifications import News, listen_for_news
 from daemon.app.notifications import services as news_services
+from daemon.app.opening import consent, former_of_shops, label_hosting, recall_names, resume_all, take_stock
 from daemon.app.policies import timings
 from daemon.app.receivers import receivers
 from daemon.app.reloading import Change, Reloader
-from daemon.app.resources import AccountResources, Resources, closing, open_resources
+from daemon.app.resources import Resources, closing, open_resources
 from daemon.app.services import STEPS_SHARE, Services
 from daemon.app.verbs import Accesses, Answering, answering, count_held, daemon_access, retention
 from daemon.domain.returns import State
@@ -51,15 +51,14 @@ from daemon.engine.supervisor import Heartbeats, Service, supervise
 from daemon.engine.walker import try_again_now
 from daemon.errors import McfdError, StoreUnavailable
 from daemon.operations.adoptions import Adoptions
-from daemon.operations.authorization import Authorization, Seller
+from daemon.operations.authorization import Authorization
 from daemon.operations.errands import Errands
 from daemon.operations.rekeying import prove_keys
-from daemon.operations.renaming import Former, former_names
+from daemon.operations.renaming import Former
 from daemon.operations.returns import Operator
 from daemon.operations.verbs import VERBS
 from daemon.ports.host import Clock
 from daemon.ports.leases import LEASE, NONE, LeaseBook
-from daemon.ports.names import verified_mark
 from daemon.ports.store import Store
 
 log = structlog.get_logger(__name__)
@@ -118,12 +117,14 @@ class App:
                 await self._prove_store(stack, resources)
             if resources.store.leases is not None:
                 self._join(resources, resources.store.leases)
-            await self._take_stock(resources)
-            hosting = self._hosting(resources)
+            else:
+                await resume_all(resources)
+            await take_stock(resources)
+            hosting = label_hosting(resources)
             news = await listen_for_news(resources, self._services.wake)
             self._contexts = self._make_contexts(resources, hosting, news)
             await self._recall_pauses(resources)
-            self._former = await self._recall_names(resources)
+            self._former = await recall_names(resources, noting=not self._shadow)
             intake = self._intake(resources)
             services = self._own_services(resources)
             announcements = await self._announcements(stack, resources)
@@ -139,13 +140,16 @@ class App:
                 news=news,
                 announcements=announcements,
             )
-            self._notifier.ready()
-            self._notifier.status(self._services.sentence(resources))
-            ports = {"public_port": self.public_port, "ops_port": self.ops_port, "metrics_port": self.metrics_port}
-            log.info("daemon.ready", **{name: port for name, port in ports.items() if port})
+            self._say_ready(resources)
             if opened is not None:
                 await opened()
             await supervise(services, stop, clock=self._clock, grace=settings.timings.stop_grace)
+
+    def _say_ready(self, resources: Resources) -> None:
+        self._notifier.ready()
+        self._notifier.status(self._services.sentence(resources))
+        ports = {"public_port": self.public_port, "ops_port": self.ops_port, "metrics_port": self.metrics_port}
+        log.info("daemon.ready", **{name: port for name, port in ports.items() if port})
 
     def _echo(self) -> None:
         """Log what runs here, for readers of the log."""
@@ -205,39 +209,6 @@ class App:
             await under_lease(self._services.holdings, account, try_again)()
         self._services.wake()
 
-    async def _take_stock(self, resources: Resources) -> None:
-        """Set the metrics' initial values."""
-        if self._leases is None:
-            await try_again_now(resources.store, self._clock)
-            for one in resources.accounts.values():
-                await one.pauses.recall()
-        counts = await resources.store.read(lambda uow: uow.counts())
-        self._metrics.began(self._clock.now(), self._current.settings.shops, counts)
-        for name, one in resources.accounts.items():
-            self._watch_account(name, one)
-        shops = list(resources.vendors.portals)
-        marks = await resources.store.read(lambda uow: {shop: uow.mark(verified_mark(shop)) for shop in shops})
-        for shop, verified in marks.items():
-            if verified:
-                self._metrics.verified(shop, float(verified))
-
-    def _watch_account(self, name: str, one: AccountResources) -> None:
-        """Let Prometheus read an account's connections and the ages of its credentials."""
-        self._metrics.ages(name, one.ages.authorization_days, one.ages.secret_days)
-        self._metrics.secret_unfiled(name, lambda: one.client_secrets.only_here)
-        for connection in one.vendors.connections:
-            self._metrics.connection(name, connection, partial(one.vendors.refuses, connection))
-
-    def _hosting(self, resources: Resources) -> LabelHosting:
-        return LabelHosting(
-            resources.store,
-            resources.vault,
-            self._clock,
-            public_url=self._current.settings.public_url,
-            retention=self._current.settings.retention.labels,
-            new_token=partial(secrets.token_urlsafe, 32),
-        )
-
     async def _recall_pauses(self, resources: Resources) -> None:
         """Keep paused what an operator has paused."""
         self._pauses = pauses = ShopPauses(resources.store, partial(try_again_now, resources.store, self._clock))
@@ -252,27 +223,6 @@ class App:
         labels = ("account", "shop")
         self._metrics.watch("mcfd_shop_paused", "1 while an operator has paused the shop.", labels, paused)
 
-    async def _recall_names(self, resources: Resources) -> Former:
-        """Former names of shops and accounts; warn of a new name that the store was not told of."""
-        account_of = self._current.settings.account_of
-        kept = await resources.store.survey(lambda keep: keep.open_counts())
-        for text in overlooked(kept, account_of):
-            log.warning("config.renamed", text=text)
-        if not self._shadow:
-            write_names(self._current.settings, kept)
-        former = await resources.store.read(former_names)
-        known = {"shop": account_of, "account": self._current.settings.accounts}
-        return {
-            kind: {old: new for old, new in names.items() if old not in known[kind] and new in known[kind]}
-            for kind, names in former.items()
-        }
-
-    def _former_of_shops(self) -> dict[str, list[str]]:
-        former: dict[str, list[str]] = {}
-        for old, new in self._former["shop"].items():
-            former.setdefault(new, []).append(old)
-        return former
-
     def _intake(self, resources: Resources) -> Intake:
         return Intake(
             resources.store,
@@ -282,7 +232,7 @@ class App:
             self._services.wake,
             overheard=self._overheard,
             accounts=self._current.settings.account_of,
-            former=self._former_of_shops(),
+            former=former_of_shops(self._former),
             makes_labels=lambda shop: shop not in self._contexts or self._contexts[shop].policy.labels,
         )
 
@@ -303,31 +253,6 @@ class App:
             found |= common.contexts(vendors, news.pushes.get(name))
         return found
 
-    def _authorization(self, resources: Resources) -> Authorization:
-        return Authorization(
-            {name: self._seller(resources, one) for name, one in resources.accounts.items()},
-            resources.store,
-            self._clock,
-            public_url=self._current.settings.public_url,
-            new_token=partial(secrets.token_urlsafe, 32),
-        )
-
-    def _seller(self, resources: Resources, one: AccountResources) -> Seller:
-        async def authorized() -> None:
-            await one.ages.look(one.account.client_secrets)
-            one.vendors.unpark()
-            await self._step_again(resources)
-
-        one.client_secrets.noted = authorized
-        amazon = one.account.settings.amazon
-        return Seller(
-            tokens=one.tokens,
-            trader=one.vendors.tokens,
-            consent_page=amazon.consent_page,
-            application_id=amazon.application_id,
-            authorized=authorized,
-        )
-
     async def _listen(
         self,
         stack: AsyncExitStack,
@@ -340,7 +265,7 @@ class App:
         announcements: Announcements,
     ) -> None:
         """Open both listeners, and add the services that belong to them."""
-        authorization, clearing = self._authorization(resources), retention(resources, self._metrics.forgotten)
+        authorization, clearing = self._consent(resources), retention(resources, self._metrics.forgotten)
         services |= self._services.all(resources, self._contexts, intake, clearing)
         for name in self._beats.names:
             self._metrics.service(name, partial(self._beats.is_late, name))
@@ -368,6 +293,9 @@ class App:
             former=self._former,
         )
         self.public_port, services["public listener"] = public.port, partial(self._front_door, public)
+
+    def _consent(self, resources: Resources) -> Authorization:
+        return consent(resources, partial(self._step_again, resources))
 
     def _answering(
         self, resources: Resources, accesses: Accesses, services: dict[str, Service]
