@@ -15,13 +15,14 @@ from bench import (
     soak,
     start_stop,
     webhooks,
+    year,
 )
 from bench.machine import describe
 from bench.report import asked_for_full, carry_out, keep
 
 ALL = (
     *(webhooks, postgres, besieged, labels, saturation, notifications, backlog, held, accounts, capacity, start_stop),
-    *(cpu, nodes, soak),
+    *(cpu, nodes, soak, year),
 )
 
 

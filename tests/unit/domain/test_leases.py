@@ -42,3 +42,10 @@ def test_a_node_lets_go_what_is_beyond_its_share():
     assert too_many(standing(), "n", ACCOUNTS, ACCOUNTS) == 0
     assert too_many(standing(nodes="mn"), "n", ACCOUNTS, ACCOUNTS) == 2
     assert too_many(standing(nodes="mn"), "n", ACCOUNTS, ("a",)) == 0
+
+
+def test_what_a_node_works_is_what_it_holds_now():
+    """A lease that has ended is nobody's, and other nodes' are theirs."""
+    now = standing(b=99.0, c=101.0, a=102.0)
+    assert now.held_by("other") == ["a", "c"]
+    assert now.held_by("n") == []
