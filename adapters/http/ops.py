@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from adapters.http.proof import LONGEST_NONCE, PATH, proof
-from daemon.errors import McfdError
+from daemon.errors import McfdError, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +141,8 @@ async def _perform(name: str, verb: Verb, arguments: Mapping[str, object]) -> we
     """Run a verb; whatever happens, the answer is JSON with a readable text."""
     try:
         return web.json_response(await verb(arguments))
+    except StoreUnavailable as error:
+        return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     except McfdError as error:
         return _error(HTTPStatus.CONFLICT, str(error))
     except OSError as error:  # about a file that the operator named; the daemon's user may not see it

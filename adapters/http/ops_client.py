@@ -113,7 +113,7 @@ def _declined(base_url: str, status: int, answer: object) -> DaemonSaid:
     said = answer.get("error") if isinstance(answer, dict) else None
     if status == 401:
         return TokenRefused(f"{base_url}: {OTHER_KEY}")
-    if status == 409 and said:
+    if status in {409, 503} and said:
         return DaemonSaid(str(said))
     return DaemonSaid(f"{base_url}: {said or f'answered {status}'}")
 

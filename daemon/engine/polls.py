@@ -9,7 +9,7 @@ from daemon.domain.durations import DAY
 from daemon.domain.portal import PortalState, RequestCancelled, RequestIssued, ReturnChanged
 from daemon.engine.clock_check import PORTAL, ClockCheck
 from daemon.engine.intake import Intake
-from daemon.errors import ListCut, McfdError
+from daemon.errors import LeaseLost, ListCut, McfdError
 from daemon.ports.store import ReturnStore
 from daemon.ports.vendors import IssuedRequest, ReturnsPortal
 
@@ -120,6 +120,8 @@ def _windows(last: float | None, now: float) -> Iterator[tuple[float, float]]:
 async def _outcome(poll: Poll, shop: str, portal: ReturnsPortal) -> McfdError | None:
     try:
         await poll(shop, portal)
+    except LeaseLost as lost:  # another node polls from now on
+        return lost
     except McfdError as error:
         log.warning("poll.failed", shop=shop, error=str(error))
         return error

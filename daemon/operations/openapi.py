@@ -70,6 +70,7 @@ def _operation(verb: Verb[Any, Any, Any], takes: dict[str, Any], answers: dict[s
             "409": _json("It cannot be done; the text says why and what to do.", ERROR),
             "413": _json("The body is too large; ask for fewer at once.", ERROR),
             "500": _json("The daemon failed; its log says why.", ERROR),
+            "503": _json("The database cannot be used just now; ask again.", ERROR),
         },
     }
 

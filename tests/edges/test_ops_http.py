@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from adapters.http.ops import OpsListener
 from adapters.http.ops_client import DaemonSaid, TokenRefused, ask
-from daemon.errors import McfdError
+from daemon.errors import McfdError, StoreUnavailable
 
 TOKEN = "an-ops-token-of-the-tests"
 
@@ -48,17 +48,21 @@ class Door:
 
 
 @pytest.mark.parametrize(
-    ("failure", "words"),
+    ("failure", "status", "words"),
     [
-        (McfdError("there is no such return"), "there is no such return"),
-        (PermissionError(13, "Permission denied", "/root/x.db"), "/root/x.db: Permission denied"),
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (McfdError("there is no such return"), 409, "there is no such return"),
+        (StoreUnavailable("the database is away"), 503, "the database is away"),
+        (PermissionError(13, "Permission denied", "/root/x.db"), 409, "/root/x.db: Permission denied"),
+        (OSError(28, "No space left on device"), 409, "No space left on device"),
     ],
 )
-async def test_what_the_operator_can_put_right_is_said(failure, words):
+async def test_what_the_operator_can_put_right_is_said(failure, status, words):
     """An error of ours and a file that cannot be used are told as they are, and nothing is logged."""
     async with Door() as door:
         door.failure = failure
+        url, headers = f"{door.url}/api/go", {"Authorization": f"Bearer {TOKEN}"}
+        async with aiohttp.ClientSession() as session, session.post(url, json={}, headers=headers) as answer:
+            assert answer.status == status
         with capture_logs() as logged, pytest.raises(DaemonSaid) as said:
             await door.ask()
         assert str(said.value) == words
