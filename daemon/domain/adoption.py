@@ -15,7 +15,7 @@ from daemon.domain.matching import SkuMap, list_units, requested_lines
 from daemon.domain.naming import OWN_ITEM, note_marker, return_item_id
 from daemon.domain.orders import FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalLabel, PortalLabelRequest, PortalNote, PortalReturn, PortalState, RequestStatus
-from daemon.domain.postage import KnownParcel, VoidAnswer
+from daemon.domain.postage import KnownParcel, VoidAnswer, give_back
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import (
     MISSING,
@@ -595,15 +595,13 @@ def _with_parcels(ret: Return, portal: PortalFacts, sold: Mapping[str, SoldParce
                 known.setdefault(authorization_id, _postage(authorization_id, request, sold[number], now))
         kept = any(name in {p.authorization_id for p in ret.postage} for name in parcels)
         requests.append(request if kept else replace(request, source=source))
-    return replace(ret, requests=tuple(requests), postage=tuple(known.values()))
+    with_labels = replace(ret, requests=tuple(requests), postage=tuple(known.values()))
+    return give_back(with_labels, frozenset(r.request_id for r in requests if r.withdrawn))
 
 
 def _postage(authorization_id: str, request: LabelRequest, sold: SoldParcel, now: float) -> Postage:
     parcel = sold.parcel
     given_back = parcel.refund in {VoidAnswer.DONE, VoidAnswer.PENDING}
-    void = Void.DONE if given_back else Void.NO if parcel.handle else Void.KEPT
-    if request.withdrawn and void is Void.NO:
-        void = Void.WANTED
     return Postage(
         authorization_id=authorization_id,
         carrier_id=parcel.carrier_id,
@@ -612,7 +610,7 @@ def _postage(authorization_id: str, request: LabelRequest, sold: SoldParcel, now
         shipment_id=parcel.handle or f"{TRACKED_ONLY}{parcel.tracking_id}",
         tracking_id=parcel.tracking_id,
         transit=request.transit,
-        void=void,
+        void=Void.DONE if given_back else Void.NO if parcel.handle else Void.KEPT,
         source=sold.source,
         handle=parcel.handle,
         service=parcel.service,

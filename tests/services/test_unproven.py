@@ -11,7 +11,7 @@ import pytest
 from adapters.sqlite.backup import copy_database
 from adapters.sqlite.generation import GenerationFile
 from adapters.sqlite.restore import restore_database
-from daemon.domain.portal import RequestIssued
+from daemon.domain.portal import PortalState, RequestIssued
 from daemon.domain.problems import ProblemCode
 from daemon.domain.provenance import Origin, Proof, origin
 from daemon.domain.returns import State
@@ -251,6 +251,22 @@ class TestRestored:
         assert (await stage.ret()).state is State.CLOSED
         assert stage.portal.returns["77"].notes == notes
         assert sent(stage)["process"] == 1
+
+    async def test_a_label_that_the_backup_knows_is_given_back(self, open_with, tmp_path):
+        """A return that was cancelled after the backup: the comparison hears of it, and the label's money comes back once."""
+        stage, source = await buying(open_with)
+        daemon = Daemon(stage)
+        await daemon.check()
+        stage.clock.advance(600.0)
+        await stage.sent(submitted_at=stage.clock.now())
+        copy = backup(stage, tmp_path)
+        stage.portal.returns["77"].state = PortalState.CANCELLED
+        await daemon.put_back(copy)
+        await daemon.adopt_open()
+        await stage.pass_time(DAY)
+
+        assert (await stage.ret()).state is State.CANCELLED
+        assert (len(source.live()), sent(stage)["void"]) == (0, 1)
 
     async def test_a_return_of_after_the_backup_waits(self, daemon, tmp_path):
         """A return that Loop knew before the restore, and the store does not, is only read; adopt takes it over."""
