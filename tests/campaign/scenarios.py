@@ -61,7 +61,10 @@ async def corrected(scene: Scene) -> Sequence[Ending]:
     await scene.inspected(return_id, GOOD)
     await scene.hours(8, 6)
     await scene.inspected(return_id, GOOD, GOOD)
-    await scene.becomes(return_id, "closed")
+    await scene.becomes(return_id, "closed", "review")
+    if scene.loop(return_id).state == "review":  # an outage lasted until the SOCK was missing: a person decides
+        await scene.settled(return_id)
+        return ended(return_id, "corrected", items=2, settled=(0, 1, 0), words=("Missing",))
     return ended(return_id, "corrected", items=2, settled=(1, 0, 0))
 
 
