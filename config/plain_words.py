@@ -26,6 +26,7 @@ _MEANINGS = {  # by pydantic's error type; {…} are its own limits
     "finite_number": "is not a finite number; write one like 2.5",
     "greater_than": "is too small; write a number above {gt:g}",
     "greater_than_equal": "is too small; write {ge:g} or more",
+    "less_than_equal": "is too large; write at most {le:g}",
     "too_short": "is empty; write at least one",
     "string_too_short": "is empty; give it a value or remove the line",
     "string_too_long": "is too long; write at most {max_length} characters",

@@ -52,9 +52,16 @@ def to_claim(standing: Standing, node: str, accounts: Sequence[str], held: Colle
     return [*free[: max(0, room)], *forsaken]
 
 
-def too_many(standing: Standing, node: str, accounts: Sequence[str], held: Collection[str]) -> int:
-    """How many more accounts a node holds than its share."""
-    return max(0, len(held) - share(len(accounts), len(standing.nodes | {node})))
+def to_leave(standing: Standing, node: str, accounts: Sequence[str], working: Mapping[str, int]) -> str | None:
+    """What a node that holds more than its share should let go: an idle account first, or the chores.
+
+    `working` is how much is under way for each that it holds.
+    """
+    nodes = len(standing.nodes | {node})
+    sellers = [name for name in working if name != CHORES]
+    if len(sellers) > share(len([name for name in accounts if name != CHORES]), nodes):
+        return min(sellers, key=lambda name: working[name])
+    return CHORES if len(working) > share(len(accounts), nodes) else None
 
 
 def _free(standing: Standing, name: str) -> bool:

@@ -7,7 +7,7 @@ from math import inf
 
 import structlog
 
-from daemon.domain.leases import Standing, to_claim, too_many
+from daemon.domain.leases import Standing, to_claim, to_leave
 from daemon.errors import LeaseLost, McfdError, StoreUnavailable
 from daemon.ports.host import Clock
 from daemon.ports.leases import Holdings, Lease, LeaseBook
@@ -208,14 +208,14 @@ class NodeLeases:
 
     async def _let_go(self) -> None:
         """Let one account go at a time while there are too many, an idle one first."""
-        standing = self.standing
-        too_many_here = standing is not None and too_many(standing, self.node, self._accounts, self._mine())
         now = self._clock.monotonic()
-        if too_many_here and self._held and not self._leaving and now >= self._left_at + ONE_LEAVES_EVERY:
-            self._left_at = now
-            name = min(self._held, key=lambda name: self._held[name].at_work)
-            self._leaving[name] = self._held.pop(name)
-            self._tell_all(name)
+        if self.standing is not None and not self._leaving and now >= self._left_at + ONE_LEAVES_EVERY:
+            working = {name: lease.at_work for name, lease in self._held.items()}
+            name = to_leave(self.standing, self.node, self._accounts, working)
+            if name is not None:
+                self._left_at = now
+                self._leaving[name] = self._held.pop(name)
+                self._tell_all(name)
         await self._hand_over_idle()
 
     async def _hand_over_idle(self) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from adapters.sandbox import ReturnLine
 from adapters.sandbox.journal import Call, Journal
+from tests.e2e.cluster import REPEATS_AFTER_SECONDS
+from tests.e2e.node import AHEAD, NAME, REPEATS_AFTER
 from tests.e2e.world import MUG, SOCK, World, everyone, pause, tell, vendors
 from tests.support.postgres import Server, running_server
 
@@ -102,7 +104,7 @@ def judge(w: World, story: Story, return_id: int) -> None:
     assert held["state"] == ("review" if story.damaged else "closed")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 async def test_killed_at_any_instant(tmp_path, store, request):
     """Whatever the daemon was doing when it was killed, in the end every effect was there exactly once."""
@@ -111,7 +113,7 @@ async def test_killed_at_any_instant(tmp_path, store, request):
     await lived_through(tmp_path, config, kill_again_and_again)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_the_server_killed_at_any_instant(tmp_path):
     """Whatever the daemon was doing when PostgreSQL's server was killed, in the end every effect was there exactly once."""
     with running_server() as server:
@@ -134,7 +136,10 @@ async def lived_through(
     stories = [Story(f"#9{n:03}", units=dice.choice((1, 1, 2)), damaged=dice.random() < 0.4) for n in range(RETURNS)]
     unhurried = {"inspection_idle": "1s", "inspection_moving": "1s", "return_poll": "2s"}
     async with vendors(folder, seed=seed, buys_labels=True, timings=unhurried, config=config) as w:
-        w.patience = 90.0
+        w.patience = 150.0
+        if "cluster" in config:  # a node waits before it repeats what a dead one had begun
+            w.daemon.program = "tests.e2e.node"
+            w.daemon.environment |= {NAME: "node", AHEAD: "0", REPEATS_AFTER: str(REPEATS_AFTER_SECONDS)}
         await w.daemon.start()
         w.subscribe()
         over = asyncio.Event()

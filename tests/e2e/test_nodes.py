@@ -218,7 +218,7 @@ async def test_verbs_about_all_accounts_ask_every_node(tmp_path, postgres):
                 worked = [(await one.ops("/readyz"))[1]["accounts"] for one in (first, second)]
                 return sorted(map(len, worked)) == [1, 1]
 
-            await until("each works one account", shared)
+            await until("each works one account", shared, 60.0)
             done = (await second.cli("webhooks", "sync", "--json")).json
             assert {(row["shop"], row["done"]) for row in done["webhooks"]} == {
                 ("acme", "created"),

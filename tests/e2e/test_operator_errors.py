@@ -442,7 +442,7 @@ async def test_the_shell_completes():
     for shell in ("zsh", "fish"):
         assert "_MCFD_COMPLETE" in await _mcfd(_MCFD_COMPLETE=f"{shell}_source")
     completed = await _mcfd(_MCFD_COMPLETE="bash_complete", COMP_WORDS="mcfd re", COMP_CWORD="1")
-    verbs = ("reasons", "rename", "replay", "resolve", "restore", "resume", "retry")
+    verbs = ("ready", "reasons", "rename", "replay", "resolve", "restore", "resume", "retry")
     assert completed.split() == [f"plain,{verb}" for verb in verbs]
 
 

@@ -85,9 +85,11 @@ async def prometheus(folder: Path, w: World) -> AsyncIterator[Prometheus]:
 
 
 WITH_A_QUEUE = {"mcfd_notifications_total", "mcfd_notification_queue_read_timestamp_seconds"}
+"""Metrics that only a daemon with a notification queue shows."""
 LATER = {"mcfd_returns_to_adopt"}
 """Measured half a minute after the start."""
-"""Metrics that only a daemon with a notification queue shows."""
+ON_NODES = {"mcfd_account_worked"}
+"""Metrics that only daemons on PostgreSQL show."""
 
 
 def panel_queries() -> list[str]:
@@ -115,7 +117,7 @@ async def test_prometheus_understands_the_daemon(tmp_path):
                 await peer.query(text)
             wanted = set(re.findall(r"\bmcfd_[a-z_]+", " ".join([*queries, *(rule["query"] for rule in rules)])))
             names = set(await peer.get("label/__name__/values"))
-            assert wanted - names - LATER == WITH_A_QUEUE
+            assert wanted - names - LATER == WITH_A_QUEUE | ON_NODES
             closed = await peer.query(f'mcfd_returns{{account="main",shop="{SHOP}",state="closed"}}')
             assert [row["value"][1] for row in closed] == ["1"]
             await until("nothing is alarming", lambda: _quiet(peer))

@@ -5,10 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
 
@@ -248,7 +246,7 @@ def test_the_scrape_configuration(tmp_path: Path):
 
 
 async def test_a_node_is_added(tmp_path: Path, postgres):
-    """Two daemons with the lines of the chapter share a database; one works the account, and the query says which."""
+    """Two daemons with the lines of the chapter share a database; one works the account, and `mcfd status` says which."""
     text = chapter("Several nodes")
     told = yaml.safe_load(block(text, "yaml"))
     listen = dict.fromkeys(told["listen"], "127.0.0.1:0")
@@ -258,7 +256,11 @@ async def test_a_node_is_added(tmp_path: Path, postgres):
         added = DaemonProcess(tmp_path / "second", w.daemon.config, w.daemon.secrets)
         await added.start()
         assert [(await node.ops("/readyz"))[0] for node in (w.daemon, added)] == [200, 200]
-        with closing(psycopg.connect(config["store"]["url"], autocommit=True)) as server:
-            held = await until("a holder", lambda: server.execute(block(text, "sql")).fetchall())
-        assert "main" in [account for account, *_ in held]
+        assert "`mcfd status` shows who works what" in text
+
+        async def shown() -> list[str]:
+            nodes = (await added.cli("status", "--json")).json["nodes"]
+            return [node["node"] for node in nodes if node["accounts"] == ["main"]]
+
+        assert len(await until("who works the account", shown)) == 1
         assert await added.sigterm() == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain.leases import FORSAKEN_AFTER, Claim, Standing, share, to_claim, too_many
+from daemon.domain.leases import CHORES, FORSAKEN_AFTER, Claim, Standing, share, to_claim, to_leave
 
 ACCOUNTS = ("a", "b", "c", "d", "e")
 
@@ -37,11 +37,26 @@ def test_what_nobody_takes_is_claimed_beyond_the_share():
     assert to_claim(standing(nodes="mn", d=ended, e=ended + 1), "n", ACCOUNTS, ("a", "b", "c")) == ["d"]
 
 
-def test_a_node_lets_go_what_is_beyond_its_share():
-    """It has too many as soon as another node is there, and never too few."""
-    assert too_many(standing(), "n", ACCOUNTS, ACCOUNTS) == 0
-    assert too_many(standing(nodes="mn"), "n", ACCOUNTS, ACCOUNTS) == 2
-    assert too_many(standing(nodes="mn"), "n", ACCOUNTS, ("a",)) == 0
+@pytest.mark.parametrize(
+    ("nodes", "working", "left"),
+    [
+        ("n", dict.fromkeys((*ACCOUNTS, CHORES), 0), None),
+        ("mn", {"a": 2, "b": 1, "c": 3, "d": 2, CHORES: 0}, "b"),
+        ("mn", {"a": 2, "b": 1, "c": 3, CHORES: 0}, CHORES),
+        ("mn", {"a": 2, "b": 1, "c": 3}, None),
+        ("mn", {"a": 0, CHORES: 0}, None),
+    ],
+)
+def test_a_node_lets_go_what_is_beyond_its_share(nodes, working, left):
+    """Sellers are shared first, an idle one goes before others, and the chores go where fewer sellers are worked."""
+    assert to_leave(standing(nodes=nodes), "n", (*ACCOUNTS, CHORES), working) == left
+
+
+def test_one_seller_stays_where_it_is():
+    """Of one seller and the chores a second node gets the chores; of two sellers each node gets one."""
+    both = standing(nodes="mn")
+    assert to_leave(both, "n", ("main", CHORES), {"main": 0, CHORES: 5}) == CHORES
+    assert to_leave(both, "n", ("a", "b", CHORES), {"a": 1, "b": 0}) == "b"
 
 
 def test_what_a_node_works_is_what_it_holds_now():
