@@ -46,7 +46,8 @@ _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(%d
 class PostgresConnection:
     """Implements the Connection protocol.
 
-    `asking_since` is when the running statement began; `proven` are the leases that this transaction has checked.
+    `asking_since` is when the running statement began; `proven` is what this transaction need not do again: the leases
+    that it has checked, and to tell other nodes of itself.
     """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:

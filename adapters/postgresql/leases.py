@@ -17,6 +17,7 @@ CHANNEL = "mcfd"
 """Where nodes tell each other that there is something new."""
 
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
+_CLOCK = f"SELECT {NOW}"
 _KEPT = " OR ".join("name >= ? AND name < ?" for _ in KEPT_IN_MEMORY)
 _RANGES = [end for prefix in KEPT_IN_MEMORY for end in (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))]
 _LOOK = (
@@ -71,7 +72,9 @@ class NodeWriter(Writer):
     def _told(self, work: Work[T]) -> Work[T]:
         def run(connection: PostgresConnection) -> T:
             result = work(connection)
-            connection.execute(_TELL, (self._teller,))
+            if self._teller not in connection.proven:  # once for all that share a commit
+                connection.execute(_TELL, (self._teller,))
+                connection.proven.add(self._teller)
             return result
 
         return run
@@ -85,7 +88,11 @@ def _fenced(work: Work[T], lease: Lease) -> Work[T]:
             if connection.execute(_PROVE, (lease.account, lease.token)).fetchone() is None:
                 raise LeaseLost(f"another node works the account {lease.account}")
             connection.proven.add(lease.token)
-        return work(connection)
+        try:
+            return work(connection)
+        except BaseException:  # undone to before the check, which the next unit has to make again
+            connection.proven.discard(lease.token)
+            raise
 
     return run
 
@@ -106,7 +113,7 @@ class PostgresLeases:
         def work(connection: PostgresConnection) -> Beat:
             connection.execute(_LIVES, (node, seconds))
             kept = _renewed(connection, held, seconds)
-            now = _look(connection).now
+            (now,) = connection.execute(_CLOCK).fetchone()
             found = {
                 name: _claimed(connection, name, token, node=node, seconds=seconds, now=now)
                 for name, token in wanted.items()

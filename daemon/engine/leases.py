@@ -151,10 +151,9 @@ class NodeLeases:
         wanted = to_claim(standing, self.node, self._accounts, mine) if standing is not None else []
         if not wanted and not self._renewal_due():
             return
-        self._renewed_at = asked = self._clock.monotonic()
+        ends_at = self._renewing()
         tokens = {name: self._new_token() for name in wanted}
         beat = await self._book.beat(self.node, self._seconds, _tokens(mine), tokens)
-        ends_at = asked + self._seconds * (1 - MARGIN)
         self._renewed(mine, beat.kept, ends_at)
         for name, handed_over in beat.won.items():
             repeats_from = beat.now + (0.0 if handed_over else REPEATED_AFTER)
@@ -163,6 +162,11 @@ class NodeLeases:
 
     def _renewal_due(self) -> bool:
         return self._clock.monotonic() >= self._renewed_at + self._seconds / RENEWALS
+
+    def _renewing(self) -> float:
+        """Note that a renewal is asked for now; returns until when this node counts on what is kept."""
+        self._renewed_at = self._clock.monotonic()
+        return self._renewed_at + self._seconds * (1 - MARGIN)
 
     def _renewed(self, mine: Mapping[str, Lease], kept: Collection[str], ends_at: float) -> None:
         for name, lease in mine.items():
@@ -246,9 +250,8 @@ class NodeLeases:
     async def _renew(self) -> None:
         mine = self._mine()
         if mine and self._renewal_due():
-            self._renewed_at = asked = self._clock.monotonic()
-            kept = await self._book.renew(self._seconds, _tokens(mine))
-            self._renewed(mine, kept, asked + self._seconds * (1 - MARGIN))
+            ends_at = self._renewing()
+            self._renewed(mine, await self._book.renew(self._seconds, _tokens(mine)), ends_at)
 
     def _tell_trouble(self, trouble: str) -> None:
         if trouble and not self._trouble:
