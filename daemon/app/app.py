@@ -22,7 +22,7 @@ from daemon import __version__
 from daemon.app.accounts import Common
 from daemon.app.calls import tell_of_call
 from daemon.app.console import console_pages
-from daemon.app.dispatch import take_part
+from daemon.app.dispatch import Dispatch
 from daemon.app.listeners import offering, open_metrics, open_ops, open_public
 from daemon.app.live_config import Current
 from daemon.app.nodes import join, recount
@@ -201,11 +201,8 @@ class App:
 
     async def _retry_own(self, resources: Resources) -> None:
         """Try again what this node works: it may have been tried, once more in vain, before the news was here."""
-        for account in self._leases.working if self._leases is not None else ():
-
-            async def try_again(account: str = account) -> None:
-                await try_again_now(resources.store, self._clock, account)
-
+        for account in self._services.worked(resources):
+            try_again = partial(try_again_now, resources.store, self._clock, account)
             await under_lease(self._services.holdings, account, try_again)()
         self._services.wake()
 
@@ -303,7 +300,7 @@ class App:
         """Every verb by its path: answered here, or together with other nodes."""
         if self._leases is None or resources.store.errands is None:
             return answering(accesses)
-        dispatch = take_part(resources, resources.store.errands, self._leases, accesses)
+        dispatch = Dispatch(resources, resources.store.errands, self._leases, accesses)
         self._errands = errands = dispatch.errands
         grace = self._current.settings.timings.stop_grace * STEPS_SHARE
         services["errands"] = partial(errands.serve, grace=grace)

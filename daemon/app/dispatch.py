@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -10,25 +10,31 @@ from daemon.app.resources import Resources
 from daemon.app.verbs import Accesses
 from daemon.engine.leases import NodeLeases
 from daemon.errors import LeaseLost, McfdError, OperatorError
-from daemon.operations.errands import AnyVerb, Errands, Run
+from daemon.operations.errands import AnyVerb, Errands
 from daemon.operations.sharing import Owners, added_up
 from daemon.operations.verb import EXAMINATION, Page
 from daemon.operations.verbs import VERBS
 from daemon.ports.errands import ErrandBook
-from daemon.ports.leases import Holdings
 
 
 class Dispatch:
-    """Answers verbs on one node among several. `make` makes what takes them to others."""
+    """Answers verbs on one node among several; `errands` take them to the others."""
 
-    def __init__(
-        self, resources: Resources, holdings: Holdings, accesses: Accesses, make: Callable[[Run], Errands]
-    ) -> None:
+    def __init__(self, resources: Resources, book: ErrandBook, leases: NodeLeases, accesses: Accesses) -> None:
         settings = resources.current.settings
-        self._holdings = holdings
+        self._holdings = leases
         self._owners = Owners(store=resources.store, accounts=list(resources.accounts), account_of=settings.account_of)
         self._whole, self._general, self._only = accesses.whole, accesses.general, cache(accesses.only)
-        self.errands = make(self.here)
+        self.errands = Errands(
+            book,
+            resources.vault,
+            resources.clock,
+            leases,
+            node=leases.node,
+            new_name=partial(secrets.token_urlsafe, 16),
+            verbs={verb.path: verb for verb in VERBS},
+            run=self.here,
+        )
 
     async def answer(self, verb: AnyVerb, given: Mapping[str, object]) -> dict[str, Any]:
         """Run the verb here, or where its accounts are worked. Raises OperatorError, McfdError."""
@@ -76,18 +82,3 @@ class Dispatch:
             which = ", ".join(elsewhere)
             raise OperatorError(f"{verb.name}: other nodes work {which}; ask with --shop for one shop at a time")
         return await verb.call(self._whole[verb.need], given)
-
-
-def take_part(resources: Resources, book: ErrandBook, leases: NodeLeases, accesses: Accesses) -> Dispatch:
-    """Answer verbs together with the other nodes."""
-    errands = partial(
-        Errands,
-        book,
-        resources.vault,
-        resources.clock,
-        leases,
-        node=leases.node,
-        new_name=partial(secrets.token_urlsafe, 16),
-        verbs={verb.path: verb for verb in VERBS},
-    )
-    return Dispatch(resources, leases, accesses, lambda run: errands(run=run))

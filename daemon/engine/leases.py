@@ -34,7 +34,7 @@ Gained = Callable[[Lease], Awaitable[None]]
 
 
 def under_lease(
-    holdings: Holdings, account: str, work: Callable[[], Awaitable[None]], *, sends: bool = False
+    holdings: Holdings, account: str, work: Callable[[], Awaitable[object]], *, sends: bool = False
 ) -> Callable[[], Awaitable[None]]:
     """The same work, done only while this node works the account. What only reads is left behind at a hand-over."""
 
