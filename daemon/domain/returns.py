@@ -265,7 +265,7 @@ class Return:
     seller's at Amazon; `submitted_at` is when the shopper made the return, by the portal's clock. `adopted_at` is when
     the return was taken over with a past that the store does not know: what was bought or written then is looked for
     before anything is done. An `unproven` return waits to be compared with the vendors: the store may know less of it.
-    before anything is done. `named_for` is the shop's name when the return was opened, if the shop was renamed since.
+    `named_for` is the shop's name when the return was opened, if the shop was renamed since.
     """
 
     shop: str
