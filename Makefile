@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/supply/.ready
 # Tests start Python many hundreds of times: without compiled modules, each start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test packages check lint unit domain system-test moments deb campaign bench bench-full lock audit example clean
+.PHONY: demo test packages check lint unit domain system-test moments volume deb campaign bench bench-full lock audit example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,13 +19,13 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: packages lint domain unit  ## what to run before anything lands; CI runs `moments` and `system-test`, too
+test: packages lint domain unit  ## what to run before anything lands; CI runs `moments`, `volume` and `system-test`, too
 
 packages:             ## Debian's packages for the tests with real servers, where there are root and apt
 	.ci/packages
 
 check: lint           ## what to run before each commit: lint, unit and the quick ones of services on SQLite
-	$(PARALLEL) tests/unit tests/services -m "not slow" -k "not postgres"
+	$(PARALLEL) tests/unit tests/services -m "not slow and not volume" -k "not postgres"
 
 lint: $(READY)        ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -40,8 +40,8 @@ PARALLEL := $(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10
 DOMAIN  := tests/unit/domain tests/unit/test_problem_codes.py \
            $(addprefix tests/services/test_, lost_store.py unproven.py switches.py shop_pauses.py)
 
-unit: $(READY)        ## every test that boots no machine, but those of `domain`
-	$(PARALLEL) $(DOMAIN:%=--ignore=%)
+unit: $(READY)        ## every test that boots no machine, but those of `domain` and `volume`
+	$(PARALLEL) -m "not volume" $(DOMAIN:%=--ignore=%)
 
 domain: $(READY)      ## the tests that together take every branch of the domain, and the proof that they do
 	$(BIN)/coverage erase
@@ -59,9 +59,12 @@ SEED    ?= $(shell date +%s)
 RETURNS ?= 40
 WORLDS  ?= 50
 
-moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every eighth
+moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every sixteenth
 	$(PARALLEL) --every-moment --timeout 600 tests/campaign/test_kill_points.py tests/services/test_crashes.py \
 	  tests/services/test_portal_changes_during_calls.py tests/campaign/test_easypost.py
+
+volume: $(READY)      ## whole stories over real processes and nodes, more random worlds, crowds; `make test` runs one of each
+	$(PARALLEL) --timeout 600 -m volume
 
 campaign: $(READY)    ## random worlds with everything that goes wrong; WORLDS=0 goes on until interrupted
 	$(BIN)/python -m tests.campaign --seed $(SEED) --returns $(RETURNS) --worlds $(WORLDS)

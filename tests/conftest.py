@@ -1,7 +1,11 @@
 """What tests of several rooms share."""
 
+import os
 import random
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,7 +15,10 @@ from tests.support.postgres import running_server
 settings.register_profile("untimed", settings(), deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
 
-STEP = 8
+STEP = 16
+
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 * 2**30  # bytes; a container may have no more than 64 MB there
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store", default="sqlite", choices=stores, help="what the tests of services keep returns in")
 
 
+def pytest_configure() -> None:
+    """Keep the tests' files in memory, where there is room: none need outlive the machine, and a disk's syncs take time."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ.setdefault("TMPDIR", str(MEMORY))  # noqa: TID251 - for who is started by tests, too
+        tempfile.tempdir = None
+
+
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> Moments:
-    """Every eighth moment, from one of the first eight on, which pytest-randomly's seed decides; or every one."""
+    """Every sixteenth moment, from one of the first sixteen on, which pytest-randomly's seed decides; or every one."""
     if request.config.getoption("--every-moment"):
         return Moments(0, 1)
     return Moments(random.randrange(STEP), STEP)

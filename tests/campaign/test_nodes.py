@@ -18,12 +18,13 @@ RETURNS = 8
 QUICK = [kind for kind in TOLD if kind not in {late, missing, silent}]
 """Stories in which nobody waits for what never comes."""
 
-TROUBLES = [("kill", "roll"), ("freeze", "stall", "hold"), ("cut", "kill-all"), ("restart-server", "fail-over")]
+SERVER = ("restart-server", "fail-over")
+OF_NODES = [("kill", "roll"), ("freeze", "stall", "hold"), ("cut", "kill-all")]
+TROUBLES = [SERVER, *(pytest.param(kinds, marks=pytest.mark.volume) for kinds in OF_NODES)]
 
 TENURES = [Tenure("north", 10.0, 20.0), Tenure("south", 21.0, 30.0), Tenure("north", 30.0, 40.0)]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("troubles", TROUBLES, ids="+".join)
 async def test_nodes_in_trouble(troubles, tmp_path):
@@ -34,7 +35,7 @@ async def test_nodes_in_trouble(troubles, tmp_path):
     assert outcome.wrong == []
 
 
-@pytest.mark.slow
+@pytest.mark.volume
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("nodes", [1, 2])
 async def test_every_story_over_postgresql(nodes, tmp_path):
@@ -44,7 +45,7 @@ async def test_every_story_over_postgresql(nodes, tmp_path):
     assert outcome.wrong == []
 
 
-@pytest.mark.slow
+@pytest.mark.volume
 async def test_nodes_that_mind_no_lease_are_found_out(tmp_path):
     """When nothing keeps a node that stood still from going on without its lease, the campaign sees it."""
     troubles = Troubles(random.Random(1), [KINDS["freeze"]], effects=RETURNS)

@@ -15,6 +15,7 @@ from tests.e2e.world import tell
 ROUNDS = 2
 
 
+@pytest.mark.volume
 @pytest.mark.timeout(400)
 async def test_killed_at_every_effect_and_at_any_instant(tmp_path):
     """Whether a call was lost, or its answer, or none was under way: in the end every effect is there once."""

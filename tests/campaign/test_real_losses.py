@@ -8,7 +8,7 @@ from tests.e2e.world import tell
 RETURNS = 5
 
 
-@pytest.mark.slow
+@pytest.mark.volume
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("fault", "seed"), [("lost", 4), ("restored", 4)])
 async def test_a_real_store_is(fault, seed, tmp_path):

@@ -48,6 +48,7 @@ async def test_a_demo_that_is_stopped(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.volume
 @pytest.mark.timeout(480)
 async def test_a_shop_to_click_through(tmp_path):
     """The console's demo fills a shop, says where its pages are, and leaves nothing behind when it is stopped."""

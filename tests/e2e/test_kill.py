@@ -105,7 +105,7 @@ def judge(w: World, story: Story, return_id: int) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.volume)])
 async def test_killed_at_any_instant(tmp_path, store, request):
     """Whatever the daemon was doing when it was killed, in the end every effect was there exactly once."""
     on_server = store == "postgresql"
@@ -113,6 +113,7 @@ async def test_killed_at_any_instant(tmp_path, store, request):
     await lived_through(tmp_path, config, kill_again_and_again)
 
 
+@pytest.mark.volume
 @pytest.mark.timeout(400)
 async def test_the_server_killed_at_any_instant(tmp_path):
     """Whatever the daemon was doing when PostgreSQL's server was killed, in the end every effect was there exactly once."""

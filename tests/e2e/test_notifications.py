@@ -64,14 +64,14 @@ async def pushed(
             assert await w.daemon.sigterm() == 0
 
 
-async def after_a_death(queue, what: str, seen) -> None:
+async def after_a_death(queue, what: str, seen, seconds: float = PATIENCE) -> None:
     """Wait for it; what a dead process's long poll has taken since is shown again, as after the visibility time-out."""
 
     async def shown() -> object:
         queue.show_again()
         return seen()
 
-    await until(what, shown)
+    await until(what, shown, seconds)
 
 
 async def test_an_inspection_becomes_a_refund_in_seconds(tmp_path, queue):
@@ -187,9 +187,10 @@ async def test_a_queue_that_fails_is_read_again(tmp_path, queue, fault):
         return_id = w.submit("#5501", SOCK)
         await w.labelled(return_id)
         w.sandbox.set_faults([fault])
+        await w.restart()  # the read under way would last for twenty seconds before the next one fails
         await until("a failure", lambda: w.daemon.heard("round.failed", service="notifications"), 30.0)
         w.sandbox.receive(return_id, sku=SOCK)
-        await until("closed", lambda: w.portal(return_id)["state"] == "closed", 40.0)
+        await after_a_death(queue, "closed", lambda: w.portal(return_id)["state"] == "closed", 40.0)
         assert (await w.daemon.metrics())['mcfd_troubles_total{kind="queue_unreadable"}'] >= 1
 
 

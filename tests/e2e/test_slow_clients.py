@@ -62,6 +62,7 @@ async def good_sender(w: World, over: asyncio.Event) -> list[int]:
     raise AssertionError
 
 
+@pytest.mark.volume
 async def test_two_thousand_half_sent_requests(tmp_path, many_sockets):
     """All are closed about ten seconds after they came, or for a newcomer; every good delivery meanwhile is kept."""
     async with world(tmp_path) as w:
