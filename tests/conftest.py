@@ -42,6 +42,13 @@ def pytest_configure() -> None:
         tempfile.tempdir = None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let `-k postgres` find whoever needs the server, not only those that are named for it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "postgres" in item.fixturenames:
+            item.extra_keyword_matches.add("postgres")
+
+
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> Moments:
     """Every sixteenth moment, from one of the first sixteen on, which pytest-randomly's seed decides; or every one."""

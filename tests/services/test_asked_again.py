@@ -52,6 +52,7 @@ async def test_a_line_that_was_taken_out(shop):
     assert actions(shop)["process"] == 1
 
 
+@pytest.mark.slow
 async def test_a_return_that_was_cancelled_in_review(shop):
     """The parcel came back to its sender, was called missing, and the merchant cancelled the return."""
     await shop.sent(a_line("1", "SOCK"), a_line("2", "CAP"))

@@ -93,6 +93,7 @@ class TestStates:
         await stage.pass_time(DAY)
         assert ((await stage.ret()).state, actions(stage)) == (ends, asked)
 
+    @pytest.mark.slow
     async def test_while_it_is_expired(self, open_with):
         """Case 8: an expired return cancelled in Loop is over, its label voided; what comes all the same is noted."""
         stage, source = await buying(open_with)

@@ -1,5 +1,7 @@
 """A clock decides only on a reading begun after its deadline, however long the reading takes."""
 
+import pytest
+
 from daemon.domain.returns import RequestState, State
 from tests.services.parcels import TWO, buying, notes
 from tests.services.stage import DAY, HOUR, ORDER_TEMPLATES
@@ -13,6 +15,7 @@ async def next_due(stage, return_id="77"):
 
 
 class TestSlowReadings:
+    @pytest.mark.slow
     async def test_a_unit_that_arrives_while_amazon_is_read_is_not_missing(self, stage):
         """The reading was asked for before the deadline and answered after it: the next one decides."""
         await stage.sent(*TWO)
@@ -31,6 +34,7 @@ class TestSlowReadings:
         await stage.reach(State.CLOSED, within=DAY)
         assert notes(stage, "Missing") == []
 
+    @pytest.mark.slow
     async def test_an_authorization_that_comes_while_amazon_is_read_is_not_too_late(self, stage):
         """A look that began in time and ended after the deadline gives nothing up."""
         stage.network.authorization_delay = 1.5 * DAY
@@ -48,6 +52,7 @@ class TestSlowReadings:
 
         await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
 
+    @pytest.mark.slow
     async def test_a_document_that_comes_while_it_is_asked_for_is_not_too_late(self, open_with):
         """The bought label was there when the late answer came, so nobody is called."""
         stage, source = await buying(open_with)
@@ -85,6 +90,7 @@ class TestSlowReadings:
 
 
 class TestLateArrival:
+    @pytest.mark.slow
     async def test_a_missing_unit_that_arrives_is_missing_no_more(self, stage):
         """It came after the verdict, without a condition: during the grace it reads as come, afterwards as it is."""
         await stage.sent(*TWO)
@@ -104,6 +110,7 @@ class TestLateArrival:
         assert (await stage.unit("2")).finding.condition == "Sellable"
         assert notes(stage, "inspected CAP")[-1].endswith("sellable.")
 
+    @pytest.mark.slow
     async def test_during_the_grace_nothing_is_said_about_its_condition(self, stage):
         """Neither `missing` nor `condition not given` is right while the grace runs."""
         await stage.sent(a_line("1"), a_line("2"))

@@ -81,6 +81,7 @@ class TestOnePurchase:
         await stage.reach(State.AWAITING_INSPECTION, within=600.0, return_id="78")
         assert source.bought() == ["77-A1"]
 
+    @pytest.mark.slow
     async def test_a_void_that_is_never_answered_does_not_keep_the_shopper_waiting_for_ever(self, open_with):
         """After the time that an order may take to be found, the new return gets a label of its own."""
         stage, source = await buying(open_with)
@@ -91,6 +92,7 @@ class TestOnePurchase:
         await stage.reach(State.AWAITING_INSPECTION, within=2 * HOUR, return_id="78")
         assert source.bought() == ["77-A1", "78-A1"]
 
+    @pytest.mark.slow
     async def test_a_label_whose_document_is_gone_is_bought_again(self, open_with):
         """After its retention nothing is left to print, and the shopper needs a label."""
         stage, source = await buying(open_with)

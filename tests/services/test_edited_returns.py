@@ -138,6 +138,7 @@ class TestUnderWay:
 
         assert await days_to(stage, State.CLOSED) < 1 / 24
 
+    @pytest.mark.slow
     async def test_lines_are_read_before_a_unit_is_called_missing(self, stage):
         """Neither webhook nor poll told of the edit: when the clock has run, the return is read, and paid."""
         await stage.sent(*TWO)
@@ -188,6 +189,7 @@ class TestUnderWay:
 
         assert stage.portal.count("details") == before
 
+    @pytest.mark.slow
     async def test_a_neighbours_look_calls_nothing_missing(self, stage):
         """Two returns of one order: the reading for one gives the other's findings, and leaves its clocks to it."""
         await stage.sent(*TWO)

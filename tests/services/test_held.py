@@ -64,6 +64,7 @@ async def test_a_request_of_long_ago_is_read_before_its_units_are_asked_for(stag
     assert stage.network.made("create_return")[-1].at <= at + GOOD_FOR
 
 
+@pytest.mark.slow
 async def test_it_is_tried_ever_more_rarely_and_behind_everybody(held):
     """At first every hour, after weeks once a day, in the background; its history does not grow by that."""
     rows = len(await held.history())

@@ -9,6 +9,7 @@ from tests.services.stage import DAY, HOUR, ORDER
 
 
 class TestAmazon:
+    @pytest.mark.slow
     @pytest.mark.parametrize("how", ["unknown", "without our units"])
     async def test_a_reading_without_the_unit_does_not_judge_it(self, stage, how):
         """The second unit was processed just before its clock ran out, and one reading does not show it."""
@@ -30,6 +31,7 @@ class TestAmazon:
         assert actions(stage) == {"process": 1}
         assert notes(stage, "Missing") == []
 
+    @pytest.mark.slow
     async def test_a_unit_that_is_never_listed_again_needs_a_person(self, stage):
         """Amazon forgets the order for good: after the last clock and the late watch somebody is asked."""
         await stage.sent()
@@ -58,6 +60,7 @@ class TestOurClock:
 
         assert actions(stage) == {"process": 1}
 
+    @pytest.mark.slow
     async def test_a_machine_that_starts_with_a_wrong_clock(self, open_with):
         """The process has never known another hour; the vendors' answers tell it, and nothing is missing by ours."""
         stage = await open_with(policy=PAGE)
@@ -89,6 +92,7 @@ class TestOurClock:
 
 
 class TestNewLabel:
+    @pytest.mark.slow
     async def test_a_new_label_for_what_was_left_behind_restarts_its_clock(self, open_with):
         """One unit came on day 0; on day 6 the shopper gets a label for the other: it has a week from then."""
         stage = await open_with(policy=PAGE)
@@ -103,6 +107,7 @@ class TestNewLabel:
 
         assert actions(stage) == {"flag": 1}
 
+    @pytest.mark.slow
     async def test_a_new_label_after_a_review(self, open_with):
         """The unit was missing and the return flagged; the flag is lifted and Loop asks for a new label: a week again."""
         stage = await open_with(policy=PAGE)

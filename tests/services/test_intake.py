@@ -147,6 +147,7 @@ class TestCancelling:
         assert (await stage.ret()).state is State.CANCELLED
         assert stage.network.calls == []
 
+    @pytest.mark.slow
     async def test_a_cancelled_return_that_is_asked_for_again_adopts_what_amazon_has(self, stage):
         """Cancelled and asked again: the return item that Amazon still expects is used, and none is added."""
         stage.ship(SOCK=1)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from daemon.domain.returns import RequestState, State, UnitState
 from daemon.errors import Unavailable
 from daemon.ports.vendors import Lane
@@ -195,6 +197,7 @@ class TestNothingFound:
         assert (await stage.unit()).order_id == "ODD-1"
         assert (await stage.ret()).state is State.AWAITING_INSPECTION
 
+    @pytest.mark.slow
     async def test_the_time_in_which_amazon_is_away_is_no_waiting(self, open_with):
         """The deadline counts answered looks only."""
         stage = await open_with(policy=a_policy(order_id_templates=ORDER_TEMPLATES, hold_unmatched=False))

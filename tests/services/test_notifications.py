@@ -179,6 +179,7 @@ async def test_amazon_may_speak_before_the_label_is_known_to_be_out(stage, queue
     assert (await stage.unit()).finding is not None
 
 
+@pytest.mark.slow
 async def test_a_late_arrival_is_announced_too(stage, queue, reader):
     """A return that was settled without a unit hears of it at once when it turns up after all."""
     await stage.sent(a_line("1"), a_line("2", sku="CAP"))
@@ -407,6 +408,7 @@ async def relied_on(stage, queue, reader, *, announced: int = 10) -> None:
     stage.push.queue_read()
 
 
+@pytest.mark.slow
 async def test_looks_are_four_times_as_far_apart_while_amazon_announces(stage, queue, reader):
     """With nine of the last ten findings announced and a queue that works, three looks of four are spared."""
     await relied_on(stage, queue, reader, announced=9)
@@ -424,6 +426,7 @@ async def test_eight_of_ten_are_not_enough(stage, queue, reader):
     assert stage.push.spacing == 1.0
 
 
+@pytest.mark.slow
 async def test_a_queue_that_fails_brings_the_usual_spacing_back_at_once(stage, queue, reader):
     """The very next look of the usual spacing is made, for returns that wait already, too."""
     await relied_on(stage, queue, reader)
@@ -484,6 +487,7 @@ async def test_a_person_who_asks_is_not_spared(stage, queue, reader):
     assert orders_read(stage) == before + 1
 
 
+@pytest.mark.slow
 async def test_a_long_backlog_is_read_to_its_end_and_holds_up_nothing(stage, queue, reader):
     """Thousands of messages of orders that are none of ours cost no commit; ours behind them is heard, others go on."""
     await stage.sent()

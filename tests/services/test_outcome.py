@@ -79,6 +79,7 @@ class TestClean:
 
         assert stage.clock.now() == start + 600.0
 
+    @pytest.mark.slow
     async def test_a_slow_queue_is_waited_for(self, stage):
         """An open return in PROCESSING stays there; it is not processed again."""
         await stage.sent(plan="lose")
@@ -89,6 +90,7 @@ class TestClean:
         assert (await stage.ret()).state is State.PROCESSING
         assert len(loop(stage).records) == 1
 
+    @pytest.mark.slow
     async def test_a_failure_that_nobody_told_of_is_found_by_the_clock(self, stage):
         """Loop tells of a failed processing only by webhook: when that is lost, a person is told after some days."""
         await stage.sent(plan="lose")
@@ -247,6 +249,7 @@ class TestDiscrepant:
 
         assert "not now" in ret.problem
 
+    @pytest.mark.slow
     async def test_a_missing_unit_is_a_discrepancy_after_its_clock(self, stage):
         """A sibling of a processed unit that is still expected a week later is missing, graded so, and flagged."""
         await stage.sent(a_line("1"), a_line("2"))

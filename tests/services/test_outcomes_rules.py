@@ -58,6 +58,7 @@ async def test_ignore_does_not_save_a_damaged_return(open_with):
     assert (await outcome(open_with, "Defective", "CustomerDamaged", conditions=table))[1] == "flag"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("missing", "asked"), [(FLAG, "flag"), (PROCESS, "process"), (IGNORE, "process")])
 async def test_missing_is_the_operators(open_with, missing, asked):
     """Case 6: what a missing unit counts as is a choice; by default it is for a person."""

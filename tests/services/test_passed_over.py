@@ -52,6 +52,7 @@ async def test_what_was_passed_over_is_told_when_somebody_answers_again(stage):
     assert not (await stage.ret()).owed_notes()
 
 
+@pytest.mark.slow
 async def test_a_carrier_that_could_never_be_asked_decides_nothing(open_with):
     """Shipping's role is gone for two months: nothing is called missing or expired for what nobody could hear."""
     stage, source = await buying(open_with)
@@ -63,6 +64,7 @@ async def test_a_carrier_that_could_never_be_asked_decides_nothing(open_with):
     await stage.reach(State.EXPIRED, within=DAY)
 
 
+@pytest.mark.slow
 async def test_a_label_that_cannot_be_given_back_yet_keeps_no_unit_from_its_inspection(open_with):
     """The label of a withdrawn request is to be voided, and Shipping is parked: what arrives all the same is heard of."""
     stage, source = await buying(open_with)

@@ -333,6 +333,7 @@ class TestUnclear:
         assert "IDEMPOTENCY_CONFLICT" in ret.problem
         assert source.bought() == ["77-A1"]
 
+    @pytest.mark.slow
     async def test_offers_that_are_always_stale_are_asked_for_slowly(self, open_with):
         """Case 1: should Amazon call every offer stale, it is asked at a walk, and after the deadline a person is."""
         stage, source = await buying(open_with, timings=clocks(label_deadline=2 * HOUR))

@@ -72,6 +72,7 @@ class TestTheAnswer:
         assert looks[-1] < 22.0
         assert learned.label_times.count == 101
 
+    @pytest.mark.slow
     async def test_polls_grow_apart_with_the_wait(self, stage):
         """The longer a return waits, the rarer it looks; never more than 30 s apart in the first hour."""
         stage.network.authorization_delay = DAY
@@ -84,6 +85,7 @@ class TestTheAnswer:
         assert apart == sorted(apart)
         assert (min(apart), max(apart)) == (2.0, 30.0)
 
+    @pytest.mark.slow
     async def test_polls_are_rarer_after_the_first_hour(self, stage):
         """What has not come by then is looked for every `label_poll_late`."""
         stage.network.authorization_delay = 30 * HOUR
@@ -155,6 +157,7 @@ class TestUnclearAnswers:
 
         assert stage.network.count("create_return") == 1
 
+    @pytest.mark.slow
     async def test_an_outage_is_waited_out(self, stage):
         """While Amazon is away no attempt is spent; afterwards the return goes on."""
         await asked(stage)

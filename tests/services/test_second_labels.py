@@ -99,6 +99,7 @@ class TestForgottenDocument:
         assert numbers(stage) == ["1Z-SH1", "1Z-SH1"]
         assert source.bought() == ["77-A1"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("answer", ["refused", "no document"])
     async def test_it_is_bought_anew(self, open_with, answer):
         """Amazon has it no more: the old label is given back, another one is bought, and its parcel is paid for."""

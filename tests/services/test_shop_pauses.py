@@ -50,6 +50,7 @@ def sent(stage) -> list[str]:
     return [call.operation for call in calls if call.operation not in READS]
 
 
+@pytest.mark.slow
 async def test_a_request_waits_for_the_resume(stage, pauses):
     """Paused, a shopper's request is read and matched, and no vendor is told anything; resumed, the label is made."""
     await stage.operator.pause("acme", by="operator")
@@ -66,6 +67,7 @@ async def test_a_request_waits_for_the_resume(stage, pauses):
     assert sent(stage).count("deliver_label") == 1
 
 
+@pytest.mark.slow
 async def test_the_wait_costs_no_deadline(stage, pauses):
     """A request that waits for its order is not refused because its shop was paused for hours."""
     await stage.submit()
@@ -78,6 +80,7 @@ async def test_the_wait_costs_no_deadline(stage, pauses):
     await stage.reach(State.AWAITING_INSPECTION, within=HOUR)
 
 
+@pytest.mark.slow
 async def test_findings_are_read_and_told_after_the_resume(stage, pauses):
     """Amazon's findings are stored while the shop is paused, with their verdict; notes, grades and payment wait."""
     await stage.sent()
@@ -158,6 +161,7 @@ async def test_a_pause_in_the_middle_holds_the_next_call(stage, pauses):
         assert sent(stage).count(once) == 1
 
 
+@pytest.mark.slow
 async def test_a_failing_reading_is_no_hot_loop(stage, pauses):
     """A reading that fails while the shop is paused is tried again minutes later, and costs no attempt."""
     await stage.sent()

@@ -249,6 +249,7 @@ def crash_inside(path: Path, done: int, step: str) -> int:
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", range(len(migrations()) + 1))
 async def test_a_crash_inside_a_migration_leaves_the_old_version(path, done):
     """A process killed inside a step leaves a database of the version before, which the next start migrates."""

@@ -54,6 +54,7 @@ class TestStuck:
 
 
 class TestRules:
+    @pytest.mark.slow
     async def test_what_never_came_is_not_said_to_have_arrived(self, open_with):
         """`missing: ignore`, and nothing came: the return is processed, and the note says what was let pass."""
         stage, source = await buying(open_with, policy=judged(missing=Treatment.IGNORE))
@@ -125,6 +126,7 @@ class TestPaidEarly:
 
 
 class TestHeld:
+    @pytest.mark.slow
     async def test_its_note_is_written_once(self, stage):
         """Held for days and tried again and again: one note, and the label all the same when the order turns up."""
         await stage.submit()

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from daemon.app.services import WALKERS
 from daemon.domain.portal import PortalState, ReturnChanged
 from daemon.domain.queues import Queue
@@ -67,6 +69,7 @@ def test_polls_come_at_exact_times(living):
     living(scenario)
 
 
+@pytest.mark.slow
 def test_many_returns_are_never_stepped_by_two(living):
     """Thirty returns on one order, webhooks repeated all the while: one walk each, one return item each."""
 

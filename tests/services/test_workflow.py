@@ -343,6 +343,7 @@ class TestRaces:
 
 
 class TestRemovedShop:
+    @pytest.mark.slow
     async def test_its_returns_are_parked_without_a_call(self, stage):
         """A shop that left the configuration costs no call; the other shops go on."""
         await stage.sent()

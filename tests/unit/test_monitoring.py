@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from adapters.host.metrics import ALARMING, TROUBLES, PrometheusMetrics
@@ -163,6 +164,7 @@ def test_promtool_accepts_the_alerts():
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 def test_the_alerts_fire_when_they_should(tmp_path: Path):
     """Every alert fires in its case and stays quiet in the other; with another threshold the cases would fail."""
     checked = promtool("test", "rules", *CASES)
