@@ -37,7 +37,9 @@ lint: $(READY)        ## style, types, import contracts
 WORKERS  ?= $(shell expr 3 \* $$(nproc) / 2)
 PARALLEL := $(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10
 
-DOMAIN  := tests/unit/domain tests/unit/test_problem_codes.py \
+# Those that try hundreds of examples take no branch of their own, and would take five times as long when it is noted.
+EXAMPLES := $(addprefix tests/unit/domain/test_, allocation.py lives.py)
+DOMAIN  := $(filter-out $(EXAMPLES), $(wildcard tests/unit/domain/test_*.py)) tests/unit/test_problem_codes.py \
            $(addprefix tests/services/test_, lost_store.py unproven.py switches.py shop_pauses.py)
 
 unit: $(READY)        ## every test that boots no machine, but those of `domain` and `volume`

@@ -48,6 +48,7 @@ def buying(*postage: Postage, **fields) -> Return:
     [
         # RECEIVED: read every request first, authorize what has its place order by order, match the rest
         (a_return(requests=(a_request("q0"), UNREAD), units=(a_unit(),)), Act.READ_REQUEST, "q1"),
+        (a_return(needs_read=True, units=(a_unit(),)), Act.READ_RETURN, ""),
         (a_return(units=(a_unit(),)), Act.MATCH_ORDER, ""),
         (a_return(units=(a_unit(), assigned(a_unit("2")))), Act.AUTHORIZE_UNITS, "O1"),
         (a_return(units=(assigned(a_unit(), "O2"), assigned(a_unit("2"), "O1"))), Act.AUTHORIZE_UNITS, "O2"),
