@@ -63,7 +63,7 @@ WORLDS  ?= 50
 
 moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every sixteenth
 	$(PARALLEL) --every-moment --timeout 600 tests/campaign/test_kill_points.py tests/services/test_crashes.py \
-	  tests/services/test_portal_changes_during_calls.py tests/campaign/test_easypost.py
+	  tests/services/test_portal_changes_during_calls.py tests/campaign/test_easypost.py tests/durability/test_power_cut.py
 
 volume: $(READY)      ## whole stories over real processes and nodes, more random worlds, crowds; `make test` runs one of each
 	$(PARALLEL) --timeout 600 -m volume
