@@ -2,19 +2,19 @@
 
 Between a look that showed nothing and the next one, nobody knows whether the label exists. `unseen` is how long it has
 existed by now, on average over what was learnt. It stays near zero while no label is ever ready, grows fastest where
-most labels become ready, and grows without end. So whoever's is largest is looked at first; and where turns are not
-scarce, a look is due once it is worth a share of the whole wait.
+most labels become ready, and grows without end. So whoever's is largest is looked at first. Where turns are scarce a
+look is due once it is worth most of what looks were worth of late, so that some turns are saved for a rush.
 """
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import exp, sqrt
 
 from daemon.domain.durations import HOUR
 
-GROWTH, BINS = 1.15, 60
+GROWTH, BINS = 1.5, 22
 EDGES = (0.0, *(GROWTH**n for n in range(BINS)))
 """Ages in seconds between which the rate of labels is one figure; the last is beyond an hour."""
 
@@ -28,10 +28,12 @@ UNKNOWN = 0.01
 MOST_LOOKS = 24
 """Looks at an average label where turns are not scarce."""
 
+THRIFT, RUSH = 0.8, 100.0
+"""The share of what looks were worth at which the next is due, and over how many seconds that is averaged."""
+
 LEAST_PAUSE = 0.5
-PATIENCE = 60.0
-"""Whoever has waited longer for a turn goes before all others, in the order of coming. Looks further apart than that
-teach nothing."""
+PATIENCE = 50.0
+"""Whoever was not looked at for longer goes before all others. Looks further apart than that teach nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class LabelTimes:
     rates: Sequence[float]
     left: Sequence[float]  # the share of labels that is not ready yet, at each edge
     area: Sequence[float]  # the sum of that share over time, up to each edge
-    price: float
+    least: float  # what a look has to be worth where turns are not scarce
+    price: float = 0.0  # and where they are
+    priced_at: float = 0.0
 
     @property
     def known(self) -> bool:
@@ -62,25 +66,32 @@ class LabelTimes:
             seconds = max(0.0, min(end, looked_at) - start) + share * (found_at - (first + last) / 2)
             ready.append(MEMORY * self.ready[n] + share)
             watched.append(MEMORY * self.watched[n] + seconds)
-        return _drawn(ready, watched, self.count + 1)
+        return replace(_drawn(ready, watched, self.count + 1), price=self.price, priced_at=self.priced_at)
+
+    def looked(self, looked_at: float, age: float, now: float) -> "LabelTimes":
+        """What is known after a look that had its turn at that age: the longer turns are waited for, the dearer."""
+        if not self.known or age - looked_at > PATIENCE:
+            return self
+        old, worth = exp((self.priced_at - now) / RUSH), self.unseen(looked_at, age)
+        return replace(self, price=old * self.price + (1 - old) * THRIFT * worth, priced_at=now)
 
     def unseen(self, looked_at: float, age: float) -> float:
         """For how long the label has existed by that age, on average, if it did not when it was looked at."""
         left, before = self._at(looked_at)
         return age - looked_at - (self._at(age)[1] - before) / left
 
-    def urgency(self, looked_at: float, age: float, queued_for: float) -> float:
+    def urgency(self, looked_at: float, age: float) -> float:
         """Who goes first where turns are scarce; all are alike until enough is known. Nobody waits without end."""
         if not self.known:
             return 0.0
-        return queued_for * HOUR if queued_for > PATIENCE else self.unseen(looked_at, age + queued_for)
+        return HOUR * (age - looked_at) if age - looked_at > PATIENCE else self.unseen(looked_at, age)
 
     def pause(self, looked_at: float, most: float) -> float:
         """How long until the next look is worth its turn."""
-        low, high = LEAST_PAUSE, most
+        low, high, price = LEAST_PAUSE, most, max(self.price, self.least)
         while high - low > 0.05:
             middle = (low + high) / 2
-            low, high = (middle, high) if self.unseen(looked_at, looked_at + middle) < self.price else (low, middle)
+            low, high = (middle, high) if self.unseen(looked_at, looked_at + middle) < price else (low, middle)
         return high
 
     def _became_ready(self, first: float, last: float) -> float:

@@ -295,12 +295,21 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
         early = label_pause(looked_at, learned.label_times, context.timings) - age
         if early > AT_ONCE:
             return NotYet(delay=early, asked=False)
-    token = URGENCY.set(lambda: learned.label_times.urgency(looked_at, age, context.clock.now() - now))
+    turn_at = age
+
+    def urgency() -> float:
+        """Asked while this look waits for its turn, for the last time when it gets it."""
+        nonlocal turn_at
+        turn_at = age + context.clock.now() - now
+        return learned.label_times.urgency(looked_at, turn_at)
+
+    token = URGENCY.set(urgency)
     try:
         orders = await read_orders(ret, context, Lane.OPENING)
     finally:
         URGENCY.reset(token)
     found = authorization_found(ret, orders, now)
+    learned.label_times = learned.label_times.looked(looked_at, turn_at, context.clock.monotonic())
     seen_at = age + context.clock.now() - now
     if found is not None:
         learned.label_times = learned.label_times.learnt(looked_at, seen_at)

@@ -28,7 +28,8 @@ def test_nothing_is_known_before_enough_labels_were_found():
     """A few labels are chance: until then all returns are alike."""
     few, enough = taught(*[20.0] * (ENOUGH - 1)), taught(*[20.0] * ENOUGH)
     assert (few.known, enough.known) == (False, True)
-    assert few.urgency(0.0, 20.0, 0.0) == 0.0
+    assert few.urgency(0.0, 20.0) == 0.0
+    assert few.looked(0.0, 20.0, now=1000.0) == few
 
 
 def test_a_label_that_cannot_be_there_yet_is_not_looked_for():
@@ -42,14 +43,33 @@ def test_a_label_that_cannot_be_there_yet_is_not_looked_for():
 def test_where_labels_appear_is_more_urgent_than_where_they_do_not():
     """Of two returns that were looked at equally long ago, the one whose label is likelier goes first."""
     times = usual()
-    assert times.urgency(20.0, 25.0, 0.0) > times.urgency(2.0, 7.0, 0.0)
+    assert times.urgency(20.0, 25.0) > times.urgency(2.0, 7.0)
 
 
-def test_whoever_has_waited_for_a_minute_goes_first():
-    """However unlikely a label is, its turn comes; the one that has waited longest goes before."""
+def test_whoever_was_not_looked_at_for_long_goes_first():
+    """However unlikely a label is, its turn comes; the one that was looked at longest ago goes before."""
     times = usual()
-    waiting = [times.urgency(0.0, 0.0, PATIENCE + more) for more in (1.0, 2.0)]
-    assert times.urgency(20.0, 600.0, PATIENCE) < waiting[0] < waiting[1]
+    waiting = [times.urgency(600.0, 600.0 + PATIENCE + more) for more in (1.0, 2.0)]
+    assert times.urgency(0.0, PATIENCE) < waiting[0] < waiting[1]
+
+
+def test_turns_are_saved_while_they_are_scarce():
+    """After looks that had to wait for their turn the next are further apart, and close again when the rush is over."""
+    calm = rushed = usual()
+    for n in range(300):
+        rushed = rushed.looked(0.0, 30.0, now=5000.0 + n)
+    again = rushed
+    for n in range(300):
+        again = again.looked(0.0, again.pause(0.0, 30.0), now=6000.0 + 60 * n)
+    assert rushed.pause(0.0, 30.0) > 1.5 * calm.pause(0.0, 30.0)
+    assert rushed.learnt(18.0, 20.0).pause(0.0, 30.0) > 1.5 * calm.pause(0.0, 30.0)
+    assert again.pause(0.0, 30.0) == calm.pause(0.0, 30.0)
+
+
+def test_a_look_that_came_far_too_late_does_not_make_turns_dear():
+    """After an outage the looks are as close as before."""
+    times = usual()
+    assert times.looked(0.0, 3000.0, now=5000.0) == times
 
 
 @pytest.mark.parametrize(("looked_at", "found_at"), [(0.0, PATIENCE + 1.0), (5.0, 5.0), (6.0, 5.0)])
