@@ -2,10 +2,10 @@
 
 The label schedule: Amazon's answer to the create call usually contains the authorization. Otherwise each return reads
 Amazon at short intervals at first, then at intervals of a thirtieth of its wait so far, and never more than half a
-minute apart in the first hour. Once twenty late labels were found, what they taught decides (`label_times`). The number
-of waiting returns does not matter here: all readings share one queue before one token bucket, so a full queue spaces
-them by itself, and the most urgent goes first. Spacing them by the number of waiting returns as well made them wait
-twice: at 0.8 returns a second, labels were found 50 % later (bench/labels.py).
+minute apart in the first hour. Once twenty late labels were found, what they taught decides, and how scarce turns are
+(`label_times`). The number of waiting returns does not matter here: all readings share one queue before one token
+bucket, so a full queue spaces them by itself, and the most urgent goes first. Spacing them by the number of waiting
+returns as well made them wait twice: at 0.8 returns a second, labels were found 50 % later (bench/labels.py).
 """
 
 from dataclasses import dataclass, replace
