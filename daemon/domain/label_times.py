@@ -18,9 +18,8 @@ GROWTH, BINS = 1.5, 22
 EDGES = (0.0, *(GROWTH**n for n in range(BINS)))
 """Ages in seconds between which the rate of labels is one figure; the last is beyond an hour."""
 
-ENOUGH = 20
-MEMORY = 0.995
-"""What is left of a sample after the next: the last two hundred count most."""
+ENOUGH, MEMORY = 20, 0.995
+"""Labels before which nothing is known, and what is left of one after the next: the last two hundred count most."""
 
 UNKNOWN = 0.01
 """Labels taken to have become ready in each bin beforehand, within as long as the bin's end: no rate is ever zero."""
@@ -32,8 +31,8 @@ THRIFT, RUSH = 0.8, 100.0
 """The share of what looks were worth at which the next is due, and over how many seconds that is averaged."""
 
 LEAST_PAUSE = 0.5
-PATIENCE = 50.0
-"""Whoever was not looked at for longer goes before all others. Looks further apart than that teach nothing."""
+PATIENCE, AGAIN = 50.0, 30.0
+"""Whoever was not looked at for so long, or not again, goes before all others. Looks further apart teach nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,8 @@ class LabelTimes:
         """Who goes first where turns are scarce; all are alike until enough is known. Nobody waits without end."""
         if not self.known:
             return 0.0
-        return HOUR * (age - looked_at) if age - looked_at > PATIENCE else self.unseen(looked_at, age)
+        apart = age - looked_at
+        return HOUR * apart if apart > (AGAIN if looked_at else PATIENCE) else self.unseen(looked_at, age)
 
     def pause(self, looked_at: float, most: float) -> float:
         """How long until the next look is worth its turn."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.label_times import ENOUGH, PATIENCE, LabelTimes, nothing_learnt
+from daemon.domain.label_times import AGAIN, ENOUGH, PATIENCE, LabelTimes, nothing_learnt
 
 
 def taught(*found_at: float, every: float = 2.0) -> LabelTimes:
@@ -49,8 +49,8 @@ def test_where_labels_appear_is_more_urgent_than_where_they_do_not():
 def test_whoever_was_not_looked_at_for_long_goes_first():
     """However unlikely a label is, its turn comes; the one that was looked at longest ago goes before."""
     times = usual()
-    waiting = [times.urgency(600.0, 600.0 + PATIENCE + more) for more in (1.0, 2.0)]
-    assert times.urgency(0.0, PATIENCE) < waiting[0] < waiting[1]
+    waiting = [times.urgency(600.0, 600.0 + AGAIN + more) for more in (1.0, 2.0)]
+    assert times.urgency(0.0, PATIENCE) < waiting[0] < waiting[1] < times.urgency(0.0, PATIENCE + 1.0)
 
 
 def test_turns_are_saved_while_they_are_scarce():
