@@ -8,6 +8,7 @@ import pytest
 from daemon.domain.portal import RequestCancelled, RequestIssued
 from daemon.domain.returns import RequestState, State, UnitState
 from daemon.errors import Refused, Unavailable
+from daemon.ports.vendors import URGENCY
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
 from tests.support.configured import a_policy, clocks
@@ -71,6 +72,28 @@ class TestTheAnswer:
         assert looks[0] > 4.0
         assert looks[-1] < 22.0
         assert learned.label_times.count == 101
+
+    async def test_looks_that_wait_for_their_turn_make_turns_dear(self, stage, monkeypatch):
+        """How urgent a look was when it got its turn decides when the next are due."""
+        learned, order = stage.contexts["acme"].account.learned, stage.network.order
+        for _ in range(100):
+            learned.label_times = learned.label_times.learnt(19.0, 21.0)
+
+        prices = []
+
+        async def queued(*arguments):
+            prices.append(learned.label_times.price)
+            stage.clock.advance(15.0)
+            URGENCY.get()()
+            return await order(*arguments)
+
+        stage.network.authorization_delay = 60.0
+        await asked(stage)
+        monkeypatch.setattr(stage.network, "order", queued)
+        await stage.reach(State.AWAITING_INSPECTION)
+
+        assert prices[0] == 0.0
+        assert prices[1] > 0.5
 
     @pytest.mark.slow
     async def test_polls_grow_apart_with_the_wait(self, stage):
