@@ -22,7 +22,7 @@ from tests.e2e.daemon_process import DaemonProcess
 
 SHOP = "acme"
 PATIENCE = 20.0
-LOOK = 0.02
+LOOK = 0.05
 SOCK, MUG = "SOCK-2P-M", "MUG-BLUE"
 CLOCK = SystemClock()
 

@@ -26,7 +26,8 @@ def new_store(request, tmp_path):
     """Opens an empty store of each kind."""
     if request.param == "sqlite":
         return partial(open_file, tmp_path / "mcfd.db")
-    return partial(open_database, "the database", request.getfixturevalue("postgres").new_database())
+    server, like = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+    return partial(open_database, "the database", server.new_database(like))
 
 
 @pytest.fixture

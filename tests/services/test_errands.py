@@ -89,9 +89,9 @@ class Node:
 
 
 @pytest.fixture
-async def url(postgres):
+async def url(postgres, postgres_template):
     """A database for all nodes."""
-    return postgres.new_database()
+    return postgres.new_database(postgres_template)
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ OUTWARD = {"create_return", "deliver_label", "write_note", "grade", "assess", "p
 
 
 @pytest.fixture
-async def sessions(postgres):
+async def sessions(postgres, postgres_template):
     """Opens stores on one database, as so many nodes do."""
-    url = postgres.new_database()
+    url = postgres.new_database(postgres_template)
     async with AsyncExitStack() as stack:
 
         async def opened():

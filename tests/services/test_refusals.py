@@ -24,10 +24,11 @@ class Holding:
 
 
 @pytest.fixture
-async def store(postgres):
+async def store(postgres, postgres_template):
     """A store that the nodes share."""
     async with AsyncExitStack() as stack:
-        yield await stack.enter_async_context(await open_store("the database", postgres.new_database(), lease=60.0))
+        url = postgres.new_database(postgres_template)
+        yield await stack.enter_async_context(await open_store("the database", url, lease=60.0))
 
 
 async def lease_on(store, account, token):

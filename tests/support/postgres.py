@@ -136,7 +136,8 @@ class Server:
         """Make an empty database, or a copy of another that nobody uses; returns its address."""
         name = f"d{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
+            quickly = "STRATEGY FILE_COPY" if connection.info.server_version >= 15_00_00 else ""  # 14 has no other way
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like} {quickly}")
         return self.url(name)
 
     def _as_user(self) -> dict[str, object]:
