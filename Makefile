@@ -33,9 +33,11 @@ lint: $(READY)        ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Half as many workers more than cores: tests with real processes wait as long as they work.
-WORKERS  ?= $(shell expr 3 \* $$(nproc) / 2)
-PARALLEL := $(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10
+# Twice as many workers as cores, because tests with real processes wait longer than they work; the others need no more.
+CORES    := $(shell nproc)
+WORKERS  ?= $(shell expr 2 \* $(CORES))
+check domain moments: WORKERS := $(CORES)
+PARALLEL  = $(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10
 
 # Those that try hundreds of examples take no branch of their own, and would take five times as long when it is noted.
 EXAMPLES := $(addprefix tests/unit/domain/test_, allocation.py lives.py)
