@@ -22,7 +22,8 @@ DEADLINES = {
 """The defaults, in hours."""
 
 
-@pytest.mark.parametrize("vendor", ["amazon", pytest.param("loop", marks=pytest.mark.volume)])
+@pytest.mark.volume
+@pytest.mark.parametrize("vendor", ["amazon", "loop"])
 def test_down_for_hours(vendor, simulation):
     """Whoever waits for a label gets it before most of the inspections are read, and no limit is exceeded."""
     outage = Outage(vendor, hours=1.5, under_way=30, asked=30)
