@@ -253,7 +253,7 @@ class FakePortal(Vendor):
         ret.changed_at = self._clock.now()
 
     def _change_line(self, line_id: str, **changes: str) -> LoopReturn:
-        for ret in self.returns.values():
+        for ret in reversed(self.returns.values()):  # mostly of a recent one
             for at, line in enumerate(ret.lines):
                 if line.line_id == line_id:
                     ret.lines[at] = replace(line, **changes)  # type: ignore[arg-type]
