@@ -15,6 +15,9 @@ from tests.campaign.tenures import Change, Tenure, judge_callers, tenures
 from tests.e2e.world import tell, until
 
 RETURNS = 8
+OFTEN = 4
+"""How often a node stands still: not each time has it anything left to do afterwards."""
+
 QUICK = [kind for kind in TOLD if kind not in {late, missing, silent}]
 """Stories in which nobody waits for what never comes."""
 
@@ -48,16 +51,16 @@ async def test_every_story_over_postgresql(nodes, tmp_path):
 @pytest.mark.volume
 async def test_nodes_that_mind_no_lease_are_found_out(tmp_path):
     """When nothing keeps a node that stood still from going on without its lease, the campaign sees it."""
-    troubles = Troubles(random.Random(1), [KINDS["freeze"]], effects=RETURNS)
+    troubles = Troubles(random.Random(1), [KINDS["freeze"]] * OFTEN, effects=RETURNS)
     async with troubled(tmp_path, 1, troubles, 2, fenced=False) as world:
-        lives = [asyncio.create_task(story(world, number, clean, 1)) for number in range(RETURNS)]
-        await troubles.run()
-        tell(troubles.told)
+        lives = [asyncio.create_task(story(world, number, clean, 1)) for number in range(OFTEN * RETURNS)]
+        striking = asyncio.create_task(troubles.run())
         await until(
-            "a call without a lease", lambda: judge_callers(troubles.changes, tenures(troubles.databases)), seconds=60
+            "a call without a lease", lambda: judge_callers(troubles.changes, tenures(troubles.databases)), seconds=120
         )
-        for life in lives:
-            life.cancel()
+        tell(troubles.told)
+        for task in (striking, *lives):
+            task.cancel()
 
 
 @pytest.mark.parametrize(
