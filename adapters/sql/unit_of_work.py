@@ -1,13 +1,13 @@
 """The statements that one transaction may run on the stored returns."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 
 from adapters.sql import calls
 from adapters.sql.connection import Connection, Row
 from adapters.sql.history import describe
 from adapters.sql.rows import PARTS, RETURN, Shape
+from daemon.domain.copies import replace
 from daemon.domain.events.returns import Event
 from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import LabelSourceName, Return, ReturnUnit, State

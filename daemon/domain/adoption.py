@@ -8,9 +8,10 @@ has already written is recognized by the markers of its notes, its links and its
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.matching import SkuMap, list_units, requested_lines
 from daemon.domain.naming import OWN_ITEM, note_marker, return_item_id
 from daemon.domain.orders import FulfillmentOrder, ReturnItem

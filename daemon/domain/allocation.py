@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from daemon.domain.copies import replace
 from daemon.domain.naming import return_item_id
 from daemon.domain.orders import CreateAnswer, FulfillmentOrder, ReturnItem
 from daemon.domain.portal import PortalReturn, PortalState

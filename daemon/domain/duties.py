@@ -1,10 +1,10 @@
 """The next duty of a return: a pure function of the return and the time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from math import inf
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.returns import (
     LabelRequest,
     Postage,

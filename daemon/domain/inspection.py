@@ -1,8 +1,8 @@
 """Turns a reading of the fulfillment orders into findings, and into missing units once their deadline has passed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
+from daemon.domain.copies import replace
 from daemon.domain.events.returns import (
     Event,
     GaveUp,

@@ -8,10 +8,11 @@ look is due once it is worth most of what looks were worth of late, so that some
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, sqrt
 
+from daemon.domain.copies import replace
 from daemon.domain.durations import HOUR
 
 GROWTH, BINS = 1.5, 22

@@ -5,10 +5,10 @@ there is no "running" state.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.duties import create_unclear, delivery_unclear, purchase_unclear
 from daemon.domain.events import postage as pe
 from daemon.domain.events import returns as ev

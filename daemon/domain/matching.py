@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from enum import IntEnum
 
+from daemon.domain.copies import replace
 from daemon.domain.duties import create_unclear
 from daemon.domain.orders import FulfillmentOrder
 from daemon.domain.portal import PortalLine, PortalReturn

@@ -3,8 +3,8 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
+from daemon.domain.copies import replace
 from daemon.domain.portal import PortalNote
 from daemon.domain.returns import Note, Return
 

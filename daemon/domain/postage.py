@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from daemon.domain.copies import replace
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.orders import PostalAddress, ReturnAuthorization
 from daemon.domain.portal import ParcelSize, PortalLabelRequest

@@ -1,10 +1,11 @@
 """The return and its parts: plain values. What may happen to them is in `lifecycle`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daemon.domain.acts import Duty
+from daemon.domain.copies import replace
 from daemon.domain.direction import Direction
 from daemon.domain.orders import ReturnAuthorization
 from daemon.domain.problems import ProblemCode
@@ -254,7 +255,7 @@ class Switches:
     outcomes: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that `replace` is quick
 class Return:
     """One shopper's return, followed to its end.
 

@@ -8,10 +8,11 @@ bucket, so a full queue spaces them by itself, and the most urgent goes first. S
 returns as well made them wait twice: at 0.8 returns a second, labels were found 50 % later (bench/labels.py).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from daemon.domain.acts import Act
+from daemon.domain.copies import replace
 from daemon.domain.durations import DAY, HOUR
 from daemon.domain.duties import create_unclear, duty
 from daemon.domain.label_times import LabelTimes

@@ -4,8 +4,7 @@ Later changes of the configuration apply to a return by an operator's retry alon
 settle months of old returns.
 """
 
-from dataclasses import replace
-
+from daemon.domain.copies import replace
 from daemon.domain.returns import Return, State, Switches
 from daemon.domain.transitions.labels import LABEL_STATES
 

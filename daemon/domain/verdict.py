@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from daemon.domain.allocation import not_returnable
+from daemon.domain.copies import replace
 from daemon.domain.events.returns import VerdictReached
 from daemon.domain.matching import fold
 from daemon.domain.orders import SELLABLE

@@ -6,11 +6,11 @@ elapsed time could not be undone then, so they are not made.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from math import inf
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.domain.events.returns import ClockPutRight
 from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Return, State

@@ -6,10 +6,11 @@ shopper waits for a label, the call is tried again within seconds, at no attempt
 not hold up other duties for long: they are passed over, and tried again later.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.durations import HOUR
 from daemon.domain.duties import duty, gradable_lines, had_no_effect, purchase_unclear
 from daemon.domain.events import returns as ev

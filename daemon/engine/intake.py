@@ -1,11 +1,11 @@
 """Stores what webhooks and polls bring: a new return or a hint, once, in one unit of work."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from math import inf
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.domain.events.returns import (
     Event,
     LabelRequestCancelled,

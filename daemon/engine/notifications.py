@@ -7,11 +7,12 @@ order costs one reading, and a lost one costs time. A message is deleted only af
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.engine.push import Push
 from daemon.engine.supervisor import run_every
 from daemon.errors import ContractBroken, McfdError, Transient

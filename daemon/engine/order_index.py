@@ -7,12 +7,13 @@ list, stores each page as it comes, and wakes the returns whose orders were on i
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from functools import partial
 
 import structlog
 
 from daemon.domain.candidates import PART, bears
+from daemon.domain.copies import replace
 from daemon.domain.durations import DAY
 from daemon.domain.returns import MAIN_ACCOUNT, Return
 from daemon.engine.supervisor import Rounds, TaskPool

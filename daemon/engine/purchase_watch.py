@@ -6,10 +6,10 @@ written down before their purchase are ever touched.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.domain.durations import DAY, HOUR
 from daemon.domain.events import postage as pe
 from daemon.domain.portal import PortalState

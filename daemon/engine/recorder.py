@@ -1,11 +1,12 @@
 """Saves the outcome of a step: applies the event, sets the times, checks the row's version, in one transaction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.domain.events.postage import ParcelsTracked
 from daemon.domain.events.returns import Event, RequestStands, ReturnRead
 from daemon.domain.lifecycle import apply

@@ -8,11 +8,12 @@ places, so that a busy shop, or one whose portal does not answer, does not hold 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.domain.queues import Queue, queue_of
 from daemon.domain.returns import Return, State
 from daemon.engine.handlers.context import Readings

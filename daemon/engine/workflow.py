@@ -6,11 +6,11 @@ to verify first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.duties import duty, reading_duty
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import calls_missing, edits, inspect, may_be_spared, newly_processed, told_all

@@ -1,7 +1,6 @@
 """What taking over a return with an unknown past changes in it."""
 
-from dataclasses import replace
-
+from daemon.domain.copies import replace
 from daemon.domain.duties import possible_calls
 from daemon.domain.events import returns as ev
 from daemon.domain.problems import ProblemCode

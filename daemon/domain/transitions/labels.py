@@ -1,8 +1,8 @@
 """What each event changes in the first half of a return's life. `lifecycle.apply` checks the new state."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
+from daemon.domain.copies import replace
 from daemon.domain.duties import create_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.postage import find_again, give_back, put_postage, renew_used, take_back

@@ -1,9 +1,9 @@
 """What each event changes in the second half of the life: findings, the outcome, giving up, and bookkeeping."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.direction import Direction
 from daemon.domain.duties import delivery_unclear, had_no_effect
 from daemon.domain.events import returns as ev

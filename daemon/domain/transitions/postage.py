@@ -1,8 +1,7 @@
 """Events of bought labels change the return's postage and notes, never its state."""
 
-from dataclasses import replace
-
 from daemon.domain.acts import Act, Duty
+from daemon.domain.copies import replace
 from daemon.domain.duties import had_no_effect
 from daemon.domain.events import postage as pe
 from daemon.domain.postage import as_decided, give_back, postage_of, put_postage, told_parcel

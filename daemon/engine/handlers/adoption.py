@@ -1,11 +1,12 @@
 """Reads what the vendors know of a return whose past the store does not know, and takes the return over."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from daemon.domain import adoption as rules
 from daemon.domain.adoption import OrderFacts, PortalFacts, SoldParcel
+from daemon.domain.copies import replace
 from daemon.domain.durations import DAY
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply

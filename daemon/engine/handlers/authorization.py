@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from daemon.domain.allocation import adopt, judge_answer, not_returnable
 from daemon.domain.candidates import doubt_words
+from daemon.domain.copies import replace
 from daemon.domain.events import returns as ev
 from daemon.domain.inspection import authorization_found
 from daemon.domain.matching import covers, list_units, reason_code, requested_lines

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import replace
 
+from daemon.domain.copies import replace
 from daemon.domain.discretion import strike
 from daemon.domain.orders import CreateAnswer
 from daemon.domain.returns import Return

@@ -1,8 +1,8 @@
 """Delivers labels for authorized units, or reports why there is none."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from daemon.domain.copies import replace
 from daemon.domain.direction import Direction
 from daemon.domain.duties import delivery_unclear
 from daemon.domain.events import returns as ev

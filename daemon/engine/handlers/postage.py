@@ -2,9 +2,9 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import replace
 
 from daemon.domain.acts import Duty
+from daemon.domain.copies import replace
 from daemon.domain.direction import Direction, direction_of
 from daemon.domain.durations import DAY
 from daemon.domain.duties import purchase_unclear

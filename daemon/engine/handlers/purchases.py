@@ -1,7 +1,6 @@
 """The rows by which parcels that may have been bought are checked daily, and given back if nobody needs them."""
 
-from dataclasses import replace
-
+from daemon.domain.copies import replace
 from daemon.domain.durations import DAY
 from daemon.domain.returns import Postage, Return
 from daemon.ports.store import Purchase

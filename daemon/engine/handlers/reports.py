@@ -1,10 +1,10 @@
 """Reports to the portal: notes, grades, transit."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 
+from daemon.domain.copies import replace
 from daemon.domain.duties import gradable_lines
 from daemon.domain.events import returns as ev
 from daemon.domain.naming import joined_notes, joined_text, note_marker

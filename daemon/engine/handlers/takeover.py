@@ -1,9 +1,9 @@
 """Takes over units and labels that ended returns still have at Amazon."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from daemon.domain.allocation import expected, freed_lines, transferable
+from daemon.domain.copies import replace
 from daemon.domain.duties import purchase_unclear
 from daemon.domain.events import returns as ev
 from daemon.domain.lifecycle import apply
