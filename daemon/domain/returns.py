@@ -86,7 +86,10 @@ class Transit(StrEnum):
     @property
     def rank(self) -> int:
         """Position in that order; a lower rank is never reported after a higher one."""
-        return list(Transit).index(self)
+        return _IN_ORDER.index(self)
+
+
+_IN_ORDER = tuple(Transit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
