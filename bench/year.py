@@ -130,10 +130,11 @@ def measure(full: bool) -> Report:
         report.add(f"{what}, every {FIFTH} days", f"{shown} {unit}".strip())
     report.at_most("store: at the end / after the first of these", last[1] / first[1], 1.02, "", 3)
     report.at_most("due query at the end", last[2], 1, "ms", 3)
-    report.remark(
-        f"a lived return has a history and notes, which a seeded one lacks: while retention deletes seeded ones, each "
-        f"lived one adds {(last[1] - first[1]) * 1024 / max(1, days - FIFTH) / lived:.1f} KiB"
-    )
+    if days > FIFTH:  # else both samples are the same
+        report.remark(
+            "a lived return has a history and notes, which a seeded one lacks: while retention deletes seeded ones, each "
+            f"lived one adds {(last[1] - first[1]) * 1024 / (days - FIFTH) / lived:.1f} KiB"
+        )
     return report
 
 

@@ -36,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Keep the tests' files in memory, where there is room: none need outlive the machine, and a disk's syncs take time."""
-    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+    """Keep the tests' files in memory, where there is room and programs may be started, since a disk's syncs take time."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
         os.environ.setdefault("TMPDIR", str(MEMORY))  # noqa: TID251 - for who is started by tests, too
         tempfile.tempdir = None
 
