@@ -49,18 +49,20 @@ async def test_every_story_over_postgresql(nodes, tmp_path):
 
 
 @pytest.mark.volume
+@pytest.mark.timeout(300)
 async def test_nodes_that_mind_no_lease_are_found_out(tmp_path):
     """When nothing keeps a node that stood still from going on without its lease, the campaign sees it."""
     troubles = Troubles(random.Random(1), [KINDS["freeze"]] * OFTEN, effects=RETURNS)
     async with troubled(tmp_path, 1, troubles, 2, fenced=False) as world:
         lives = [asyncio.create_task(story(world, number, clean, 1)) for number in range(OFTEN * RETURNS)]
         striking = asyncio.create_task(troubles.run())
-        await until(
-            "a call without a lease", lambda: judge_callers(troubles.changes, tenures(troubles.databases)), seconds=120
-        )
-        tell(troubles.told)
-        for task in (striking, *lives):
-            task.cancel()
+        without = lambda: judge_callers(troubles.changes, tenures(troubles.databases))  # noqa: E731
+        try:
+            await until("a call without a lease", without, seconds=120)
+        finally:
+            tell(troubles.told)
+            for task in (striking, *lives):
+                task.cancel()
 
 
 @pytest.mark.parametrize(

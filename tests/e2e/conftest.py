@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.e2e.world import World, tell, world
+from tests.e2e.world import CALM, World, tell, world
 
 FEW = 150
 """Calls after which the daemon is started anew: it makes at most 300 a minute to Loop, and the tests must not wait."""
@@ -12,8 +12,7 @@ FEW = 150
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def _gentle_world(tmp_path_factory) -> AsyncIterator[World]:
-    calm = {"label_request_poll": "5s", "return_poll": "5s"}  # Loop's 300 calls a minute are for the tests
-    async with world(tmp_path_factory.mktemp("gentle"), timings=calm) as made:
+    async with world(tmp_path_factory.mktemp("gentle"), timings=CALM) as made:
         yield made
 
 

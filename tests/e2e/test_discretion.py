@@ -16,7 +16,7 @@ from adapters.sandbox import Fault, ReturnLine
 from adapters.sandbox.loop.webhooks import signature
 from daemon.demo.narrator import Narrator
 from daemon.demo.stories import STORIES
-from tests.e2e.world import MUG, SHOP, SOCK, World, everyone, pause, until, world
+from tests.e2e.world import CALM, MUG, SHOP, SOCK, World, everyone, pause, until, world
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -172,8 +172,7 @@ async def test_vendors_that_repeat_the_shopper(tmp_path):
     In messages, details, codes, headers and pages, of every step of a return; the code and the other words are kept.
     """
     how: dict[str, Any] = {"buys_labels": True, "config": LOUD, "return_service_id": SERVICE}
-    calm = {"label_request_poll": "5s", "return_poll": "5s"}  # Loop's 300 calls a minute are for the returns
-    async with world(tmp_path, timings={"outcome_watch": "300ms", **calm}, **how) as w:
+    async with world(tmp_path, timings={"outcome_watch": "300ms", **CALM}, **how) as w:
         told = Told(w)
         returns = [await _refused(w, number, fault) for number, fault in enumerate(_echoes())]
         w.sandbox.set_faults()

@@ -11,17 +11,17 @@ import pytest_asyncio
 
 from adapters.sandbox import ReturnLine
 from tests.e2e.cluster import Cluster, nodes_at_work
-from tests.e2e.world import MUG, SOCK, World, pause, until, world
+from tests.e2e.world import CALM, MUG, SOCK, World, pause, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql", "two nodes"])
 async def _gentle_world(request, tmp_path_factory, postgres) -> AsyncIterator[World]:
-    folder, calm = tmp_path_factory.mktemp("stored"), {"label_request_poll": "5s", "return_poll": "5s"}
+    folder = tmp_path_factory.mktemp("stored")
     config = {"store": {"url": postgres.new_database()}} if request.param == "postgresql" else {}
     two = request.param == "two nodes"
-    async with nodes_at_work(folder, 2, timings=calm) if two else world(folder, timings=calm, config=config) as made:
+    async with nodes_at_work(folder, 2, timings=CALM) if two else world(folder, timings=CALM, config=config) as made:
         yield made
 
 

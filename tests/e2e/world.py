@@ -26,6 +26,9 @@ LOOK = 0.05
 SOCK, MUG = "SOCK-2P-M", "MUG-BLUE"
 CLOCK = SystemClock()
 
+CALM = {"label_request_poll": "5s", "return_poll": "5s"}
+"""For a world that needs most of Loop's 300 calls a minute for its returns."""
+
 QUICK = {
     "label_request_poll": "1s",
     "return_poll": "1s",
