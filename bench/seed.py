@@ -1,4 +1,4 @@
-"""Fills a database with open returns, by plain SQL in one transaction."""
+"""Fills a database with returns, by plain SQL."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -8,6 +8,20 @@ from adapters.sqlite.schema import make_ready, migrations
 from adapters.sqlite.store import CACHED_STATEMENTS
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+
+OWNED = {
+    "returns": "id",
+    "label_requests": "return_ref",
+    "return_units": "return_ref",
+    "authorizations": "return_ref",
+    "notes": "return_ref",
+    "return_events": "return_ref",
+    "deliveries": "return_id",
+}
+"""The tables in which a return with an RMA page has rows, and by what it has them."""
+DUE = ("due_at", "amazon_due_at", "portal_due_at")
+COPIES = 2_000_000_000
+"""Copies are named by their numbers after this one."""
 
 Row = tuple[str, dict[str, object], dict[str, str]]
 """A table, its constant columns, and its columns computed from the number `i`."""
@@ -20,23 +34,14 @@ def seed(path: Path, count: int, now: float, due_in: tuple[float, float] = (7200
         make_ready(path, connection, migrations())
         connection.execute("PRAGMA synchronous = OFF")
         if count:
-            fill(connection, 1, count, _rows(now, due_in))
+            _fill(connection, 1, count, _rows(now, due_in))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         connection.close()
     path.chmod(0o600)
 
 
-def closed(closed_at: str) -> list[Row]:
-    """The rows of closed returns; `closed_at` is an expression of the number `i`."""
-    (table, fixed, computed), *others = _rows(0.0, (0.0, 0.0))
-    fixed |= {"state": "closed", "settlement": "process", "due_at": None, "amazon_due_at": None}
-    names = {name: text for name, text in computed.items() if not name.endswith("due_at")}
-    ages = {"closed_at": "{0}", "changed_at": "{0}", "created_at": "{0} - 1036800", "labelled_at": "{0} - 1036700"}
-    return [(table, fixed, names | {name: text.format(f"({closed_at})") for name, text in ages.items()}), *others]
-
-
-def fill(connection: sqlite3.Connection, first: int, last: int, rows: Sequence[Row]) -> None:
+def _fill(connection: sqlite3.Connection, first: int, last: int, rows: Sequence[Row]) -> None:
     """Write the returns with these numbers."""
     connection.execute("BEGIN IMMEDIATE")
     for table, fixed, computed in rows:
@@ -45,6 +50,30 @@ def fill(connection: sqlite3.Connection, first: int, last: int, rows: Sequence[R
         values = [computed.get(c) or _literal(fixed.get(c, defaults[c])) for c in columns]
         connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) {NUMBERS} SELECT {', '.join(values)} FROM n", (first, last)
+        )
+    connection.execute("COMMIT")
+
+
+def copy(connection: sqlite3.Connection, model: str, first: int, last: int, closed_at: str) -> None:
+    """Write copies of an ended return, with its history and notes, under the numbers from `first` to `last`.
+
+    Each ends at `closed_at`, an expression of its number `i`, and nothing of it is due. Where the model has its name, the
+    copy has its own, which has ten digits, too.
+    """
+    number, ended = connection.execute("SELECT id, closed_at FROM returns WHERE return_id = ?", (model,)).fetchone()
+    connection.execute("BEGIN IMMEDIATE")
+    for table, owner in OWNED.items():
+        given = {"id": "i", "return_ref": "i", "digest": "printf('copy-%d', i)"} | dict.fromkeys(DUE, "NULL")
+        kinds = {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({table})")}
+        changed = {
+            "TEXT": f"replace({{0}}, '{model}', printf('%d', {COPIES} + i))",
+            "REAL": f"{{0}} + ({closed_at}) - {ended!r}",
+            "INTEGER": "{0}",
+        }
+        values = [given.get(name) or changed[kind].format(name) for name, kind in kinds.items()]
+        connection.execute(
+            f"INSERT INTO {table} {NUMBERS} SELECT {', '.join(values)} FROM n, {table} WHERE {owner} = ?",
+            (first, last, model if owner == "return_id" else number),
         )
     connection.execute("COMMIT")
 
