@@ -63,7 +63,7 @@ SEED    ?= $(shell date +%s)
 RETURNS ?= 40
 WORLDS  ?= 50
 
-moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every sixteenth
+moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every thirty-second
 	$(PARALLEL) --every-moment --timeout 600 tests/campaign/test_kill_points.py tests/services/test_crashes.py \
 	  tests/services/test_portal_changes_during_calls.py tests/campaign/test_easypost.py tests/durability/test_power_cut.py
 

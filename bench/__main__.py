@@ -5,6 +5,7 @@ from bench import (
     backlog,
     besieged,
     capacity,
+    console,
     cpu,
     held,
     labels,
@@ -22,7 +23,7 @@ from bench.report import asked_for_full, carry_out, keep
 
 ALL = (
     *(webhooks, postgres, besieged, labels, saturation, notifications, backlog, held, accounts, capacity, start_stop),
-    *(cpu, nodes, soak, year),
+    *(console, cpu, nodes, soak, year),
 )
 
 

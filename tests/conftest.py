@@ -15,7 +15,7 @@ from tests.support.postgres import running_server
 settings.register_profile("untimed", settings(), deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
 
-STEP = 16
+STEP = 32
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 * 2**30  # bytes; a container may have no more than 64 MB there
@@ -42,8 +42,10 @@ def pytest_configure() -> None:
         tempfile.tempdir = None
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let `-k postgres` find whoever needs the server, not only those that are named for it."""
+    """Let the long ones begin first, and `-k postgres` find whoever needs the server, not only those named for it."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # after they were shuffled
     for item in items:
         if isinstance(item, pytest.Function) and "postgres" in item.fixturenames:
             item.extra_keyword_matches.add("postgres")
@@ -51,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> Moments:
-    """Every sixteenth moment, from one of the first sixteen on, which pytest-randomly's seed decides; or every one."""
+    """Every thirty-second moment, from one of the first thirty-two on, which pytest-randomly's seed decides; or every one."""
     if request.config.getoption("--every-moment"):
         return Moments(0, 1)
     return Moments(random.randrange(STEP), STEP)

@@ -90,6 +90,7 @@ async def cancelled_by(w: World, return_id: int) -> list[str]:
     return [row["detail"].get("by") for row in shown["history"] if row["event"] == "LabelRequestCancelled"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("size", "scheme"), [LOOKS[0], pytest.param(*LOOKS[1], marks=pytest.mark.volume)])
 async def test_every_page(chromium, shop, size, scheme):
     """Each page, with long ids and fifty units, fits a desk and a phone, and axe finds nothing, light and dark."""

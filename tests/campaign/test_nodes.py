@@ -28,6 +28,7 @@ TROUBLES = [SERVER, *(pytest.param(kinds, marks=pytest.mark.volume) for kinds in
 TENURES = [Tenure("north", 10.0, 20.0), Tenure("south", 21.0, 30.0), Tenure("north", 30.0, 40.0)]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("troubles", TROUBLES, ids="+".join)
 async def test_nodes_in_trouble(troubles, tmp_path):

@@ -37,11 +37,11 @@ async def test_a_full_disk(tmp_path):
         filler = t.daemon.state_as_it_sees_it / "filler"
         free = os.statvfs(filler.parent)
         filler.write_bytes(bytes((free.f_bavail - 1) * free.f_frsize))
-        await until("it is full", lambda: t.deliveries.many(5), 10.0)
-        while await t.deliveries.one() == 200:
-            pass
 
-        assert await t.deliveries.many(20) == {503}
+        async def full() -> bool:
+            return await t.deliveries.many(20) == {503}
+
+        await until("nothing more is taken", full)
         status, why = await ready(t.daemon)
         assert (status, "database or disk is full" in why) == (503, True)
         assert (await t.daemon.ops("/healthz"))[0] == 200

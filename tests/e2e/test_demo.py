@@ -27,6 +27,7 @@ async def demo(folder: Path, *options: str) -> asyncio.subprocess.Process:
     )
 
 
+@pytest.mark.long
 async def test_every_story_ends_as_it_should(tmp_path):
     """The demo tells all its returns to their end, and leaves nothing behind."""
     process = await demo(tmp_path)

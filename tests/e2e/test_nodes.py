@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from adapters.sandbox import Fault
 from tests.e2e.daemon_process import DaemonProcess
@@ -133,6 +134,7 @@ async def test_a_browser_may_come_back_to_another_node(tmp_path, postgres):
         w.daemon = first
 
 
+@pytest.mark.long
 async def test_sums_over_nodes_are_right(tmp_path, postgres):
     """Each return is counted by one node, whichever heard of it, and each account worked by one."""
     async with two_nodes(tmp_path, postgres) as (w, works, idle):

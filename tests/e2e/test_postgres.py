@@ -131,7 +131,7 @@ async def test_a_lost_session_is_taken_up_again(tmp_path, postgres):
     """When the server ends the daemon's session, the next unit of work connects again, and nobody notices."""
     url = postgres.new_database()
     async with world(tmp_path, config=on(url)) as w:
-        end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'mcfd %' AND datname = current_database()"
+        end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'mcfd % pid %' AND datname = current_database()"
         with closing(psycopg.connect(url)) as other:
             assert other.execute(end).fetchone() == (1,)
         return_id = w.submit("#1001", SOCK)
