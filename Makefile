@@ -8,7 +8,7 @@ TOOLS  := $(VENV)/supply/.ready
 # Tests start Python many hundreds of times: without compiled modules, each start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test packages check lint unit domain system-test moments volume deb campaign bench bench-full lock audit example clean
+.PHONY: demo test packages check lint unit domain system-test moments volume browser deb campaign bench bench-full lock audit example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,9 @@ $(READY): pyproject.toml
 demo: $(READY)        ## the main job on the embedded sandbox, told live
 	$(BIN)/mcfd demo
 
-test: packages lint domain unit  ## what to run before anything lands; CI runs `moments`, `volume` and `system-test`, too
+test: packages        ## what to run before anything lands; CI runs `moments`, `volume`, `browser` and `system-test`, too
+	$(MAKE) --jobs=2 lint domain
+	$(MAKE) unit
 
 packages:             ## Debian's packages for the tests with real servers, where there are root and apt
 	.ci/packages
@@ -44,8 +46,11 @@ EXAMPLES := $(addprefix tests/unit/domain/test_, allocation.py lives.py)
 DOMAIN  := $(filter-out $(EXAMPLES), $(wildcard tests/unit/domain/test_*.py)) tests/unit/test_problem_codes.py \
            $(addprefix tests/services/test_, lost_store.py unproven.py switches.py shop_pauses.py)
 
-unit: $(READY)        ## every test that boots no machine, but those of `domain` and `volume`
-	$(PARALLEL) -m "not volume" $(DOMAIN:%=--ignore=%)
+MOMENTS := $(addprefix tests/campaign/test_, kill_points.py easypost.py) tests/durability/test_power_cut.py \
+           $(addprefix tests/services/test_, crashes.py portal_changes_during_calls.py)
+
+unit: $(READY)        ## every test but those of `domain`, `moments`, `volume`, `browser` and `system-test`
+	$(PARALLEL) -m "not volume" $(patsubst %,--ignore=%,$(DOMAIN) $(MOMENTS) tests/browser)
 
 domain: $(READY)      ## the tests that together take every branch of the domain, and the proof that they do
 	$(BIN)/coverage erase
@@ -63,12 +68,14 @@ SEED    ?= $(shell date +%s)
 RETURNS ?= 40
 WORLDS  ?= 50
 
-moments: $(READY)     ## death, trouble or news at every moment of a life; `make test` tries every thirty-second
-	$(PARALLEL) --every-moment --timeout 600 tests/campaign/test_kill_points.py tests/services/test_crashes.py \
-	  tests/services/test_portal_changes_during_calls.py tests/campaign/test_easypost.py tests/durability/test_power_cut.py
+moments: $(READY)     ## death, trouble or news at every moment of a life; pytest alone tries every sixteenth
+	$(PARALLEL) --every-moment --timeout 600 $(MOMENTS)
 
 volume: $(READY)      ## whole stories over real processes and nodes, more random worlds, crowds; `make test` runs one of each
 	$(PARALLEL) --timeout 600 -m volume
+
+browser: $(READY)     ## the console's pages and the sandbox's in a real browser
+	$(PARALLEL) tests/browser
 
 campaign: $(READY)    ## random worlds with everything that goes wrong; WORLDS=0 goes on until interrupted
 	$(BIN)/python -m tests.campaign --seed $(SEED) --returns $(RETURNS) --worlds $(WORLDS)

@@ -15,7 +15,7 @@ from tests.support.postgres import running_server
 settings.register_profile("untimed", settings(), deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
 
-STEP = 32
+STEP = 16
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 * 2**30  # bytes; a container may have no more than 64 MB there
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> Moments:
-    """Every thirty-second moment, from one of the first thirty-two on, which pytest-randomly's seed decides; or every one."""
+    """Every sixteenth moment, from one of the first sixteen on, which pytest-randomly's seed decides; or every one."""
     if request.config.getoption("--every-moment"):
         return Moments(0, 1)
     return Moments(random.randrange(STEP), STEP)

@@ -91,7 +91,7 @@ async def cancelled_by(w: World, return_id: int) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("size", "scheme"), [LOOKS[0], pytest.param(*LOOKS[1], marks=pytest.mark.volume)])
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 async def test_every_page(chromium, shop, size, scheme):
     """Each page, with long ids and fifty units, fits a desk and a phone, and axe finds nothing, light and dark."""
     w, ids = shop
