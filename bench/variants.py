@@ -72,7 +72,7 @@ class NoLimits(LoopLimits):
     def __init__(self, clock: Clock, *, on_pause: Callable[[], None]) -> None:
         super().__init__(clock, per_minute=1_000_000, on_pause=on_pause)
 
-    def observe(self, headers: Mapping[str, str]) -> None:
+    def observe(self, headers: Mapping[str, str], used: int | None = None) -> None:
         """Ignore the headers."""
 
     def delay(self, _lane: Lane) -> float:

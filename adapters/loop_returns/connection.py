@@ -141,6 +141,7 @@ class LoopConnection:
         headers = {"Accept": "application/json", **self._credential()}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        used = self._limits.used()
         try:
             reply = await self._transport.send(
                 operation.method, self._base_url + path, operation=operation.name, headers=headers, body=body
@@ -148,7 +149,7 @@ class LoopConnection:
         except RateLimited as error:
             pause = self._limits.throttled(error.retry_after)
             raise RateLimited(str(error), retry_after=pause) from None
-        self._limits.observe(reply.headers)
+        self._limits.observe(reply.headers, used)
         return reply
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from types import MappingProxyType
 
-from asyncio_throttle.throttler import Throttler
+from asyncio_throttle import throttler
 
 from adapters.vendor_calls.lanes import LaneGate
 from adapters.vendor_calls.token_bucket import Jitter, Penalty
@@ -26,8 +26,8 @@ class LoopLimits:
     If a crowd of new label requests were read at once, the reads would use up the minute, and no label could be
     delivered before the next one. So reads leave room for the label calls that earlier reads will lead to (see
     `_awaited`). The slots left over are spread over the time until the minute has room again, so that an unexpected
-    label still finds one. As we do not know how many calls the previous process made, only FIRST calls go out before
-    Loop's first answer, or for 10 s.
+    label still finds one. So is the last tenth for calls that no shopper waits for. As we do not know how many calls
+    the previous process made, only FIRST calls go out before Loop's first answer, or for 10 s.
 
     After a 429 everybody pauses for a moment. Then a few calls try, labels first, and the rest follow slowly until the
     pace is normal again.
@@ -38,6 +38,7 @@ class LoopLimits:
     FIRST = 20
     PAUSE = 0.25
     PROBES = 10
+    LAST = 1 / 10
 
     def __init__(
         self,
@@ -49,11 +50,12 @@ class LoopLimits:
     ) -> None:
         self._clock = clock
         self._per_minute = per_minute
-        self._window = _Window(min(self.FIRST, per_minute), period=self.PERIOD)
+        self._window = _Window(clock, min(self.FIRST, per_minute), period=self.PERIOD)
         self._expected = _Expected(clock, per_minute)
         self._on_pause = on_pause
         self._probes = 0
         self._taken_at = -math.inf
+        self._background_at = 0.0
         self._answered = False
         self._believed_until = clock.monotonic() + self.BELIEVED
         self._penalty = Penalty(clock, jitter)
@@ -63,14 +65,19 @@ class LoopLimits:
         """Wait for a turn; cancelling the wait costs nothing. Raises RateLimited during a long pause."""
         await self._gate.enter(lane)
 
-    def observe(self, headers: Mapping[str, str]) -> None:
+    def used(self) -> int:
+        """Return how many calls of ours are in the minute."""
+        return self._window.used()
+
+    def observe(self, headers: Mapping[str, str], used: int | None = None) -> None:
         """Leave room for other users of the key, when Loop reports fewer remaining calls than we count.
 
-        The difference is assumed for 10 s; then one call goes out to ask again.
+        `used` calls of ours were in the minute when the answered one was sent: Loop need not know of later ones. The
+        difference is assumed for 10 s; then one call goes out to ask again.
         """
         value = headers.get("x-ratelimit-remaining", "")
         if value.isascii() and value.isdigit() and len(value) <= 9:
-            self._leave_room(self._per_minute - self._window.used() - int(value))
+            self._leave_room(self._per_minute - (self.used() if used is None else used) - int(value))
         elif not self._answered:
             self._leave_room(0)
         self._answered = True
@@ -106,6 +113,8 @@ class LoopLimits:
         self._expected.taken(lane)
         self._probes += 1
         self._taken_at = self._clock.monotonic()
+        if lane is Lane.BACKGROUND:
+            self._background_at = self._taken_at
 
     def give_back(self, lane: Lane) -> None:
         """Remove the last call from the log."""
@@ -121,9 +130,12 @@ class LoopLimits:
         opens_in = self._window.opens_at() - now
         if others:
             opens_in = min(opens_in, self._believed_until - now)
-        if lane is Lane.OPENING:
+        if lane is not Lane.SHOPPER:
             free = int(self._window.rate_limit) - self._window.used()
-            opens_in = max(opens_in, self._expected.delay(free, self._window.frees()))
+            if lane is Lane.OPENING:
+                opens_in = max(opens_in, self._expected.delay(free, self._window.frees()))
+            elif free <= self.LAST * self._window.rate_limit:
+                opens_in = max(opens_in, self._background_at + self._window.gap(self._background_at, free) - now)
         return max(self._penalty.left(), self._slowly(now), opens_in)
 
     def _slowly(self, now: float) -> float:
@@ -222,20 +234,35 @@ def _since(log: "deque[float]", begin: float) -> int:
     return sum(1 for _ in takewhile(lambda at: at > begin, reversed(log)))
 
 
-class _Window(Throttler):
+class _Window(throttler.Throttler):
+    """The log, with its times by our clock: asyncio-throttle's does not count the time in which a machine slept."""
+
+    def __init__(self, clock: Clock, rate_limit: int, period: float) -> None:
+        super().__init__(rate_limit, period)
+        self._clock = clock
+
     def used(self) -> int:
         self.flush()  # type: ignore[no-untyped-call]
         return len(self._task_logs)
 
     def opens_at(self) -> float:
         surplus = self.used() - int(self.rate_limit)
-        return float(self._task_logs[surplus]) + float(self.period) if surplus >= 0 else -math.inf
+        return self._ends(self._task_logs[surplus]) if surplus >= 0 else -math.inf
 
     def frees(self) -> list[float]:
         """When each call in the log leaves the window, oldest first."""
         self.used()
-        return [float(at) + float(self.period) for at in self._task_logs]
+        return [self._ends(at) for at in self._task_logs]
+
+    def gap(self, last: float, free: int) -> float:
+        """The seconds between calls that spread the `free` slots from `last` until one more becomes free."""
+        frees = self.frees()
+        return max(0.0, frees[0] - last) / (free + 1) if frees else 0.0
 
     def forget_last(self) -> None:
         if self._task_logs:
             self._task_logs.pop()
+
+    def _ends(self, at: float) -> float:
+        ahead = self._clock.monotonic() - throttler.time.monotonic()  # type: ignore[attr-defined]
+        return float(at + self.period + ahead)

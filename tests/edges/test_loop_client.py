@@ -53,9 +53,9 @@ class WatchedLimits(LoopLimits):
         self.lanes.append(lane)
         await super().acquire(lane)
 
-    def observe(self, headers: Mapping[str, str]) -> None:
+    def observe(self, headers: Mapping[str, str], used: int | None = None) -> None:
         self.remaining.append(headers.get("x-ratelimit-remaining"))
-        super().observe(headers)
+        super().observe(headers, used)
 
 
 @dataclass
