@@ -109,7 +109,7 @@ def _reader(daemon: VirtualDaemon, queue: FakeQueue) -> QueueReader:
         queue,
         stage.news.hear,
         clock=daemon.clock,
-        push=stage.push,
+        pushes=[stage.push],
         read=lambda: None,
         failed=lambda _name, _error: None,
         beat=lambda: None,

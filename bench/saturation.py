@@ -14,7 +14,7 @@ WARM = 60.0
 
 
 def simulate(seconds: float, backlog: int, rate: float) -> tuple[float, int, list[float]]:
-    """Return the share of allowed reads made, the 429s, and the sorted waits of shoppers' reads."""
+    """Return the share of allowed reads made, the 429s, and the sorted waits of looks for labels."""
 
     async def work(clock: FakeClock) -> tuple[float, int, list[float]]:
         def prepare(path: object) -> None:
@@ -26,13 +26,13 @@ def simulate(seconds: float, backlog: int, rate: float) -> tuple[float, int, lis
                 daemon.network.add(an_order(f"#{100000 + n}", a_shipment("DsV8pRlkr", **{"SOCK-2P-M": 1})))
             daemon.submitting(rate)
             await daemon.wait(WARM)
-            before, waits = daemon.network.served[READ], len(daemon.network.waited[Lane.SHOPPER])
+            before, waits = daemon.network.served[READ], len(daemon.network.waited[Lane.OPENING])
             await daemon.wait(seconds)
             served = daemon.network.served[READ] - before
             return (
                 served / (RATE * seconds),
                 daemon.network.refused,
-                sorted(daemon.network.waited[Lane.SHOPPER][waits:]),
+                sorted(daemon.network.waited[Lane.OPENING][waits:]),
             )
 
     return run_virtual(work)

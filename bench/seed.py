@@ -86,6 +86,7 @@ def _rows(now: float, due_in: tuple[float, float]) -> list[Row]:
             "returns",
             {
                 "shop": "acme",
+                "account": "main",
                 "version": 9,
                 "created_at": now,
                 "changed_at": now,
