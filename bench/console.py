@@ -42,6 +42,7 @@ SPREAD = (
 def _spread(daemon: Daemon, count: int, now: float) -> None:
     connection = sqlite3.connect(daemon.database, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
+    connection.execute(f"PRAGMA cache_size = {-2 * 2**20}")
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("BEGIN")
     for statement in SPREAD:
