@@ -131,6 +131,13 @@ class TooLarge(WebhookRejected):
     kind = "too_large"
 
 
+class Crowded(WebhookRejected):
+    """Too many large bodies are being received, and this is another one; it may be sent again."""
+
+    status = 503
+    kind = "crowded"
+
+
 class Encoded(WebhookRejected):
     """The body is compressed; unsigned bytes are never decompressed."""
 

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from adapters.http.guard import GuardedServer
-from daemon.errors import BadSignature, Encoded, StoreUnavailable, TooLarge, Transient, WebhookRejected
+from daemon.errors import BadSignature, Crowded, Encoded, StoreUnavailable, TooLarge, Transient, WebhookRejected
 from daemon.ports.host import Clock
 
 log = structlog.get_logger(__name__)
@@ -66,11 +66,12 @@ class Route:
     handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Webhooks:
     """Answers the deliveries of one sender, whose signature is in `header`.
 
-    `on_webhook(shop, outcome, seconds)` is called for each; the name gets the prefix `called`.
+    `on_webhook(shop, outcome, seconds)` is called for each; the name gets the prefix `called`. Nobody knows who sends a
+    body until all of it is there: beyond `most_bytes` that are being received, those larger than `small` are refused.
 
     Outcomes: what the receiver said, the kind of a WebhookRejected, `unknown_shop` (with shop ""), `incomplete`,
     `unavailable`, `failed`.
@@ -83,6 +84,9 @@ class Webhooks:
     on_webhook: Callable[[str, str, float], None]
     header: str = "X-Loop-Signature"
     called: str = ""
+    most_bytes: int = 64 * 1024 * 1024
+    small: int = 64 * 1024
+    receiving: int = 0
 
     async def post(self, request: web.BaseRequest, shop: str) -> web.Response:
         """Answer one delivery."""
@@ -133,11 +137,17 @@ class Webhooks:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > self.max_body:
-                raise TooLarge
-        return bytes(body)
+        try:
+            async for piece in request.content.iter_any():
+                body += piece
+                self.receiving += len(piece)
+                if len(body) > self.max_body:
+                    raise TooLarge
+                if self.receiving > self.most_bytes and len(body) > self.small:
+                    raise Crowded
+            return bytes(body)
+        finally:
+            self.receiving -= len(body)
 
 
 class Allowance:
@@ -264,6 +274,7 @@ class PublicListener:
         shops: Container[str],
         clock: Clock,
         max_body: int = 1024 * 1024,
+        most_bytes: int = 64 * 1024 * 1024,
         request_deadline: float = 10.0,
         keepalive_timeout: float = 75.0,
         max_connections: int = 1024,
@@ -276,7 +287,7 @@ class PublicListener:
         on_turned_away: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self._clock = clock
-        webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook)
+        webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook, most_bytes=most_bytes)
         pages = LabelPages(labels, misses or Allowance(clock, burst=60), max_lookups, on_label, patience=label_patience)
         self._paths: list[tuple[re.Pattern[str], dict[str, Callable[..., Awaitable[web.StreamResponse]]]]] = [
             (re.compile(r"/webhooks/loop/(?P<shop>[^/]{1,100})/?"), {"POST": webhooks.post}),

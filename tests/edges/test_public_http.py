@@ -220,6 +220,26 @@ async def test_a_body_of_exactly_the_limit_is_taken(session: aiohttp.ClientSessi
                 assert answer.status == status
 
 
+async def test_large_bodies_of_strangers_do_not_fill_the_memory(session: aiohttp.ClientSession):
+    """While too many unfinished bodies are held, another large one gets 503; small ones, and later large ones, are taken."""
+    async with front(most_bytes=300_000) as one, asyncio.timeout(10):
+        reader, stranger = await one.connect(WEBHOOK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 250_000)
+
+        async def answer_to(size: int) -> int:
+            async with session.post(one.url("/webhooks/loop/acme"), data=b"x" * size) as answer:
+                return answer.status
+
+        while await answer_to(100_000) != 503:
+            await pause(0.01)  # until all that was sent has been read
+        assert await answer_to(4096) == 200
+        stranger.write(b"x" * 750_000)
+        await reader.read()
+        while await answer_to(100_000) != 200:
+            await pause(0.01)
+        assert {"crowded", "incomplete"} & {outcome for _, outcome in one.webhooks} == {"crowded"}
+        stranger.close()
+
+
 async def test_chunks_are_counted_while_they_come():
     """A chunked body is taken up to the limit; beyond it 413 comes before the end, and nothing is kept."""
     async with front(max_body=1000) as one:
