@@ -12,7 +12,7 @@ from adapters.host.clock import SystemClock
 from bench.daemon_process import Daemon
 from bench.machine import progress
 from bench.report import Report, main
-from bench.seed import seed
+from bench.seed import CACHE, seed
 
 DAY = 86400
 MARKS = ("sums/until", "sums/stated")
@@ -42,7 +42,7 @@ SPREAD = (
 def _spread(daemon: Daemon, count: int, now: float) -> None:
     connection = sqlite3.connect(daemon.database, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(f"PRAGMA cache_size = {-2 * 2**20}")
+    connection.execute(f"PRAGMA cache_size = {CACHE}")
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("BEGIN")
     for statement in SPREAD:

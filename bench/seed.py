@@ -9,6 +9,8 @@ from adapters.sqlite.store import CACHED_STATEMENTS
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
 
+CACHE = -2 * 2**20
+"""Kibibytes for SQLite: rows come in no index's order."""
 OWNED = {
     "returns": "id",
     "label_requests": "return_ref",
@@ -16,7 +18,7 @@ OWNED = {
     "authorizations": "return_ref",
     "notes": "return_ref",
     "return_events": "return_ref",
-    "deliveries": "return_id",
+    "deliveries": "return_id <> '' AND return_id",
 }
 """The tables in which a return with an RMA page has rows, and by what it has them."""
 DUE = ("due_at", "amazon_due_at", "portal_due_at")
@@ -33,7 +35,7 @@ def seed(path: Path, count: int, now: float, due_in: tuple[float, float] = (7200
     try:
         make_ready(path, connection, migrations())
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(f"PRAGMA cache_size = {-2 * 2**20}")  # kibibytes: rows come in no index's order
+        connection.execute(f"PRAGMA cache_size = {CACHE}")
         if count:
             _fill(connection, 1, count, _rows(now, due_in))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -61,6 +63,7 @@ def copy(connection: sqlite3.Connection, model: str, first: int, last: int, clos
     Each ends at `closed_at`, an expression of its number `i`, and nothing of it is due. Where the model has its name, the
     copy has its own, which has ten digits, too.
     """
+    connection.execute(f"PRAGMA cache_size = {CACHE}")
     number, ended = connection.execute("SELECT id, closed_at FROM returns WHERE return_id = ?", (model,)).fetchone()
     connection.execute("BEGIN IMMEDIATE")
     for table, owner in OWNED.items():
@@ -74,7 +77,7 @@ def copy(connection: sqlite3.Connection, model: str, first: int, last: int, clos
         values = [given.get(name) or changed[kind].format(name) for name, kind in kinds.items()]
         connection.execute(
             f"INSERT INTO {table} {NUMBERS} SELECT {', '.join(values)} FROM n, {table} WHERE {owner} = ?",
-            (first, last, model if owner == "return_id" else number),
+            (first, last, model if table == "deliveries" else number),
         )
     connection.execute("COMMIT")
 
