@@ -25,13 +25,12 @@ ENOUGH, MEMORY = 20, 0.995
 UNKNOWN = 0.01
 """Labels taken to have become ready in each bin beforehand, within as long as the bin's end: no rate is ever zero."""
 
-MOST_LOOKS = 24
-"""Looks at an average label where turns are not scarce."""
+MOST_LOOKS, LEAST_PAUSE, GONE = 24, 0.5, 10.0
+"""Looks at an average label where turns are not scarce, seconds between two, and how slowly time runs after an hour."""
 
 THRIFT, RUSH = 0.8, 100.0
 """The share of what looks were worth at which the next is due, and over how many seconds that is averaged."""
 
-LEAST_PAUSE = 0.5
 PATIENCE, AGAIN = 50.0, 30.0
 """Whoever was not looked at for so long, or not again, goes before all others. Looks further apart teach nothing."""
 
@@ -84,8 +83,8 @@ class LabelTimes:
         """Who goes first where turns are scarce; all are alike until enough is known. Nobody waits without end."""
         if not self.known:
             return 0.0
-        apart = age - looked_at
-        return HOUR * apart if apart > (AGAIN if looked_at else PATIENCE) else self.unseen(looked_at, age)
+        apart = (age - looked_at) / (GONE if looked_at >= HOUR else 1.0)
+        return HOUR * apart if apart > (AGAIN if looked_at else PATIENCE) else self.unseen(looked_at, looked_at + apart)
 
     def pause(self, looked_at: float, most: float) -> float:
         """How long until the next look is worth its turn."""

@@ -25,6 +25,8 @@ ATTEMPT_FIRST = 2.0
 ATTEMPT_GROWTH = 8.0
 LATENESS_FORGIVEN = 60.0
 POLL_GROWTH = 1 / 30
+FORGIVEN_UNNOTICED = 2.0
+"""Seconds by which a wait may differ from the clock and still teach how long labels take."""
 PROCESSING_PATIENCE = 3 * DAY
 REREADS = (5 * 60.0, 30 * 60.0, 2 * HOUR, 6 * HOUR)
 """Seconds after an announcement at which the order is read again while the news does not show."""
@@ -203,6 +205,19 @@ def label_pause(looked_at: float, times: LabelTimes, timings: Timings) -> float:
     if looked_at >= HOUR or not times.known:
         return poll_delay(looked_at, timings)
     return times.pause(looked_at, timings.label_poll_max)
+
+
+def supposed_look(age: float, timings: Timings) -> float:
+    """At which age a return was looked at last, when nobody remembers a look.
+
+    Never, which is 0, as long as that may be so; just now if it has waited for longer than any first look does.
+    """
+    return 0.0 if age <= timings.label_poll_max + LATENESS_FORGIVEN else age
+
+
+def truly_waited(age: float, created_at: float | None, now: float) -> bool:
+    """Whether a wait that counts from the create call was that long by the clock as well, and nothing was forgiven."""
+    return created_at is not None and abs(now - created_at - age) <= FORGIVEN_UNNOTICED
 
 
 def held_delay(ret: Return, now: float, timings: Timings) -> float:

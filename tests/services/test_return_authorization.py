@@ -5,9 +5,13 @@ from itertools import pairwise
 
 import pytest
 
+from daemon.domain.copies import replace
+from daemon.domain.label_times import AGAIN, PATIENCE, LabelTimes
 from daemon.domain.portal import RequestCancelled, RequestIssued
 from daemon.domain.returns import RequestState, State, UnitState
-from daemon.errors import Refused, Unavailable
+from daemon.engine.handlers.context import Readings
+from daemon.engine.walker import try_again_now
+from daemon.errors import CredentialsRefused, Refused, Unavailable
 from daemon.ports.vendors import URGENCY
 from tests.services.stage import DAY, HOUR, ORDER, ORDER_TEMPLATES
 from tests.support.builders import a_line, a_portal_request
@@ -129,6 +133,121 @@ class TestTheAnswer:
         assert {a.center for a in ret.authorizations} == {"LEX1", "RNO1"}
         assert len({u.authorization_id for u in ret.units}) == 2
         assert len(stage.portal.labels) == 1
+
+
+class TestLooks:
+    """Which looks go first, and which teach how long labels take."""
+
+    @pytest.fixture
+    async def waiting(self, open_with):
+        """A return whose label is awaited, of an account whose labels are known to take twenty seconds."""
+
+        async def begin(made_after=DAY, **timings):
+            stage = await open_with(timings=clocks(**timings))
+            learned = stage.contexts["acme"].account.learned
+            for _ in range(100):
+                learned.label_times = learned.label_times.learnt(19.0, 21.0)
+            stage.network.authorization_delay = made_after
+            await asked(stage)
+            await stage.step_to(State.AWAITING_LABEL)
+            return stage
+
+        return begin
+
+    @pytest.mark.parametrize(("age", "longest"), [(2 * HOUR, 30.0), (600.0, 120.0)])
+    async def test_a_look_that_nobody_remembers_does_not_go_before_fresh_ones(self, waiting, age, longest):
+        """A walk does not outlast a pause of minutes; the next one is in no hurry, and not for ever behind."""
+        stage = await waiting(label_poll_max=longest)
+        await put_off(stage, -age)
+        urgent = await urgencies(stage, 0.0, 25.0, 1000.0)
+
+        assert urgent[0] < urgent[1] < known(stage).urgency(0.0, 25.0)
+        assert urgent[2] > known(stage).urgency(0.0, PATIENCE + 1.0)
+
+    async def test_a_deadline_that_was_moved_too_far_puts_no_look_off(self, waiting):
+        """Refused credentials were forgiven for five minutes, and an operator mended them after half a minute."""
+        stage = await waiting()
+        stage.network.fail("order", CredentialsRefused("401", retry_after=300.0))
+        stage.clock.advance(10.0)
+        await stage.step()
+        stage.clock.advance(30.0)
+        await try_again_now(stage.store, stage.clock)
+        reads = stage.network.count("order")
+        ret = await stage.step()
+
+        assert stage.network.count("order") == reads + 1
+        assert 0.0 < ret.due_at - stage.clock.now() < 10.0
+
+    async def test_a_clock_that_was_set_back_puts_no_look_off(self, waiting):
+        """The deadline is an hour too late then."""
+        stage = await waiting()
+        stage.clock.jump(-HOUR)
+        reads = stage.network.count("order")
+        ret = await stage.step()
+
+        assert stage.network.count("order") == reads + 1
+        assert 0.0 < ret.due_at - stage.clock.now() < 10.0
+
+    async def test_time_since_the_last_look_counts_even_if_it_was_forgiven(self, waiting):
+        """Where turns are waited for, a deadline moves; whoever fell behind still goes before the others."""
+        stage = await waiting()
+        readings = Readings()
+        stage.clock.advance(10.0)
+        await stage.workflow.step(await stage.ret(), readings)
+        stage.clock.advance(70.0)
+        await put_off(stage, 68.0)
+        urgent = await urgencies(stage, 0.0, readings=readings)
+
+        assert urgent == [pytest.approx(HOUR * 70.0)]
+        assert urgent[0] > HOUR * AGAIN
+
+    async def test_an_outage_teaches_nothing_about_labels(self, waiting):
+        """What was forgiven does not count as waiting, and labels were made all the while."""
+        stage = await waiting(made_after=20.0)
+        before = known(stage).count
+        stage.network.outages["order"] = Unavailable("503")
+        await stage.pass_time(600.0)
+        del stage.network.outages["order"]
+        await stage.reach(State.AWAITING_INSPECTION, within=60.0)
+
+        assert known(stage).count == before
+
+    async def test_a_label_that_was_waited_for_in_the_usual_way_teaches(self, waiting):
+        """The first look finds what really was made within that time."""
+        stage = await waiting(made_after=12.0)
+        before = known(stage).count
+        stage.clock.advance(15.0)
+        await stage.step()
+
+        assert known(stage).count == before + 1
+
+
+def known(stage) -> LabelTimes:
+    """What is known about this account's labels."""
+    return stage.contexts["acme"].account.learned.label_times
+
+
+async def put_off(stage, seconds: float) -> None:
+    """Move the deadline of the return, as what is forgiven does, and look now."""
+    ret = await stage.ret()
+    moved = replace(ret, deadline_at=ret.deadline_at + seconds, due_at=stage.clock.now())
+    await stage.store.transact(lambda uow: uow.defer(moved))
+
+
+async def urgencies(stage, *waits: float, readings: Readings | None = None) -> list[float]:
+    """How urgent the return's next look is after it has waited for its turn so long."""
+    found: list[float] = []
+
+    async def queued() -> None:
+        urgency, before = URGENCY.get(), 0.0
+        for wait in waits:
+            stage.clock.advance(wait - before)
+            found.append(urgency())
+            before = wait
+
+    stage.network.meanwhile("order", queued)
+    await stage.workflow.step(await stage.ret(), readings)
+    return found
 
 
 class TestUnclearAnswers:

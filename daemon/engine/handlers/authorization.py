@@ -1,7 +1,7 @@
 """Turns a label request into units that Amazon expects back."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from daemon.domain.allocation import adopt, judge_answer, not_returnable
 from daemon.domain.candidates import doubt_words
@@ -13,7 +13,15 @@ from daemon.domain.orders import FulfillmentOrder, ReturnAuthorization
 from daemon.domain.portal import PortalLabelRequest, PortalReturn, PortalState, RequestStatus
 from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import LabelRequest, RequestState, Return, ReturnUnit, UnitState
-from daemon.domain.schedule import foreign_label_delay, held_delay, label_pause, past_deadline, waited
+from daemon.domain.schedule import (
+    foreign_label_delay,
+    held_delay,
+    label_pause,
+    past_deadline,
+    supposed_look,
+    truly_waited,
+    waited,
+)
 from daemon.engine.handlers.adoption import answered_before, doubts, older_proof, take_in_holders
 from daemon.engine.handlers.complaints import problem_of, without_shopper
 from daemon.engine.handlers.context import Decision, NotYet, Outcome, ShopContext, Step
@@ -287,35 +295,57 @@ def _doubt(units: tuple[ReturnUnit, ...]) -> str:
 
 
 async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
-    """Check whether Amazon has created the authorization, unless it cannot be there yet."""
+    """Check whether Amazon has created the authorization, unless it cannot be there yet.
+
+    The wait in `age` leaves out what was forgiven, so the time since the last look is taken from the monotonic clock.
+    """
     ret, learned, readings = step.ret, context.account.learned, step.readings
     now = context.clock.now()  # a deadline that passes during this reading is judged by the next one
-    age, looked_at = waited(ret, now, context.timings), readings.no_label_at or 0.0
-    if readings.no_label_at is None and learned.label_times.known:
-        early = label_pause(looked_at, learned.label_times, context.timings) - age
+    began, age = context.clock.monotonic(), waited(ret, now, context.timings)
+    if age >= 0 and readings.no_label_at is None and learned.label_times.known:
+        early = label_pause(0.0, learned.label_times, context.timings) - age
         if early > AT_ONCE:
             return NotYet(delay=early, asked=False)
-    turn_at = age
-
-    def urgency() -> float:
-        """Asked while this look waits for its turn, for the last time when it gets it."""
-        nonlocal turn_at
-        turn_at = age + context.clock.now() - now
-        return learned.label_times.urgency(looked_at, turn_at)
-
-    token = URGENCY.set(urgency)
-    try:
-        orders = await read_orders(ret, context, Lane.OPENING)
-    finally:
-        URGENCY.reset(token)
+    age = max(0.0, age)  # less after an outage that ended sooner than was forgiven, or after a wrong clock
+    if readings.no_label_at is None:
+        looked_at, supposed = 0.0, supposed_look(age, context.timings)
+    else:
+        looked_at = supposed = age - (began - readings.no_label_at)
+    orders, queued = await _read_in_turn(ret, context, lambda wait: learned.label_times.urgency(supposed, age + wait))
     found = authorization_found(ret, orders, now)
-    learned.label_times = learned.label_times.looked(looked_at, turn_at, context.clock.monotonic())
-    seen_at = age + context.clock.now() - now
+    readings.no_label_at = context.clock.monotonic()
+    seen_at = age + readings.no_label_at - began
+    learned.label_times = learned.label_times.looked(looked_at, age + queued, readings.no_label_at)
     if found is not None:
-        learned.label_times = learned.label_times.learnt(looked_at, seen_at)
+        if truly_waited(age, await _created_at(ret, context), now):
+            learned.label_times = learned.label_times.learnt(looked_at, seen_at)
         return found
-    readings.no_label_at = seen_at
     if past_deadline(ret, now):
         problem = "Amazon has not made a return authorization in time"
         return ev.GaveUp(at=now, problem=problem, code=ProblemCode.AUTHORIZATION_LATE)
     return NotYet(delay=label_pause(seen_at, learned.label_times, context.timings))
+
+
+async def _read_in_turn(
+    ret: Return, context: ShopContext, urgency: Callable[[float], float]
+) -> tuple[Sequence[FulfillmentOrder], float]:
+    """Read the orders, as urgent as this is after so long a wait for the turn; also how long that wait was."""
+    began, waiting = context.clock.monotonic(), 0.0
+
+    def by_now() -> float:
+        """Asked while this look waits for its turn, for the last time when it gets it."""
+        nonlocal waiting
+        waiting = context.clock.monotonic() - began
+        return urgency(waiting)
+
+    token = URGENCY.set(by_now)
+    try:
+        return await read_orders(ret, context, Lane.OPENING), waiting
+    finally:
+        URGENCY.reset(token)
+
+
+async def _created_at(ret: Return, context: ShopContext) -> float | None:
+    """When Amazon last accepted units of the return, by its history."""
+    history = await context.store.read(lambda uow: uow.history(ret.shop, ret.return_id))
+    return max((row.at for row in history if row.event == ev.UnitsAuthorized.__name__), default=None)

@@ -48,7 +48,7 @@ class Readings:
     request: tuple[float, PortalLabelRequest] | None = None
     details: tuple[float, PortalReturn] | None = None
     no_label_at: float | None = None
-    """For how long the return had waited when Amazon last showed no authorization."""
+    """When Amazon last showed no authorization."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

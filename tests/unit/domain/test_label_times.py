@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.label_times import AGAIN, ENOUGH, PATIENCE, LabelTimes, nothing_learnt
+from daemon.domain.durations import HOUR
+from daemon.domain.label_times import AGAIN, ENOUGH, GONE, PATIENCE, LabelTimes, nothing_learnt
 
 
 def taught(*found_at: float, every: float = 2.0) -> LabelTimes:
@@ -51,6 +52,14 @@ def test_whoever_was_not_looked_at_for_long_goes_first():
     times = usual()
     waiting = [times.urgency(600.0, 600.0 + AGAIN + more) for more in (1.0, 2.0)]
     assert times.urgency(0.0, PATIENCE) < waiting[0] < waiting[1] < times.urgency(0.0, PATIENCE + 1.0)
+
+
+def test_a_shopper_who_has_gone_goes_behind_those_who_wait():
+    """After an hour the usual pause of minutes is no hurry, and still nobody waits without end."""
+    times = usual()
+    assert times.urgency(2 * HOUR, 2 * HOUR + 290.0) < times.urgency(10.0, 15.0)
+    assert times.urgency(2 * HOUR, 2 * HOUR + 490.0) < times.urgency(0.0, PATIENCE + 1.0)
+    assert times.urgency(2 * HOUR, 2 * HOUR + GONE * PATIENCE + 60.0) > times.urgency(0.0, PATIENCE + 1.0)
 
 
 def test_turns_are_saved_while_they_are_scarce():

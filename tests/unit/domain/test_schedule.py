@@ -12,6 +12,7 @@ from daemon.domain.lifecycle import apply
 from daemon.domain.returns import Note, Postage, Return, State, Transit
 from daemon.domain.schedule import (
     ATTEMPT_FIRST,
+    FORGIVEN_UNNOTICED,
     HOUR,
     LATENESS_FORGIVEN,
     PROCESSING_PATIENCE,
@@ -29,6 +30,8 @@ from daemon.domain.schedule import (
     plan,
     poll_delay,
     retry_delay,
+    supposed_look,
+    truly_waited,
     waited,
     waiting_delay,
     wake_at,
@@ -238,6 +241,25 @@ def test_what_late_labels_took_decides_in_the_first_hour():
 def test_waiting_is_counted_back_from_the_deadline(deadline_at, expected):
     """What was forgiven moved the deadline, so it does not count as waiting; without a deadline hope is small."""
     assert waited(a_return(deadline_at=deadline_at), NOW, T) == expected
+
+
+def test_a_look_that_nobody_remembers_was_never_or_just_now():
+    """A return that has waited for longer than any first look does was looked at, by a walk that has ended."""
+    longest = T.label_poll_max + LATENESS_FORGIVEN
+    assert [supposed_look(age, T) for age in (0.0, longest, longest + 1.0)] == [0.0, 0.0, longest + 1.0]
+
+
+def test_a_wait_is_believed_if_the_clock_agrees():
+    """What was forgiven, a clock that was set, or a create call that nobody knows of make it doubtful."""
+    little, much = FORGIVEN_UNNOTICED - 0.1, FORGIVEN_UNNOTICED + 0.1
+    assert [truly_waited(20.0, NOW - 20.0 - off, NOW) for off in (0.0, little, -little, much, -much)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not truly_waited(20.0, None, NOW)
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0))
