@@ -113,7 +113,7 @@ class Workflow:
         PAUSED.set(context.paused)
         ret = up_to_date(ret, context.policy.switches)
         if context.paused():
-            return await self._read_only(ret, context)
+            return await self._read_only(ret, context, readings)
         owed = duty(ret, context.clock.now())
         if owed is None:
             return await self._recorder.rest(ret)
@@ -130,14 +130,14 @@ class Workflow:
         context = self._contexts.get(ret.shop)
         return context if context is not None and context.account.name == ret.account else None
 
-    async def _read_only(self, ret: Return, context: ShopContext) -> Return:
+    async def _read_only(self, ret: Return, context: ShopContext, readings: Readings) -> Return:
         """Step a return of a paused shop. A reading that fails is judged when the shop goes on."""
         now = context.clock.now()
         ret = begun_anew(ret, now, context.timings)
         owed = reading_duty(ret, now)
         try:
             if owed is not None:
-                return await self._perform(ret, owed, context, Readings())
+                return await self._perform(ret, owed, context, readings)
         except (StoreUnavailable, LeaseLost):
             raise
         except StaleReturn:

@@ -221,6 +221,38 @@ class TestLooks:
 
         assert known(stage).count == before + 1
 
+    async def test_a_paused_shop_looks_for_labels(self, waiting):
+        """Its waits begin anew at each step, so nothing is put off, and nothing is learnt from what is found."""
+        stage = await waiting(made_after=12.0)
+        context = stage.contexts["acme"]
+        context.paused = lambda: True
+        before, reads = known(stage), stage.network.count("order")
+        stage.clock.advance(10.0)
+        await stage.step()
+        ret = await stage.step()
+        assert stage.network.count("order") == reads + 2
+        assert ret.due_at - stage.clock.now() == context.timings.label_poll_max
+
+        stage.clock.advance(5.0)
+        await stage.step()
+        assert (await stage.ret()).authorizations
+        assert known(stage) == before
+
+    async def test_a_look_during_a_pause_is_remembered_after_it(self, waiting):
+        """A walk goes on through a pause: at the resume nobody passes for not looked at since before it."""
+        stage = await waiting()
+        context, readings = stage.contexts["acme"], Readings()
+        stage.clock.advance(10.0)
+        await stage.workflow.step(await stage.ret(), readings)
+        context.paused = lambda: True
+        stage.clock.advance(HOUR)
+        await stage.workflow.step(await stage.ret(), readings)
+        context.paused = lambda: False
+        stage.clock.advance(20.0)
+
+        (urgent,) = await urgencies(stage, 0.0, readings=readings)
+        assert urgent < HOUR * AGAIN
+
 
 def known(stage) -> LabelTimes:
     """What is known about this account's labels."""

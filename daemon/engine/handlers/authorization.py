@@ -298,11 +298,12 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     """Check whether Amazon has created the authorization, unless it cannot be there yet.
 
     The wait in `age` leaves out what was forgiven, so the time since the last look is taken from the monotonic clock.
+    While the shop is paused the wait begins anew at each step: such looks tell nothing, and none is put off.
     """
-    ret, learned, readings = step.ret, context.account.learned, step.readings
+    ret, learned, readings, paused = step.ret, context.account.learned, step.readings, context.paused()
     now = context.clock.now()  # a deadline that passes during this reading is judged by the next one
     began, age = context.clock.monotonic(), waited(ret, now, context.timings)
-    if age >= 0 and readings.no_label_at is None and learned.label_times.known:
+    if age >= 0 and readings.no_label_at is None and learned.label_times.known and not paused:
         early = label_pause(0.0, learned.label_times, context.timings) - age
         if early > AT_ONCE:
             return NotYet(delay=early, asked=False)
@@ -315,15 +316,17 @@ async def look_for_authorization(step: Step, context: ShopContext) -> Outcome:
     found = authorization_found(ret, orders, now)
     readings.no_label_at = context.clock.monotonic()
     seen_at = age + readings.no_label_at - began
-    learned.label_times = learned.label_times.looked(looked_at, age + queued, readings.no_label_at)
+    if not paused:
+        learned.label_times = learned.label_times.looked(looked_at, age + queued, readings.no_label_at)
     if found is not None:
-        if truly_waited(age, await _created_at(ret, context), now):
+        if not paused and truly_waited(age, await _created_at(ret, context), now):
             learned.label_times = learned.label_times.learnt(looked_at, seen_at)
         return found
     if past_deadline(ret, now):
         problem = "Amazon has not made a return authorization in time"
         return ev.GaveUp(at=now, problem=problem, code=ProblemCode.AUTHORIZATION_LATE)
-    return NotYet(delay=label_pause(seen_at, learned.label_times, context.timings))
+    pause = label_pause(seen_at, learned.label_times, context.timings)
+    return NotYet(delay=context.timings.label_poll_max if paused else pause)
 
 
 async def _read_in_turn(
