@@ -20,6 +20,7 @@ from daemon.domain.postage import postage_of
 from daemon.domain.problems import ProblemCode, code_of
 from daemon.domain.returns import RequestState, Return, Settlement, State, Void
 from daemon.domain.schedule import (
+    WAITING_RETRIES,
     attempt_delay,
     forgive_failure,
     forgive_lateness,
@@ -186,14 +187,17 @@ def _postponed(failure: Failure, error: Transient | CredentialsRefused, attempts
     used = ret.attempts + singled_out
     if used >= attempts:
         return _exhausted(failure, outcome, rest)
-    delay = error.retry_after or (waiting_delay if awaited else retry_delay)(ret.transient_failures, failure.jitter)
+    alone = _fails_alone(failure)
+    if alone and past_deadline(ret, failure.now):
+        return _give_up(failure, outcome, rest)
+    delay = _pause(error, ret.transient_failures, failure.jitter, awaited=awaited)
     if used and not awaited:
         delay = max(delay, attempt_delay(used - 1, LONGEST_SINGLE_OUTAGE, failure.jitter))
     retry_at = failure.now + delay
     if failure.duty.act in _MADE_AGAIN and failure.duty in ret.pending_calls:
         ret = replace(ret, verifications=0)  # it may just have been posted again
     waiting = replace(
-        ret if singled_out else forgive_failure(ret, retry_at),
+        ret if singled_out or alone else forgive_failure(ret, retry_at),
         due_at=retry_at,
         transient_failures=ret.transient_failures + 1,
         attempts=used,
@@ -202,6 +206,27 @@ def _postponed(failure: Failure, error: Transient | CredentialsRefused, attempts
     if _goes_last(failure) and waiting.transient_failures >= patience:
         waiting = _passed_over(waiting, failure.now)
     return Response(ret=waiting, outcome=outcome)
+
+
+def _pause(error: Transient | CredentialsRefused, failures: int, jitter: float, *, awaited: bool) -> float:
+    """The pause that the vendor names, else the usual one. A shopper does not wait for the end of a maintenance page.
+
+    It is shown for an hour and gone after a minute, so while a shopper waits it moves the next try by half a minute at
+    most, and never forward. A limit and refused credentials are no such page.
+    """
+    usual = (waiting_delay if awaited else retry_delay)(failures, jitter)
+    if awaited and isinstance(error, Unavailable):
+        return max(usual, min(error.retry_after or 0.0, WAITING_RETRIES[-1]))
+    return error.retry_after or usual
+
+
+def _fails_alone(failure: Failure) -> bool:
+    """Whether the portal takes no label although it was read since the last try: then this is no outage of it.
+
+    So the time counts as waiting, and the label is given up at its deadline.
+    """
+    again = failure.resumed and failure.ret.verifications > 0
+    return again and failure.duty.act is Act.DELIVER_LABEL and isinstance(failure.error, Unavailable)
 
 
 def shopper_waits(ret: Return) -> bool:

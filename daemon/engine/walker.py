@@ -212,8 +212,10 @@ class Walker:
 
 
 def _postponed(ret: Return, now: float) -> bool:
+    """Whether the return waits because of failures. The effect of an unclear call is looked for at its own times."""
     passed_over = ret.passed_over_until is not None and ret.passed_over_until > now
-    return passed_over or (ret.transient_failures > 0 and (ret.due_at or 0.0) > now)
+    failed = ret.transient_failures > 0 and not ret.verifications
+    return passed_over or (failed and (ret.due_at or 0.0) > now)
 
 
 async def try_again_now(store: ReturnStore, clock: Clock, account: str | None = None) -> int:

@@ -222,14 +222,15 @@ class Workflow:
         return await self._recorder.record(ret, outcome)
 
     def _heard(self, ret: Return, owed: Duty, outcome: Outcome, context: ShopContext) -> Return:
-        """Reset the failures in a row. A NotYet about an unclear call does not count as an answer.
+        """Reset the failures in a row. That an unclear call has had no effect, or none yet, is no answer to it.
 
-        Neither does finding that a request still stands, or not asking at all.
+        Else a call that keeps failing while the readings between are answered would be made every few seconds for ever.
+        Nor is it an answer that a request still stands, or that nobody was asked.
         """
         if isinstance(outcome, ev.RequestStands) or (isinstance(outcome, NotYet) and not outcome.asked):
             return ret
         if owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect):
-            return replace(ret, transient_failures=0)
+            return ret
         self._health.given(ret, owed, context.clock.monotonic())
         return _answered(ret)
 

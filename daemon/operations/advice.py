@@ -80,8 +80,8 @@ ADVICE: Mapping[Code, str] = {
         "`mcfd doctor` says which credentials are refused: correct them, then `mcfd retry RETURN`."
     ),
     Code.VENDOR_SILENT: (
-        "The vendor answers for other returns, not for this one: `mcfd calls RETURN` shows its answers; `mcfd retry "
-        "RETURN` later, or ask the vendor with a request id."
+        "The vendor answers other calls, but not this one: `mcfd calls RETURN` shows its answers; `mcfd retry RETURN` "
+        "later, or ask the vendor with a request id."
     ),
     Code.ANSWER_UNREADABLE: (
         "The vendor's answer cannot be read; the problem names the field. Report it; `mcfd retry RETURN` after the "

@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.domain.portal import PortalState, RequestIssued, ReturnChanged
+from daemon.domain.problems import ProblemCode
 from daemon.domain.returns import RequestState, State
 from daemon.engine.walker import try_again_now
 from daemon.errors import ContractBroken, CredentialsRefused, RateLimited, Refused, Unavailable
@@ -207,6 +208,70 @@ class TestOneReturnOnly:
         assert (await stage.ret()).state is State.CLOSED
         assert stage.metrics.troubles["write_notes_refused"] >= 1
         assert actions(stage) == {"process": 1}
+
+
+class TestALabelThatIsNotTaken:
+    """Loop answers every reading, and every post of one label with an error."""
+
+    async def _ready(self, stage: Stage) -> None:
+        failing_for(stage.portal, "deliver_label", "'q77'")
+        stage.ship(SOCK=1)
+        await stage.submit()
+
+    async def test_its_posts_are_ever_further_apart(self, stage):
+        """As in any trouble while a shopper waits: soon half a minute, and the readings between do not start anew."""
+        await self._ready(stage)
+        await stage.pass_time(HOUR)
+
+        posts = [call.at for call in stage.portal.made("failing deliver_label")]
+        pauses = [later - earlier for earlier, later in pairwise(posts)]
+        assert pauses == sorted(pauses)
+        assert pauses[-1] == 35.0
+
+    async def test_alone_it_needs_a_person_at_the_deadline(self, stage):
+        """No other label is posted meanwhile, but Loop can be read: a day after it was ready, and not before."""
+        await self._ready(stage)
+        await stage.pass_time(DAY - MINUTE)
+        ret = await stage.ret()
+        assert (ret.state, ret.attempts) == (State.LABEL_READY, 0)
+        await stage.pass_time(20 * MINUTE)
+
+        ret = await stage.ret()
+        assert (ret.state, ret.problem, ret.problem_code) == (State.STUCK, "status 500", ProblemCode.VENDOR_SILENT)
+        assert errors(stage) == ("mcfd could not make a label: status 500",)
+        assert stage.portal.count("failing deliver_label") < 600
+
+    async def test_it_needs_a_person_when_others_get_theirs(self, stage, neighbours):
+        """Eight attempts after the first hour, as for every call that fails for one return only."""
+        await self._ready(stage)
+        await neighbours.come(24)
+
+        assert ((await stage.ret()).state, (await stage.ret()).problem) == (State.STUCK, "status 500")
+        assert (await stage.ret("100")).state is State.AWAITING_INSPECTION
+
+    async def test_an_outage_of_the_portal_is_not_its_deadline(self, stage):
+        """Loop answers nobody for two days, from the first post on: the label is delivered afterwards."""
+        stage.ship(SOCK=1)
+        await stage.submit()
+        await stage.step_to(State.LABEL_READY)
+        stage.portal.outage = DOWN
+        await stage.pass_time(2 * DAY)
+        assert ((await stage.ret()).state, await tries(stage)) == (State.LABEL_READY, 0)
+
+        stage.portal.outage = None
+        await stage.reach(State.AWAITING_INSPECTION, within=10 * MINUTE)
+        assert len(stage.portal.labels) == 1
+
+    async def test_a_restart_does_not_hurry_the_look_at_a_post(self, stage):
+        """Between two posts there are some seconds: a new process waits for them, too."""
+        await self._ready(stage)
+        while (ret := await stage.ret()).verifications < 1:
+            stage.clock.advance(max(0.0, ret.due_at - stage.clock.now()))
+            await stage.step()
+        await stage.restart()
+
+        assert await try_again_now(stage.store, stage.clock) == 0
+        assert (await stage.ret()).due_at == ret.due_at
 
 
 class TestRemoval:

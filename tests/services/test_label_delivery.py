@@ -246,7 +246,7 @@ class TestBoughtLabels:
         stage = await open_with(policy=BOUGHT)
         stage.ship(SOCK=1)
         await stage.submit()
-        stage.postage.fail("buy", Unavailable("down", retry_after=HOUR))
+        stage.postage.fail("buy", Unavailable("down"), times=125)
         await stage.reach(State.AWAITING_INSPECTION)
 
         assert stage.postage.count("offer") == 2

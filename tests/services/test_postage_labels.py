@@ -17,7 +17,16 @@ from tests.support.fake_postage import OFFER_LIVES, SERVICE
 from tests.support.fakes import Killed
 
 LOST = Unavailable("time-out")
-LONG_LOST = Unavailable("time-out", retry_after=OFFER_LIVES + 1)
+
+
+def _long_lost(stage, source) -> None:
+    """The next purchase is made, and its answer is lost for longer than an offer lives."""
+
+    async def lose() -> None:
+        stage.clock.advance(OFFER_LIVES + 1)
+        raise LOST
+
+    source.meanwhile("buy", lose, after=True)
 
 
 async def asked(stage, *lines, **fields):
@@ -302,7 +311,7 @@ class TestUnclear:
     async def test_a_stale_offer_is_quoted_anew_under_the_same_key(self, open_with):
         """Case 1: TOKEN_EXPIRED means a new rate of the same service, bought under the same key: one purchase."""
         stage, source = await buying(open_with)
-        source.fail("buy", LONG_LOST, after=True)
+        _long_lost(stage, source)
         await asked(stage)
         await stage.reach(State.AWAITING_INSPECTION)
         assert source.count("offer") == 2
@@ -327,7 +336,7 @@ class TestUnclear:
         """Case 1: should Amazon refuse the same key with a new rate, a person is told, and nothing is bought twice."""
         stage, source = await buying(open_with)
         source.strict_keys = True
-        source.fail("buy", LONG_LOST, after=True)
+        _long_lost(stage, source)
         await asked(stage)
         ret = await stage.reach(State.STUCK)
         assert "IDEMPOTENCY_CONFLICT" in ret.problem

@@ -57,6 +57,8 @@ STUCK = a_return(state=State.STUCK, requests=(delivered(),), notes=NOTE, due_at=
 
 DOWN = Unavailable("down")
 UNCONNECTED = Unavailable("cannot connect", unclear=False)
+MAINTAINED = Unavailable("503", retry_after=3600.0)
+BUSY = Unavailable("503", retry_after=3.0)
 LIMITED = RateLimited("429", retry_after=77.0)
 PARKED = CredentialsRefused("401", retry_after=300.0)
 NO = Refused("NO", "no")
@@ -79,6 +81,12 @@ def response(ret, error: Exception, **more: Any) -> Response:
         (replace(TO_READ, transient_failures=PATIENT_FOR - 1), DOWN, 30.0, "Unavailable"),
         (replace(TO_READ, transient_failures=PATIENT_FOR), DOWN, 300.0, "Unavailable"),
         (TO_READ, LIMITED, 77.0, "RateLimited"),
+        (TO_READ, MAINTAINED, 30.0, "Unavailable"),
+        (TO_READ, BUSY, 3.0, "Unavailable"),
+        (replace(TO_READ, transient_failures=3), BUSY, 4.0, "Unavailable"),
+        (replace(TO_READ, transient_failures=PATIENT_FOR), MAINTAINED, 3600.0, "Unavailable"),
+        (TO_LOOK, MAINTAINED, 3600.0, "Unavailable"),
+        (replace(HELD, transient_failures=4), BUSY, 3.0, "Unavailable"),
         (TO_READ, PARKED, 300.0, "CredentialsRefused"),
         (replace(HELD, transient_failures=4), DOWN, 16.0, "Unavailable"),
         (TO_LOOK, DOWN, 1.0, "Unavailable"),
@@ -109,6 +117,21 @@ def test_a_vendor_that_answers_others_costs_an_attempt(ret, error, attempts, mov
     """But none of a shopper who waits, and none while the connection is parked."""
     after = response(ret, error, singled_out=True).ret
     assert (after.attempts, after.due_at) == (attempts, NOW + moved)
+
+
+VERIFIED = replace(
+    TO_DELIVER, pending_calls=(Duty(Act.DELIVER_LABEL, "q1"),), verifications=1, deadline_at=NOW + 60, attempts=2
+)
+
+
+def test_a_label_that_the_portal_does_not_take_runs_into_its_deadline():
+    """The portal was read since the last post, so that is no outage of it, and a deadline that has passed ends it."""
+    assert response(VERIFIED, DOWN, resumed=True).ret.deadline_at == VERIFIED.deadline_at
+    late = response(replace(VERIFIED, deadline_at=NOW), DOWN, resumed=True)
+    assert late.event == ev.GaveUp(at=NOW, problem=str(DOWN), code=ProblemCode.VENDOR_SILENT)
+    unread = replace(VERIFIED, verifications=0, deadline_at=NOW)
+    assert response(unread, DOWN, resumed=True).ret.deadline_at == NOW + 0.5
+    assert response(replace(VERIFIED, deadline_at=NOW), LIMITED, resumed=True).event is None
 
 
 def test_only_time_without_an_answer_for_anybody_moves_a_deadline():

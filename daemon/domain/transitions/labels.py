@@ -75,9 +75,18 @@ def _note_authorizations(ret: Return) -> Return:
 
 
 def label_requested_again(event: ev.LabelRequestedAgain, ret: Return) -> Return:
+    """A shopper begins to wait anew, so the failures of the wait before do not count."""
     known = ret.request(event.request.request_id) is not None  # it could not be read, and is still listed
     requests = ret.requests if known else (*ret.requests, event.request)
-    return replace(ret, state=State.RECEIVED, requests=requests, problem="", problem_code=None, held=False)
+    return replace(
+        ret,
+        state=State.RECEIVED,
+        requests=requests,
+        transient_failures=0,
+        problem="",
+        problem_code=None,
+        held=False,
+    )
 
 
 def label_request_cancelled(event: ev.LabelRequestCancelled, ret: Return) -> Return:

@@ -366,9 +366,10 @@ def test_a_bought_label_that_nobody_wants_is_given_back(event):
 
 
 def test_asking_again_forgets_troubles():
-    """One more label request opens the return anew, whatever it was stuck on."""
-    ret = a_return(state=State.STUCK, resume_state=State.AWAITING_LABEL, problem="x", held=True)
+    """One more label request opens the return anew, whatever it was stuck on; who asks begins to wait just now."""
+    ret = a_return(state=State.STUCK, resume_state=State.AWAITING_LABEL, problem="x", held=True, transient_failures=200)
     changed = apply(ret, ev.LabelRequestedAgain(at=AT, request=LabelRequest(request_id="q2")))
+    assert changed.transient_failures == 0
     assert (changed.problem, changed.held, asked(changed)) == ("", False, [RequestState.OPEN, RequestState.UNREAD])
 
 
