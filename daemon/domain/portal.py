@@ -166,10 +166,11 @@ class RequestCancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnChanged:
-    """Something changed; the state is what the portal said at that moment."""
+    """Something changed; state and lines are what the portal said at that moment. No lines: it did not tell them."""
 
     return_id: str
     state: PortalState
+    line_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from math import inf
 
 import structlog
 
+from daemon.domain.acts import Act, Duty
 from daemon.domain.copies import replace
 from daemon.domain.events.returns import (
     Event,
@@ -24,7 +25,16 @@ from daemon.domain.portal import (
     RestockAsked,
     ReturnChanged,
 )
-from daemon.domain.returns import MAIN_ACCOUNT, LabelRequest, LabelSourceName, RequestState, Return, Settlement, State
+from daemon.domain.returns import (
+    MAIN_ACCOUNT,
+    LabelRequest,
+    LabelSourceName,
+    RequestState,
+    Return,
+    Settlement,
+    State,
+    UnitState,
+)
 from daemon.domain.schedule import Timings, plan
 from daemon.domain.transitions.labels import LABEL_STATES
 from daemon.engine.overheard import Overheard
@@ -40,6 +50,8 @@ TELLING: Mapping[State, frozenset[PortalState]] = {
     State.AWAITING_LABEL: _ENDED,
     State.LABEL_READY: _ENDED,
     State.AWAITING_INSPECTION: _ENDED,
+    State.INSPECTED: _ENDED | {PortalState.REVIEW},
+    State.SETTLING: _ENDED | {PortalState.REVIEW},
     State.PROCESSING: _ENDED | {PortalState.REVIEW},
     State.IN_REVIEW: _ENDED | {PortalState.OPEN},
     State.EXPIRED: _ENDED,
@@ -221,8 +233,7 @@ class Intake:
             case ReturnChanged() if not repeated and not polled and _tells_the_end(ret, message):
                 return self._happened(uow, ret, ReturnProcessed(at=self._clock.now()))
             case ReturnChanged():
-                news = message.state in TELLING.get(ret.state, frozenset()) or _may_be_edited(ret, message.state)
-                return self._hint(uow, ret) if news else None
+                return self._hint(uow, ret) if _is_news(ret, message) else None
             case RestockAsked():
                 return self._restocked(uow, ret)
             case ProcessingTrouble():
@@ -300,6 +311,30 @@ def _tells_the_end(ret: Return, message: ReturnChanged) -> bool:
     Closing is final in Loop, so the message stays true, however late it comes.
     """
     return message.state is PortalState.CLOSED and ret.state is State.PROCESSING and not ret.unproven
+
+
+def _is_news(ret: Return, message: ReturnChanged) -> bool:
+    """Whether the return should be read: the message tells of a state or of lines that are new to ours."""
+    if message.state is PortalState.REVIEW and _asks_for_review(ret):
+        return False
+    known = message.state in TELLING.get(ret.state, frozenset())
+    return known or _may_be_edited(ret, message.state) or _was_edited(ret, message)
+
+
+def _asks_for_review(ret: Return) -> bool:
+    """Whether mcfd is just asking for a review, so that the portal may tell of its own doing."""
+    flagging = ret.settlement is Settlement.FLAG or ret.processing_failed
+    return ret.state is State.SETTLING and flagging and Duty(Act.SETTLE) in ret.pending_calls
+
+
+def _was_edited(ret: Return, message: ReturnChanged) -> bool:
+    """Whether an item came or left around the verdict, which pays for all that are there.
+
+    The portal may announce our own notes and grades as changes, too: these leave the lines as they are.
+    """
+    judging = ret.state in {State.INSPECTED, State.SETTLING}
+    known = {unit.line_id for unit in ret.units if unit.standing is not UnitState.REMOVED}
+    return judging and bool(message.line_ids) and message.line_ids != known
 
 
 def _may_be_edited(ret: Return, state: PortalState) -> bool:

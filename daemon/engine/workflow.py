@@ -71,6 +71,9 @@ ONCE = frozenset(
 )
 """Calls whose intention is saved before they are made."""
 
+_READ_THEMSELVES = frozenset({Act.CONCLUDE, Act.SETTLE})
+"""Acts that follow a hint by their own reading of the return (`readings.recent_details`)."""
+
 PARKED_FOR = 3600.0
 """Seconds until a return of a shop without a context is tried again."""
 
@@ -200,7 +203,7 @@ class Workflow:
         step = Step(ret=ret, duty=owed, resumed=resumed, readings=readings)
         early = LEASE.get().repeats_from - context.clock.now() if resumed else 0.0
         outcome = await (_only_look(step, context, early) if early > 0 else HANDLERS[owed.act](step, context))
-        ret = self._heard(ret, owed, outcome, context)
+        ret = self._heard(_followed(ret, owed), owed, outcome, context)
         saved = await self._saved(ret, outcome)
         if isinstance(saved, Return):
             context.metrics.step(owed.act, "done")
@@ -306,6 +309,14 @@ async def _only_look(step: Step, context: ShopContext, early: float) -> Outcome:
 def _clocks(context: ShopContext) -> Timings:
     """The timings; without deadlines while the machine's clock is in doubt."""
     return context.timings if context.clock_check.trusted else undecided(context.timings)
+
+
+def _followed(ret: Return, owed: Duty) -> Return:
+    """The return after a step that has read it in the portal, as a hint before the step wanted.
+
+    A hint that came during the step has changed the stored return, and stays there.
+    """
+    return replace(ret, needs_read=False) if owed.act in _READ_THEMSELVES and ret.needs_read else ret
 
 
 def _answered(ret: Return) -> Return:

@@ -29,6 +29,92 @@ def done_in_loop(stage) -> list[str]:
     return [c.operation for c in stage.portal.calls if c.operation in {"flag", "process", "remove"}]
 
 
+def told(state: PortalState, *line_ids: str) -> ReturnChanged:
+    """A webhook that says how the return stands, with its lines."""
+    return ReturnChanged(return_id="77", state=state, line_ids=frozenset(line_ids))
+
+
+async def _flagged(stage) -> None:
+    stage.portal.set_state("77", PortalState.REVIEW)
+    await stage.tell(told(PortalState.REVIEW, "1"))
+
+
+async def _cancelled(stage) -> None:
+    stage.portal.set_state("77", PortalState.CANCELLED)
+    await stage.tell(told(PortalState.CANCELLED, "1"))
+
+
+async def _line_added(stage) -> None:
+    loop(stage).lines.append(a_line("9", "HAT"))
+    await stage.tell(told(PortalState.OPEN, "1", "9"))
+
+
+async def _noted(stage) -> None:
+    """Loop announces what mcfd did itself."""
+    await stage.tell(told(PortalState.OPEN, "1"))
+
+
+class TestNewsAroundTheVerdict:
+    """Between the reading that is judged and the call that pays, within one walk."""
+
+    @pytest.mark.parametrize("during", ["details", "write_note"])
+    @pytest.mark.parametrize(
+        ("news", "state", "done"),
+        [
+            (_flagged, State.IN_REVIEW, []),
+            (_cancelled, State.CLOSED, []),
+            (_line_added, State.IN_REVIEW, ["flag"]),
+        ],
+    )
+    async def test_it_is_read_before_anything_is_paid(self, stage, news, state, done, during):
+        """A merchant flags or cancels the return or adds an item: nothing that nobody judged is paid."""
+        await stage.sent()
+        await stage.work()
+        stage.portal.meanwhile(during, lambda: news(stage), after=True)
+        await stage.inspect()
+        await stage.reach(state)
+
+        assert done_in_loop(stage) == done
+        assert not (await stage.ret()).needs_read
+
+    async def test_our_own_echo_costs_no_reading(self, stage):
+        """Loop may announce our note and our grade as changes of the return: its lines are those that were judged."""
+        await stage.sent()
+        await stage.work()
+        before = stage.portal.count("details")
+        for operation in ("write_note", "grade", "assess", "process"):
+            stage.portal.meanwhile(operation, lambda: _noted(stage), after=True)
+        await stage.inspect()
+        await stage.reach(State.PROCESSING)
+
+        assert done_in_loop(stage) == ["process"]
+        assert stage.portal.count("details") == before + 1
+        assert not (await stage.ret()).needs_read
+
+    async def test_the_echo_of_our_flag_costs_no_reading(self, stage):
+        """That the return is in review is no news while mcfd asks for that."""
+        await stage.sent()
+        await stage.work()
+        before = stage.portal.count("details")
+        stage.portal.meanwhile("flag", lambda: stage.tell(told(PortalState.REVIEW, "1")), after=True)
+        await stage.inspect("Defective")
+        await stage.reach(State.IN_REVIEW)
+        await stage.work()
+
+        assert stage.portal.count("details") == before + 1
+
+    async def test_an_end_that_overtakes_the_answer_is_read_at_once(self, stage):
+        """Loop has closed the return before its answer to `process` comes: that is not waited for."""
+        await stage.sent()
+        stage.portal.process_after = 0.0
+        stage.portal.meanwhile("process", lambda: stage.tell(told(PortalState.CLOSED, "1")), after=True)
+        await stage.inspect()
+        await stage.reach(State.CLOSED)
+
+        (asked,) = stage.portal.made("process")
+        assert stage.clock.now() - asked.at < 5.0
+
+
 class TestClean:
     async def test_a_clean_return_is_processed_with_amazons_ids(self, stage):
         """All sellable: one note, one process call with Amazon's ids in its record, and nothing about the shopper."""

@@ -55,7 +55,8 @@ async def _asked_again(stage):
 
 async def _edited(stage):
     stage.portal.returns["77"].lines.append(a_line("9", "HAT"))
-    await stage.tell(ReturnChanged(return_id="77", state=PortalState.OPEN))
+    lines = frozenset(line.line_id for line in stage.portal.returns["77"].lines)
+    await stage.tell(ReturnChanged(return_id="77", state=PortalState.OPEN, line_ids=lines))
 
 
 async def _polled(stage):

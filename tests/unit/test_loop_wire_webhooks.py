@@ -177,11 +177,20 @@ def test_a_label_request_is_cancelled():
 
 @pytest.mark.parametrize("trigger", ["return.created", "return.updated", "return.closed"])
 def test_a_return_changed(trigger):
-    """The three triggers of a return carry its id and state."""
+    """The three triggers of a return carry its id, state and lines."""
     body = sample("return_updated").replace(b"return.updated", trigger.encode())
     assert decode_delivery(body) == WebhookDelivery(
-        topic="return", trigger=trigger, message=ReturnChanged(return_id="58120031", state=PortalState.OPEN)
+        topic="return",
+        trigger=trigger,
+        message=ReturnChanged(return_id="58120031", state=PortalState.OPEN, line_ids=frozenset({"310045511"})),
     )
+
+
+@pytest.mark.parametrize("lines", [None, [], "x", [1], [{"sku": "A"}], [{"line_item_id": "1"}, {"line_item_id": []}]])
+def test_lines_that_cannot_be_read_are_not_told(lines):
+    """The state counts all the same."""
+    changed = decode_delivery(delivery(topic="return", trigger="return.updated", id=1, state="open", line_items=lines))
+    assert changed.message == ReturnChanged(return_id="1", state=PortalState.OPEN)
 
 
 def test_a_return_needs_review():

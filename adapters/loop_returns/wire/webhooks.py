@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from adapters.loop_returns.wire.values import opened, parse, to_id, to_optional_id, to_state, to_word
+from adapters.loop_returns.wire.values import objects, opened, parse, to_id, to_optional_id, to_state, to_word
 from adapters.vendor_calls.json import printable
 from adapters.vendor_calls.reading import JsonObject
 from daemon.domain.portal import (
@@ -21,7 +21,7 @@ from daemon.domain.portal import (
     RestockAsked,
     ReturnChanged,
 )
-from daemon.errors import BadSignature
+from daemon.errors import BadSignature, ContractBroken
 
 WORD_LIMIT = 64
 _SIGNATURE = re.compile(rb"[A-Za-z0-9+/]{43}=")  # of SHA-256, in base64
@@ -115,7 +115,15 @@ def _cancelled(about: JsonObject) -> Message:
 
 
 def _changed(about: JsonObject) -> Message:
-    return ReturnChanged(return_id=about.need("id", to_id), state=about.read("state", to_state))
+    return_id, state = about.need("id", to_id), about.read("state", to_state)
+    return ReturnChanged(return_id=return_id, state=state, line_ids=_lines(about))
+
+
+def _lines(about: JsonObject) -> frozenset[str]:
+    """Read the ids of the lines, or none if one cannot be read: they only tell whether a reading is worth its call."""
+    with suppress(ContractBroken):
+        return frozenset(line.need("line_item_id", to_id) for line in objects(about, "line_items"))
+    return frozenset()
 
 
 def _failed(about: JsonObject) -> Message:

@@ -41,4 +41,7 @@ async def recent_details(step: Step, context: ShopContext) -> PortalReturn:
 
 
 def _stands(asked_at: float, step: Step, context: ShopContext) -> bool:
-    return not step.resumed and step.ret.adopted_at is None and context.clock.monotonic() - asked_at <= FRESH
+    """Whether no answer was lost since, nothing else is in doubt, and the portal has told of no change."""
+    if step.resumed or step.ret.adopted_at is not None or step.ret.needs_read:
+        return False
+    return context.clock.monotonic() - asked_at <= FRESH

@@ -346,11 +346,13 @@ def test_a_kind_of_event_that_no_table_knows_is_refused():
 def test_an_answer_ends_a_begun_call_and_forgives_failures(kind):
     """Only its answer clears a begun call; any answer clears the counts of failures, a webhook in between does not.
 
-    A call that is known to have had no effect is made again, and was not answered: its attempts still count.
+    A call that is known to have had no effect is made again, and was not answered: its attempts still count. With a
+    further label request a shopper begins to wait anew, so the pauses do, too.
     """
     ret = built(S.SETTLING, REST_OF_LIFE, pending_calls=(Duty(Act.SETTLE),), attempts=3, transient_failures=4)
     changed = apply(ret, EVENTS[kind])
     counts = (3, 4) if kind in UNSOLICITED else (3 if kind is ev.CallHadNoEffect else 0, 0)
+    counts = (3, 0) if kind is ev.LabelRequestedAgain else counts
     assert (changed.pending_calls, changed.attempts, changed.transient_failures) == (
         () if kind in SETTLE_OUTCOMES | {ev.CallHadNoEffect} else (Duty(Act.SETTLE),),
         *counts,
