@@ -23,6 +23,8 @@ from daemon.ports.host import Clock
 
 log = structlog.get_logger(__name__)
 
+MOST_BYTES, SMALL = 64 * 1024 * 1024, 64 * 1024
+
 _RETRY_AFTER = 60.0
 _GONE = "This label is no longer kept here; please ask the shop that you bought from.\n"
 _UNKNOWN = "There is no such label here; please ask the shop that you bought from.\n"
@@ -71,7 +73,7 @@ class Webhooks:
     """Answers the deliveries of one sender, whose signature is in `header`.
 
     `on_webhook(shop, outcome, seconds)` is called for each; the name gets the prefix `called`. Nobody knows who sends a
-    body until all of it is there: beyond `most_bytes` that are being received, those larger than `small` are refused.
+    body until all of it is there: beyond MOST_BYTES that are being received, those larger than SMALL are refused.
 
     Outcomes: what the receiver said, the kind of a WebhookRejected, `unknown_shop` (with shop ""), `incomplete`,
     `unavailable`, `failed`.
@@ -84,8 +86,6 @@ class Webhooks:
     on_webhook: Callable[[str, str, float], None]
     header: str = "X-Loop-Signature"
     called: str = ""
-    most_bytes: int = 64 * 1024 * 1024
-    small: int = 64 * 1024
     receiving: int = 0
 
     async def post(self, request: web.BaseRequest, shop: str) -> web.Response:
@@ -143,7 +143,7 @@ class Webhooks:
                 self.receiving += len(piece)
                 if len(body) > self.max_body:
                     raise TooLarge
-                if self.receiving > self.most_bytes and len(body) > self.small:
+                if self.receiving > MOST_BYTES and len(body) > SMALL:
                     raise Crowded
             return bytes(body)
         finally:
@@ -186,7 +186,7 @@ class LabelPages:
     misses: Allowance
     max_lookups: int
     on_label: Callable[[str], None]
-    most_bytes: int = 64 * 1024 * 1024
+    most_bytes: int = MOST_BYTES
     patience: float = 10.0
     lookups: int = 0
     sending: int = 0
@@ -274,7 +274,6 @@ class PublicListener:
         shops: Container[str],
         clock: Clock,
         max_body: int = 1024 * 1024,
-        most_bytes: int = 64 * 1024 * 1024,
         request_deadline: float = 10.0,
         keepalive_timeout: float = 75.0,
         max_connections: int = 1024,
@@ -287,7 +286,7 @@ class PublicListener:
         on_turned_away: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self._clock = clock
-        webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook, most_bytes=most_bytes)
+        webhooks = Webhooks(receiver, shops, clock, max_body, on_webhook)
         pages = LabelPages(labels, misses or Allowance(clock, burst=60), max_lookups, on_label, patience=label_patience)
         self._paths: list[tuple[re.Pattern[str], dict[str, Callable[..., Awaitable[web.StreamResponse]]]]] = [
             (re.compile(r"/webhooks/loop/(?P<shop>[^/]{1,100})/?"), {"POST": webhooks.post}),

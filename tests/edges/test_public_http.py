@@ -220,9 +220,10 @@ async def test_a_body_of_exactly_the_limit_is_taken(session: aiohttp.ClientSessi
                 assert answer.status == status
 
 
-async def test_large_bodies_of_strangers_do_not_fill_the_memory(session: aiohttp.ClientSession):
+async def test_large_bodies_of_strangers_do_not_fill_the_memory(session: aiohttp.ClientSession, monkeypatch):
     """While too many unfinished bodies are held, another large one gets 503; small ones, and later large ones, are taken."""
-    async with front(most_bytes=300_000) as one, asyncio.timeout(10):
+    monkeypatch.setattr("adapters.http.public.MOST_BYTES", 300_000)
+    async with front() as one, asyncio.timeout(10):
         reader, stranger = await one.connect(WEBHOOK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 250_000)
 
         async def answer_to(size: int) -> int:
