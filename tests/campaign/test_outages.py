@@ -34,7 +34,8 @@ def test_down_for_hours(vendor, simulation):
     assert settled < outage.under_way / 2
 
 
-@pytest.mark.parametrize("vendor", [pytest.param("amazon", marks=pytest.mark.volume), "loop"])
+@pytest.mark.volume
+@pytest.mark.parametrize("vendor", ["amazon", "loop"])
 def test_down_for_three_weeks(vendor, simulation):
     """Longer than every deadline: time in which nobody answered counts against nobody. An hour is a minute here."""
     outage = Outage(vendor, hours=3 * WEEK, under_way=2, asked=2, hour=MINUTE)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -175,6 +176,7 @@ def an_hour(seed: int, backlog: int) -> Hour:
     return main
 
 
+@pytest.mark.volume
 def test_the_published_limit_is_used_and_not_broken_for_an_hour():
     """With 300 background callers always waiting, 98 % of the rate is used, there is no 429, and no shopper notices."""
     seed = random.getrandbits(32)

@@ -16,7 +16,11 @@ from tests.e2e.world import CALM, MUG, SOCK, World, pause, until, world
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql", "two nodes"])
+STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.volume), "two nodes"]
+"""Two nodes have PostgreSQL, too."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=STORES)
 async def _gentle_world(request, tmp_path_factory, postgres) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("stored")
     config = {"store": {"url": postgres.new_database()}} if request.param == "postgresql" else {}
