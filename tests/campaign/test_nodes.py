@@ -21,14 +21,12 @@ OFTEN = 4
 QUICK = [kind for kind in TOLD if kind not in {late, missing, silent}]
 """Stories in which nobody waits for what never comes."""
 
-SERVER = ("restart-server", "fail-over")
-OF_NODES = [("kill", "roll"), ("freeze", "stall", "hold"), ("cut", "kill-all")]
-TROUBLES = [SERVER, *(pytest.param(kinds, marks=pytest.mark.volume) for kinds in OF_NODES)]
+TROUBLES = [("restart-server", "fail-over"), ("kill", "roll"), ("freeze", "stall", "hold"), ("cut", "kill-all")]
 
 TENURES = [Tenure("north", 10.0, 20.0), Tenure("south", 21.0, 30.0), Tenure("north", 30.0, 40.0)]
 
 
-@pytest.mark.long
+@pytest.mark.volume
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("troubles", TROUBLES, ids="+".join)
 async def test_nodes_in_trouble(troubles, tmp_path):
