@@ -9,9 +9,9 @@ from pathlib import Path
 from bench.machine import describe, noise
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-HEAD = """# Results of the last full run
+HEAD = """# Results
 
-Made by `.venv/bin/python -m bench --full`; a single section is made anew by `.venv/bin/python -m bench.NAME --full`.
+Each section is made by `.venv/bin/python -m bench.NAME --full`, and all of them by `.venv/bin/python -m bench --full`.
 Ratios compare what was measured within one run; the absolute figures are this machine's, whose cores the load generator,
 and sometimes others (see the noise below each table), share with the daemon.
 """
