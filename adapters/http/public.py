@@ -24,6 +24,7 @@ from daemon.ports.host import Clock
 log = structlog.get_logger(__name__)
 
 MOST_BYTES, SMALL = 64 * 1024 * 1024, 64 * 1024
+"""Bytes of one vendor's unfinished deliveries, or of labels, held at most; and of a body that is always taken."""
 
 _RETRY_AFTER = 60.0
 _GONE = "This label is no longer kept here; please ask the shop that you bought from.\n"

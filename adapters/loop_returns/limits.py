@@ -135,7 +135,7 @@ class LoopLimits:
             if lane is Lane.OPENING:
                 opens_in = max(opens_in, self._expected.delay(free, self._window.frees()))
             elif free <= self.LAST * self._window.rate_limit:
-                opens_in = max(opens_in, self._background_at + self._window.gap(self._background_at, free) - now)
+                opens_in = max(opens_in, _spread(self._background_at, self._window.frees_at(), free) - now)
         return max(self._penalty.left(), self._slowly(now), opens_in)
 
     def _slowly(self, now: float) -> float:
@@ -200,8 +200,7 @@ class _Expected:
         spare = free - self._kept(now, frees)
         if spare < 1:
             return min(self.AGAIN, max(0.01, next_free - now))
-        last = self._readings[-1]
-        return last + max(0.0, next_free - last) / (spare + 1) - now
+        return _spread(self._readings[-1], next_free, spare) - now
 
     def _kept(self, now: float, frees: Sequence[float]) -> float:
         """How many slots to keep for the expected label calls until enough others become free."""
@@ -234,6 +233,11 @@ def _since(log: "deque[float]", begin: float) -> int:
     return sum(1 for _ in takewhile(lambda at: at > begin, reversed(log)))
 
 
+def _spread(last: float, next_free: float, slots: float) -> float:
+    """When the next call goes if these slots are spread from the last call until another slot becomes free."""
+    return last + max(0.0, next_free - last) / (slots + 1)
+
+
 class _Window(throttler.Throttler):
     """The log, with its times by our clock: asyncio-throttle's does not count the time in which a machine slept."""
 
@@ -247,22 +251,23 @@ class _Window(throttler.Throttler):
 
     def opens_at(self) -> float:
         surplus = self.used() - int(self.rate_limit)
-        return self._ends(self._task_logs[surplus]) if surplus >= 0 else -math.inf
+        return float(self._task_logs[surplus]) + self._ahead() if surplus >= 0 else -math.inf
+
+    def frees_at(self) -> float:
+        """When the oldest call in the log leaves the window."""
+        return float(self._task_logs[0]) + self._ahead() if self.used() else -math.inf
 
     def frees(self) -> list[float]:
         """When each call in the log leaves the window, oldest first."""
         self.used()
-        return [self._ends(at) for at in self._task_logs]
-
-    def gap(self, last: float, free: int) -> float:
-        """The seconds between calls that spread the `free` slots from `last` until one more becomes free."""
-        frees = self.frees()
-        return max(0.0, frees[0] - last) / (free + 1) if frees else 0.0
+        ahead = self._ahead()
+        return [float(at) + ahead for at in self._task_logs]
 
     def forget_last(self) -> None:
         if self._task_logs:
             self._task_logs.pop()
 
-    def _ends(self, at: float) -> float:
-        ahead = self._clock.monotonic() - throttler.time.monotonic()  # type: ignore[attr-defined]
-        return float(at + self.period + ahead)
+    def _ahead(self) -> float:
+        """From a time in the log to when that call leaves the window, by our clock."""
+        behind = self._clock.monotonic() - throttler.time.monotonic()  # type: ignore[attr-defined]
+        return float(self.period + behind)

@@ -317,8 +317,8 @@ def _is_news(ret: Return, message: ReturnChanged) -> bool:
     """Whether the return should be read: the message tells of a state or of lines that are new to ours."""
     if message.state is PortalState.REVIEW and _asks_for_review(ret):
         return False
-    known = message.state in TELLING.get(ret.state, frozenset())
-    return known or _may_be_edited(ret, message.state) or _was_edited(ret, message)
+    telling = message.state in TELLING.get(ret.state, frozenset())
+    return telling or _may_be_edited(ret, message.state) or _was_edited(ret, message)
 
 
 def _asks_for_review(ret: Return) -> bool:

@@ -230,9 +230,9 @@ class Workflow:
         Else a call that keeps failing while the readings between are answered would be made every few seconds for ever.
         Nor is it an answer that a request still stands, or that nobody was asked.
         """
-        if isinstance(outcome, ev.RequestStands) or (isinstance(outcome, NotYet) and not outcome.asked):
-            return ret
-        if owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect):
+        asked = not isinstance(outcome, NotYet) or outcome.asked
+        unclear = owed.act in ONCE and isinstance(outcome, NotYet | ev.CallHadNoEffect)
+        if isinstance(outcome, ev.RequestStands) or unclear or not asked:
             return ret
         self._health.given(ret, owed, context.clock.monotonic())
         return _answered(ret)

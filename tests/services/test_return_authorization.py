@@ -172,21 +172,13 @@ class TestLooks:
         await stage.step()
         stage.clock.advance(30.0)
         await try_again_now(stage.store, stage.clock)
-        reads = stage.network.count("order")
-        ret = await stage.step()
-
-        assert stage.network.count("order") == reads + 1
-        assert 0.0 < ret.due_at - stage.clock.now() < 10.0
+        await looked_at_once(stage)
 
     async def test_a_clock_that_was_set_back_puts_no_look_off(self, waiting):
         """The deadline is an hour too late then."""
         stage = await waiting()
         stage.clock.jump(-HOUR)
-        reads = stage.network.count("order")
-        ret = await stage.step()
-
-        assert stage.network.count("order") == reads + 1
-        assert 0.0 < ret.due_at - stage.clock.now() < 10.0
+        await looked_at_once(stage)
 
     async def test_time_since_the_last_look_counts_even_if_it_was_forgiven(self, waiting):
         """Where turns are waited for, a deadline moves; whoever fell behind still goes before the others."""
@@ -264,6 +256,14 @@ async def put_off(stage, seconds: float) -> None:
     ret = await stage.ret()
     moved = replace(ret, deadline_at=ret.deadline_at + seconds, due_at=stage.clock.now())
     await stage.store.transact(lambda uow: uow.defer(moved))
+
+
+async def looked_at_once(stage) -> None:
+    """The next step asks Amazon, and the one after it comes soon."""
+    reads = stage.network.count("order")
+    ret = await stage.step()
+    assert stage.network.count("order") == reads + 1
+    assert 0.0 < ret.due_at - stage.clock.now() < 10.0
 
 
 async def urgencies(stage, *waits: float, readings: Readings | None = None) -> list[float]:
