@@ -5,7 +5,6 @@ import logging
 import os
 import timeit
 import warnings
-from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -40,20 +39,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Leave the process's loggers as they were found."""
-    root = logging.getLogger()
-    handlers, level, disabled = list(root.handlers), root.level, logging.getLogger("aiohttp.access").disabled
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("aiohttp.access").disabled = disabled
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
 
 
 @pytest.fixture
