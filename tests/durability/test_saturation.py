@@ -125,6 +125,7 @@ async def amazon(bucket: StrictBucket) -> AsyncIterator[str]:
         await server.cleanup()
 
 
+@pytest.mark.volume  # beside what takes all cores it would measure them
 async def test_the_limit_is_used_and_not_broken_in_real_time():
     """For five seconds at 20 a second: 98 % of the rate, no 429, and a shopper waits for two turns at most."""
     clock = SystemClock()
@@ -176,7 +177,6 @@ def an_hour(seed: int, backlog: int) -> Hour:
     return main
 
 
-@pytest.mark.volume
 def test_the_published_limit_is_used_and_not_broken_for_an_hour():
     """With 300 background callers always waiting, 98 % of the rate is used, there is no 429, and no shopper notices."""
     seed = random.getrandbits(32)
